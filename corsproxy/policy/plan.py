@@ -1,0 +1,140 @@
+"""The compiled configuration: what the proxy reads while it serves. Knows no YAML and no I/O.
+
+A `Plan` is immutable and swapped whole on reload; a request keeps the plan it began under.
+Durations are in seconds, sizes in bytes; a duration of 0 means no limit.
+"""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
+
+from corsproxy.policy.cors import Policy
+from corsproxy.policy.place import Place
+from corsproxy.policy.routes import RouteTable
+from corsproxy.policy.rules import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """Where to listen or connect: a host name or address literal (IPv6 without brackets) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A unix socket by its path."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Address = TcpAddress | UnixAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamTimeouts:
+    """How long an upstream may take for each part of an answer (forwarding.md O1)."""
+
+    connect: float = 2.0
+    response_header: float = 30.0
+    idle: float = 60.0
+    total: float = 0.0
+    tunnel_idle: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLimits:
+    """How many connections to one upstream, and how long a request waits for one (S12, F4)."""
+
+    max_connections: int = 1024
+    max_idle: int = 64
+    idle: float = 1.0
+    queue: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """One origin server. `authority` is what its own Host header says, e.g. b"127.0.0.1:9000"."""
+
+    name: str
+    scheme: Literal["http", "https"]
+    address: Address
+    authority: bytes
+    timeouts: UpstreamTimeouts = UpstreamTimeouts()
+    pool: PoolLimits = PoolLimits()
+    host_header: Literal["upstream", "preserve"] | bytes = "upstream"
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route: what it matches is in the `RouteTable`, what is done with a match stands here."""
+
+    name: str
+    upstream: Upstream
+    policy: Policy | None
+    response_rules: tuple[Rule, ...] = ()
+    reject_ambiguous_paths: bool = True
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client may send (forwarding.md S7, O2, O3). Sizes in bytes; 0 = none."""
+
+    max_connections: int = 10_000
+    max_requests_in_flight: int = 1000
+    max_request_line: int = 8 * 1024
+    max_header_bytes: int = 32 * 1024
+    max_headers: int = 128
+    max_body: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTimeouts:
+    """How long a client may take for each part of a request (forwarding.md O1)."""
+
+    request_header: float = 10.0
+    request_body_idle: float = 30.0
+    keepalive: float = 75.0
+    write_idle: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """The listening side."""
+
+    listen: tuple[Address, ...]
+    limits: Limits = Limits()
+    timeouts: ServerTimeouts = ServerTimeouts()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    drain_delay: float = 5.0
+    drain: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """What is logged and how."""
+
+    format: Literal["auto", "text", "json"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    access: Literal["all", "errors", "off"] = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A whole configuration, compiled."""
+
+    server: Server
+    routes: RouteTable[Route]
+    default_policy: Policy | None = None
+    health: Address | None = None
+    log: LogSettings = LogSettings()
+    upstreams: tuple[Upstream, ...] = field(default=())
