@@ -1,0 +1,90 @@
+# Everything a contributor runs. Needs Python 3.11 or newer, make and the network; the rest lands
+# in .venv, and only again when the lock file changed. `make help` lists the targets.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# Extra arguments, e.g. `make test ARGS="tests/policy -k origin"` or `make bench ARGS="--rounds 3"`.
+ARGS ?=
+# The interpreter .venv is made from; naming another one makes .venv anew.
+PYTHON ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint bench lock clean python-changed
+
+help: ## list these targets
+	@echo "make TARGET [PYTHON=python3.12] [ARGS=…]"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/.dev ## make .venv with everything to develop, test and lint
+	@echo "==> $(VENV) is ready: $$($(BIN)/python --version)"
+
+demo: $(VENV)/.runtime ## a legacy API, the proxy and a page; Ctrl-C ends all
+	@$(BIN)/python -m corsproxy demo $(ARGS)
+
+test: $(VENV)/.dev ## the fast tests (the browser's are run by .ci/run)
+	@$(BIN)/python -m pytest -m "not browser" $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, formatting, mypy --strict, the import contract
+	@echo "==> ruff check" && $(BIN)/ruff check .
+	@echo "==> ruff format --check" && $(BIN)/ruff format --check .
+	@echo "==> mypy --strict" && $(BIN)/mypy
+	@echo "==> lint-imports" && $(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## CPU per request beside each peer that is installed (needs wrk and nginx)
+	@$(BIN)/python bench/run.py $(ARGS)
+
+lock: $(VENV)/.runtime ## renew both lock files from pyproject.toml
+	@$(PIP) install --quiet 'uv>=0.9,<1'
+	@for job in "requirements.lock" "requirements-dev.lock --group dev"; do \
+	  set -- $$job; file=$$1; shift; echo "==> $$file"; \
+	  $(BIN)/uv pip compile pyproject.toml "$$@" --upgrade --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-header --quiet --output-file $$file.new || exit 1; \
+	  { echo "# Exact versions with hashes, made from pyproject.toml by make lock."; cat $$file.new; } > $$file; \
+	  rm $$file.new; \
+	done
+
+clean: ## remove .venv and everything that tools left behind
+	rm -rf $(VENV) build dist bench/out .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two stamps: running needs only requirements.lock, developing needs the tools and the console script.
+$(VENV)/.runtime: requirements.lock $(VENV)/.python
+	@echo "==> installing what corsproxy needs (requirements.lock)"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml $(VENV)/.runtime
+	@echo "==> installing the tools (requirements-dev.lock) and corsproxy itself, editable"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --quiet --editable .
+	@touch $@
+
+# Made anew only if PYTHON names an interpreter of another version than the one .venv has.
+$(VENV)/.python: $(if $(PYTHON),python-changed)
+	@found="$(PYTHON)"; \
+	for candidate in $${found:-python3 python3.14 python3.13 python3.12 python3.11}; do \
+	  found=; \
+	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    found=$$candidate; break; \
+	  fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "make: no Python 3.11 or newer found as '$(or $(PYTHON),python3)';" \
+	    "install one, or name it: make setup PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi; \
+	version='import sys; print(sys.version_info[:3], sys.implementation.name)'; \
+	wanted=$$($$found -c "$$version"); \
+	if [ -x $(BIN)/python ] && [ "$$wanted" = "$$($(BIN)/python -c "$$version" 2>/dev/null)" ]; then \
+	  [ -e $@ ] || touch $@; \
+	else \
+	  echo "==> making $(VENV) with $$found ($$($$found --version))"; \
+	  $$found -m venv --clear $(VENV) || { \
+	    echo "make: $$found cannot make a virtual environment;" \
+	      "on Debian: apt-get install python3-venv" >&2; exit 1; }; \
+	  touch $@; \
+	fi
+
+python-changed:
