@@ -1,0 +1,44 @@
+"""Header rules as a user wrote them: plain, placed values. Knows neither checks nor bytes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from corsproxy.policy.place import Place
+from corsproxy.policy.variables import OriginVerdict
+
+Operation = Literal["set", "add", "default", "remove", "rename", "replace"]
+Side = Literal["request", "response"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhenTerm:
+    """When a rule applies: all that is given must hold; what is empty or None is not asked.
+
+    `status`: inclusive ranges, one must hold; `content_type`: media types without parameters,
+    `text/*` for a whole type; `methods`: case-sensitive; `header`: names with the value one of
+    their lines must have, a `*` in it standing for any characters, none included.
+    """
+
+    status: tuple[tuple[int, int], ...] = ()
+    content_type: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    origin: OriginVerdict | None = None
+    header: tuple[tuple[str, str], ...] = ()
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleTerm:
+    """One operation on one header.
+
+    `value` is the value of set, add and default, the new name of rename, the `with` of replace;
+    `find` is replace's. Values are in the language of `variables`: text that came from the
+    environment must have passed `variables.escape`. `place` is where the header's name stands.
+    """
+
+    op: Operation
+    name: str
+    value: str = ""
+    find: str = ""
+    when: WhenTerm | None = None
+    place: Place | None = None
