@@ -202,6 +202,7 @@ def _when(term: RuleTerm, side: Side | None) -> Iterator[Finding]:
         ("rule_content_type_invalid", when.content_type, _MEDIA_TYPE.fullmatch),
         ("rule_method_invalid", when.methods, _TOKEN.fullmatch),
         ("rule_name_invalid", [name for name, _ in when.header], _TOKEN.fullmatch),
+        ("rule_value_unsendable", [pattern for _, pattern in when.header], is_sendable),
     ):
         for value in values:
             if not is_valid(value):

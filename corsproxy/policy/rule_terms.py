@@ -32,8 +32,9 @@ class RuleTerm:
     """One operation on one header.
 
     `value` is the value of set, add and default, the new name of rename, the `with` of replace;
-    `find` is replace's. Values are in the language of `variables`: text that came from the
-    environment must have passed `variables.escape`. `place` is where the header's name stands.
+    `find` is replace's. The values of set, add, default and replace are in the language of
+    `variables`: text that came from the environment must have passed `variables.escape`. `find`
+    and new names are plain text. `place` is where the header's name stands.
     """
 
     op: Operation
