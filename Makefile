@@ -34,7 +34,7 @@ lint: $(VENV)/.dev ## ruff, formatting, mypy --strict, the import contract
 	@echo "==> lint-imports" && $(BIN)/lint-imports
 
 bench: $(VENV)/.dev ## CPU per request beside each peer that is installed (needs wrk and nginx)
-	@$(BIN)/python bench/run.py $(ARGS)
+	@$(BIN)/python -m bench.run $(ARGS)
 
 lock: $(VENV)/.runtime ## renew both lock files from pyproject.toml
 	@$(PIP) install --quiet 'uv>=0.9,<1'
@@ -50,17 +50,19 @@ clean: ## remove .venv and everything that tools left behind
 	rm -rf $(VENV) build dist bench/out .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Two stamps: running needs only requirements.lock, developing needs the tools and the console script.
+# Two stamps: running needs only requirements.lock; developing needs the tools (their lock holds the
+# other one too) and the console script.
 $(VENV)/.runtime: requirements.lock $(VENV)/.python
 	@echo "==> installing what corsproxy needs (requirements.lock)"
 	@$(PIP) install --require-hashes -r requirements.lock
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.lock pyproject.toml $(VENV)/.runtime
-	@echo "==> installing the tools (requirements-dev.lock) and corsproxy itself, editable"
+$(VENV)/.dev: requirements-dev.lock pyproject.toml $(VENV)/.python
+	@echo "==> installing the dependencies and the tools (requirements-dev.lock)"
 	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@echo "==> installing corsproxy itself, editable"
 	@$(PIP) install --no-deps --no-build-isolation --quiet --editable .
-	@touch $@
+	@touch $(VENV)/.runtime $@
 
 # Made anew only if PYTHON names an interpreter of another version than the one .venv has.
 $(VENV)/.python: $(if $(PYTHON),python-changed)

@@ -1,0 +1,55 @@
+"""What a process tree costs, from /proc: CPU seconds and resident bytes. Knows no proxy and no load."""
+
+import os
+from pathlib import Path
+
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+# Positions in /proc/PID/stat behind the command's closing parenthesis (proc(5)).
+_PARENT, _USER, _SYSTEM, _RESIDENT = 1, 11, 12, 21
+
+
+def _stat(pid: int) -> list[str]:
+    # A process may end between the listing and the reading: then it has no figures.
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return text.rpartition(")")[2].split()
+
+
+def _tree(root: int) -> list[list[str]]:
+    stats = {int(p.name): _stat(int(p.name)) for p in Path("/proc").iterdir() if p.name.isdigit()}
+    found, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop()
+        if not stats.get(pid):
+            continue
+        found.append(stats[pid])
+        waiting += [child for child, stat in stats.items() if stat and int(stat[_PARENT]) == pid]
+    return found
+
+
+def cpu_seconds(root: int) -> float:
+    """Return user plus system seconds that `root` and its living descendants have used so far."""
+    ticks = sum(int(stat[_USER]) + int(stat[_SYSTEM]) for stat in _tree(root))
+    return ticks / _TICKS_A_SECOND
+
+
+def resident_bytes(root: int) -> int:
+    """Return the resident memory of `root` and its descendants, in bytes; shared pages count each time."""
+    return sum(int(stat[_RESIDENT]) for stat in _tree(root)) * _PAGE
+
+
+def cores() -> tuple[str, str]:
+    """Return the cores for the proxy and for everything else, as `taskset -c` takes them.
+
+    Raises RuntimeError where there is only one core: then the load tool's share cannot be kept apart.
+    """
+    usable = sorted(os.sched_getaffinity(0))
+    if len(usable) < 2:
+        raise RuntimeError(
+            f"only core {usable[0]} may be used: the benchmark needs two, one for the proxy and "
+            "one for the load tool and the upstream; run it on another machine",
+        )
+    return str(usable[0]), ",".join(map(str, usable[1:]))
