@@ -1,0 +1,120 @@
+"""`corsproxy health`: asks a running proxy whether it lives. Knows sockets, imports no server.
+
+It stands in the image's HEALTHCHECK and is started every few seconds, so it speaks the few bytes of
+HTTP itself: http.client alone would cost as much as all the rest.
+"""
+
+import socket
+
+import click
+
+_UNHEALTHY = 1
+# What a server listens on is not what a client connects to.
+_LOOPBACK_OF = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (not bound here)
+_LONGEST_HEAD = 64 * 1024
+
+
+class _AddressType(click.ParamType[str | tuple[str, int]]):
+    """`host:port`, `[ipv6]:port` or `unix:/path`, as in `health.listen`."""
+
+    name = "address"
+
+    def convert(
+        self,
+        value: str | tuple[str, int],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | tuple[str, int]:
+        if not isinstance(value, str):
+            return value
+        if value.startswith("unix:"):
+            return value.removeprefix("unix:")
+        host, colon, port = value.rpartition(":")
+        if not colon or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+            self.fail(
+                f"{value!r} is no address; write host:port, [ipv6]:port or unix:/path, "
+                "as in health.listen of the configuration",
+                param,
+                ctx,
+            )
+        host = host.removeprefix("[").removesuffix("]")
+        return _LOOPBACK_OF.get(host, host), int(port)
+
+
+@click.command(
+    epilog="Example: corsproxy health --ready --address 127.0.0.1:9902",
+)
+@click.option(
+    "--ready",
+    is_flag=True,
+    envvar="CORSPROXY_HEALTH_READY",
+    help="Ask /readyz (may it be sent traffic?) in place of /livez (does it run?).",
+)
+@click.option(
+    "--address",
+    type=_AddressType(),
+    default="127.0.0.1:9902",
+    show_default=True,
+    envvar="CORSPROXY_HEALTH_LISTEN",
+    help="Where the proxy's health listener is; a wildcard address means loopback.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    envvar="CORSPROXY_HEALTH_TIMEOUT",
+    help="Seconds to wait for the answer.",
+)
+def health(*, ready: bool, address: str | tuple[str, int], timeout: float) -> None:
+    """Exit with 0 if the running proxy is healthy, else with 1 and one line that says why.
+
+    Made for HEALTHCHECK and for probes that run a command.
+    """
+    path = "/readyz" if ready else "/livez"
+    where = f"unix:{address}" if isinstance(address, str) else f"{address[0]}:{address[1]}"
+    try:
+        status, body = _ask(address, path, timeout)
+    except OSError as error:
+        click.echo(
+            f"unhealthy: no answer from {where}{path} within {timeout:g} s: {error}; "
+            "is corsproxy running, and is --address what health.listen says?",
+            err=True,
+        )
+        raise SystemExit(_UNHEALTHY) from None
+    if status != 200:
+        click.echo(f"unhealthy: {where}{path} answered {status or 'no HTTP'}: {body}", err=True)
+        raise SystemExit(_UNHEALTHY)
+    click.echo(f"healthy: {where}{path} answered 200")
+
+
+def _ask(address: str | tuple[str, int], path: str, timeout: float) -> tuple[int, str]:
+    """Return status (0 if the answer is no HTTP) and the first line of the body.
+
+    `timeout` is in seconds for each step; raises OSError when nothing answers in time.
+    """
+    with _connect(address, timeout) as connection:
+        connection.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode(),
+        )
+        answer = b""
+        while len(answer) < _LONGEST_HEAD and (part := connection.recv(4096)):
+            answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    version, _, rest = head.partition(b" ")
+    if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
+        return 0, ascii(answer[:80])
+    return int(rest[:3]), ascii(body.decode(errors="replace").strip().partition("\n")[0][:200])
+
+
+def _connect(address: str | tuple[str, int], timeout: float) -> socket.socket:
+    if isinstance(address, tuple):
+        return socket.create_connection(address, timeout)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
