@@ -1,0 +1,33 @@
+"""Public suffixes: under which names strangers can register. Knows the list, not what it is for.
+
+The list ships with `publicsuffixlist` and is read from disk once, when a wildcard is first judged.
+"""
+
+from functools import lru_cache
+
+from publicsuffixlist import PublicSuffixList
+
+# A label that no exception of the list names, so that rules such as *.ck apply to it.
+_STRANGER = "some-stranger"
+
+
+@lru_cache(maxsize=2)
+def _read_list(*, only_icann: bool) -> PublicSuffixList:
+    # Names that are not listed (internal, localhost) do not count (cors.md 24).
+    return PublicSuffixList(accept_unknown=False, only_icann=only_icann)
+
+
+def is_open_to_strangers(parent: str) -> bool:
+    """Whether anybody can get a name right under `parent` (com, github.io, vercel.app)."""
+    return _is_suffix(parent, only_icann=False)
+
+
+def is_registry(parent: str) -> bool:
+    """Whether `parent` is a suffix of a registry (com, co.uk), not one of a company's own."""
+    return _is_suffix(parent, only_icann=True)
+
+
+def _is_suffix(parent: str, *, only_icann: bool) -> bool:
+    name = parent.removesuffix(".")
+    stranger = f"{_STRANGER}.{name}"
+    return _read_list(only_icann=only_icann).publicsuffix(stranger) in {name, stranger}
