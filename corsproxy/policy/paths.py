@@ -128,7 +128,7 @@ def check_path(terms: PathTerms, paths: Sequence[str]) -> list[Finding]:
             findings.append(
                 find(WORDS, "path_replace_unclear", replace.text, replace.place, detail),
             )
-    if strip is not None and not any(_overlaps(path, strip.text) for path in paths or ("/",)):
+    if strip is not None and not _fault(strip.text) and not _overlaps(strip.text, paths or ("/",)):
         findings.append(
             find(WORDS, "path_strip_never", strip.text, strip.place, ", ".join(paths)),
         )
@@ -139,11 +139,14 @@ def _bare(prefix: str) -> bytes:
     return prefix.encode().rstrip(b"/")
 
 
-def _overlaps(path: str, prefix: str) -> bool:
-    """Tell whether some request that `path` matches begins with the segments of `prefix`."""
+def _overlaps(prefix: str, paths: Sequence[str]) -> bool:
+    """Tell whether some request that `paths` match begins with the segments of `prefix`."""
     segments = prefix.rstrip("/") + "/"
-    matched = path if path.endswith("/") else path + "/"
-    return matched.startswith(segments) or (path.endswith("/") and segments.startswith(path))
+    return any(
+        (path.rstrip("/") + "/").startswith(segments)
+        or (path.endswith("/") and segments.startswith(path))
+        for path in paths
+    )
 
 
 def _fault(prefix: str) -> str:
