@@ -1,0 +1,53 @@
+"""The commands. Knows their names; each is imported when it is used, so that `health` starts fast."""
+
+import importlib
+from typing import Final
+
+import click
+
+from corsproxy import __version__
+
+_COMMANDS: Final = {
+    "run": "corsproxy.cli.run:run",
+    "check": "corsproxy.cli.check:check",
+    "demo": "corsproxy.cli.demo:demo",
+    "health": "corsproxy.cli.health:health",
+    "init": "corsproxy.cli.init:init",
+    "schema": "corsproxy.cli.schema:schema",
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        place = _COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above says so
+        return command
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "CORSPROXY",
+        "max_content_width": 100,
+    },
+)
+@click.version_option(__version__, prog_name="corsproxy")
+def cli() -> None:
+    """A CORS reverse proxy: answers preflights, forwards requests, says why one was blocked.
+
+    \b
+    Without a file, in front of a legacy API:
+      corsproxy run --upstream http://localhost:9000 --allow-origin http://localhost:3000
+    With one:
+      corsproxy run -c config.yaml
+    To see it work:
+      corsproxy demo
+    """

@@ -1,0 +1,188 @@
+"""`corsproxy run`: serve a configuration until told to stop. Knows how to ask, not how to serve."""
+
+import asyncio
+import dataclasses
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from corsproxy.config import load, load_text
+from corsproxy.config.load import Loaded, find_file
+from corsproxy.config.problems import render
+from corsproxy.policy.plan import Plan, TcpAddress, UnixAddress
+
+EXIT_CANNOT_START: Final = 3
+
+
+@click.command()
+@click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    envvar="CORSPROXY_CONFIG",
+    show_envvar=True,
+    help="The configuration file. Default: ./config.yaml, then /etc/corsproxy/config.yaml.",
+)
+@click.option(
+    "--upstream",
+    show_envvar=True,
+    metavar="URL",
+    help="Without a file: the server to stand in front of, e.g. http://localhost:9000.",
+)
+@click.option(
+    "--allow-origin",
+    "allow_origins",
+    multiple=True,
+    show_envvar=True,
+    metavar="ORIGIN",
+    help="Without a file: an origin whose pages may read answers. May be given several times.",
+)
+@click.option(
+    "--allow-credentials",
+    is_flag=True,
+    show_envvar=True,
+    help="Without a file: let pages send cookies and read the answers to them.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:8080",
+    show_default=True,
+    show_envvar=True,
+    metavar="HOST:PORT",
+    help="Without a file: where to listen. Port 0 takes any free one.",
+)
+def run(
+    config_file: Path | None,
+    upstream: str | None,
+    allow_origins: tuple[str, ...],
+    allow_credentials: bool,  # noqa: FBT001 - click calls by keyword
+    listen: str,
+) -> None:
+    """Serve a configuration file, or one upstream without a file.
+
+    \b
+    Examples:
+      corsproxy run -c config.yaml
+      corsproxy run --upstream http://localhost:9000 --allow-origin http://localhost:3000
+
+    SIGTERM and SIGINT finish the requests in flight and end with exit code 0. Exit code 3 means
+    that the proxy could not start: the address is in use, or the file is missing or wrong.
+    """
+    if upstream is None and (allow_origins or allow_credentials):
+        raise click.UsageError("--allow-origin and --allow-credentials go with --upstream")
+    if upstream is not None:
+        if not allow_origins:
+            raise click.UsageError(
+                "--upstream needs at least one --allow-origin: the origin of your page, "
+                "e.g. --allow-origin http://localhost:3000",
+            )
+        plan = _plan_without_file(upstream, allow_origins, listen, credentials=allow_credentials)
+    else:
+        plan = _plan_of_file(config_file)
+    raise SystemExit(serve(plan, colour=sys.stdout.isatty() and upstream is not None))
+
+
+def _plan_of_file(config_file: Path | None) -> Plan:
+    path = find_file(config_file, os.environ)
+    if path is None:
+        raise click.UsageError(
+            "no configuration: give one with -c FILE, or a server with --upstream URL "
+            "--allow-origin ORIGIN (looked for ./config.yaml and /etc/corsproxy/config.yaml)",
+        )
+    return _plan_or_exit(load(path, os.environ))
+
+
+def _plan_without_file(
+    upstream: str,
+    allow_origins: tuple[str, ...],
+    listen: str,
+    *,
+    credentials: bool,
+) -> Plan:
+    """Return the plan that the flags ask for, and show the file that would say the same."""
+    text = _as_yaml(upstream, allow_origins, listen, credentials=credentials)
+    click.echo("# The same as a file:\n" + text)
+    plan = _plan_or_exit(load_text(text, "<flags>", {}))
+    return dataclasses.replace(plan, health=TcpAddress("127.0.0.1", 0))
+
+
+def _as_yaml(
+    upstream: str,
+    allow_origins: tuple[str, ...],
+    listen: str,
+    *,
+    credentials: bool,
+) -> str:
+    origins = ", ".join(_quoted(origin) for origin in allow_origins)
+    lines = [
+        "version: 1",
+        f"server: {{listen: {_quoted(listen)}}}",
+        "routes:",
+        f"  - upstream: {_quoted(upstream)}",
+        "    cors:",
+        f"      allow_origins: [{origins}]",
+        "      allow_methods: [GET, HEAD, POST, PUT, PATCH, DELETE]",
+        '      allow_headers: ["*", authorization]',
+    ]
+    if credentials:
+        lines.append("      allow_credentials: true")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$" if "${" in text else "$")
+    return f'"{escaped}"'
+
+
+def _plan_or_exit(loaded: Loaded) -> Plan:
+    if loaded.problems:
+        click.echo(render(loaded.problems, loaded.text, "full"), err=True, nl=False)
+    if loaded.plan is None:
+        raise SystemExit(EXIT_CANNOT_START)
+    return loaded.plan
+
+
+def serve(plan: Plan, *, colour: bool) -> int:
+    """Serve `plan` until told to stop; return the exit code."""
+    import uvloop  # noqa: PLC0415 - slow to import, and only needed here
+
+    from corsproxy.service import CannotStart, Options, Service  # noqa: PLC0415
+
+    logging.basicConfig(
+        level=plan.log.level.upper(),
+        stream=sys.stderr,
+        format="%(levelname)s %(message)s",
+    )
+
+    async def main() -> None:
+        options = Options(access_log=sys.stdout.fileno(), colour=colour)
+        async with Service(plan, options) as service:
+            _announce(service)
+            await service.wait()
+
+    try:
+        uvloop.run(main())
+    except CannotStart as error:
+        click.echo(f"corsproxy: {error}", err=True)
+        return EXIT_CANNOT_START
+    return 0
+
+
+def _announce(service: "Service") -> None:
+    """Say where it listens, and what each route does."""
+    for address in service.addresses:
+        click.echo(f"listening on {_url(address)}", err=True)
+    for route in service.plan.routes:
+        policy = route.policy.name if route.policy is not None else "no policy"
+        click.echo(f"  route {route.name}: -> {route.upstream.name} ({policy})", err=True)
+    if service.health_address is not None:
+        click.echo(f"health on {_url(service.health_address)}/readyz", err=True)
+
+
+def _url(address: "TcpAddress | UnixAddress") -> str:
+    return f"http://{address}" if isinstance(address, TcpAddress) else str(address)

@@ -1,0 +1,1 @@
+"""The data path: connections, one request's way, and what may go wrong on it. Knows no YAML."""

@@ -1,0 +1,162 @@
+"""How a message body is delimited on the wire (RFC 9112 6 and 7). Counts bytes, knows no sockets.
+
+A reader takes what arrived and returns the payload in it; `complete` says whether the body has
+ended, and `excess` holds what came behind its end.
+"""
+
+from typing import Final
+
+MAX_CHUNK_EXTENSIONS: Final = 4 * 1024
+_LONGEST_CHUNK_LINE: Final = 16 + 1 + MAX_CHUNK_EXTENSIONS
+_LONGEST_TRAILERS: Final = 16 * 1024
+_HEX: Final = b"0123456789abcdefABCDEF"
+_CTL: Final = bytes(b for b in range(0x20) if b != 0x09) + b"\x7f"
+
+
+class BadChunk(ValueError):
+    """A chunked body that breaks RFC 9112 7.1 (forwarding.md S4, S7)."""
+
+
+class LengthBody:
+    """A body of as many bytes as Content-Length says."""
+
+    __slots__ = ("complete", "excess", "remaining")
+
+    def __init__(self, length: int) -> None:
+        self.remaining = length
+        self.complete = length == 0
+        self.excess = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the payload in `data`."""
+        size = len(data)
+        if size < self.remaining:
+            self.remaining -= size
+            return data
+        self.complete = True
+        if size > self.remaining:
+            self.excess = data[self.remaining :]
+            data = data[: self.remaining]
+        self.remaining = 0
+        return data
+
+
+class UntilClose:
+    """The body of a response that only the end of the connection delimits (RFC 9112 6.3)."""
+
+    __slots__ = ("complete", "excess")
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.excess = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return `data`: all of it is payload."""
+        return data
+
+
+class ChunkedBody:
+    """A chunked body, held strictly to its grammar; extensions and trailers are dropped (H15)."""
+
+    __slots__ = ("_extensions", "_left", "_line", "_trailers", "complete", "excess")
+
+    # What `_left` means beside the number of payload bytes left in the current chunk.
+    _SIZE: Final = 0
+    _CRLF: Final = -1
+    _TRAILER: Final = -2
+
+    def __init__(self) -> None:
+        self._left = self._SIZE
+        self._line = b""
+        self._extensions = 0
+        self._trailers = 0
+        self.complete = False
+        self.excess = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the payload in `data`. Raise BadChunk where the grammar is broken."""
+        pieces: list[bytes] = []
+        if self._line:
+            data = self._line + data
+            self._line = b""
+        at, end = 0, len(data)
+        while at < end and not self.complete:
+            if self._left > 0:
+                piece = data[at : at + self._left]
+                pieces.append(piece)
+                at += len(piece)
+                self._left = self._left - len(piece) or self._CRLF
+            else:
+                line_end = data.find(b"\r\n", at)
+                if line_end < 0:
+                    self._hold(data[at:])
+                    return b"".join(pieces)
+                self._read_line(data[at:line_end])
+                at = line_end + 2
+        if self.complete:
+            self.excess = data[at:]
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _hold(self, start: bytes) -> None:
+        """Keep the start of a line whose end has not arrived; refuse what can no longer be one."""
+        if self._left == self._CRLF and start != b"\r":
+            raise BadChunk("a chunk is longer than its size says")
+        if len(start) > _LONGEST_CHUNK_LINE or b"\n" in start:
+            raise BadChunk("a chunk line has no proper end")
+        if self._left == self._SIZE and start[:1] not in (b"\r", b"") and start[0] not in _HEX:
+            raise BadChunk("a chunk size is not hexadecimal")
+        self._line = start
+
+    def _read_line(self, line: bytes) -> None:
+        if self._left == self._SIZE:
+            self._left = self._read_size(line) or self._TRAILER
+        elif self._left == self._CRLF:
+            if line:
+                raise BadChunk("a chunk is longer than its size says")
+            self._left = self._SIZE
+        elif line:
+            self._check_trailer(line)
+        else:
+            self.complete = True
+
+    def _read_size(self, line: bytes) -> int:
+        size, semicolon, extension = line.partition(b";")
+        if semicolon:
+            # BWS before and after ";" is what RFC 9112 7.1.1 lets a recipient accept; we do not.
+            self._extensions += len(extension) + 1
+            if self._extensions > MAX_CHUNK_EXTENSIONS or extension.translate(None, _CTL) != extension:
+                raise BadChunk("the chunk extensions are too long or hold control bytes")
+        if not size or len(size) > 16 or size.strip(_HEX):
+            raise BadChunk("a chunk size is not hexadecimal")
+        number = int(size, 16)
+        if number >= 1 << 63:
+            raise BadChunk("a chunk size is too large")
+        return number
+
+    def _check_trailer(self, line: bytes) -> None:
+        name, colon, value = line.partition(b":")
+        self._trailers += len(line)
+        if not colon or not is_token(name) or value.translate(None, _CTL) != value:
+            raise BadChunk("a trailer field is malformed")
+        if self._trailers > _LONGEST_TRAILERS:
+            raise BadChunk("the trailer section is too long")
+
+
+Body = LengthBody | ChunkedBody | UntilClose
+
+_TCHAR: Final = (
+    b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
+
+def is_token(text: bytes) -> bool:
+    """Tell whether `text` is a token (RFC 9110 5.6.2)."""
+    return bool(text) and not text.translate(None, _TCHAR)
+
+
+def as_chunk(payload: bytes) -> bytes:
+    """Frame `payload`, which is not empty, as one chunk."""
+    return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
+LAST_CHUNK: Final = b"0\r\n\r\n"

@@ -1,0 +1,360 @@
+"""One client's connection: finds heads in what arrives, runs one exchange after the other.
+
+Knows where a message begins and ends and when the connection does; what becomes of a request is
+the exchange's matter.
+"""
+
+import asyncio
+import socket
+import struct
+from typing import TYPE_CHECKING, Final, cast
+
+from aiohttp.http_parser import HttpRequestParser
+
+from corsproxy.observe.record import Record
+from corsproxy.proxy import faults
+from corsproxy.proxy.admit import refuse
+from corsproxy.proxy.bodies import BadChunk, Body
+from corsproxy.proxy.clock import NEVER, Clock
+from corsproxy.proxy.exchange import DRAINED, PIPELINE, UPLOAD, Exchange
+from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.forwarded import Peer
+from corsproxy.proxy.lines import CLOSE, own_answer
+from corsproxy.proxy.request_head import read_request_head
+from corsproxy.proxy.upstream import HIGH_WATER
+
+if TYPE_CHECKING:
+    from corsproxy.proxy.server import ProxyServer
+
+_MAX_HELD: Final = 64 * 1024
+_DRAIN_TIME: Final = 1.0
+_LINGER_TIME: Final = 2.0
+_NOBODY: Final = Peer(b"unknown", b"http")
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class ClientConnection(asyncio.Protocol):
+    """A client's connection. Its requests are answered in order, one at a time (S9)."""
+
+    __slots__ = (
+        "_closing",
+        "_drained",
+        "_held",
+        "_lingering",
+        "_parser",
+        "_paused",
+        "_serving",
+        "clock",
+        "deadline",
+        "exchange",
+        "is_write_paused",
+        "leftover",
+        "loop",
+        "peer",
+        "server",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: "ProxyServer") -> None:
+        self.server = server
+        self.loop = server.loop
+        self.clock: Clock = server.clock
+        self.exchange: Exchange | None = None
+        self.leftover: Body | None = None
+        self.deadline = NEVER
+        self.is_write_paused = False
+        self.peer = _NOBODY
+        self._parser: HttpRequestParser | None = None
+        self._held = b""
+        self._drained = 0
+        self._paused = 0
+        self._serving = False
+        self._lingering = False
+        self._closing = False
+
+    # --- the connection --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Enter the connection in the server's books; turn it away above the limit (O2)."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=HIGH_WATER)
+        peername = transport.get_extra_info("peername")
+        self.peer = Peer(
+            peername[0].encode() if isinstance(peername, tuple) else b"unknown",
+            b"http" if transport.get_extra_info("sslcontext") is None else b"https",
+        )
+        server = self.server
+        server.connection_made(self, transport)
+        self.deadline = self.clock.after(server.plan.server.timeouts.keepalive)
+        limit = server.plan.server.limits.max_connections
+        if limit and server.connection_count > limit:
+            self._refuse(Fault(faults.OVERLOADED))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Leave the books; whatever was under way is not wanted any more (F6)."""
+        self.server.connection_lost(self, exc)
+        self._closing = True
+        self._held = b""
+        self.leftover = None
+        if self.exchange is not None:
+            exchange, self.exchange = self.exchange, None
+            exchange.client_left()
+
+    def data_received(self, data: bytes) -> None:
+        """Give what arrived to whom it belongs: the exchange, the next head, or nobody."""
+        exchange = self.exchange
+        if exchange is not None:
+            data = exchange.receive(data)
+            if data:
+                if self.exchange is None:
+                    self._serve(data)
+                else:
+                    self._hold(data)
+        elif self._lingering or self._closing:
+            return
+        elif self.leftover is not None:
+            data = self._drain(data)
+            if data:
+                self._serve(data)
+        else:
+            self._serve(self._held + data if self._held else data)
+
+    def eof_received(self) -> bool:
+        """Take a FIN: a tunnel passes it on, otherwise it means that the client has left (H20)."""
+        if self.exchange is not None and self.exchange.client_half_closed():
+            return True
+        return False
+
+    # --- requests --------------------------------------------------------------------------
+
+    def _serve(self, data: bytes) -> None:
+        """Serve the requests in `data`, which begins with a head; hold what is not yet whole."""
+        self._serving = True
+        self._held = b""
+        try:
+            while data and not self._closing:
+                end = data.find(b"\r\n\r\n") + 4
+                if end < 4:
+                    self._hold_head(data)
+                    return
+                rest = data[end:]
+                head = read_request_head(
+                    self._parser or self._new_parser(),
+                    data[:end] if rest else data,
+                    self.server.plan.server.limits,
+                )
+                exchange = self.exchange = Exchange(self, self.server.plan, head)
+                self.server.in_flight += 1
+                data = exchange.begin(rest)
+                if self.exchange is not None:
+                    if data:
+                        self._hold(data)
+                    return
+                if self.leftover is not None and data:
+                    data = self._drain(data)
+        except Fault as fault:
+            self._refuse(fault)
+        finally:
+            self._serving = False
+
+    def _hold_head(self, data: bytes) -> None:
+        """Keep the start of a head; refuse at once what can no longer become one (S3, S4, S7)."""
+        limits = self.server.plan.server.limits
+        line_end = data.find(b"\r\n")
+        if max(line_end, 0) > limits.max_request_line or (
+            line_end < 0 and len(data) > limits.max_request_line
+        ):
+            raise Fault(faults.TOO_LONG_TARGET)
+        if len(data) > limits.max_request_line + limits.max_header_bytes:
+            raise Fault(faults.TOO_LARGE_HEAD)
+        if data.count(b"\n") > data.count(b"\r\n") or data[:1] in {b"\r", b"\n", b" "}:
+            raise Fault(faults.BAD_REQUEST_LINE)
+        if not self._held:
+            self.deadline = self.clock.after(self.server.plan.server.timeouts.request_header)
+        self._held = data
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what belongs to later requests, up to a bound (S9)."""
+        self._held += data
+        if len(self._held) > _MAX_HELD:
+            self.pause(PIPELINE)
+
+    def take_held(self) -> bytes:
+        """Return and forget what was kept."""
+        held, self._held = self._held, b""
+        self.resume(PIPELINE)
+        return held
+
+    def _new_parser(self) -> HttpRequestParser:
+        self._parser = HttpRequestParser(
+            self,  # type: ignore[arg-type] # called only for bodies, which it is not given
+            self.loop,
+            2**16,
+            max_line_size=2**20,
+            max_field_size=2**20,
+            max_headers=2**16,
+            response_with_body=False,
+            auto_decompress=False,
+        )
+        return self._parser
+
+    def exchange_ended(self, exchange: Exchange) -> None:
+        """Go on after an exchange whose answer is complete."""
+        self.exchange = None
+        unread = None if exchange.upload_complete else exchange.body
+        self.resume(UPLOAD)
+        if not exchange.keep_alive:
+            self._close(linger=unread is not None)
+        elif unread is not None:
+            self.leftover = unread
+            self._drained = 0
+            self.deadline = self.clock.after(_DRAIN_TIME)
+        else:
+            self._await_next()
+
+    def _await_next(self) -> None:
+        self.deadline = self.clock.after(self.server.plan.server.timeouts.keepalive)
+        if self._held and not self._serving:
+            self._serve(self.take_held())
+
+    def _drain(self, data: bytes) -> bytes:
+        """Read on what is left of a body whose request was answered (S10)."""
+        body = self.leftover
+        assert body is not None  # noqa: S101 - only called while there is one
+        self._drained += len(data)
+        try:
+            body.feed(data)
+        except BadChunk:
+            self._close(linger=True)
+            return b""
+        if body.complete:
+            self.leftover = None
+            self._await_next()
+            return body.excess
+        if self._drained > DRAINED:
+            self._close(linger=True)
+        return b""
+
+    def _refuse(self, fault: Fault) -> None:
+        """Answer a request whose head could not be read, and close (cors.md 63)."""
+        server = self.server
+        request_id = server.new_request_id()
+        answer = refuse(fault.kind, request_id, None, server.plan.default_policy)
+        self.write(own_answer(answer.status, answer.lines, answer.body, CLOSE, b""))
+        server.account_unread(
+            Record(
+                client=self.peer.address,
+                method=b"",
+                target=b"",
+                host=b"",
+                minor=1,
+                status=answer.status,
+                sent=len(answer.body),
+                duration=0.0,
+                upstream_duration=0.0,
+                route="",
+                origin=b"",
+                decision=answer.decision,
+                request_id=request_id,
+                traceparent=b"",
+                fault=fault.kind.word,
+                note=fault.note,
+            ),
+        )
+        self._close(linger=True)
+
+    # --- the end ---------------------------------------------------------------------------
+
+    def _close(self, *, linger: bool) -> None:
+        """Close once all is sent; linger where a reset would hide the answer (S10)."""
+        self.leftover = None
+        self._held = b""
+        self._closing = True
+        self._paused = 0
+        transport = self.transport
+        if linger and transport.can_write_eof() and not transport.is_closing():
+            self._lingering = True
+            self.deadline = self.clock.after(_LINGER_TIME)
+            transport.resume_reading()
+            transport.write_eof()
+        else:
+            self.close_now()
+
+    def close_now(self) -> None:
+        """Close once all is sent; a client that does not take it is cut off."""
+        self.exchange = None
+        self._closing = True
+        self.deadline = self.clock.after(self.server.plan.server.timeouts.write_idle)
+        self.transport.close()
+
+    def close(self) -> None:
+        """Close an idle connection; leave one alone that has work (called at shutdown)."""
+        if self.exchange is None and not self._lingering:
+            self.close_now()
+
+    def cut(self, *, reset: bool) -> None:
+        """End the connection so that what was sent never looks whole (F1, H18)."""
+        self.exchange = None
+        self._closing = True
+        if not reset:
+            self.close_now()
+            return
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - aiohttp's signature
+        """End the connection at once (called when the time to drain is over)."""
+        self.transport.abort()
+
+    def expired(self, now: float) -> None:
+        """Learn that the deadline passed."""
+        self.deadline = NEVER
+        if self.exchange is not None:
+            self.exchange.expired(now)
+        elif self._closing:
+            self.transport.abort()
+        elif self.leftover is not None:
+            self._close(linger=True)
+        elif self._held:
+            self._refuse(Fault(faults.REQUEST_TIMEOUT))
+        else:
+            self.close_now()
+
+    # --- writing and back-pressure ---------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send `data`."""
+        self.transport.write(data)
+
+    def pause(self, why: int) -> None:
+        """Stop reading, for the reason `why`."""
+        if not self._paused and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._paused |= why
+
+    def resume(self, why: int) -> None:
+        """Take back the reason `why`; read on if it was the last."""
+        if self._paused & why:
+            self._paused &= ~why
+            if not self._paused and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def is_paused(self, why: int) -> bool:
+        """Tell whether reading is paused for the reason `why`."""
+        return bool(self._paused & why)
+
+    def pause_writing(self) -> None:
+        """Note that the client reads more slowly than we write (F7)."""
+        self.is_write_paused = True
+        if self.exchange is not None:
+            self.exchange.client_paused()
+
+    def resume_writing(self) -> None:
+        """Note that the client has caught up."""
+        self.is_write_paused = False
+        if self.exchange is not None:
+            self.exchange.client_resumed()

@@ -1,0 +1,108 @@
+"""Opening connections to upstreams: names, addresses, TLS. Knows no HTTP.
+
+Names are resolved anew after 10 s or when no address answered, and all addresses are tried, the
+next one starting before the one before has failed (forwarding.md F9, RFC 8305).
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Final
+
+import aiohappyeyeballs
+
+from corsproxy.policy.plan import TcpAddress, UnixAddress, Upstream
+from corsproxy.proxy import faults
+from corsproxy.proxy.faults import Fault
+
+AddressInfo = aiohappyeyeballs.AddrInfoType
+
+_RESOLVED_FOR: Final = 10.0
+_HEAD_START: Final = 0.25
+
+
+class Dialler:
+    """Opens connections to one upstream. Not safe to share between loops."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._loop = asyncio.get_running_loop()
+        self._resolved: list[AddressInfo] = []
+        self._resolved_until = 0.0
+
+    async def open(
+        self,
+        factory: Callable[[], asyncio.Protocol],
+    ) -> tuple[asyncio.Protocol, socket.socket]:
+        """Return a connected protocol and its socket. Raise Fault when none can be had in time."""
+        upstream = self._upstream
+        sock: socket.socket | None = None
+        try:
+            async with asyncio.timeout(upstream.timeouts.connect or None):
+                sock = await self._connect()
+                _, protocol = await self._loop.create_connection(factory, sock=sock)
+        except TimeoutError as error:
+            raise self._failed(sock, faults.UPSTREAM_CONNECT_TIMEOUT) from error
+        except socket.gaierror as error:
+            raise self._failed(sock, faults.UPSTREAM_NAME) from error
+        except ssl.SSLError as error:
+            raise self._failed(sock, faults.UPSTREAM_TLS, error.reason or "") from error
+        except OSError as error:
+            raise self._failed(sock, faults.UPSTREAM_UNREACHABLE, error.strerror or "") from error
+        except asyncio.CancelledError:
+            self._failed(sock, faults.UPSTREAM_UNREACHABLE)
+            raise
+        return protocol, sock
+
+    def _failed(self, sock: socket.socket | None, kind: faults.FaultKind, note: str = "") -> Fault:
+        self._resolved_until = 0.0
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.close()
+        return Fault(kind, note)
+
+    async def _connect(self) -> socket.socket:
+        address = self._upstream.address
+        if isinstance(address, UnixAddress):
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            try:
+                await self._loop.sock_connect(sock, address.path)
+            except BaseException:
+                sock.close()
+                raise
+            return sock
+        sock = await aiohappyeyeballs.start_connection(
+            await self._resolve(address),
+            happy_eyeballs_delay=_HEAD_START,
+            loop=self._loop,
+        )
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    async def _resolve(self, address: TcpAddress) -> list[AddressInfo]:
+        if self._loop.time() < self._resolved_until:
+            return self._resolved
+        infos = _literal(address) or await self._loop.getaddrinfo(
+            address.host,
+            address.port,
+            type=socket.SOCK_STREAM,
+        )
+        self._resolved = list(infos)
+        self._resolved_until = self._loop.time() + _RESOLVED_FOR
+        return self._resolved
+
+
+def _literal(address: TcpAddress) -> list[AddressInfo]:
+    """Return the address information of an IP literal, nothing for a name: no thread is needed."""
+    try:
+        literal = ip_address(address.host)
+    except ValueError:
+        return []
+    where = (address.host, address.port)
+    if literal.version == 4:
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where)]
+    return [(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (*where, 0, 0))]

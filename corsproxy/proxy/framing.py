@@ -1,0 +1,95 @@
+"""Rules for heads that requests and responses share: framing fields, Connection. Knows no messages.
+
+What is written here is stricter than any parser: a message whose end two readers could see in
+different places is refused (forwarding.md S1, S2, S11).
+"""
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from corsproxy.proxy.bodies import is_token
+
+_LARGEST_LENGTH: Final = (1 << 63) - 1
+_DIGITS: Final = b"0123456789"
+
+# Every control byte but HTAB, CR and LF: a head that holds one is refused (S4, S11).
+CONTROL_BYTES: Final = bytes(b for b in range(0x20) if b not in (0x09, 0x0A, 0x0D)) + b"\x7f"
+
+# Names that an end-to-end message needs; a Connection that lists one would have us delete it (H6).
+_NOT_HOP_BY_HOP: Final = frozenset(
+    {
+        b"host",
+        b"content-length",
+        b"cookie",
+        b"authorization",
+        b"origin",
+        b"cache-control",
+        b"via",
+        b"forwarded",
+    },
+)
+
+
+def read_length(value: bytes) -> int | None:
+    """Return the Content-Length that `value` spells, None where it spells none (S1)."""
+    if not value or value.strip(_DIGITS):
+        return None
+    significant = value.lstrip(b"0")
+    if len(significant) > 19:
+        return None
+    length = int(significant or b"0")
+    return length if length <= _LARGEST_LENGTH else None
+
+
+class Connection(NamedTuple):
+    """What a Connection field says: its well-known options and the fields it names (lower case)."""
+
+    close: bool
+    keep_alive: bool
+    upgrade: bool
+    named: frozenset[bytes]
+    is_malformed: bool
+
+
+@lru_cache(maxsize=256)
+def read_connection(value: bytes) -> Connection:
+    """Read one Connection field value (RFC 9110 7.6.1)."""
+    options = {option.strip(b" \t").lower() for option in value.split(b",")} - {b""}
+    named = frozenset(options - {b"close", b"keep-alive", b"upgrade"})
+    return Connection(
+        close=b"close" in options,
+        keep_alive=b"keep-alive" in options,
+        upgrade=b"upgrade" in options,
+        named=named,
+        is_malformed=any(
+            name in _NOT_HOP_BY_HOP or name.startswith(b"x-forwarded-") or not is_token(name)
+            for name in named
+        ),
+    )
+
+
+def join_connections(first: Connection, second: Connection) -> Connection:
+    """Return what two Connection fields of one message say together: they are one list."""
+    return Connection(
+        close=first.close or second.close,
+        keep_alive=first.keep_alive or second.keep_alive,
+        upgrade=first.upgrade or second.upgrade,
+        named=first.named | second.named,
+        is_malformed=first.is_malformed or second.is_malformed,
+    )
+
+
+NO_CONNECTION: Final = read_connection(b"")
+
+
+def is_chunked(value: bytes) -> bool:
+    """Tell whether a Transfer-Encoding value is exactly one `chunked` (S2)."""
+    return value.lower() == b"chunked"
+
+
+def is_unknown_coding(value: bytes) -> bool:
+    """Tell whether `value` ends in chunked behind codings that we do not speak: 501, not 400 (S2)."""
+    *codings, last = [coding.strip(b" \t").lower() for coding in value.split(b",")]
+    return bool(codings) and last == b"chunked" and all(
+        is_token(coding) and coding != b"chunked" for coding in codings
+    )

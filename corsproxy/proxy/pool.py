@@ -1,0 +1,181 @@
+"""The connections to one upstream: lent, taken back, opened, queued for. Knows no requests.
+
+A connection goes back only when its answer and the upload were complete and nothing was in excess
+(forwarding.md S12); it is lent again only while it is quiet and young (F4).
+"""
+
+import asyncio
+from collections import deque
+from typing import Final, Protocol
+
+from corsproxy.policy.plan import Upstream
+from corsproxy.proxy import faults
+from corsproxy.proxy.clock import Clock
+from corsproxy.proxy.dial import Dialler
+from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.upstream import UpstreamConnection
+
+_MARGIN: Final = 1.0
+# How many requests may be sent again between two ticks of the clock: a share of what is open (F3).
+_REPEATS_ALWAYS: Final = 3
+_REPEATS_SHARE: Final = 0.2
+
+
+class Borrower(Protocol):
+    """Who asked for a connection that was not at hand."""
+
+    wants_connection: bool
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """Take the connection that was asked for."""
+
+    def not_connected(self, fault: Fault) -> None:
+        """Learn why there is none."""
+
+
+class Pool:
+    """The connections to one upstream, of one worker."""
+
+    def __init__(self, upstream: Upstream, clock: Clock) -> None:
+        self.upstream = upstream
+        self._clock = clock
+        self._dialler = Dialler(upstream)
+        self._idle: deque[UpstreamConnection] = deque()
+        self._queue: deque[tuple[float, Borrower]] = deque()
+        self._dials: set[asyncio.Task[None]] = set()
+        self._open: set[UpstreamConnection] = set()
+        self._retired = False
+        self._repeats = 0
+
+    @property
+    def open(self) -> int:
+        """The number of connections that are open or being opened."""
+        return len(self._open) + len(self._dials)
+
+    @property
+    def idle(self) -> int:
+        """The number of connections that wait for a request."""
+        return len(self._idle)
+
+    def take(self) -> UpstreamConnection | None:
+        """Return an idle connection that is fit for another request, None if there is none."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open and connection.is_quiet():
+                return connection
+            connection.close()
+        return None
+
+    def ask(self, borrower: Borrower) -> None:
+        """Have a connection brought to `borrower` later: a new one, or the next to come free."""
+        limit = self.upstream.pool.max_connections
+        if not limit or self.open < limit:
+            self._dial()
+            self._queue.append((float("inf"), borrower))
+        else:
+            self._queue.append((self._clock.after(self.upstream.pool.queue), borrower))
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Take back a connection whose exchange is over; close it unless it can be used again."""
+        connection.waiter = None
+        if not (connection.keep_alive and connection.is_open) or self._retired:
+            connection.close()
+            return
+        self._offer(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """Drop a connection that is gone, and open one for the next in the queue if any."""
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._serve_queue()
+
+    def sweep(self, now: float) -> None:
+        """Close what idled too long and answer who queued too long."""
+        self._repeats = 0
+        while self._idle and self._idle[0].idle_until < now:
+            self._idle[0].close()
+        late = [entry for entry in self._queue if entry[0] < now]
+        for entry in late:
+            self._queue.remove(entry)
+            if entry[1].wants_connection:
+                entry[1].not_connected(Fault(faults.POOL_FULL))
+
+    def may_repeat(self) -> bool:
+        """Tell whether one more request may be sent again (F3), and count it if so."""
+        if self._repeats >= max(_REPEATS_ALWAYS, _REPEATS_SHARE * len(self._open)):
+            return False
+        self._repeats += 1
+        return True
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether nothing is open, being opened or queued for."""
+        return not (self._open or self._dials or self._queue)
+
+    def retire(self) -> None:
+        """Lend no more; what is lent is closed when it comes back."""
+        self._retired = True
+        for connection in list(self._idle):
+            connection.close()
+
+    def close(self) -> None:
+        """Close everything at once."""
+        self._retired = True
+        self._queue.clear()
+        for task in self._dials:
+            task.cancel()
+        for connection in list(self._open):
+            connection.close()
+
+    def _dial(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._open_one())
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    async def _open_one(self) -> None:
+        try:
+            protocol, sock = await self._dialler.open(lambda: UpstreamConnection(self))
+        except Fault as fault:
+            borrower = self._next_borrower()
+            if borrower is not None:
+                borrower.not_connected(fault)
+            return
+        assert isinstance(protocol, UpstreamConnection)  # noqa: S101 - our own factory made it
+        protocol.sock = sock
+        if not protocol.is_open:
+            return
+        self._open.add(protocol)
+        protocol.keep_alive = True
+        self._offer(protocol)
+
+    def _offer(self, connection: UpstreamConnection) -> None:
+        borrower = self._next_borrower()
+        if borrower is not None:
+            borrower.connected(connection)
+        elif len(self._idle) < self.upstream.pool.max_idle and not self._retired:
+            connection.idle_until = self._idle_until(connection)
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def _idle_until(self, connection: UpstreamConnection) -> float:
+        """Return when to close an idle connection: before the upstream would (F4)."""
+        idle = self.upstream.pool.idle
+        if connection.kept_for is not None:
+            idle = max(0.0, min(idle, connection.kept_for - _MARGIN))
+        return self._clock.now + idle
+
+    def _next_borrower(self) -> Borrower | None:
+        while self._queue:
+            _, borrower = self._queue.popleft()
+            if borrower.wants_connection:
+                return borrower
+        return None
+
+    def _serve_queue(self) -> None:
+        """Open a connection for who queues only because the pool was full."""
+        limit = self.upstream.pool.max_connections
+        waiting = sum(1 for _, borrower in self._queue if borrower.wants_connection)
+        if waiting > len(self._dials) and (not limit or self.open < limit) and not self._retired:
+            self._dial()

@@ -1,0 +1,156 @@
+"""The listening side: makes a connection object for each client and keeps the books of a worker.
+
+A subclass of aiohttp's `web.Server` whose connections are our own protocol. Knows the plan in
+force, the pools and what is in flight.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import http_parser, web
+from aiohttp.web_protocol import RequestHandler
+
+from corsproxy.observe.record import Record
+from corsproxy.policy.plan import Plan, Route, Upstream
+from corsproxy.proxy.client import ClientConnection
+from corsproxy.proxy.clock import Clock
+from corsproxy.proxy.pool import Pool
+
+if TYPE_CHECKING:
+    from corsproxy.proxy.exchange import Exchange
+
+Observer = Callable[[Record], None]
+
+
+class MissingParser(RuntimeError):  # noqa: N818 - the name says it all
+    """aiohttp was installed without its C parsers; the pure-Python ones are too lenient."""
+
+
+class ProxyServer(web.Server):
+    """Serves one plan. Must be made and used inside one running loop.
+
+    `observers` are called once for each request that ended.
+    """
+
+    def __init__(self, plan: Plan, observers: tuple[Observer, ...] = ()) -> None:
+        if http_parser.HttpRequestParser.__name__ != "HttpRequestParser" or not hasattr(
+            http_parser,
+            "HttpRequestParserC",
+        ):
+            raise MissingParser(
+                "aiohttp's C extensions are missing: install aiohttp from a wheel, or with a C "
+                "compiler at hand and without AIOHTTP_NO_EXTENSIONS",
+            )
+        super().__init__(_never_called)
+        self.loop = asyncio.get_running_loop()
+        self.plan = plan
+        self.observers = observers
+        self.clock = Clock(self._sweep)
+        self.draining = False
+        self.in_flight = 0
+        self._idle = asyncio.Event()
+        self._pools: dict[str, Pool] = {}
+        self._retired: list[Pool] = []
+        self._warned: set[str] = set()
+        self._id_prefix = secrets.token_hex(6).encode()
+        self._id_number = 0
+        self.on_upstream_cors: Callable[[Route], None] | None = None
+        self.clock.start()
+
+    def __call__(self) -> RequestHandler:
+        """Return the protocol for a new connection."""
+        return ClientConnection(self)  # type: ignore[return-value] # the seam this design stands on
+
+    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:  # noqa: ANN401, ARG002
+        """Strike a connection off the books."""
+        self._connections.pop(handler, None)
+
+    @property
+    def connection_count(self) -> int:
+        """The number of client connections."""
+        return len(self._connections)
+
+    def new_request_id(self) -> bytes:
+        """Return an id that no other request has."""
+        self._id_number += 1
+        return b"%b-%x" % (self._id_prefix, self._id_number)
+
+    def pool_of(self, upstream: Upstream) -> Pool:
+        """Return the pool of `upstream`; a changed upstream gets a new one, the old one runs dry."""
+        pool = self._pools.get(upstream.name)
+        if pool is None or (pool.upstream is not upstream and pool.upstream != upstream):
+            if pool is not None:
+                self._retire(pool)
+            pool = self._pools[upstream.name] = Pool(upstream, self.clock)
+        return pool
+
+    def replace_plan(self, plan: Plan) -> None:
+        """Serve later requests by `plan`; those in flight finish under theirs."""
+        self.plan = plan
+        kept = {upstream.name for upstream in plan.upstreams}
+        for name in [name for name in self._pools if name not in kept]:
+            self._retire(self._pools.pop(name))
+
+    def _retire(self, pool: Pool) -> None:
+        pool.retire()
+        self._retired.append(pool)
+
+    # --- the books -------------------------------------------------------------------------
+
+    def account(self, exchange: "Exchange") -> None:
+        """Count an exchange that ended, and tell the observers."""
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._idle.set()
+        if self.observers:
+            record = exchange.record(self.loop.time())
+            for observe in self.observers:
+                observe(record)
+
+    def account_unread(self, record: Record) -> None:
+        """Tell the observers of a request whose head could not be read."""
+        for observe in self.observers:
+            observe(record)
+
+    def upstream_sent_cors(self, route: Route) -> None:
+        """Note that a route's upstream sends CORS headers of its own: told once (cors.md 50)."""
+        if route.name not in self._warned:
+            self._warned.add(route.name)
+            if self.on_upstream_cors is not None:
+                self.on_upstream_cors(route)
+
+    def _sweep(self, now: float) -> None:
+        late = [connection for connection in self._connections if connection.deadline < now]  # type: ignore[attr-defined]
+        for connection in late:
+            connection.expired(now)  # type: ignore[attr-defined]
+        for pool in [*self._pools.values(), *self._retired]:
+            pool.sweep(now)
+        self._retired = [pool for pool in self._retired if not pool.is_dry]
+
+    # --- the end ---------------------------------------------------------------------------
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until nothing is in flight; return False when that took longer than `seconds`."""
+        self.draining = True
+        self.pre_shutdown()
+        self._idle.clear()
+        if not self.in_flight:
+            return True
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's signature
+        """End every connection, to clients and upstreams, at once."""
+        await super().shutdown(timeout)
+        self.clock.stop()
+        for pool in [*self._pools.values(), *self._retired]:
+            pool.close()
+
+
+async def _never_called(request: web.BaseRequest) -> web.StreamResponse:
+    raise AssertionError(request)  # our own protocol never makes aiohttp's requests

@@ -1,0 +1,257 @@
+"""One connection to an upstream: reads its answers and hands them to the exchange that waits.
+
+Knows heads and bodies of answers; nothing of clients, routes or policies. What arrives while no
+exchange waits is never anybody's answer: it ends the connection (forwarding.md S12).
+"""
+
+import asyncio
+import select
+import socket
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from aiohttp.http_parser import HttpResponseParser
+
+from corsproxy.proxy import faults
+from corsproxy.proxy.bodies import BadChunk, Body, UntilClose
+from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.response_head import MAX_HEAD_BYTES, ResponseHead, read_response_head
+
+if TYPE_CHECKING:
+    from corsproxy.proxy.pool import Pool
+
+# What may wait unsent above the kernel's buffers before the other side is told to stop reading.
+# With it, one read of uvloop's (up to 256 000 bytes) still fits into the 256 KiB of O6.
+HIGH_WATER: Final = 4 * 1024
+
+
+class Waiter(Protocol):
+    """Who waits for an answer on an upstream connection: the exchange."""
+
+    def answer_began(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
+        """Take the head of the final answer, its body's reader (None: no body), its first piece."""
+
+    def interim_came(self, head: ResponseHead) -> None:
+        """Take an interim answer (1xx)."""
+
+    def answer_came(self, payload: bytes) -> None:
+        """Take a piece of the body."""
+
+    def answer_ended(self) -> None:
+        """Learn that the answer is complete."""
+
+    def answer_failed(self, fault: Fault) -> None:
+        """Learn that there will be no (more of an) answer; the connection is gone."""
+
+    def tunnelled(self, data: bytes) -> None:
+        """Take bytes behind a 101."""
+
+    def upstream_paused(self) -> None:
+        """Send no more until resumed."""
+
+    def upstream_resumed(self) -> None:
+        """Sending may go on."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """A connection to an upstream, lent by its pool to one exchange at a time."""
+
+    __slots__ = (
+        "_body",
+        "_held",
+        "_method",
+        "_parser",
+        "_poll",
+        "_tunnel",
+        "has_answered",
+        "idle_until",
+        "is_open",
+        "keep_alive",
+        "kept_for",
+        "pool",
+        "sock",
+        "transport",
+        "waiter",
+        "was_reused",
+    )
+
+    transport: asyncio.Transport
+    sock: socket.socket
+
+    def __init__(self, pool: "Pool") -> None:
+        self.pool = pool
+        self.waiter: Waiter | None = None
+        self.is_open = False
+        self.keep_alive = False
+        self.kept_for: float | None = None
+        self.idle_until = 0.0
+        self.has_answered = False
+        self.was_reused = False
+        self._parser = _new_parser(self)
+        self._poll: select.poll | None = None
+        self._held = b""
+        self._body: Body | None = None
+        self._method = b""
+        self._tunnel = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the transport."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=HIGH_WATER)
+        self.is_open = True
+
+    def begin(self, waiter: Waiter, method: bytes) -> None:
+        """Lend the connection to `waiter`, whose request has `method`."""
+        self.waiter = waiter
+        self._method = method
+        self._body = None
+        self.keep_alive = False
+        self.was_reused = self.has_answered
+        self.has_answered = False
+
+    def is_quiet(self) -> bool:
+        """Tell whether nothing has arrived that the loop has not seen yet: bytes, FIN or reset."""
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self.sock, select.POLLIN | select.POLLRDHUP)
+        return not self._poll.poll(0)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what arrived as the part of an answer that is due."""
+        waiter = self.waiter
+        if waiter is None:
+            self.close()
+            return
+        self.has_answered = True
+        try:
+            if self._tunnel:
+                waiter.tunnelled(data)
+            elif self._body is not None:
+                self._read_body(self._body, data, waiter)
+            else:
+                self._read_heads(data, waiter)
+        except Fault as fault:
+            self.fail(fault)
+        except BadChunk as error:
+            # Before the head went out this is an invalid answer, afterwards a truncated one (F1).
+            self.fail(Fault(faults.UPSTREAM_TRUNCATED, str(error)))
+
+    def _read_heads(self, data: bytes, waiter: Waiter) -> None:
+        """Read heads until the final one; interim answers come before it (H13)."""
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        while True:
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                self._hold(data)
+                return
+            if end > MAX_HEAD_BYTES:
+                raise Fault(faults.UPSTREAM_INVALID, "a header section of more than 64 KiB")
+            head = read_response_head(self._parser, data[: end + 4])
+            data = data[end + 4 :]
+            if head.status >= 200:
+                break
+            waiter.interim_came(head)
+            if head.status == 101:
+                self._tunnel = True
+                if data:
+                    waiter.tunnelled(data)
+                return
+            if not data:
+                return
+        self._begin_body(head, data, waiter)
+
+    def _hold(self, data: bytes) -> None:
+        if len(data) > MAX_HEAD_BYTES:
+            raise Fault(faults.UPSTREAM_INVALID, "a header section of more than 64 KiB")
+        if data.count(b"\n") > data.count(b"\r\n"):
+            raise Fault(faults.UPSTREAM_INVALID, "a bare LF in the head")
+        if not b"HTTP/1.".startswith(data[:7]):
+            raise Fault(faults.UPSTREAM_INVALID, "a status line that is not HTTP/1")
+        self._held = data
+
+    def _begin_body(self, head: ResponseHead, data: bytes, waiter: Waiter) -> None:
+        body = head.body(self._method)
+        self.keep_alive = head.keep_alive and type(body) is not UntilClose
+        self.kept_for = head.kept_for
+        if body is None:
+            if data:
+                self.keep_alive = False  # S11, H12: an answer in excess, or a body where none may be
+            waiter.answer_began(head, None, b"")
+        else:
+            self._body = body
+            payload = body.feed(data) if data else b""
+            waiter.answer_began(head, body, payload)
+            if not body.complete:
+                return
+            if body.excess:
+                self.keep_alive = False
+        if self.waiter is waiter:
+            waiter.answer_ended()
+
+    def _read_body(self, body: Body, data: bytes, waiter: Waiter) -> None:
+        payload = body.feed(data)
+        if payload:
+            waiter.answer_came(payload)
+        if body.complete and self.waiter is waiter:
+            if body.excess:
+                self.keep_alive = False
+            waiter.answer_ended()
+
+    def eof_received(self) -> None:
+        """Take a FIN: the end of a body that only this ends, else the end of everything."""
+        waiter = self.waiter
+        if waiter is not None and type(self._body) is UntilClose:
+            waiter.answer_ended()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who waits, and the pool."""
+        self.is_open = False
+        waiter = self.waiter
+        self.waiter = None
+        self.pool.forget(self)
+        if waiter is None:
+            return
+        if self._body is not None or self._tunnel:
+            waiter.answer_failed(Fault(faults.UPSTREAM_TRUNCATED, "the connection was lost"))
+        else:
+            note = "reset" if exc is not None else "closed"
+            waiter.answer_failed(Fault(faults.UPSTREAM_CLOSED, note))
+
+    def fail(self, fault: Fault) -> None:
+        """End the connection and tell who waits why."""
+        waiter = self.waiter
+        self.close()
+        if waiter is not None:
+            waiter.answer_failed(fault)
+
+    def close(self) -> None:
+        """End the connection at once; nobody waits for its answer any more."""
+        self.waiter = None
+        if self.is_open:
+            self.is_open = False
+            self.pool.forget(self)
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Pass back-pressure on (F7)."""
+        if self.waiter is not None:
+            self.waiter.upstream_paused()
+
+    def resume_writing(self) -> None:
+        """Pass the end of back-pressure on."""
+        if self.waiter is not None:
+            self.waiter.upstream_resumed()
+
+
+def _new_parser(connection: UpstreamConnection) -> HttpResponseParser:
+    return HttpResponseParser(
+        connection,  # type: ignore[arg-type] # it is called only for bodies, which we do not give it
+        asyncio.get_running_loop(),
+        2**16,
+        max_line_size=MAX_HEAD_BYTES,
+        max_field_size=MAX_HEAD_BYTES,
+        max_headers=MAX_HEAD_BYTES,
+        response_with_body=False,
+        auto_decompress=False,
+    )

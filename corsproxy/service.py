@@ -1,0 +1,243 @@
+"""The composition root: makes the listeners, the server and the logs of one plan, and ends them.
+
+The only place that builds these objects. Knows addresses and signals, not requests.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp.web
+
+from corsproxy.admin.health import health_app
+from corsproxy.observe.access_log import AccessLog
+from corsproxy.policy.plan import Address, Plan, Route, TcpAddress, UnixAddress
+from corsproxy.proxy.server import Observer, ProxyServer
+
+log: Final = logging.getLogger("corsproxy")
+
+_BACKLOG: Final = 1024
+
+
+class CannotStart(Exception):  # noqa: N818 - it is what the user is told
+    """The service cannot start; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a service is run, beside its plan.
+
+    `observers` are told of every request that ended; `access_log` is the file descriptor that the
+    access log goes to, None for none.
+    """
+
+    observers: tuple[Observer, ...] = ()
+    access_log: int | None = None
+    colour: bool = False
+
+
+class Service:
+    """A running proxy: `async with Service(plan) as service: await service.wait()`."""
+
+    def __init__(self, plan: Plan, options: Options = Options()) -> None:  # noqa: B008 - immutable
+        self.plan = plan
+        self._options = options
+        self._access_log: AccessLog | None = None
+        self._listeners: list[asyncio.Server] = []
+        self._sockets: list[socket.socket] = []
+        self._unix_paths: list[str] = []
+        self._health: aiohttp.web.AppRunner | None = None
+        self._stopping: list[str] = []
+        self.addresses: tuple[Address, ...] = ()
+        self.health_address: Address | None = None
+        self.server: ProxyServer
+
+    async def __aenter__(self) -> Self:
+        """Listen. Raise CannotStart, with nothing left open, where that cannot be done."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End everything: no request is waited for, `drain` does that."""
+        await self._end()
+
+    async def _start(self) -> None:
+        plan = self.plan
+        observers = self._options.observers
+        if self._options.access_log is not None and plan.log.access != "off":
+            self._access_log = AccessLog(
+                self._options.access_log,
+                "colour" if self._options.colour else _format_of(plan),
+                plan.log.access,
+            )
+            observers = (*observers, self._access_log)
+        self.server = ProxyServer(plan, observers)
+        self.server.on_upstream_cors = _tell_upstream_cors
+        self.addresses = tuple([await self._listen(address) for address in plan.server.listen])
+        if plan.health is not None:
+            await self._listen_for_health(plan.health)
+
+    async def _listen(self, address: Address) -> Address:
+        sock, bound = self._bind(address)
+        loop = asyncio.get_running_loop()
+        if isinstance(address, UnixAddress):
+            listener = await loop.create_unix_server(self.server, sock=sock, backlog=_BACKLOG)
+        else:
+            listener = await loop.create_server(self.server, sock=sock, backlog=_BACKLOG)
+        self._listeners.append(listener)
+        return bound
+
+    async def _listen_for_health(self, address: Address) -> None:
+        sock, self.health_address = self._bind(address)
+        self._health = aiohttp.web.AppRunner(
+            health_app(self._why_not_ready),
+            access_log=None,
+            handle_signals=False,
+        )
+        await self._health.setup()
+        await aiohttp.web.SockSite(self._health, sock).start()
+
+    def _why_not_ready(self) -> list[str]:
+        return self._stopping
+
+    def _bind(self, address: Address) -> tuple[socket.socket, Address]:
+        """Return a listening socket and where it really listens (port 0 means any free one)."""
+        try:
+            if isinstance(address, UnixAddress):
+                sock = _bind_unix(address.path)
+                self._unix_paths.append(address.path)
+                self._sockets.append(sock)
+                return sock, address
+            sock = _bind_tcp(address)
+        except OSError as error:
+            raise CannotStart(_why_cannot_bind(address, error)) from error
+        self._sockets.append(sock)
+        host, port = sock.getsockname()[:2]
+        return sock, TcpAddress(host, port)
+
+    async def wait(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain. A second signal ends at once (P1)."""
+        loop = asyncio.get_running_loop()
+        signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, signals.put_nowait, number)
+        first = await signals.get()
+        drain = asyncio.ensure_future(self.drain(delayed=first is signal.SIGTERM))
+        second = asyncio.ensure_future(signals.get())
+        _, pending = await asyncio.wait({drain, second}, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def drain(self, *, delayed: bool) -> None:
+        """Stop taking requests and let those in flight finish, within the plan's times."""
+        server = self.plan.server
+        self._stopping = ["stopping"]
+        self.server.draining = True
+        if delayed and server.drain_delay:
+            log.info("stopping: still accepting for %g s", server.drain_delay)
+            await asyncio.sleep(server.drain_delay)
+        for listener in self._listeners:
+            listener.close()
+        if not await self.server.drain(server.drain):
+            log.warning("stopping: cut off %d requests that did not finish", self.server.in_flight)
+
+    async def _end(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        if hasattr(self, "server"):
+            await self.server.shutdown()
+        if self._health is not None:
+            await self._health.cleanup()
+        for sock in self._sockets:
+            sock.close()
+        for path in self._unix_paths:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)  # noqa: PTH108 - a socket's path is a string everywhere else
+        if self._access_log is not None:
+            self._access_log.close()
+
+
+def _format_of(plan: Plan) -> str:
+    if plan.log.format != "auto":
+        return plan.log.format
+    return "text" if sys.stdout.isatty() else "json"
+
+
+def _tell_upstream_cors(route: Route) -> None:
+    policy = route.policy
+    log.warning(
+        "route %s: its upstream sends CORS headers of its own; they are handled by "
+        "upstream_cors_headers: %s (cors.md 49)",
+        route.name,
+        policy.upstream_cors_headers if policy is not None else "keep",
+    )
+
+
+def _bind_tcp(address: TcpAddress) -> socket.socket:
+    infos = socket.getaddrinfo(
+        address.host,
+        address.port,
+        type=socket.SOCK_STREAM,
+        flags=socket.AI_PASSIVE,
+    )
+    family, kind, protocol, _, where = infos[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address.host != "::")
+        sock.bind(where)
+        sock.setblocking(False)  # noqa: FBT003
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_unix(path: str) -> socket.socket:
+    """Bind a unix socket; take the place of one that nobody serves any more."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    probe.connect(path)
+                except ConnectionRefusedError:
+                    os.unlink(path)  # noqa: PTH108
+        sock.bind(path)
+        sock.setblocking(False)  # noqa: FBT003
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+_ADVICE: Final = {
+    errno.EADDRINUSE: "another program listens there; stop it, or choose another address",
+    errno.EACCES: "this user may not listen there; choose a port above 1023",
+    errno.EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 means all of them",
+}
+
+
+def _why_cannot_bind(address: Address, error: OSError) -> str:
+    advice = _ADVICE.get(error.errno or 0, "choose another address")
+    return f"cannot listen on {address}: {(error.strerror or str(error)).lower()}; {advice}"
