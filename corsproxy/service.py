@@ -47,7 +47,7 @@ class Options:
 class Service:
     """A running proxy: `async with Service(plan) as service: await service.wait()`."""
 
-    def __init__(self, plan: Plan, options: Options = Options()) -> None:  # noqa: B008 - immutable
+    def __init__(self, plan: Plan, options: Options = Options()) -> None:
         self.plan = plan
         self._options = options
         self._access_log: AccessLog | None = None
@@ -217,18 +217,25 @@ def _bind_unix(path: str) -> socket.socket:
     """Bind a unix socket; take the place of one that nobody serves any more."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            with contextlib.suppress(FileNotFoundError):
-                try:
-                    probe.connect(path)
-                except ConnectionRefusedError:
-                    os.unlink(path)  # noqa: PTH108
+        if _is_abandoned(path):
+            os.unlink(path)  # noqa: PTH108
         sock.bind(path)
         sock.setblocking(False)  # noqa: FBT003
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _is_abandoned(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except FileNotFoundError:
+            pass
+    return False
 
 
 _ADVICE: Final = {

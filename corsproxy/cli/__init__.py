@@ -41,7 +41,7 @@ class _Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="corsproxy")
 def cli() -> None:
-    """A CORS reverse proxy: answers preflights, forwards requests, says why one was blocked.
+    r"""Answer CORS preflights, forward requests, and say why one was blocked.
 
     \b
     Without a file, in front of a legacy API:

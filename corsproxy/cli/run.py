@@ -1,12 +1,11 @@
 """`corsproxy run`: serve a configuration until told to stop. Knows how to ask, not how to serve."""
 
-import asyncio
 import dataclasses
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,6 +13,9 @@ from corsproxy.config import load, load_text
 from corsproxy.config.load import Loaded, find_file
 from corsproxy.config.problems import render
 from corsproxy.policy.plan import Plan, TcpAddress, UnixAddress
+
+if TYPE_CHECKING:
+    from corsproxy.service import Service
 
 EXIT_CANNOT_START: Final = 3
 
@@ -63,7 +65,7 @@ def run(
     allow_credentials: bool,  # noqa: FBT001 - click calls by keyword
     listen: str,
 ) -> None:
-    """Serve a configuration file, or one upstream without a file.
+    r"""Serve a configuration file, or one upstream without a file.
 
     \b
     Examples:
@@ -135,7 +137,9 @@ def _as_yaml(
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$" if "${" in text else "$")
+    escaped = (
+        text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$" if "${" in text else "$")
+    )
     return f'"{escaped}"'
 
 

@@ -16,7 +16,9 @@ from corsproxy.observe.record import Record
 _INTERVAL: Final = 0.2
 _MAX_WAITING: Final = 20_000
 _LONGEST_VALUE: Final = 512
-_CONTROLS: Final = {code: f"\\x{code:02x}" for code in [*range(0x20), 0x5C, 0x7F, *range(0x80, 0xA0)]}
+_CONTROLS: Final = {
+    code: f"\\x{code:02x}" for code in [*range(0x20), 0x5C, 0x7F, *range(0x80, 0xA0)]
+}
 
 Format = Callable[[Record], str]
 
@@ -43,15 +45,17 @@ def as_json(record: Record) -> str:
     stamp, millis = _seconds(time.time())
     decision = record.decision
     parts = [
-        f'{{"@timestamp":"{stamp}.{millis:03d}Z","event.dataset":"corsproxy.access"'
-        f',"client.address":{quote(_text(record.client))}'
-        f',"http.request.method":{quote(_text(record.method))}'
-        f',"url.path":{quote(_path(record))}'
-        f',"http.response.status_code":{record.status}'
-        f',"http.response.body.bytes":{record.sent}'
-        f',"event.duration":{int(record.duration * 1e9)}'
-        f',"corsproxy.upstream.duration":{int(record.upstream_duration * 1e9)}'
-        f',"corsproxy.route":{quote(record.route)}',
+        (
+            f'{{"@timestamp":"{stamp}.{millis:03d}Z","event.dataset":"corsproxy.access"'
+            f',"client.address":{quote(_text(record.client))}'
+            f',"http.request.method":{quote(_text(record.method))}'
+            f',"url.path":{quote(_path(record))}'
+            f',"http.response.status_code":{record.status}'
+            f',"http.response.body.bytes":{record.sent}'
+            f',"event.duration":{int(record.duration * 1e9)}'
+            f',"corsproxy.upstream.duration":{int(record.upstream_duration * 1e9)}'
+            f',"corsproxy.route":{quote(record.route)}'
+        ),
     ]
     if record.origin:
         parts.append(f',"http.request.origin":{quote(_text(record.origin))}')

@@ -56,7 +56,9 @@ def admit(plan: Plan, head: RequestHead, peer: Peer, request_id: bytes) -> Answe
     policy = plan.default_policy if route is None else route.policy
     if policy is not None and policy.refused_blocks:
         facts = facts._replace(own_origin=own_origin(head, peer, plan.server.trusted_proxies))
-    decision = None if policy is None else decide(policy, facts, route.name.encode() if route else b"")
+    decision = (
+        None if policy is None else decide(policy, facts, route.name.encode() if route else b"")
+    )
 
     fault = _find_fault(head, route)
     if fault is not None:

@@ -13,7 +13,7 @@ _HEX: Final = b"0123456789abcdefABCDEF"
 _CTL: Final = bytes(b for b in range(0x20) if b != 0x09) + b"\x7f"
 
 
-class BadChunk(ValueError):
+class BadChunk(ValueError):  # noqa: N818 - what the peer sent, not an error of ours
     """A chunked body that breaks RFC 9112 7.1 (forwarding.md S4, S7)."""
 
 
@@ -124,7 +124,10 @@ class ChunkedBody:
         if semicolon:
             # BWS before and after ";" is what RFC 9112 7.1.1 lets a recipient accept; we do not.
             self._extensions += len(extension) + 1
-            if self._extensions > MAX_CHUNK_EXTENSIONS or extension.translate(None, _CTL) != extension:
+            if (
+                self._extensions > MAX_CHUNK_EXTENSIONS
+                or extension.translate(None, _CTL) != extension
+            ):
                 raise BadChunk("the chunk extensions are too long or hold control bytes")
         if not size or len(size) > 16 or size.strip(_HEX):
             raise BadChunk("a chunk size is not hexadecimal")
@@ -144,9 +147,7 @@ class ChunkedBody:
 
 Body = LengthBody | ChunkedBody | UntilClose
 
-_TCHAR: Final = (
-    b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-)
+_TCHAR: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def is_token(text: bytes) -> bool:

@@ -16,7 +16,7 @@ from corsproxy.proxy import faults
 from corsproxy.proxy.admit import refuse
 from corsproxy.proxy.bodies import BadChunk, Body
 from corsproxy.proxy.clock import NEVER, Clock
-from corsproxy.proxy.exchange import DRAINED, PIPELINE, UPLOAD, Exchange
+from corsproxy.proxy.exchange import DRAINED, PIPELINE, UPLOAD, Exchange, Phase
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.forwarded import Peer
 from corsproxy.proxy.lines import CLOSE, own_answer
@@ -86,7 +86,7 @@ class ClientConnection(asyncio.Protocol):
             b"http" if transport.get_extra_info("sslcontext") is None else b"https",
         )
         server = self.server
-        server.connection_made(self, transport)
+        server.enter(self, self.transport)
         self.deadline = self.clock.after(server.plan.server.timeouts.keepalive)
         limit = server.plan.server.limits.max_connections
         if limit and server.connection_count > limit:
@@ -123,9 +123,7 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take a FIN: a tunnel passes it on, otherwise it means that the client has left (H20)."""
-        if self.exchange is not None and self.exchange.client_half_closed():
-            return True
-        return False
+        return self.exchange is not None and self.exchange.client_half_closed()
 
     # --- requests --------------------------------------------------------------------------
 
@@ -148,7 +146,7 @@ class ClientConnection(asyncio.Protocol):
                 exchange = self.exchange = Exchange(self, self.server.plan, head)
                 self.server.in_flight += 1
                 data = exchange.begin(rest)
-                if self.exchange is not None:
+                if exchange.phase is not Phase.ENDED:
                     if data:
                         self._hold(data)
                     return

@@ -68,7 +68,7 @@ class Dialler:
         address = self._upstream.address
         if isinstance(address, UnixAddress):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.setblocking(False)
+            sock.setblocking(False)  # noqa: FBT003 - the socket module's own signature
             try:
                 await self._loop.sock_connect(sock, address.path)
             except BaseException:

@@ -90,6 +90,8 @@ def is_chunked(value: bytes) -> bool:
 def is_unknown_coding(value: bytes) -> bool:
     """Tell whether `value` ends in chunked behind codings that we do not speak: 501, not 400 (S2)."""
     *codings, last = [coding.strip(b" \t").lower() for coding in value.split(b",")]
-    return bool(codings) and last == b"chunked" and all(
-        is_token(coding) and coding != b"chunked" for coding in codings
+    return (
+        bool(codings)
+        and last == b"chunked"
+        and all(is_token(coding) and coding != b"chunked" for coding in codings)
     )

@@ -24,7 +24,9 @@ _REPEATS_SHARE: Final = 0.2
 class Borrower(Protocol):
     """Who asked for a connection that was not at hand."""
 
-    wants_connection: bool
+    @property
+    def wants_connection(self) -> bool:
+        """Whether it still waits."""
 
     def connected(self, connection: UpstreamConnection) -> None:
         """Take the connection that was asked for."""

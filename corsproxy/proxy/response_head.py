@@ -130,12 +130,7 @@ def _sort_fields(head: ResponseHead, raw_fields: tuple[Field, ...]) -> None:
 
 
 _DROPPED: Final = (
-    f.HOP_BY_HOP
-    | f.CONNECTION
-    | f.KEEP_ALIVE
-    | f.CONTENT_LENGTH
-    | f.TRANSFER_ENCODING
-    | f.UPGRADE
+    f.HOP_BY_HOP | f.CONNECTION | f.KEEP_ALIVE | f.CONTENT_LENGTH | f.TRANSFER_ENCODING | f.UPGRADE
 )
 
 

@@ -63,6 +63,10 @@ class ProxyServer(web.Server):
         """Return the protocol for a new connection."""
         return ClientConnection(self)  # type: ignore[return-value] # the seam this design stands on
 
+    def enter(self, connection: ClientConnection, transport: asyncio.Transport) -> None:
+        """Enter a connection in the books."""
+        self.connection_made(connection, transport)  # type: ignore[arg-type] # the same seam
+
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:  # noqa: ANN401, ARG002
         """Strike a connection off the books."""
         self._connections.pop(handler, None)

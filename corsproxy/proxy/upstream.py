@@ -49,7 +49,7 @@ class Waiter(Protocol):
         """Send no more until resumed."""
 
     def upstream_resumed(self) -> None:
-        """Sending may go on."""
+        """Go on sending."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -176,7 +176,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.kept_for = head.kept_for
         if body is None:
             if data:
-                self.keep_alive = False  # S11, H12: an answer in excess, or a body where none may be
+                self.keep_alive = (
+                    False  # S11, H12: an answer in excess, or a body where none may be
+                )
             waiter.answer_began(head, None, b"")
         else:
             self._body = body
