@@ -1,0 +1,14 @@
+"""What a user may write, and how it becomes a plan."""
+
+from corsproxy.config.load import Fingerprint, Loaded, fingerprint, load, load_text
+from corsproxy.config.problems import Problem, format_problems
+
+__all__ = [
+    "Fingerprint",
+    "Loaded",
+    "Problem",
+    "fingerprint",
+    "format_problems",
+    "load",
+    "load_text",
+]

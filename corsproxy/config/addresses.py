@@ -1,0 +1,120 @@
+"""Addresses as a user writes them: listeners, URLs of upstreams, networks. Knows no sockets."""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final, Literal, NamedTuple
+
+from corsproxy.policy.plan import Address, TcpAddress, UnixAddress
+
+# A host name or IPv4 address; a name may end in its root dot, and containers use `_`.
+_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+_URL: Final = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#\\]*)(?P<rest>.*)", re.DOTALL)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+# The longest path a socket's address can hold on Linux (unix(7)).
+_LONGEST_UNIX_PATH: Final = 107
+
+
+class Fault(ValueError):  # noqa: N818 - what is wrong with an address, in words that end a sentence
+    """An address cannot be read; the text says why."""
+
+
+class UpstreamUrl(NamedTuple):
+    """A URL taken apart; `authority` is what the upstream's own Host says."""
+
+    scheme: Literal["http", "https"]
+    address: Address
+    authority: bytes
+
+
+def read_listen(text: str) -> Address:
+    """Return the address of `host:port`, `[::]:8080` or `unix:/path`; raise `Fault`."""
+    if text.startswith("unix:"):
+        return _read_unix(text.removeprefix("unix:"))
+    if "://" in text:
+        raise Fault("it is a URL")
+    host, port = _split(text)
+    if port is None:
+        raise Fault("it has no port")
+    return TcpAddress(host, port)
+
+
+def read_url(text: str) -> UpstreamUrl:
+    """Return what the URL of an upstream names; raise `Fault`."""
+    if text.startswith("unix:"):
+        return UpstreamUrl("http", _read_unix(text.removeprefix("unix:")), b"localhost")
+    found = _URL.fullmatch(text)
+    if found is None:
+        raise Fault("it does not begin with http://, https:// or unix:/")
+    if "@" in found["authority"]:
+        raise Fault("it holds a user; credentials do not belong here")
+    if found["rest"] not in {"", "/"}:
+        raise Fault("it has a path, a query or a fragment")
+    host, port = _split(found["authority"])
+    if port == 0:
+        raise Fault("nothing can be reached at port 0")
+    scheme: Literal["http", "https"] = "https" if found["scheme"] == "https" else "http"
+    default = _DEFAULT_PORTS[scheme]
+    address = TcpAddress(host, port or default)
+    authority = _bracketed(host) if address.port == default else str(address)
+    return UpstreamUrl(scheme, address, authority.encode())
+
+
+def read_network(text: str) -> IPv4Network | IPv6Network:
+    """Return the network `text` names, a single address included; raise `Fault`."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        pass
+    try:
+        wider = ip_network(text, strict=False)
+    except ValueError:
+        raise Fault("it is no IP address") from None
+    raise Fault(f"it has bits beyond its prefix; did you mean {wider}")
+
+
+def read_host(text: str) -> bytes:
+    """Return the Host header `text` is, a name with or without a port; raise `Fault`."""
+    _split(text)
+    return text.encode()
+
+
+def _read_unix(path: str) -> UnixAddress:
+    if not path.startswith("/"):
+        raise Fault("the path of a socket begins with /")
+    if len(path.encode()) > _LONGEST_UNIX_PATH or "\0" in path:
+        raise Fault(f"the path of a socket has at most {_LONGEST_UNIX_PATH} bytes")
+    return UnixAddress(path)
+
+
+def _split(text: str) -> tuple[str, int | None]:
+    """Return host (IPv6 without brackets) and port of `host[:port]`."""
+    if text.startswith("["):
+        inside, bracket, after = text[1:].partition("]")
+        if not bracket or not _is_ipv6(inside):
+            raise Fault("what stands in brackets is no IPv6 address")
+        host, port = inside, after
+    elif text.count(":") > 1:
+        raise Fault("an IPv6 address stands in brackets")
+    else:
+        host, colon, number = text.partition(":")
+        port = colon + number
+        if not _NAME.fullmatch(host):
+            raise Fault("it has no host" if not host else "its host is no name and no address")
+    if not port:
+        return host, None
+    digits = port[1:]
+    if port[0] != ":" or not re.fullmatch(r"[0-9]{1,5}", digits) or int(digits) > 65535:
+        raise Fault("its port is no number from 0 to 65535")
+    return host, int(digits)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ip_address(text).version == 6 and "%" not in text
+    except ValueError:
+        return False
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

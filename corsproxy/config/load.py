@@ -1,0 +1,93 @@
+"""Reads a configuration: file, environment, settings, plan. The only input and output here.
+
+Nothing is kept between calls: the environment is an argument, and so is the text for `load_text`.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from corsproxy.config.build import Draft, build_plan
+from corsproxy.config.document import LARGEST_FILE, Unreadable, compose, decode
+from corsproxy.config.environment import substitute
+from corsproxy.config.lint import lint
+from corsproxy.config.models.root import Settings
+from corsproxy.config.nodes import Document
+from corsproxy.config.problems import Problem, in_order, problem
+from corsproxy.config.shape import shape
+from corsproxy.policy.place import Place
+from corsproxy.policy.plan import Plan
+
+
+class Loaded(NamedTuple):
+    """What became of a file: its `plan`, None with any error; all `problems` in their order.
+
+    `settings` and `document` are what was read, as far as it could be; `text` is the file's.
+    """
+
+    plan: Plan | None
+    problems: tuple[Problem, ...]
+    settings: Settings | None = None
+    document: Document | None = None
+    text: str = ""
+
+
+class Fingerprint(NamedTuple):
+    """What of a file changes when its content may have: a swapped symlink, a new file, a write."""
+
+    real_path: str
+    inode: int
+    modified: int
+    size: int
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Read the file at `path`; an unreadable one is a problem like others."""
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        fault = problem("file_unreadable", Place(name, 1, 1), file=name, reason=reason)
+        return Loaded(None, (fault,))
+    try:
+        text = decode(data, name)
+    except Unreadable as fault:
+        return Loaded(None, (fault.problem,))
+    return load_text(text, name, environ)
+
+
+def load_text(text: str, file_name: str, environ: Mapping[str, str]) -> Loaded:
+    """Read a configuration that is at hand as text; `file_name` stands in its places."""
+    lines = text.splitlines()
+    try:
+        document, problems = compose(text, file_name)
+    except Unreadable as fault:
+        return Loaded(None, in_order([fault.problem], lines), text=text)
+    problems += substitute(document, environ)
+    shaped = shape(document)
+    problems += shaped.problems
+    plan = None
+    if shaped.settings is not None:
+        draft = Draft(document)
+        plan = build_plan(draft, shaped.settings, shaped.routes)
+        lint(draft, shaped.settings, shaped.routes)
+        problems += draft.problems
+    if any(item.severity == "error" for item in problems):
+        plan = None
+    return Loaded(plan, in_order(problems, lines), shaped.settings, document, text)
+
+
+def fingerprint(path: Path) -> Fingerprint | None:
+    """Return what to compare to see that the file changed; None while it cannot be found.
+
+    A ConfigMap is swapped by replacing a symlink, so the real path counts (config.md, reload).
+    """
+    try:
+        real = os.path.realpath(path, strict=True)
+        stat = os.stat(real)  # noqa: PTH116 - a Path object each second buys nothing
+    except OSError:
+        return None
+    return Fingerprint(real, stat.st_ino, stat.st_mtime_ns, stat.st_size)

@@ -1,0 +1,1 @@
+"""What a user may write, one module a section of the file."""

@@ -1,0 +1,49 @@
+"""What a user may write at the top of the file."""
+
+from typing import Annotated
+
+from pydantic import PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from corsproxy.config.models.policies import PolicySection
+from corsproxy.config.models.routes import Cors, RouteSection
+from corsproxy.config.models.server import HealthSection, LogSection, ServerSection
+from corsproxy.config.models.types import Section, key, section
+from corsproxy.config.models.upstreams import UpstreamSection
+from corsproxy.config.scalars import Scalar
+
+
+def _version(value: object) -> int:
+    if isinstance(value, Scalar) and value.value == 1:
+        return 1
+    raise PydanticCustomError("version_unknown", "unknown version")
+
+
+Version = Annotated[int, PlainValidator(_version), WithJsonSchema({"const": 1})]
+
+
+class DefaultsSection(Section):
+    """What holds for routes that say nothing."""
+
+    cors: Cors | None = key(
+        None,
+        "The policy of routes that say nothing, and of answers that match no route: its name or a"
+        " policy written here.",
+        "spa",
+    )
+
+
+class Settings(Section):
+    """A whole configuration file."""
+
+    version: Version = key(..., "The version of this language.", "1")
+    server: ServerSection = section(ServerSection, "Where and how the proxy listens.")
+    health: HealthSection = section(HealthSection, "The listener for probes and metrics.")
+    log: LogSection = section(LogSection, "What is logged.")
+    upstreams: dict[str, UpstreamSection] = key(
+        {},
+        "The servers that requests are forwarded to, by name.",
+    )
+    policies: dict[str, PolicySection] = key({}, "CORS policies, by name.")
+    defaults: DefaultsSection = section(DefaultsSection, "What holds for routes that say nothing.")
+    routes: list[RouteSection] = key(..., "Which requests go where, under which policy.")

@@ -1,0 +1,105 @@
+"""What a user may write about one route."""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, PlainValidator, Tag, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from corsproxy.config.models.policies import PolicySection
+from corsproxy.config.models.rules import ResponseRuleSection
+from corsproxy.config.models.types import OneOrMany, Section, Text, key, section
+from corsproxy.config.scalars import Scalar
+from corsproxy.policy.reasons import Reason
+
+
+class MatchSection(Section):
+    """Which requests a route takes (cors.md 71, 72)."""
+
+    host: OneOrMany = key(
+        [],
+        "Host names, *.name for all below a name; one or a list; none means any.",
+        "api.example.com",
+    )
+    path: OneOrMany = key(
+        [],
+        "Paths: /api/ is a prefix of whole segments and matches /api too, any other is exact; one"
+        " or a list; none means any.",
+        "/api/",
+    )
+    methods: list[Text] = key([], "Methods, case-sensitive; none means any.", "[GET, POST]")
+
+
+class InlineTestSection(Section):
+    """A request and what the policy has to say about it; run by `corsproxy check`."""
+
+    origin: Text | None = key(None, "The Origin that is sent; none means no Origin.")
+    method: Text = key("GET", "The method of the request, announced by its preflight.")
+    headers: list[Text] = key([], "The names of headers that the request's script sets.")
+    path: Text | None = key(None, "A path that has to come to this route, too.")
+    expect: Literal["allowed", "refused", "none"] = key(..., "The verdict that is right.")
+    reason: Reason | None = key(None, "The reason code that is right.", "origin_not_allowed")
+
+
+def _shape_of_cors(value: object) -> str:
+    if isinstance(value, Scalar) and isinstance(value.value, bool):
+        return "<off>"
+    return "<policy>" if isinstance(value, dict) else "<name>"
+
+
+def _off(value: object) -> Literal[False]:
+    if isinstance(value, Scalar) and value.value is False:
+        return False
+    raise PydanticCustomError("cors_true", "true says nothing")
+
+
+Cors = Annotated[
+    Annotated[
+        Literal[False],
+        PlainValidator(_off),
+        WithJsonSchema({"const": False}),
+        Tag("<off>"),
+    ]
+    | Annotated[PolicySection, Tag("<policy>")]
+    | Annotated[Text, Tag("<name>")],
+    Discriminator(_shape_of_cors),
+]
+
+
+class RouteSection(Section):
+    """One route: which requests it takes, and what becomes of them."""
+
+    name: Text | None = key(
+        None,
+        "Its name in logs and metrics; default route-1 for the first, and so on.",
+        "api",
+    )
+    match: MatchSection = section(MatchSection, "Which requests it takes; the most specific wins.")
+    upstream: Text = key(..., "Where requests go: the name of an upstream, or a URL.", "legacy")
+    cors: Cors | None = key(
+        None,
+        "The policy: its name, a policy written here, or false for none; default defaults.cors.",
+        "spa",
+    )
+    response_headers: list[ResponseRuleSection] = key(
+        [],
+        "Rules for the headers of answers, applied in order, before the CORS headers are added.",
+        "- remove: [Server, X-Powered-By]\n"
+        '- set: {Cache-Control: "private, no-store"}\n'
+        '- add: {Link: "</style.css>; rel=preload"}\n'
+        "- default: {X-Content-Type-Options: nosniff}\n"
+        "- rename: {X-Legacy-Total: X-Total-Count}\n"
+        "- replace: {header: Content-Security-Policy, find: legacy.internal, with: api.example.com}\n"
+        "- when: {status: [500-599], content_type: text/html}\n"
+        "  set: {Cache-Control: no-store}",
+    )
+    ambiguous_paths: Literal["reject", "forward"] = key(
+        "reject",
+        "What becomes of paths with . or .. segments in any spelling, or %00: reject (400) or"
+        " forward.",
+    )
+    tests: list[InlineTestSection] = key(
+        [],
+        "Requests with the verdict that is right; run by `corsproxy check`.",
+        "- {origin: https://app.example.com, method: PUT, headers: [authorization], expect: allowed}\n"
+        "- {origin: https://evil.example, expect: refused, reason: origin_not_allowed}",
+    )

@@ -1,0 +1,105 @@
+"""What a user may write about the listening side: `server`, `health` and `log`."""
+
+from typing import Literal
+
+from corsproxy.config.models.types import (
+    Bytes,
+    OneOrMany,
+    Positive,
+    Seconds,
+    Section,
+    Text,
+    key,
+    section,
+)
+
+
+class LimitsSection(Section):
+    """What one client, and all of them together, may send (forwarding.md S7, O2, O3)."""
+
+    max_connections: Positive = key(
+        10_000,
+        "Client connections per worker; above: 503 with Retry-After, and the connection is closed.",
+    )
+    max_requests_in_flight: Positive = key(
+        1000,
+        "Requests at work per worker; above: 503 with Retry-After.",
+    )
+    max_request_line: Bytes = key(8 * 1024, "Size of a request's first line; above: 414.", "8KiB")
+    max_header_bytes: Bytes = key(
+        32 * 1024, "Size of a request's header block; above: 431.", "32KiB"
+    )
+    max_headers: Positive = key(128, "Header lines of a request; above: 431.")
+    max_body: Bytes = key(0, "Size of a request's body; above: 413. 0 means no limit.", "10MiB")
+
+
+class ServerTimeoutsSection(Section):
+    """How long a client may take for each part of a request (forwarding.md O1)."""
+
+    request_header: Seconds = key(
+        10.0,
+        "From the first byte of a request to the end of its head; then 408.",
+        "10s",
+    )
+    request_body_idle: Seconds = key(30.0, "Between two pieces of a request's body.", "30s")
+    keepalive: Seconds = key(75.0, "How long a connection may wait for its next request.", "75s")
+    write_idle: Seconds = key(30.0, "How long a client may leave an answer unread.", "30s")
+
+
+class ServerSection(Section):
+    """Where and how the proxy listens."""
+
+    listen: OneOrMany = key(
+        ["0.0.0.0:8080"],
+        "Where to listen: host:port, [::]:8080 or unix:/run/corsproxy.sock; one or a list."
+        " Needs a restart.",
+        "0.0.0.0:8080",
+    )
+    trusted_proxies: list[Text] = key(
+        [],
+        "Networks whose X-Forwarded-* and Forwarded headers are believed; default none.",
+        "[10.0.0.0/8]",
+    )
+    limits: LimitsSection = section(LimitsSection, "What clients may send.")
+    timeouts: ServerTimeoutsSection = section(
+        ServerTimeoutsSection,
+        "How long clients may take; 0 means no limit.",
+    )
+    drain_delay: Seconds = key(
+        5.0,
+        "After SIGTERM: how long new requests are still taken, while readiness is already off.",
+        "5s",
+    )
+    drain: Seconds = key(
+        20.0,
+        "After drain_delay: how long requests at work may take to finish before they are cut.",
+        "20s",
+    )
+
+
+class HealthSection(Section):
+    """The listener for probes and metrics."""
+
+    listen: Text = key(
+        "0.0.0.0:9902",
+        "Where /livez, /readyz and /metrics are answered, and nothing else; off for nowhere."
+        " Needs a restart.",
+        "0.0.0.0:9902",
+    )
+
+
+class LogSection(Section):
+    """What is logged."""
+
+    format: Literal["auto", "text", "json"] = key(
+        "auto",
+        "text, json, or auto: text on a terminal, JSON elsewhere.",
+    )
+    level: Literal["debug", "info", "warning", "error"] = key(
+        "info",
+        "The least severe messages that are logged.",
+    )
+    access: Literal["all", "errors", "off"] = key(
+        "all",
+        "Which requests get a line: all, errors (status 400 and above), or off.",
+    )

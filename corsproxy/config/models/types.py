@@ -1,0 +1,170 @@
+"""The kinds of values a key may have, and how a key is declared. Knows kinds, no particular key.
+
+A reader raises `PydanticCustomError` with a slug of the catalogue; the words are there.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from corsproxy.config.scalars import Scalar
+from corsproxy.config.units import (
+    DURATION_PATTERN,
+    SIZE_PATTERN,
+    read_duration,
+    read_size,
+)
+
+# A value may come from the environment; an editor that checks by the schema has to know.
+_REFERENCE: Final = {"type": "string", "pattern": r"^\$\{[^{}]+\}$"}
+
+# The branches of values that may have several shapes, as they stand in the paths of faults.
+BRANCHES: Final = frozenset({"<off>", "<policy>", "<name>", "<same>", "<list>"})
+
+_LONGEST_DURATION: Final = 365 * 24 * 3600.0
+_DURATION_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "string", "pattern": f"^{DURATION_PATTERN}$"},
+        {"type": "number", "minimum": 0},
+        _REFERENCE,
+    ],
+}
+
+
+class Section(BaseModel):
+    """A mapping of the file: only keys that exist, never changed after it was read."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=lambda name: name.rstrip("_"),  # `with` is a word of Python
+    )
+
+
+def key(default: Any, description: str, example: str | None = None) -> Any:  # noqa: ANN401
+    """Declare a key: its default (`...`: required), what it is, and how it looks in YAML.
+
+    What is declared here is the schema, the reference and the example file.
+    """
+    if example is None:
+        return Field(default, description=description)
+    return Field(default, description=description, json_schema_extra={"x-example": example})
+
+
+def section(model: type[BaseModel], description: str) -> Any:  # noqa: ANN401
+    """Declare a mapping of its own, all of whose keys have defaults."""
+    return Field(default_factory=model, description=description)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return str(value)
+    raise PydanticCustomError("not_a_text", "not a text")
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, Scalar) and isinstance(value.value, bool):
+        return value.value
+    raise PydanticCustomError("not_a_flag", "not a flag")
+
+
+def whole_number(minimum: int, maximum: int) -> Callable[[object], int]:
+    """Return a reader of whole numbers in a range, its ends included."""
+
+    def read(value: object) -> int:
+        number = value.value if isinstance(value, Scalar) else None
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise PydanticCustomError("not_a_number", "not a number")
+        if not minimum <= number <= maximum:
+            context = {"minimum": minimum, "maximum": maximum}
+            raise PydanticCustomError("out_of_range", "out of range", context)
+        return number
+
+    return read
+
+
+def _duration(value: object) -> float:
+    seconds = read_duration(value) if isinstance(value, str) else None
+    if seconds is None:
+        raise PydanticCustomError("not_a_duration", "not a duration")
+    if not 0 <= seconds <= _LONGEST_DURATION:
+        raise PydanticCustomError("duration_out_of_range", "out of range")
+    return seconds
+
+
+def _whole_seconds(value: object) -> int:
+    """Read a duration of whole seconds; `policy.checks` judges its range (cors.md 29)."""
+    seconds = read_duration(value) if isinstance(value, str) else None
+    if seconds is None:
+        raise PydanticCustomError("not_a_duration", "not a duration")
+    if seconds != int(seconds):
+        raise PydanticCustomError("not_whole_seconds", "not whole seconds")
+    return int(seconds)
+
+
+def _size(value: object) -> int:
+    size = read_size(value) if isinstance(value, str) else None
+    if size is None:
+        raise PydanticCustomError("not_a_size", "not a size")
+    return size
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _number_schema(minimum: int, maximum: int) -> dict[str, Any]:
+    number = {"type": "integer", "minimum": minimum, "maximum": maximum}
+    return {"anyOf": [number, _REFERENCE]}
+
+
+Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
+HeaderValue = Annotated[
+    str,
+    PlainValidator(_text),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+Flag = Annotated[
+    bool,
+    PlainValidator(_flag),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, _REFERENCE]}),
+]
+Count = Annotated[
+    int,
+    PlainValidator(whole_number(0, 1_000_000)),
+    WithJsonSchema(_number_schema(0, 1_000_000)),
+]
+Positive = Annotated[
+    int,
+    PlainValidator(whole_number(1, 1_000_000)),
+    WithJsonSchema(_number_schema(1, 1_000_000)),
+]
+Status = Annotated[
+    int,
+    PlainValidator(whole_number(200, 499)),
+    WithJsonSchema(_number_schema(200, 499)),
+]
+Seconds = Annotated[float, PlainValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+WholeSeconds = Annotated[int, PlainValidator(_whole_seconds), WithJsonSchema(_DURATION_SCHEMA)]
+Bytes = Annotated[
+    int,
+    PlainValidator(_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{SIZE_PATTERN}$"},
+                {"type": "integer", "minimum": 0},
+                _REFERENCE,
+            ],
+        },
+    ),
+]
+OneOrMany = Annotated[
+    list[Text],
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+    ),
+]

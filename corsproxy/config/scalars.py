@@ -1,0 +1,60 @@
+"""What a plain scalar means in YAML 1.2 (core schema). Knows one scalar, not the tree around it.
+
+YAML 1.1, which PyYAML resolves, reads `no` as false, `010` as 8 and `1:30` as 90; here they are
+what they look like.
+"""
+
+import re
+from typing import Final
+
+ScalarValue = bool | int | float | str | None
+
+_NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_FLAGS: Final = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
+_DECIMAL: Final = re.compile(r"[-+]?[0-9]{1,18}")
+_BASED: Final = {
+    "0o": (re.compile(r"0o[0-7]{1,18}"), 8),
+    "0x": (re.compile(r"0x[0-9a-fA-F]{1,15}"), 16),
+}
+_FLOAT: Final = re.compile(
+    r"[-+]?(\.[0-9]{1,30}|[0-9]{1,30}(\.[0-9]{0,30})?)([eE][-+]?[0-9]{1,2})?"
+)
+
+
+class Scalar(str):
+    """The text of a scalar as it was written, and in `value` what YAML makes of it."""
+
+    __slots__ = ("value",)
+
+    value: ScalarValue
+
+
+def scalar(text: str, value: ScalarValue) -> Scalar:
+    """Return `text` as a `Scalar` that means `value`."""
+    made = Scalar(text)
+    made.value = value
+    return made
+
+
+def resolve(text: str) -> ScalarValue:
+    """Return the value of a plain (unquoted) scalar, as YAML 1.2.2 section 10.3.2 says.
+
+    Numbers longer than any setting needs stay text, so that no input makes big integers.
+    """
+    if text in _NULLS:
+        return None
+    if text in _FLAGS:
+        return _FLAGS[text]
+    if _DECIMAL.fullmatch(text):
+        return int(text)
+    pattern, base = _BASED.get(text[:2], (None, 10))
+    if pattern is not None and pattern.fullmatch(text):
+        return int(text[2:], base)
+    return float(text) if _FLOAT.fullmatch(text) else text
