@@ -151,23 +151,21 @@ class RouteTable(Generic[T]):
         `method` is the request's, of a preflight the one it announces (cors.md 6).
         """
         if self._named:
-            route = self._match_named(host, path, method)
+            colon = host.rfind(b":")
+            # In "[::1]" the last colon belongs to the address.
+            name = (host if colon < 0 or host.endswith(b"]") else host[:colon]).lower()
+            paths = self._exact.get(name)
+            route = None if paths is None else paths.match(path, method)
+            if route is None and self._wild:
+                route = self._match_wild(name, path, method)
             if route is not None:
                 return route
         return self._any.match(path, method)
 
-    def _match_named(self, host: bytes, path: bytes, method: bytes) -> T | None:
-        colon = host.rfind(b":")
-        # In "[::1]" the last colon belongs to the address.
-        name = (host if colon < 0 or host.endswith(b"]") else host[:colon]).lower()
-        paths = self._exact.get(name)
-        if paths is not None:
-            route = paths.match(path, method)
-            if route is not None:
-                return route
+    def _match_wild(self, name: bytes, path: bytes, method: bytes) -> T | None:
         wild = self._wild
         # An empty label is no label: neither ".example.com" nor "a..example.com" is below the name.
-        if not wild or len(name) > _LONGEST_NAME or name[:1] == b"." or b".." in name:
+        if len(name) > _LONGEST_NAME or name[:1] == b"." or b".." in name:
             return None
         dot = name.find(b".") + 1
         while dot:

@@ -38,6 +38,8 @@ class _Lines:
         self.names = [name.lower() for name, _ in fields]
 
     def values(self, lower: bytes) -> list[bytes]:
+        if lower not in self.names:
+            return []
         return [
             field[1] for field, name in zip(self.fields, self.names, strict=True) if name == lower
         ]
@@ -68,14 +70,14 @@ class Condition(NamedTuple):
             return False
         if self.methods and context.method not in self.methods:
             return False
-        if self.status and not any(low <= context.status <= high for low, high in self.status):
+        if self.status and not _is_within(context.status, self.status):
             return False
         if self.content_types and not _is_of_type(lines, self.content_types):
             return False
-        return all(
-            any(pattern.fits(value) for value in lines.values(name))
-            for name, pattern in self.headers
-        )
+        for name, pattern in self.headers:
+            if not any(pattern.fits(value) for value in lines.values(name)):
+                return False
+        return True
 
 
 class Rule(NamedTuple):
@@ -196,9 +198,16 @@ _OPERATIONS: Final[dict[Operation, Callable[[Rule, _Lines, Context], None]]] = {
 }
 
 
+def _is_within(status: int, ranges: tuple[tuple[int, int], ...]) -> bool:
+    for low, high in ranges:  # noqa: SIM110 - a generator costs more than what it asks
+        if low <= status <= high:
+            return True
+    return False
+
+
 def _is_of_type(lines: _Lines, wanted: frozenset[bytes]) -> bool:
-    values = lines.values(b"content-type")
-    if not values:
+    if b"content-type" not in lines.names:
         return False
-    media_type = values[0].partition(b";")[0].strip(b" \t").lower()
+    value = lines.fields[lines.names.index(b"content-type")][1]
+    media_type = value.partition(b";")[0].strip(b" \t").lower()
     return media_type in wanted or media_type.partition(b"/")[0] + b"/*" in wanted
