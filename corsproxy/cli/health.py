@@ -10,7 +10,7 @@ import click
 
 _UNHEALTHY = 1
 # What a server listens on is not what a client connects to.
-_LOOPBACK_OF = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (not bound here)
+_LOOPBACK_OF = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not bound
 _LONGEST_HEAD = 64 * 1024
 
 
@@ -41,13 +41,11 @@ class _AddressType(click.ParamType[str | tuple[str, int]]):
         return _LOOPBACK_OF.get(host, host), int(port)
 
 
-@click.command(
-    epilog="Example: corsproxy health --ready --address 127.0.0.1:9902",
-)
+@click.command()
 @click.option(
     "--ready",
     is_flag=True,
-    envvar="CORSPROXY_HEALTH_READY",
+    show_envvar=True,
     help="Ask /readyz (may it be sent traffic?) in place of /livez (does it run?).",
 )
 @click.option(
@@ -56,6 +54,7 @@ class _AddressType(click.ParamType[str | tuple[str, int]]):
     default="127.0.0.1:9902",
     show_default=True,
     envvar="CORSPROXY_HEALTH_LISTEN",
+    show_envvar=True,
     help="Where the proxy's health listener is; a wildcard address means loopback.",
 )
 @click.option(
@@ -63,13 +62,17 @@ class _AddressType(click.ParamType[str | tuple[str, int]]):
     type=click.FloatRange(min=0, min_open=True),
     default=2.0,
     show_default=True,
-    envvar="CORSPROXY_HEALTH_TIMEOUT",
+    show_envvar=True,
     help="Seconds to wait for the answer.",
 )
 def health(*, ready: bool, address: str | tuple[str, int], timeout: float) -> None:
-    """Exit with 0 if the running proxy is healthy, else with 1 and one line that says why.
+    r"""Exit with 0 if the running proxy is healthy, else with 1 and one line that says why.
 
     Made for HEALTHCHECK and for probes that run a command.
+
+    \b
+    Example:
+      corsproxy health --ready --address 127.0.0.1:9902
     """
     path = "/readyz" if ready else "/livez"
     where = f"unix:{address}" if isinstance(address, str) else f"{address[0]}:{address[1]}"

@@ -16,6 +16,9 @@ server:
 health:
   listen: {health}
 
+log:
+  format: text
+
 upstreams:
   legacy:
     url: {upstream}

@@ -133,7 +133,7 @@ def test_it_imports_no_server() -> None:
         "loaded = heavy & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
-    done = subprocess.run(  # noqa: S603 (our own interpreter and text)
+    done = subprocess.run(  # noqa: S603 - our own interpreter and text
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,

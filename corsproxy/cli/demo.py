@@ -1,0 +1,182 @@
+"""`corsproxy demo`: says what to put on the stage and where. Imports the server only when it runs."""
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+_CANNOT_START = 3
+_PORT = click.IntRange(0, 65535)
+
+
+class _OriginType(click.ParamType[str]):
+    """An http origin as a browser writes it; it goes into a content security policy."""
+
+    name = "origin"
+
+    def convert(
+        self,
+        value: str,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        try:
+            parts = urlsplit(value)
+            port = f":{parts.port}" if parts.port is not None else ""
+        except ValueError:
+            self.fail(f"{value!r} is no origin; write http://host:port", param, ctx)
+        host = parts.hostname or ""
+        name = f"[{host}]" if ":" in host else host
+        plain = f"{parts.scheme}://{name}{port}"
+        characters = name.replace("[", "").replace("]", "").replace(":", "").replace("-", "")
+        is_name = characters.replace(".", "").isalnum() and name.isascii()
+        if parts.scheme not in {"http", "https"} or value != plain or not is_name:
+            self.fail(
+                f"{value!r} is no origin; write http://host:port in lower case, without a path "
+                "and without a slash at the end",
+                param,
+                ctx,
+            )
+        return value
+
+
+class _ListenType(click.ParamType[tuple[str, int]]):
+    """`host:port` or `[ipv6]:port` with an address literal as host."""
+
+    name = "address"
+
+    def convert(
+        self,
+        value: str | tuple[str, int],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[str, int]:
+        if isinstance(value, tuple):
+            return value
+        host, _, port = value.rpartition(":")
+        if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+            self.fail(
+                f"{value!r} is no address to listen on; write 127.0.0.1:9000 or [::1]:9000",
+                param,
+                ctx,
+            )
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+@click.command()
+@click.option(
+    "--page-port",
+    type=_PORT,
+    show_envvar=True,
+    help="Port of the page on loopback.  [default: 3000, or any free one]",
+)
+@click.option(
+    "--api-port",
+    type=_PORT,
+    show_envvar=True,
+    help="Port of the legacy API on loopback.  [default: 9000, or any free one]",
+)
+@click.option(
+    "--proxy-port",
+    type=_PORT,
+    show_envvar=True,
+    help="Port of the proxy on loopback.  [default: 8080, or any free one]",
+)
+@click.option(
+    "--print-config",
+    is_flag=True,
+    show_envvar=True,
+    help="Print the configuration that the demo's proxy runs with, and end.",
+)
+@click.option(
+    "--only",
+    type=click.Choice(["api", "page"]),
+    show_envvar=True,
+    help="Run one part alone, as docker-compose.yml does.",
+)
+@click.option(
+    "--listen",
+    type=_ListenType(),
+    show_envvar=True,
+    help="With --only: where to listen.  [default: 127.0.0.1:9000 or 127.0.0.1:3000]",
+)
+@click.option(
+    "--page",
+    type=_OriginType(),
+    default="http://localhost:3000",
+    show_default=True,
+    show_envvar=True,
+    help="With --only page: the page's own origin, which the proxy's policy allows.",
+)
+@click.option(
+    "--api",
+    type=_OriginType(),
+    default="http://localhost:9000",
+    show_default=True,
+    show_envvar=True,
+    help="With --only page: the legacy API as the browser sees it.",
+)
+@click.option(
+    "--proxy",
+    type=_OriginType(),
+    default="http://localhost:8080",
+    show_default=True,
+    show_envvar=True,
+    help="With --only page: the proxy as the browser sees it.",
+)
+def demo(  # noqa: PLR0913 - one parameter an option
+    *,
+    page_port: int | None,
+    api_port: int | None,
+    proxy_port: int | None,
+    print_config: bool,
+    only: Literal["api", "page"] | None,
+    listen: tuple[str, int] | None,
+    page: str,
+    api: str,
+    proxy: str,
+) -> None:
+    r"""Show in a browser what CORS blocks, and what the proxy changes.
+
+    Starts a legacy API that knows nothing of CORS, the proxy in front of it, and a page on another
+    origin that sends each request both ways, side by side. Prints the links; Ctrl-C ends all.
+
+    \b
+    Examples:
+      corsproxy demo
+      corsproxy demo --page-port 5173
+      corsproxy demo --only api --listen 0.0.0.0:9000
+    """
+    from corsproxy.demo import stage, words  # noqa: PLC0415 - --help needs no server
+    from corsproxy.demo.page import PageSettings  # noqa: PLC0415
+
+    wanted = stage.WantedPorts(page=page_port, api=api_port, proxy=proxy_port)
+    if print_config:
+        click.echo(words.config_text(wanted.or_preferred()), nl=False)
+    elif only is None:
+        if listen is not None:
+            raise click.UsageError("--listen goes with --only; use --page-port and its like")
+        _run(stage.play(wanted, click.echo))
+    else:
+        settings = PageSettings(page=page, api=api, proxy=proxy)
+        _run(stage.play_one(only, listen, settings, click.echo))
+
+
+def _run(play: "Coroutine[None, None, None]") -> None:
+    """Run until it ends; what keeps it from starting is one line and exit 3."""
+    import uvloop  # noqa: PLC0415 - slow to import, and only needed here
+
+    from corsproxy.demo.ports import CannotListenError  # noqa: PLC0415
+    from corsproxy.service import CannotStart  # noqa: PLC0415
+
+    logging.basicConfig(level="INFO", stream=sys.stderr, format="%(levelname)s %(message)s")
+    try:
+        uvloop.run(play)
+    except (CannotListenError, CannotStart) as error:
+        click.echo(f"corsproxy: cannot start the demo: {error}", err=True)
+        raise SystemExit(_CANNOT_START) from None

@@ -1,0 +1,135 @@
+"""Puts the demo on its feet and takes it down: API, proxy and page, or one of them alone.
+
+Knows in which order, and nothing of what is served.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from socket import socket
+from typing import Final, Literal
+
+from aiohttp import web
+
+from corsproxy.config import load_text
+from corsproxy.demo.legacy import make_legacy_app
+from corsproxy.demo.page import PageSettings, make_page_app
+from corsproxy.demo.ports import LOOPBACK, bind, choose, claim, port_of
+from corsproxy.demo.words import Ports, config_text, greeting, origin
+from corsproxy.policy.plan import Plan, TcpAddress
+from corsproxy.service import Options, Service
+
+PREFERRED: Final = Ports(page=3000, api=9000, proxy=8080, health=9902)
+
+# Seconds for the answers that are being sent when the demo ends; its longest stream takes two.
+_LAST_ANSWERS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedPorts:
+    """The ports somebody asked for; None means the preferred one, or any if that is taken."""
+
+    page: int | None = None
+    api: int | None = None
+    proxy: int | None = None
+
+    def or_preferred(self) -> Ports:
+        """Return the ports with the preferred ones for those that nobody asked for."""
+        return Ports(
+            page=PREFERRED.page if self.page is None else self.page,
+            api=PREFERRED.api if self.api is None else self.api,
+            proxy=PREFERRED.proxy if self.proxy is None else self.proxy,
+            health=PREFERRED.health,
+        )
+
+
+async def play(wanted: WantedPorts, say: Callable[[str], None]) -> None:
+    """Run all three until SIGINT or SIGTERM; `say` is called with the greeting once they run.
+
+    Raises CannotListenError for a wanted port that is taken, CannotStart as the service does.
+    """
+    with (
+        claim(wanted.page, PREFERRED.page) as page_socket,
+        claim(wanted.api, PREFERRED.api) as api_socket,
+    ):
+        ports = Ports(
+            page=port_of(page_socket),
+            api=port_of(api_socket),
+            proxy=choose(wanted.proxy, PREFERRED.proxy),
+            health=choose(None, PREFERRED.health),
+        )
+        async with (
+            serving(make_legacy_app(), api_socket),
+            Service(_plan(ports), _options()) as service,
+        ):
+            ports = _as_bound(ports, service)
+            async with serving(make_page_app(_settings(ports)), page_socket):
+                say(greeting(ports))
+                await service.wait()
+
+
+async def play_one(
+    part: Literal["api", "page"],
+    listen: tuple[str, int] | None,
+    settings: PageSettings,
+    say: Callable[[str], None],
+) -> None:
+    """Run one part until SIGINT or SIGTERM; `say` is told where once it listens.
+
+    Raises CannotListenError if it cannot listen there.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    app = make_legacy_app() if part == "api" else make_page_app(settings)
+    host, port = listen or (LOOPBACK, PREFERRED.api if part == "api" else PREFERRED.page)
+    with bind(host, port) as bound:
+        async with serving(app, bound):
+            say(f"the demo's {part} listens on http://{TcpAddress(*bound.getsockname()[:2])}")
+            await stop.wait()
+
+
+@asynccontextmanager
+async def serving(app: web.Application, bound: socket) -> AsyncIterator[None]:
+    """Serve `app` on a bound socket as long as the context lasts."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_ANSWERS)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, bound).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _plan(ports: Ports) -> Plan:
+    loaded = load_text(config_text(ports), "demo.yaml", {})
+    assert loaded.plan is not None, loaded.problems  # noqa: S101 - our own text
+    return loaded.plan
+
+
+def _options() -> Options:
+    """Let the terminal show a line for each request that the proxy decided on."""
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return Options(access_log=sys.stdout.fileno(), colour=colour)
+
+
+def _as_bound(ports: Ports, service: Service) -> Ports:
+    """Return the ports with those the service really got (0 asked for any)."""
+    proxy, health = service.addresses[0], service.health_address
+    assert isinstance(proxy, TcpAddress)  # noqa: S101 - the plan names no other
+    assert isinstance(health, TcpAddress)  # noqa: S101
+    return Ports(page=ports.page, api=ports.api, proxy=proxy.port, health=health.port)
+
+
+def _settings(ports: Ports) -> PageSettings:
+    return PageSettings(
+        api=origin(ports.api),
+        proxy=origin(ports.proxy),
+        page=origin(ports.page),
+        config=config_text(ports),
+    )
