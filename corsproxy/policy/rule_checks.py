@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from corsproxy.policy import fields
-from corsproxy.policy.findings import Finding, Words, find
+from corsproxy.policy.findings import Finding, Words, find, printable
+from corsproxy.policy.place import Place
 from corsproxy.policy.rule_terms import RuleTerm, Side, WhenTerm
 from corsproxy.policy.variables import VARIABLES, UnknownVariable, compile_value, is_sendable
 
@@ -42,7 +43,7 @@ WORDS: Final[dict[str, Words]] = {
     ),
     "rule_value_unsendable": Words(
         "error",
-        'the value "{value}" holds a character that no header can carry',
+        "a text in the rule for {value} holds {detail}, which no header can carry",
         "write it on one line, without CR, LF, NUL, other controls or half a surrogate pair",
     ),
     "rule_variable_unknown": Words(
@@ -171,9 +172,9 @@ def _may_stand_once(name: str) -> bool:
 def _values(term: RuleTerm) -> Iterator[Finding]:
     if term.op in {"remove", "rename"}:
         return
-    unsendable = [text for text in (term.value, term.find) if not is_sendable(text)]
-    if unsendable:
-        yield find(WORDS, "rule_value_unsendable", unsendable[0], term.place)
+    fault = _unsendable(term.value) or _unsendable(term.find)
+    if fault:
+        yield find(WORDS, "rule_value_unsendable", term.name, term.place, fault)
         return
     try:
         compile_value(term.value)
@@ -185,6 +186,14 @@ def _values(term: RuleTerm) -> Iterator[Finding]:
         yield find(WORDS, "rule_without_effect", term.name, term.place, "find and with are equal")
 
 
+def _unsendable(text: str) -> str:
+    """Name the first character that cannot be sent, and never its neighbours: it may be a secret."""
+    for position, char in enumerate(text, 1):
+        if not is_sendable(char):
+            return f"{printable(char)} as character {position}"
+    return ""
+
+
 def _when(term: RuleTerm, side: Side | None) -> Iterator[Finding]:
     when = term.when
     if when is None:
@@ -192,18 +201,24 @@ def _when(term: RuleTerm, side: Side | None) -> Iterator[Finding]:
     place = when.place or term.place
     if when == WhenTerm(place=when.place):
         yield find(WORDS, "rule_when_empty", term.name, place)
+    yield from _statuses(when, side, place)
+    for slug, values, is_valid in (
+        ("rule_content_type_invalid", when.content_type, _MEDIA_TYPE.fullmatch),
+        ("rule_method_invalid", when.methods, _TOKEN.fullmatch),
+        ("rule_name_invalid", [name for name, _ in when.header], _TOKEN.fullmatch),
+    ):
+        for value in values:
+            if not is_valid(value):
+                yield find(WORDS, slug, value, place)
+    for name, pattern in when.header:
+        if fault := _unsendable(pattern):
+            yield find(WORDS, "rule_value_unsendable", name, place, fault)
+
+
+def _statuses(when: WhenTerm, side: Side | None, place: Place | None) -> Iterator[Finding]:
     for low, high in when.status:
         text = str(low) if low == high else f"{low}-{high}"
         if side == "request":
             yield find(WORDS, "rule_status_of_request", text, place)
         elif not 200 <= low <= high <= 999:
             yield find(WORDS, "rule_status_invalid", text, place)
-    for slug, values, is_valid in (
-        ("rule_content_type_invalid", when.content_type, _MEDIA_TYPE.fullmatch),
-        ("rule_method_invalid", when.methods, _TOKEN.fullmatch),
-        ("rule_name_invalid", [name for name, _ in when.header], _TOKEN.fullmatch),
-        ("rule_value_unsendable", [pattern for _, pattern in when.header], is_sendable),
-    ):
-        for value in values:
-            if not is_valid(value):
-                yield find(WORDS, slug, value, place)
