@@ -49,7 +49,6 @@ class Policy:
         "headers_line",
         "headers_outcome",
         "headers_place",
-        "max_age_line",
         "methods",
         "methods_line",
         "methods_place",
@@ -58,6 +57,7 @@ class Policy:
         "origins",
         "origins_place",
         "place",
+        "preflight_after",
         "preflight_status",
         "preflight_tail",
         "preflight_vary",
@@ -88,6 +88,7 @@ class Policy:
         self._compile_headers()
         self._compile_timing()
         self._compile_answers()
+        self._compile_preflight()
 
     def __repr__(self) -> str:
         return f"<Policy {self.name!r} at {self.place}>"
@@ -160,15 +161,24 @@ class Policy:
             exposed = []  # the names depend on the response: rewrite lists them
         self.expose_line = _line(EXPOSE_HEADERS, ["*"] if "*" in exposed else exposed)
         self.tail = b"\r\n" + self.acac_line + self.expose_line
-        self.max_age_line = _MAX_AGE % terms.max_age if terms.max_age is not None else b""
+        self.constant = self._constant_decisions() if self.any_origin and not self.vary else None
+
+    def _compile_preflight(self) -> None:
+        terms = self.terms
+        self.preflight_status = terms.preflight.status
+        self.refused_status = terms.preflight.refused_status
         self.preflight_vary = b""
         if terms.preflight.vary:
             names = _REQUESTED if self.any_origin else b"Origin, " + _REQUESTED
             self.preflight_vary = b"Vary: " + names + b"\r\n"
-        self.preflight_status = terms.preflight.status
-        self.refused_status = terms.preflight.refused_status
-        self.preflight_tail = self.max_age_line + self.expose_line + self.preflight_vary
-        self.constant = self._constant_decisions() if self.any_origin and not self.vary else None
+        max_age = _MAX_AGE % terms.max_age if terms.max_age is not None else b""
+        self.preflight_tail = max_age + self.expose_line + self.preflight_vary
+        start = b"\r\n" + self.acac_line
+        # What follows the origin; None where that depends on what was asked.
+        self.preflight_after: bytes | None = None
+        if not (self.reflects_method or self.reflects_headers):
+            lists = self.methods_line + self.headers_line
+            self.preflight_after = start + lists + self.preflight_tail
 
     def _constant_decisions(self) -> tuple[Decision, Decision]:
         """Return the decisions without and with an Origin, where its value is not read (cors.md 43)."""

@@ -108,19 +108,22 @@ def _decide_preflight(policy: Policy, facts: Facts) -> Decision:
             return _refuse_preflight(policy, facts, outcome)
         place = place or outcome.place
     origin = facts.origin[0] if not policy.any_origin else b"*"
+    after = policy.preflight_after or _answer_asked(policy, facts)
+    block = ALLOW_ORIGIN + origin + after
+    return Decision(_YES, _ALLOWED, origin, place, block, b"", policy.preflight_status)
+
+
+def _answer_asked(policy: Policy, facts: Facts) -> bytes:
+    """Return what follows the origin where the answer depends on what was asked (cors.md 35)."""
     methods = _methods_line(policy, facts) if policy.reflects_method else policy.methods_line
     headers = _headers_line(facts) if policy.reflects_headers else policy.headers_line
-    block = b"".join(
-        (ALLOW_ORIGIN, origin, b"\r\n", policy.acac_line, methods, headers, policy.preflight_tail)
-    )
-    return Decision(_YES, _ALLOWED, origin, place, block, b"", policy.preflight_status)
+    return b"".join((b"\r\n", policy.acac_line, methods, headers, policy.preflight_tail))
 
 
 def _refuse_preflight(policy: Policy, facts: Facts, outcome: Outcome) -> Decision:
     reason, subject, place = outcome
     block, status = policy.preflight_vary, policy.refused_status
-    origin = origin_step(policy, facts)
-    if policy.debug and origin.reason is _ALLOWED:
+    if policy.debug and origin_step(policy, facts).reason is _ALLOWED:
         # The browser's console then names the very step that failed (cors.md 68).
         value = facts.origin[0] if not policy.any_origin else b"*"
         block = (

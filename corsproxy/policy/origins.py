@@ -17,6 +17,7 @@ LONGEST_HOST: Final = 253
 LONGEST_LABEL: Final = 63
 DEFAULT_PORTS: Final = {b"http": b"80", b"https": b"443", b"ws": b"80", b"wss": b"443"}
 
+_WEB_SCHEMES: Final = frozenset({b"https", b"http"})
 _LOWER: Final = b"abcdefghijklmnopqrstuvwxyz"
 _DIGITS: Final = b"0123456789"
 _SCHEME: Final = _LOWER + _DIGITS + b"+-."
@@ -36,7 +37,7 @@ class Origin(NamedTuple):
 def parse_origin(value: bytes) -> Origin | None:
     """Return `value` in parts, or None where it is not what cors.md 10 calls an origin."""
     scheme, mark, authority = value.partition(b"://")
-    if not mark or not authority or not is_scheme(scheme):
+    if not mark or (scheme not in _WEB_SCHEMES and not is_scheme(scheme)):
         return None
     if authority.startswith(b"["):
         host, bracket, rest = authority.partition(b"]")
@@ -64,8 +65,9 @@ def is_host(text: bytes) -> bool:
     """Whether `text` is a lower-case name or IPv4 address; one root dot may end it (cors.md 10)."""
     if not text or len(text) > LONGEST_HOST or text.translate(None, _HOST):
         return False
-    labels = text.removesuffix(b".").split(b".")
-    return all(labels) and max(map(len, labels)) <= LONGEST_LABEL
+    if text.startswith(b".") or b".." in text:
+        return False
+    return len(text) <= LONGEST_LABEL or max(map(len, text.split(b"."))) <= LONGEST_LABEL
 
 
 def is_ipv6(text: bytes) -> bool:
@@ -86,8 +88,8 @@ def is_port(text: bytes) -> bool:
     return int(text) <= 65535
 
 
-def why_unreadable(value: bytes) -> Reason | None:
-    """Return what keeps `value` from being one well-formed origin (cors.md 8-12), None for nothing.
+def why_unreadable(value: bytes) -> Reason:
+    """Return what keeps `value` from being one well-formed origin (cors.md 8-12).
 
     `null` is told apart, since a policy may list it.
     """
@@ -97,12 +99,10 @@ def why_unreadable(value: bytes) -> Reason | None:
         return Reason.origin_null
     if b"," in value or b" " in value or b"\t" in value:
         return Reason.origin_multiple
-    if parse_origin(value) is None:
-        folded = value.lower()
-        if folded != value and parse_origin(folded) is not None:
-            return Reason.origin_case
-        return Reason.origin_malformed
-    return None
+    folded = value.lower()
+    if folded != value and parse_origin(folded) is not None:
+        return Reason.origin_case
+    return Reason.origin_malformed
 
 
 class OriginSet:
@@ -112,31 +112,50 @@ class OriginSet:
     text: an origin is turned into each pattern text that could match it, and looked up.
     """
 
-    __slots__ = ("_depth", "_fixed_ports", "_shapes", "_wild", "exact", "has_any")
+    __slots__ = (
+        "_any_ports",
+        "_depth",
+        "_fixed_ports",
+        "_ports",
+        "_shapes",
+        "_wild",
+        "exact",
+        "has_any",
+    )
 
     def __init__(self, terms: Iterable[Term]) -> None:
         self.exact: dict[bytes, Term] = {}
         self.has_any: Term | None = None
         self._wild: dict[bytes, Term] = {}
-        shapes: set[tuple[int, int]] = set()
+        # Which look-ups can succeed at all: hosts with any port, wildcards with one port, with any.
+        self._ports = self._fixed_ports = self._any_ports = False
         self._depth = 0
+        shapes: set[tuple[int, int]] = set()
         for term in terms:
             text = term.text.encode("ascii")
             if text == b"*":
                 self.has_any = term
             elif b"*" in text:
                 self._wild[text] = term
-                host = _pattern_host(text)
-                label, _, parent = host.partition(b".")
-                if label == b"*":
-                    self._depth = max(self._depth, parent.count(b".") + 1)
-                elif b"*" in label:
-                    left, _, right = label.partition(b"*")
-                    shapes.add((len(left), len(right)))
+                self._note_shape(text, shapes)
             else:
                 self.exact[text] = term
         self._shapes = tuple(sorted(shapes))
-        self._fixed_ports = any(not text.endswith(b":*") for text in self._wild)
+
+    def _note_shape(self, text: bytes, shapes: set[tuple[int, int]]) -> None:
+        label, _, parent = _pattern_host(text).partition(b".")
+        if b"*" not in label:
+            self._ports = True
+            return
+        if text.endswith(b":*"):
+            self._any_ports = True
+        else:
+            self._fixed_ports = True
+        if label == b"*":
+            self._depth = max(self._depth, parent.count(b".") + 1)
+        else:
+            left, _, right = label.partition(b"*")
+            shapes.add((len(left), len(right)))
 
     def match(self, value: bytes) -> Term | None:
         """Return the term that allows `value`, whatever its form; None if there is none."""
@@ -152,16 +171,20 @@ class OriginSet:
         wild = self._wild
         if not wild:
             return None
-        head = origin.scheme + b"://"
+        scheme, host, port = origin
+        head = scheme + b"://"
         # A port pattern stands for any port and for none (cors.md 16).
-        port = b":" + origin.port if origin.port else b""
-        term = wild.get(head + origin.host + b":*")
-        if term is not None or origin.host.startswith(b"["):
-            return term
-        for name in self._wild_names(origin.host):
-            term = wild.get(head + name + b":*")
-            if term is None and self._fixed_ports:
-                term = wild.get(head + name + port)
+        if self._ports:
+            term = wild.get(head + host + b":*")
+            if term is not None:
+                return term
+        if host.startswith(b"["):
+            return None
+        tail = b":" + port if port else b""
+        for name in self._wild_names(host):
+            term = wild.get(head + name + tail) if self._fixed_ports else None
+            if term is None and self._any_ports:
+                term = wild.get(head + name + b":*")
             if term is not None:
                 return term
         return None
