@@ -6,6 +6,7 @@ deterministic and kept in memory.
 """
 
 import asyncio
+import contextlib
 import gzip
 import json
 import weakref
@@ -150,11 +151,12 @@ async def _events(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"},
     )
-    await response.prepare(request)
-    for number, text in enumerate(EVENTS, start=1):
-        await response.write(f"id: {number}\ndata: {text}\n\n".encode())
-        await asyncio.sleep(request.app[_SHOP].event_interval)
-    await response.write(b"event: end\ndata: that was all\n\n")
+    with contextlib.suppress(ConnectionResetError):  # whoever listened went away
+        await response.prepare(request)
+        for number, text in enumerate(EVENTS, start=1):
+            await response.write(f"id: {number}\ndata: {text}\n\n".encode())
+            await asyncio.sleep(request.app[_SHOP].event_interval)
+        await response.write(b"event: end\ndata: that was all\n\n")
     return response
 
 
@@ -188,9 +190,10 @@ async def _archive(_: web.Request) -> web.Response:
 async def _download(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
     response.content_length = DOWNLOAD_SIZE
-    await response.prepare(request)
-    for _ in range(DOWNLOAD_SIZE // len(_DOWNLOAD_CHUNK)):
-        await response.write(_DOWNLOAD_CHUNK)
+    with contextlib.suppress(ConnectionResetError):  # whoever downloaded went away
+        await response.prepare(request)
+        for _ in range(DOWNLOAD_SIZE // len(_DOWNLOAD_CHUNK)):
+            await response.write(_DOWNLOAD_CHUNK)
     return response
 
 
