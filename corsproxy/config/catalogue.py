@@ -333,7 +333,7 @@ _OWN: Final[dict[str, Entry]] = {
     "url_invalid": Entry(
         "E063",
         "{found} is no URL of an upstream: {detail}",
-        "write http://host:port, https://host, or unix:/run/app.sock",
+        "write http://host:port or unix:/run/app.sock",
         "An upstream is a server: a scheme, a host and a port. Paths are a matter of routes.",
     ),
     "host_header_invalid": Entry(
@@ -395,13 +395,13 @@ _OWN: Final[dict[str, Entry]] = {
     "test_verdict": Entry(
         "E080",
         "this test expects {expected}, and the policy says {got}",
-        "correct the policy or the test: {what}",
+        "correct the policy or the test; {what}",
         "The test asks the policy just as a browser would, and got another verdict.",
     ),
     "test_reason": Entry(
         "E081",
         "this test expects the reason {expected}, and got {got}",
-        "correct the policy or the test: {what}",
+        "correct the policy or the test; {what}",
         "The verdict is as expected, but for another reason.",
     ),
     "test_route": Entry(

@@ -59,7 +59,9 @@ class _Pass:
             self._note(leaf, None, "environment_too_large", limit=_MOST_TEXT)
             return
         leaf.text = "".join(pieces)
-        value = resolve(leaf.text) if leaf.plain else leaf.text
+        # A reference in braces needs quotes, which then say nothing about the kind of its value.
+        is_open = leaf.plain or is_reference(leaf)
+        value = resolve(leaf.text) if is_open else leaf.text
         # Never null: an empty value is an empty text.
         leaf.value = leaf.text if value is None else value
 

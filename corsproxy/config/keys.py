@@ -38,3 +38,8 @@ def model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - types
 def is_named(annotation: Any) -> bool:  # noqa: ANN401
     """Tell whether `annotation` is a mapping from names that the user chooses."""
     return getattr(annotation, "__origin__", None) is dict
+
+
+def is_listed(annotation: Any) -> bool:  # noqa: ANN401
+    """Tell whether `annotation` is a list."""
+    return getattr(annotation, "__origin__", None) is list

@@ -15,7 +15,7 @@ _EXCERPT: Final = 100
 _LONGEST_VALUE: Final = 80
 
 # Parts of messages that are this program's own words, and so are never cut.
-_OWN_WORDS: Final = frozenset({"advice", "choices", "description", "where"})
+_OWN_WORDS: Final = frozenset({"advice", "choices", "description", "what", "where"})
 
 
 class Problem(NamedTuple):

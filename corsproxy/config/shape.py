@@ -49,17 +49,29 @@ def shape(document: Document) -> Shaped:
     tree: Any = to_tree(document.root)
     count = len(tree["routes"]) if isinstance(tree.get("routes"), list) else 0
     kept = list(range(count))
-    problems: list[Problem] = []
+    problems = list(_empty(document, tree, ()))
     for round_ in range(_MOST_ROUNDS):
         try:
             return Shaped(Settings.model_validate(tree), tuple(kept), problems)
         except ValidationError as error:
             faults = error.errors(include_url=False, include_input=False)
         if round_ == 0:
-            problems = list(_tell(document, faults))
+            problems += _tell(document, faults)
         for path in _victims(faults):
             _leave_out(tree, path, kept)
     return Shaped(None, (), problems)
+
+
+def _empty(document: Document, tree: Any, path: Path) -> Iterator[Problem]:  # noqa: ANN401
+    """Take the keys without a value out of `tree` and report them: the language has no null."""
+    for key, value in list(tree.items()) if isinstance(tree, dict) else enumerate(tree):
+        at = (*path, key)
+        if value is None and isinstance(tree, dict):
+            del tree[key]
+            span = document.key_span(at)
+            yield problem("empty_value", document.at(span), span.width, key=key)
+        elif isinstance(value, (dict, list)):
+            yield from _empty(document, value, at)
 
 
 def _tell(document: Document, faults: Any) -> Iterator[Problem]:  # noqa: ANN401 - pydantic's own
@@ -70,7 +82,12 @@ def _tell(document: Document, faults: Any) -> Iterator[Problem]:  # noqa: ANN401
         if fault["type"] == "extra_forbidden"
         for path in [_path(fault)]
     }
-    told = [fault for fault in faults if _path(fault) not in meant]
+    told = [
+        fault
+        for fault in faults
+        if _path(fault) not in meant
+        and not (fault["type"] == "missing" and document.wrote(_path(fault)))
+    ]
     for fault in told[:MOST_PROBLEMS]:
         yield _translate(document, fault["type"], _path(fault), fault.get("ctx", {}))
     if len(told) > MOST_PROBLEMS:
@@ -94,7 +111,7 @@ def _translate(document: Document, kind: str, path: Path, context: Any) -> Probl
         values = {"key": key, "where": _where(path), "description": _lower(field.description or "")}
         return problem("missing_key", document.at(span), span.width, **values)
     if isinstance(node, Leaf) and node.value is None:
-        return problem("empty_value", document.at(document.key_span(path)), len(key), key=key)
+        return problem("empty_value", document.at(node.span), key=key)
     values = {"key": key, "found": describe(node), "choices": _choices(context), **context}
     slug = _KINDS.get(kind, kind)
     if isinstance(node, Leaf) and slug in {

@@ -52,4 +52,4 @@ def write_size(size: int) -> str:
     for unit in ("GiB", "MiB", "KiB"):
         if size and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"
-    return str(size)
+    return f"{size}B"

@@ -19,7 +19,7 @@ def _version(value: object) -> int:
     raise PydanticCustomError("version_unknown", "unknown version")
 
 
-Version = Annotated[int, PlainValidator(_version), WithJsonSchema({"const": 1})]
+Version = Annotated[int, PlainValidator(_version), WithJsonSchema({"x-kind": "`1`", "const": 1})]
 
 
 class DefaultsSection(Section):
@@ -43,7 +43,8 @@ class Settings(Section):
     upstreams: dict[str, UpstreamSection] = key(
         {},
         "The servers that requests are forwarded to, by name.",
+        "legacy",
     )
-    policies: dict[str, PolicySection] = key({}, "CORS policies, by name.")
+    policies: dict[str, PolicySection] = key({}, "CORS policies, by name.", "spa")
     defaults: DefaultsSection = section(DefaultsSection, "What holds for routes that say nothing.")
     routes: list[RouteSection] = key(..., "Which requests go where, under which policy.")

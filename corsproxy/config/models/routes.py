@@ -11,6 +11,8 @@ from corsproxy.config.models.types import OneOrMany, Section, Text, key, section
 from corsproxy.config.scalars import Scalar
 from corsproxy.policy.reasons import Reason
 
+ReasonCode = Annotated[Reason, WithJsonSchema({"type": "string", "enum": list(Reason)})]
+
 
 class MatchSection(Section):
     """Which requests a route takes (cors.md 71, 72)."""
@@ -26,24 +28,36 @@ class MatchSection(Section):
         " or a list; none means any.",
         "/api/",
     )
-    methods: list[Text] = key([], "Methods, case-sensitive; none means any.", "[GET, POST]")
+    methods: list[Text] = key([], "Methods, case-sensitive; none means any.", "[GET, POST, PUT]")
 
 
 class InlineTestSection(Section):
     """A request and what the policy has to say about it; run by `corsproxy check`."""
 
-    origin: Text | None = key(None, "The Origin that is sent; none means no Origin.")
-    method: Text = key("GET", "The method of the request, announced by its preflight.")
-    headers: list[Text] = key([], "The names of headers that the request's script sets.")
-    path: Text | None = key(None, "A path that has to come to this route, too.")
-    expect: Literal["allowed", "refused", "none"] = key(..., "The verdict that is right.")
-    reason: Reason | None = key(None, "The reason code that is right.", "origin_not_allowed")
+    origin: Text | None = key(
+        None,
+        "The Origin that is sent; default: none is.",
+        "https://app.example.com",
+    )
+    method: Text = key("GET", "The method of the request, announced by its preflight.", "PUT")
+    headers: list[Text] = key(
+        [],
+        "The names of headers that the page's script sets.",
+        "[authorization]",
+    )
+    path: Text | None = key(None, "A path that has to come to this route, too.", "/api/items")
+    expect: Literal["allowed", "refused", "none"] = key(
+        ...,
+        "The verdict that is right; none: there is no Origin.",
+        "allowed",
+    )
+    reason: ReasonCode | None = key(None, "The reason code that is right.", "allowed")
 
 
 def _shape_of_cors(value: object) -> str:
-    if isinstance(value, Scalar) and isinstance(value.value, bool):
+    if value is False or (isinstance(value, Scalar) and isinstance(value.value, bool)):
         return "<off>"
-    return "<policy>" if isinstance(value, dict) else "<name>"
+    return "<policy>" if isinstance(value, (dict, PolicySection)) else "<name>"
 
 
 def _off(value: object) -> Literal[False]:
@@ -56,7 +70,7 @@ Cors = Annotated[
     Annotated[
         Literal[False],
         PlainValidator(_off),
-        WithJsonSchema({"const": False}),
+        WithJsonSchema({"x-kind": "`false`", "const": False}),
         Tag("<off>"),
     ]
     | Annotated[PolicySection, Tag("<policy>")]
@@ -83,14 +97,6 @@ class RouteSection(Section):
     response_headers: list[ResponseRuleSection] = key(
         [],
         "Rules for the headers of answers, applied in order, before the CORS headers are added.",
-        "- remove: [Server, X-Powered-By]\n"
-        '- set: {Cache-Control: "private, no-store"}\n'
-        '- add: {Link: "</style.css>; rel=preload"}\n'
-        "- default: {X-Content-Type-Options: nosniff}\n"
-        "- rename: {X-Legacy-Total: X-Total-Count}\n"
-        "- replace: {header: Content-Security-Policy, find: legacy.internal, with: api.example.com}\n"
-        "- when: {status: [500-599], content_type: text/html}\n"
-        "  set: {Cache-Control: no-store}",
     )
     ambiguous_paths: Literal["reject", "forward"] = key(
         "reject",
@@ -100,6 +106,4 @@ class RouteSection(Section):
     tests: list[InlineTestSection] = key(
         [],
         "Requests with the verdict that is right; run by `corsproxy check`.",
-        "- {origin: https://app.example.com, method: PUT, headers: [authorization], expect: allowed}\n"
-        "- {origin: https://evil.example, expect: refused, reason: origin_not_allowed}",
     )

@@ -1,8 +1,9 @@
 """What a user may write as one header rule."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from corsproxy.config.models.types import HeaderValue, OneOrMany, Section, Text, key
+from corsproxy.policy.rule_terms import Operation
 
 
 class WhenSection(Section):
@@ -38,6 +39,15 @@ class ReplaceSection(Section):
 class ResponseRuleSection(Section):
     """One rule: exactly one operation, and perhaps when it applies."""
 
+    alternatives: ClassVar[tuple[Operation, ...]] = (
+        "set",
+        "add",
+        "default",
+        "remove",
+        "rename",
+        "replace",
+    )
+
     set: dict[str, HeaderValue] | None = key(
         None,
         "Headers to set: one line of that name is left, with this value.",
@@ -66,10 +76,8 @@ class ResponseRuleSection(Section):
     replace: ReplaceSection | None = key(
         None,
         "Text to replace in a header's values.",
-        "{header: Content-Security-Policy, find: legacy.internal, with: api.example.com}",
     )
     when: WhenSection | None = key(
         None,
         "When the rule applies; default always.",
-        "{status: [500-599], content_type: text/html}",
     )

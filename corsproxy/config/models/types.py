@@ -6,7 +6,16 @@ A reader raises `PydanticCustomError` with a slug of the catalogue; the words ar
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError
 
 from corsproxy.config.scalars import Scalar
@@ -15,6 +24,8 @@ from corsproxy.config.units import (
     SIZE_PATTERN,
     read_duration,
     read_size,
+    write_duration,
+    write_size,
 )
 
 # A value may come from the environment; an editor that checks by the schema has to know.
@@ -24,13 +35,6 @@ _REFERENCE: Final = {"type": "string", "pattern": r"^\$\{[^{}]+\}$"}
 BRANCHES: Final = frozenset({"<off>", "<policy>", "<name>", "<same>", "<list>"})
 
 _LONGEST_DURATION: Final = 365 * 24 * 3600.0
-_DURATION_SCHEMA: Final = {
-    "anyOf": [
-        {"type": "string", "pattern": f"^{DURATION_PATTERN}$"},
-        {"type": "number", "minimum": 0},
-        _REFERENCE,
-    ],
-}
 
 
 class Section(BaseModel):
@@ -46,7 +50,8 @@ class Section(BaseModel):
 def key(default: Any, description: str, example: str | None = None) -> Any:  # noqa: ANN401
     """Declare a key: its default (`...`: required), what it is, and how it looks in YAML.
 
-    What is declared here is the schema, the reference and the example file.
+    `example` is needed where the default is not what an example should show; for sections that the
+    user names it is such a name. What is declared here is schema, reference and example file.
     """
     if example is None:
         return Field(default, description=description)
@@ -115,56 +120,75 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _number_schema(minimum: int, maximum: int) -> dict[str, Any]:
-    number = {"type": "integer", "minimum": minimum, "maximum": maximum}
-    return {"anyOf": [number, _REFERENCE]}
+def _open(kind: str, *shapes: JsonSchemaValue) -> JsonSchemaValue:
+    """Return the schema of a value that may be a reference too; `kind` names it in the docs."""
+    return {"x-kind": kind, "anyOf": [*shapes, _REFERENCE]}
 
 
-Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
-HeaderValue = Annotated[
-    str,
-    PlainValidator(_text),
-    WithJsonSchema({"type": ["string", "number", "boolean"]}),
-]
+def _number(minimum: int, maximum: int) -> JsonSchemaValue:
+    shape = {"type": "integer", "minimum": minimum, "maximum": maximum}
+    return _open(f"{minimum} to {maximum}", shape)
+
+
+_NUMBER: Final = {"type": "number", "minimum": 0}
+_DURATION: Final = _open(
+    "duration", {"type": "string", "pattern": f"^{DURATION_PATTERN}$"}, _NUMBER
+)
+_SIZE: Final = _open(
+    "size",
+    {"type": "string", "pattern": f"^{SIZE_PATTERN}$"},
+    {"type": "integer", "minimum": 0},
+)
+_TEXT: Final = {"x-kind": "text", "type": "string", "minLength": 1}
+_SCALAR: Final = {"x-kind": "text", "type": ["string", "number", "boolean"]}
+
+Text = Annotated[str, PlainValidator(_text), WithJsonSchema(_TEXT)]
+HeaderValue = Annotated[str, PlainValidator(_text), WithJsonSchema(_SCALAR)]
 Flag = Annotated[
     bool,
     PlainValidator(_flag),
-    WithJsonSchema({"anyOf": [{"type": "boolean"}, _REFERENCE]}),
+    WithJsonSchema(_open("`true` or `false`", {"type": "boolean"})),
 ]
 Count = Annotated[
     int,
     PlainValidator(whole_number(0, 1_000_000)),
-    WithJsonSchema(_number_schema(0, 1_000_000)),
+    WithJsonSchema(_number(0, 1_000_000)),
 ]
 Positive = Annotated[
     int,
     PlainValidator(whole_number(1, 1_000_000)),
-    WithJsonSchema(_number_schema(1, 1_000_000)),
+    WithJsonSchema(_number(1, 1_000_000)),
 ]
 Status = Annotated[
     int,
     PlainValidator(whole_number(200, 499)),
-    WithJsonSchema(_number_schema(200, 499)),
+    WithJsonSchema(_number(200, 499)),
 ]
-Seconds = Annotated[float, PlainValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
-WholeSeconds = Annotated[int, PlainValidator(_whole_seconds), WithJsonSchema(_DURATION_SCHEMA)]
+Seconds = Annotated[
+    float,
+    PlainValidator(_duration),
+    PlainSerializer(write_duration),
+    WithJsonSchema(_DURATION),
+]
+WholeSeconds = Annotated[
+    int,
+    PlainValidator(_whole_seconds),
+    PlainSerializer(write_duration),
+    WithJsonSchema(_DURATION),
+]
 Bytes = Annotated[
     int,
     PlainValidator(_size),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": f"^{SIZE_PATTERN}$"},
-                {"type": "integer", "minimum": 0},
-                _REFERENCE,
-            ],
-        },
-    ),
+    PlainSerializer(write_size),
+    WithJsonSchema(_SIZE),
 ]
 OneOrMany = Annotated[
     list[Text],
     BeforeValidator(_listed),
     WithJsonSchema(
-        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        {
+            "x-kind": "text, or a list of them",
+            "anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}],
+        },
     ),
 ]

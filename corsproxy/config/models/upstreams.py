@@ -39,7 +39,7 @@ class UpstreamSection(Section):
 
     url: Text = key(
         ...,
-        "Where it is: http://host:port, https://host, or unix:/run/app.sock; without a path.",
+        "Where it is: http://host:port or unix:/run/app.sock; without a path.",
         "http://127.0.0.1:9000",
     )
     host_header: Text = key(

@@ -1,0 +1,138 @@
+"""`corsproxy check`: tell all that is wrong with files. Knows how to ask and print, not what is wrong."""
+
+import os
+import string
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from corsproxy.cli.files import DEFAULT_FILES, default_file
+from corsproxy.config import Loaded, Problem, format_problems, load
+from corsproxy.config.catalogue import ENTRIES, SLUGS
+from corsproxy.config.effective import effective_text
+from corsproxy.config.inline_tests import count_tests, run_tests
+from corsproxy.config.problems import Format
+
+EXIT_PROBLEMS: Final = 1
+_FORMATS: Final[tuple[Format, ...]] = ("full", "concise", "json", "github")
+
+
+@click.command()
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(_FORMATS),
+    default="full",
+    show_default=True,
+    envvar="CORSPROXY_CHECK_FORMAT",
+    show_envvar=True,
+    help="How problems are printed: with an excerpt, one line each, as JSON, or for GitHub.",
+)
+@click.option(
+    "--print",
+    "print_effective",
+    is_flag=True,
+    envvar="CORSPROXY_CHECK_PRINT",
+    show_envvar=True,
+    help="Print the configuration in force, defaults included, secrets masked; problems go to"
+    " standard error.",
+)
+@click.option("--strict", is_flag=True, show_envvar=True, help="Let warnings count as problems.")
+@click.option(
+    "--explain",
+    metavar="ID",
+    show_envvar=True,
+    help="Tell about one kind of problem instead, e.g. --explain E012.",
+)
+def check(
+    files: tuple[Path, ...],
+    style: Format,
+    print_effective: bool,  # noqa: FBT001 - click calls by keyword
+    strict: bool,  # noqa: FBT001
+    explain: str | None,
+) -> None:
+    """Tell all that is wrong with configuration files, then run their inline tests.
+
+    Without FILE: $CORSPROXY_CONFIG, else ./config.yaml, else /etc/corsproxy/config.yaml.
+
+    \b
+    Examples:
+      corsproxy check
+      corsproxy check --strict --format github config.yaml
+      corsproxy check --print config.yaml
+      corsproxy check --explain E012
+
+    Exit code 0: nothing wrong, or warnings only; 1: problems, or tests that fail; 2: usage.
+    """  # noqa: D301 - click keeps the lines after this escape
+    if explain is not None:
+        click.echo(_explanation(explain), nl=False)
+        return
+    loaded = [(path, load(path, os.environ)) for path in files or (_default(),)]
+    found = {path: (*one.problems, *run_tests(one)) for path, one in loaded}
+    problems = [problem for one in found.values() for problem in one]
+    click.echo(format_problems(problems, style), nl=False, err=print_effective)
+    for path, one in loaded:
+        if print_effective:
+            _print(one)
+        if style == "full":
+            click.echo(_summary(path, one, found[path]), err=True)
+    if any(strict or problem.severity == "error" for problem in problems):
+        sys.exit(EXIT_PROBLEMS)
+
+
+def _default() -> Path:
+    named = os.environ.get("CORSPROXY_CONFIG")
+    path = Path(named) if named else default_file()
+    if path is None:
+        looked = " and ".join(map(str, DEFAULT_FILES))
+        raise click.UsageError(
+            f"no configuration: give FILE or set CORSPROXY_CONFIG (looked for {looked});"
+            " `corsproxy init` prints one to begin with",
+        )
+    return path
+
+
+def _print(loaded: Loaded) -> None:
+    if loaded.plan is not None and loaded.settings is not None and loaded.document is not None:
+        click.echo(effective_text(loaded.settings, loaded.document), nl=False)
+
+
+def _summary(path: Path, loaded: Loaded, problems: tuple[Problem, ...]) -> str:
+    errors = sum(problem.severity == "error" for problem in problems)
+    parts = [
+        _count(number, what)
+        for number, what in ((errors, "error"), (len(problems) - errors, "warning"))
+        if number
+    ]
+    if loaded.plan is not None:
+        parts += [_count(len(loaded.plan.routes), "route"), _count(count_tests(loaded), "test")]
+    return f"{path}: {', '.join(parts)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+class _Gaps(dict[str, str]):
+    """Stands in for the values of a message that is told about, not given."""
+
+    def __missing__(self, name: str) -> str:
+        return "…"
+
+
+def _explanation(id_: str) -> str:
+    slug = SLUGS.get(id_.upper())
+    if slug is None:
+        known = sorted(SLUGS)
+        raise click.UsageError(f"there is no {id_}; ids go from {known[0]} to {known[-1]}")
+    entry = ENTRIES[slug]
+    message, advice = (
+        string.Formatter().vformat(text, (), _Gaps()) for text in (entry.message, entry.advice)
+    )
+    kind = "error" if entry.id.startswith("E") else "warning"
+    lines = [f"{entry.id} {slug} ({kind})", "", f"  {message}", ""]
+    lines += [entry.why, ""] if entry.why else []
+    return "\n".join([*lines, f"What to do: {advice}", ""])

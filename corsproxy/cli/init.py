@@ -1,0 +1,32 @@
+"""`corsproxy init`: print a configuration to begin with. Knows their names, not what is in them."""
+
+from collections.abc import Callable
+from typing import Final
+
+import click
+
+from corsproxy.config import starts
+from corsproxy.config.example import example_text
+
+_STARTS: Final[dict[str, Callable[[], str]]] = {
+    "minimal": lambda: starts.MINIMAL,
+    "full": example_text,
+    "compose": lambda: starts.COMPOSE,
+    "kubernetes": lambda: starts.KUBERNETES,
+}
+
+
+@click.command()
+@click.argument("start", type=click.Choice(tuple(_STARTS)), default="minimal")
+def init(start: str) -> None:
+    """Print a commented configuration to begin with.
+
+    minimal: one route, one policy. full: every key there is. compose: beside an API in docker
+    compose. kubernetes: as a sidecar.
+
+    \b
+    Examples:
+      corsproxy init > config.yaml
+      corsproxy init kubernetes > config.yaml
+    """  # noqa: D301 - click keeps the lines after this escape
+    click.echo(_STARTS[start](), nl=False)

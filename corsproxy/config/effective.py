@@ -1,0 +1,47 @@
+"""The configuration that is in force, as YAML, defaults included. Knows what must not be shown."""
+
+from typing import Any, Final
+
+import yaml
+
+from corsproxy.config.models.root import Settings
+from corsproxy.config.nodes import Document, Leaf, Path
+
+MASK: Final = "***"
+
+# Parts of header names whose values are secrets more often than not.
+_SECRET_NAMES: Final = ("authorization", "cookie", "key", "password", "secret", "token")
+
+
+def effective_text(settings: Settings, document: Document) -> str:
+    """Return `settings` as a file that means the same, but for secrets.
+
+    Everything that holds a value of the environment is masked, and so are values of headers that
+    carry credentials by their name.
+    """
+    tree = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
+    shown = _shown(tree, (), document)
+    text = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=1000)
+    assert isinstance(text, str)  # noqa: S101 - without a stream PyYAML returns what it wrote
+    return text
+
+
+def _shown(value: Any, path: Path, document: Document) -> Any:  # noqa: ANN401 - a tree of JSON
+    if isinstance(value, dict):
+        below = {key: _shown(item, (*path, key), document) for key, item in value.items()}
+        return {key: item for key, item in below.items() if item not in ({}, [])}
+    if isinstance(value, list):
+        return [_shown(item, (*path, index), document) for index, item in enumerate(value)]
+    node = document.node(path)
+    written = node if isinstance(node, Leaf) else None
+    if (written and written.is_substituted) or _is_secret(path):
+        return MASK
+    # `$${` has to stay what it was written as, or it would be read as a reference.
+    return written.source if written and isinstance(value, str) and "${" in value else value
+
+
+def _is_secret(path: Path) -> bool:
+    if len(path) != 6 or path[2] not in {"request_headers", "response_headers"}:
+        return False
+    name = str(path[-1]).lower()
+    return path[4] in {"set", "add", "default"} and any(part in name for part in _SECRET_NAMES)

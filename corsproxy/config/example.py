@@ -1,0 +1,87 @@
+"""The example file: every key with its description and a value. Knows the models, writes YAML."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from corsproxy.config.keys import fields_of, is_listed, is_named, model_in
+from corsproxy.config.models.root import Settings
+
+SCHEMA_LINE: Final = "# yaml-language-server: $schema=config.schema.json"
+
+_HEAD: Final = f"""{SCHEMA_LINE}
+# Every key there is, with an example or its default. What is left out has its default;
+# `corsproxy schema > config.schema.json` lets an editor complete and check this file.
+"""
+
+
+def example_text() -> str:
+    """Return a whole configuration file that names every key once, each under its description."""
+    return "\n".join([_HEAD, *_section(Settings, 0)]) + "\n"
+
+
+def _section(model: type[BaseModel], depth: int) -> Iterator[str]:
+    for name, field in fields_of(model).items():
+        if depth == 0 and name != "version":
+            yield ""
+        yield from _key(name, field, depth)
+
+
+def _key(name: str, field: FieldInfo, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    yield f"{indent}# {field.description}"
+    example = example_of(field)
+    model = model_in(field.annotation)
+    if is_named(field.annotation) and model:
+        yield f"{indent}{name}:"
+        yield f"{indent}  {example}:"
+        yield from _section(model, depth + 2)
+    elif is_listed(field.annotation) and model:
+        yield f"{indent}{name}:"
+        yield from _items(model, depth + 1)
+    elif model and example is None:
+        yield f"{indent}{name}:"
+        yield from _section(model, depth + 1)
+    else:
+        yield f"{indent}{name}: {_default(field) if example is None else example}"
+
+
+def _items(model: type[BaseModel], depth: int) -> Iterator[str]:
+    """Write one item with all keys; where they exclude each other, one item for each."""
+    fields = fields_of(model)
+    alternatives: tuple[str, ...] = getattr(model, "alternatives", ())
+    for name in alternatives:
+        yield from _item(list(_key(name, fields[name], depth + 1)), depth)
+    rest = [
+        line
+        for name, field in fields.items()
+        if name not in alternatives
+        for line in _key(name, field, depth + 1)
+    ]
+    if alternatives:
+        # Conditions alone are no rule: the first operation goes with them.
+        rest.append(list(_key(alternatives[0], fields[alternatives[0]], depth + 1))[1])
+    yield from _item(rest, depth)
+
+
+def _item(lines: list[str], depth: int) -> Iterator[str]:
+    """Put the dash before the first key, and its description above."""
+    indent = "  " * depth
+    comment, first, *others = lines
+    yield indent + comment.lstrip()
+    yield f"{indent}- {first.lstrip()}"
+    yield from others
+
+
+def example_of(field: FieldInfo) -> str | None:
+    """Return the example of a key as it is declared, if it has one."""
+    extra = field.json_schema_extra
+    return str(extra["x-example"]) if isinstance(extra, dict) else None
+
+
+def _default(field: FieldInfo) -> str:
+    value: Any = field.default
+    return str(value) if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,109 @@
+"""Runs the `tests:` of routes: each asks the policy as a browser would. Knows no network.
+
+The decision is the very function that serves requests (cors.md 70).
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from corsproxy.config.build import Draft
+from corsproxy.config.load import Loaded
+from corsproxy.config.models.routes import InlineTestSection
+from corsproxy.config.nodes import Path
+from corsproxy.config.problems import Problem, in_order
+from corsproxy.policy.cors import decide
+from corsproxy.policy.decision import Decision, Facts
+from corsproxy.policy.plan import Plan, Route
+from corsproxy.policy.reasons import tell
+
+
+class Asked(NamedTuple):
+    """A test with a path, and the route that it has to come to."""
+
+    route: Route
+    hosts: list[str]
+    test: InlineTestSection
+
+
+def count_tests(loaded: Loaded) -> int:
+    """Return how many tests the routes of a file have."""
+    return sum(len(route.tests) for route in loaded.settings.routes) if loaded.settings else 0
+
+
+def run_tests(loaded: Loaded) -> tuple[Problem, ...]:
+    """Return a problem for each test that does not hold, in the order of the file.
+
+    A file without a plan has no tests to run: its problems come first.
+    """
+    plan, settings, document = loaded.plan, loaded.settings, loaded.document
+    if plan is None or settings is None or document is None:
+        return ()
+    draft = Draft(document)
+    for index, (section, route) in enumerate(zip(settings.routes, plan.routes, strict=True)):
+        for number, test in enumerate(section.tests):
+            path = ("routes", index, "tests", number)
+            if test.path is not None:
+                _check_path(draft, plan, Asked(route, section.match.host, test), path)
+            _run(draft, route, test, path)
+    return in_order(draft.problems, loaded.text.splitlines())
+
+
+def facts_of(test: InlineTestSection) -> Facts:
+    """Return what a browser would ask before it sends the test's request: its preflight.
+
+    A preflight's answer covers origin, method and headers at once, and requests that need none have
+    the same verdict. Without an Origin there is nothing to ask.
+    """
+    if test.origin is None:
+        return Facts(method=test.method.encode())
+    return Facts(
+        method=b"OPTIONS",
+        origin=(test.origin.encode(),),
+        request_method=(test.method.encode(),),
+        request_headers=(",".join(test.headers).encode(),) if test.headers else (),
+    )
+
+
+def _run(draft: Draft, route: Route, test: InlineTestSection, path: Path) -> None:
+    if route.policy is None:
+        draft.note("test_without_policy", path)
+        return
+    decision = decide(route.policy, facts_of(test))
+    what = draft.hidden(path) or "; ".join(_account(decision))
+    if decision.verdict != test.expect:
+        draft.note(
+            "test_verdict",
+            (*path, "expect"),
+            expected=test.expect,
+            got=f"{decision.verdict} ({decision.reason})",
+            what=what,
+        )
+    elif test.reason is not None and decision.reason != test.reason:
+        draft.note(
+            "test_reason",
+            (*path, "reason"),
+            expected=test.reason,
+            got=decision.reason,
+            what=what,
+        )
+
+
+def _account(decision: Decision) -> Iterator[str]:
+    yield tell(decision.reason, decision.subject)
+    if decision.place is not None:
+        yield f"decided at {decision.place}"
+
+
+def _check_path(draft: Draft, plan: Plan, asked: Asked, path: Path) -> None:
+    """Check that the path of a test comes to its route (cors.md 72)."""
+    target = (asked.test.path or "").encode().partition(b"?")[0]
+    found = plan.routes.match(_host(asked.hosts), target, asked.test.method.encode())
+    if found is not asked.route:
+        got = "no route" if found is None else f"the route {found.name}"
+        draft.note("test_route", (*path, "path"), got=got, expected=asked.route.name)
+
+
+def _host(hosts: list[str]) -> bytes:
+    """Return a Host that the route itself would take."""
+    first = hosts[0] if hosts else "localhost"
+    return f"any{first[1:]}".encode() if first.startswith("*.") else first.encode()

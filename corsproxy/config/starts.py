@@ -1,0 +1,89 @@
+"""Files to begin with, as text. Knows what beginners need; each of them is read by a test."""
+
+from typing import Final
+
+from corsproxy.config.example import SCHEMA_LINE
+
+MINIMAL: Final = f"""{SCHEMA_LINE}
+# The smallest useful configuration. Check it with: corsproxy check config.yaml
+version: 1
+
+routes:
+  - upstream: http://127.0.0.1:9000                 # your API
+    cors:
+      allow_origins: [https://app.example.com]      # where your page comes from
+"""
+
+COMPOSE: Final = f"""{SCHEMA_LINE}
+# For docker compose: the proxy is a service beside the API, both on one network.
+#
+#   services:
+#     api: {{...}}
+#     corsproxy:
+#       image: corsproxy
+#       command: [corsproxy, run, -c, /etc/corsproxy/config.yaml]
+#       ports: ["8080:8080"]
+#       volumes: ["./config.yaml:/etc/corsproxy/config.yaml:ro"]
+#       environment: {{CORS_ORIGINS: "http://localhost:3000"}}
+version: 1
+
+server:
+  listen: 0.0.0.0:8080
+
+upstreams:
+  api:
+    url: http://api:9000                            # the service's name and the port inside
+
+policies:
+  page:
+    allow_origins: ["${{CORS_ORIGINS}}"]              # several are separated by commas
+    allow_methods: [GET, POST, PUT, PATCH, DELETE]
+    allow_headers: [authorization, content-type]
+    allow_credentials: true
+    max_age: 10m
+
+defaults:
+  cors: page                                        # for errors of the proxy's own, too
+
+routes:
+  - name: api
+    upstream: api
+"""
+
+KUBERNETES: Final = f"""{SCHEMA_LINE}
+# For a sidecar: the proxy shares the pod with the API and reaches it on loopback. Mount this as a
+# ConfigMap directory, never as subPath: a subPath would not follow changes.
+version: 1
+
+server:
+  listen: 0.0.0.0:8080                              # what the Service points at
+  trusted_proxies: [10.0.0.0/8]                     # the ingress's addresses
+  drain_delay: 0s                                   # the app's preStop sleep gives the delay
+  drain: 20s                                        # less than terminationGracePeriodSeconds
+
+health:
+  listen: 0.0.0.0:9902                              # probes come to the pod's address
+
+log:
+  format: json
+
+upstreams:
+  app:
+    url: http://127.0.0.1:9000                      # the app's container
+    host_header: preserve
+
+policies:
+  page:
+    allow_origins: ["${{CORS_ORIGINS}}"]              # several are separated by commas
+    allow_methods: [GET, POST, PUT, PATCH, DELETE]
+    allow_headers: [authorization, content-type]
+    allow_credentials: true
+    max_age: 10m
+
+defaults:
+  cors: page                                        # for errors of the proxy's own, too
+
+routes:
+  - name: app
+    upstream: app
+"""
