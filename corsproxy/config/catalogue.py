@@ -442,8 +442,8 @@ _OWN: Final[dict[str, Entry]] = {
         "The setting is legal, but another one makes it meaningless.",
     ),
     "problems_left_out": Entry(
-        "E099",
-        "{count} more problems are not shown",
+        "W005",
+        "there are more problems than the {count} that are shown",
         "solve these first",
         "So many problems have one cause; the first show it.",
     ),

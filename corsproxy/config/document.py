@@ -9,25 +9,17 @@ from typing import Any, Final, NoReturn
 import yaml
 
 from corsproxy.config.nodes import Document, Entries, Items, Leaf, Node, Span
-from corsproxy.config.problems import Problem, problem
+from corsproxy.config.problems import Found, Unreadable, problem
 from corsproxy.config.scalars import resolve
 from corsproxy.config.syntax import explain_error
 from corsproxy.policy.place import Place
 
 LARGEST_FILE: Final = 1024 * 1024
 DEEPEST: Final = 20
-MOST_NODES: Final = 50_000
+MOST_NODES: Final = 25_000
 
 # More than any excerpt is wide: a value of several lines is marked to the end of its first.
 _REST_OF_LINE: Final = 1000
-
-
-class Unreadable(Exception):  # noqa: N818 - it carries a problem, and is no fault of the program
-    """Nothing after this `problem` can be read."""
-
-    def __init__(self, fault: Problem) -> None:
-        super().__init__(fault.message)
-        self.problem = fault
 
 
 def decode(data: bytes, file: str) -> str:
@@ -44,12 +36,12 @@ def decode(data: bytes, file: str) -> str:
         raise Unreadable(fault) from None
 
 
-def compose(text: str, file: str) -> tuple[Document, list[Problem]]:
-    """Return the tree of `text`, and the problems that do not hinder reading on.
+def compose(text: str, file: str, found: Found) -> Document:
+    """Return the tree of `text`; what does not hinder reading on is added to `found`.
 
     Raises `Unreadable` for broken syntax, for a file without a mapping at its top, and beyond a cap.
     """
-    builder = _Builder(file)
+    builder = _Builder(file, found)
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             builder.take(event)
@@ -61,16 +53,16 @@ def compose(text: str, file: str) -> tuple[Document, list[Problem]]:
     if not isinstance(root, Entries):
         at = Place(file, root.span.line, root.span.column)
         raise Unreadable(problem("not_a_mapping", at, root.span.width))
-    return Document(file, root), builder.problems
+    return Document(file, root)
 
 
 class _Builder:
     """Builds the tree, event by event; `open` holds the collections that are not yet complete."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, found: Found) -> None:
         self.file = file
+        self.found = found
         self.root: Node | None = None
-        self.problems: list[Problem] = []
         self.open: list[Items | Entries] = []
         self.keys: list[tuple[str, Span] | None] = []
         self.anchors: dict[str, Node] = {}
@@ -157,6 +149,7 @@ class _Builder:
     def _key(self, node: Node, span: Span) -> tuple[str, Span]:
         if not isinstance(node, Leaf):
             self._stop("key_not_scalar", span)
+        self._count(span)
         if node.text == "<<" and node.plain:
             self._note("merge_key", span)
         return node.text, span
@@ -165,8 +158,13 @@ class _Builder:
         """Count a node, and all it repeats if it is an alias, before it can be expanded."""
         holder.size += node.size
         holder.height = max(holder.height, node.height + 1)
+        self._count(span)
+        if holder.size > MOST_NODES:
+            self._stop("too_many_nodes", span, limit=MOST_NODES)
+
+    def _count(self, span: Span) -> None:
         self.nodes += 1
-        if holder.size > MOST_NODES or self.nodes > MOST_NODES:
+        if self.nodes > MOST_NODES:
             self._stop("too_many_nodes", span, limit=MOST_NODES)
 
     def _anchor(self, event: Any, node: Node) -> None:  # noqa: ANN401
@@ -179,7 +177,7 @@ class _Builder:
 
     def _note(self, slug: str, span: Span, **values: object) -> None:
         place = Place(self.file, span.line, span.column)
-        self.problems.append(problem(slug, place, span.width, **values))
+        self.found.add(problem(slug, place, span.width, **values))
 
     def _stop(self, slug: str, span: Span, **values: object) -> NoReturn:
         place = Place(self.file, span.line, span.column)

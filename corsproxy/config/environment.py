@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from corsproxy.config.nodes import Document, Items, Leaf, Node, Path, Span
-from corsproxy.config.problems import Problem, problem
+from corsproxy.config.problems import Found, Unreadable, problem
 from corsproxy.config.scalars import resolve
 from corsproxy.policy.variables import escape
 
@@ -24,13 +24,15 @@ _RULE_LISTS: Final = frozenset({"request_headers", "response_headers"})
 _RULE_VALUES: Final = frozenset({"set", "add", "default"})
 
 
-def substitute(document: Document, environ: Mapping[str, str]) -> list[Problem]:
-    """Replace every reference in the scalars of `document`; return the problems with them."""
-    pass_ = _Pass(document, environ)
+def substitute(document: Document, environ: Mapping[str, str], found: Found) -> None:
+    """Replace every reference in the scalars of `document`; add the problems with them to `found`.
+
+    Raises `Unreadable` where the environment makes the file larger than any should be.
+    """
+    pass_ = _Pass(document, environ, found)
     for path, leaf in _leaves(document.root, ()):
         if "${" in leaf.source:
             pass_.substitute(leaf, is_template=_is_template(path))
-    return pass_.problems
 
 
 def is_reference(leaf: Leaf) -> bool:
@@ -41,29 +43,33 @@ def is_reference(leaf: Leaf) -> bool:
 class _Pass:
     """One walk over one document."""
 
-    def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
+    def __init__(self, document: Document, environ: Mapping[str, str], found: Found) -> None:
         self.document = document
         self.environ = environ
-        self.problems: list[Problem] = []
+        self.found = found
         self.length = 0
 
     def substitute(self, leaf: Leaf, *, is_template: bool) -> None:
         pieces: list[str] = []
         end = 0
         for found in _REFERENCE.finditer(leaf.source):
-            pieces += [leaf.source[end : found.start()], self._piece(leaf, found, is_template)]
+            piece = self._piece(leaf, found, is_template)
+            pieces += [leaf.source[end : found.start()], piece]
             end = found.end()
+            self._count(leaf, len(piece))
         pieces.append(leaf.source[end:])
-        self.length += sum(map(len, pieces))
-        if self.length > _MOST_TEXT:
-            self._note(leaf, None, "environment_too_large", limit=_MOST_TEXT)
-            return
         leaf.text = "".join(pieces)
         # A reference in braces needs quotes, which then say nothing about the kind of its value.
         is_open = leaf.plain or is_reference(leaf)
         value = resolve(leaf.text) if is_open else leaf.text
         # Never null: an empty value is an empty text.
         leaf.value = leaf.text if value is None else value
+
+    def _count(self, leaf: Leaf, length: int) -> None:
+        self.length += length
+        if self.length > _MOST_TEXT:
+            place = self.document.at(leaf.span)
+            raise Unreadable(problem("environment_too_large", place, limit=_MOST_TEXT))
 
     def _piece(self, leaf: Leaf, found: re.Match[str], is_template: bool) -> str:  # noqa: FBT001
         if found[0] == "$${":
@@ -87,9 +93,9 @@ class _Pass:
             self._note(leaf, found, slug, text=found[0])
         return found[0]
 
-    def _note(self, leaf: Leaf, found: re.Match[str] | None, slug: str, **values: object) -> None:
-        span = leaf.span if found is None else _span_in(leaf, found)
-        self.problems.append(problem(slug, self.document.at(span), span.width, **values))
+    def _note(self, leaf: Leaf, found: re.Match[str], slug: str, **values: object) -> None:
+        span = _span_in(leaf, found)
+        self.found.add(problem(slug, self.document.at(span), span.width, **values))
 
 
 def _span_in(leaf: Leaf, found: re.Match[str]) -> Span:

@@ -10,7 +10,7 @@ from corsproxy.config.build import Draft
 from corsproxy.config.load import Loaded
 from corsproxy.config.models.routes import InlineTestSection
 from corsproxy.config.nodes import Path
-from corsproxy.config.problems import Problem, in_order
+from corsproxy.config.problems import Found, Problem
 from corsproxy.policy.cors import decide
 from corsproxy.policy.decision import Decision, Facts
 from corsproxy.policy.plan import Plan, Route
@@ -38,14 +38,15 @@ def run_tests(loaded: Loaded) -> tuple[Problem, ...]:
     plan, settings, document = loaded.plan, loaded.settings, loaded.document
     if plan is None or settings is None or document is None:
         return ()
-    draft = Draft(document)
+    found = Found(document.file)
+    draft = Draft(document, found)
     for index, (section, route) in enumerate(zip(settings.routes, plan.routes, strict=True)):
         for number, test in enumerate(section.tests):
             path = ("routes", index, "tests", number)
             if test.path is not None:
                 _check_path(draft, plan, Asked(route, section.match.host, test), path)
             _run(draft, route, test, path)
-    return in_order(draft.problems, loaded.text.splitlines())
+    return found.in_order(loaded.text.splitlines())
 
 
 def facts_of(test: InlineTestSection) -> Facts:

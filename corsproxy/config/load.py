@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corsproxy.config.build import Draft, build_plan
-from corsproxy.config.document import LARGEST_FILE, Unreadable, compose, decode
+from corsproxy.config.document import LARGEST_FILE, compose, decode
 from corsproxy.config.environment import substitute
 from corsproxy.config.lint import lint
 from corsproxy.config.models.root import Settings
 from corsproxy.config.nodes import Document
-from corsproxy.config.problems import Problem, in_order, problem
+from corsproxy.config.problems import Found, Problem, TooMany, Unreadable, problem
 from corsproxy.config.shape import shape
 from corsproxy.policy.place import Place
 from corsproxy.policy.plan import Plan
@@ -61,23 +61,28 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
 def load_text(text: str, file_name: str, environ: Mapping[str, str]) -> Loaded:
     """Read a configuration that is at hand as text; `file_name` stands in its places."""
-    lines = text.splitlines()
+    found = Found(file_name)
+    read = Loaded(None, (), text=text)
     try:
-        document, problems = compose(text, file_name)
+        read = _read(read, file_name, environ, found)
     except Unreadable as fault:
-        return Loaded(None, in_order([fault.problem], lines), text=text)
-    problems += substitute(document, environ)
-    shaped = shape(document)
-    problems += shaped.problems
-    plan = None
-    if shaped.settings is not None:
-        draft = Draft(document)
-        plan = build_plan(draft, shaped.settings, shaped.routes)
-        lint(draft, shaped.settings, shaped.routes)
-        problems += draft.problems
-    if any(item.severity == "error" for item in problems):
-        plan = None
-    return Loaded(plan, in_order(problems, lines), shaped.settings, document, text)
+        found.add(fault.problem)
+    except TooMany:
+        pass  # enough was found; nothing was built
+    plan = None if found.has_errors else read.plan
+    return read._replace(plan=plan, problems=found.in_order(text.splitlines()))
+
+
+def _read(read: Loaded, file: str, environ: Mapping[str, str], found: Found) -> Loaded:
+    document = compose(read.text, file, found)
+    substitute(document, environ, found)
+    shaped = shape(document, found)
+    if shaped is None:
+        return read
+    draft = Draft(document, found)
+    plan = build_plan(draft, shaped.settings, shaped.routes)
+    lint(draft, shaped.settings, shaped.routes)
+    return read._replace(plan=plan, settings=shaped.settings, document=document)
 
 
 def fingerprint(path: Path) -> Fingerprint | None:

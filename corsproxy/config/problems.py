@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from corsproxy.config.catalogue import ENTRIES
@@ -10,6 +10,9 @@ from corsproxy.policy.findings import Severity, printable
 from corsproxy.policy.place import Place
 
 Format = Literal["full", "concise", "json", "github"]
+
+# So many problems have one cause or two; the first show it.
+MOST_PROBLEMS: Final = 200
 
 _EXCERPT: Final = 100
 _LONGEST_VALUE: Final = 80
@@ -66,14 +69,50 @@ def shorten(text: str) -> str:
     return f"{text[: _LONGEST_VALUE - 20]}…{text[-15:]}"
 
 
-def in_order(problems: Iterable[Problem], lines: Sequence[str]) -> tuple[Problem, ...]:
-    """Return `problems` in the order of the file, each once, with the line each points at."""
-    unique = dict.fromkeys(problems)
-    placed = sorted(unique, key=lambda item: (item.place.file, item.place.line, item.place.column))
-    return tuple(
-        item._replace(line=lines[item.place.line - 1] if item.place.line <= len(lines) else "")
-        for item in placed
-    )
+class TooMany(Exception):  # noqa: N818 - enough was found to stop reading
+    """More problems were found than anybody reads, errors among them."""
+
+
+class Unreadable(Exception):  # noqa: N818 - it carries a problem, and is no fault of the program
+    """Nothing after this `problem` can be read."""
+
+    def __init__(self, fault: Problem) -> None:
+        super().__init__(fault.message)
+        self.problem = fault
+
+
+class Found:
+    """The problems of one file while it is read: each once, and not more than anybody reads."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._problems: dict[Problem, None] = {}
+        self._left_out = False
+
+    def add(self, item: Problem) -> None:
+        """Keep a problem; raise `TooMany` for an error too many. Warnings are left out silently."""
+        if item not in self._problems and len(self._problems) >= MOST_PROBLEMS:
+            self._left_out = True
+            if item.severity == "error":
+                raise TooMany
+            return
+        self._problems[item] = None
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything found so far forbids the plan."""
+        return any(item.severity == "error" for item in self._problems)
+
+    def in_order(self, lines: Sequence[str]) -> tuple[Problem, ...]:
+        """Return the problems in the order of the file, with the line each points at."""
+        placed = sorted(self._problems, key=lambda item: item.place)
+        if self._left_out:
+            end = Place(self._file, max(1, len(lines)), 1)
+            placed.append(problem("problems_left_out", end, count=MOST_PROBLEMS))
+        return tuple(
+            item._replace(line=lines[item.place.line - 1] if item.place.line <= len(lines) else "")
+            for item in placed
+        )
 
 
 def format_problems(problems: Sequence[Problem], style: Format) -> str:

@@ -5,7 +5,6 @@ unknown key goes alone, a wrong value takes its policy, upstream or route along.
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
@@ -14,13 +13,12 @@ from corsproxy.config.keys import known_keys
 from corsproxy.config.models.root import Settings
 from corsproxy.config.models.types import BRANCHES
 from corsproxy.config.nodes import Document, Entries, Items, Leaf, Node, Path, to_tree
-from corsproxy.config.problems import Problem, problem
+from corsproxy.config.problems import Found, Problem, problem
 from corsproxy.config.scalars import scalar
 from corsproxy.config.spelling import nearest
 
 # More than any file of good faith has; each round only takes time.
 _MOST_ROUNDS: Final = 8
-MOST_PROBLEMS: Final = 200
 
 # pydantic's own names of faults -> slugs of the catalogue.
 _KINDS: Final = {
@@ -34,70 +32,70 @@ _KINDS: Final = {
 
 
 class Shaped(NamedTuple):
-    """What could be read: the settings without their faulty parts, None if nothing is left.
+    """What could be read: the settings without their faulty parts.
 
     `routes` holds, for each route of the settings, its index in the file.
     """
 
-    settings: Settings | None
+    settings: Settings
     routes: tuple[int, ...]
-    problems: list[Problem]
 
 
-def shape(document: Document) -> Shaped:
-    """Read `document` as `Settings`."""
+def shape(document: Document, found: Found) -> Shaped | None:
+    """Read `document` as `Settings`, None if nothing is left; add what is wrong to `found`."""
     tree: Any = to_tree(document.root)
+    _leave_out_empty(document, tree, (), found)
     count = len(tree["routes"]) if isinstance(tree.get("routes"), list) else 0
     kept = list(range(count))
-    problems = list(_empty(document, tree, ()))
     for round_ in range(_MOST_ROUNDS):
         try:
-            return Shaped(Settings.model_validate(tree), tuple(kept), problems)
+            return Shaped(Settings.model_validate(tree), tuple(kept))
         except ValidationError as error:
             faults = error.errors(include_url=False, include_input=False)
         if round_ == 0:
-            problems += _tell(document, faults)
-        for path in _victims(faults):
+            _tell(document, faults, found)
+        for path in _victims(document, faults):
             _leave_out(tree, path, kept)
-    return Shaped(None, (), problems)
+    return None
 
 
-def _empty(document: Document, tree: Any, path: Path) -> Iterator[Problem]:  # noqa: ANN401
+def _leave_out_empty(document: Document, tree: Any, path: Path, found: Found) -> None:  # noqa: ANN401
     """Take the keys without a value out of `tree` and report them: the language has no null."""
     for key, value in list(tree.items()) if isinstance(tree, dict) else enumerate(tree):
         at = (*path, key)
         if value is None and isinstance(tree, dict):
             del tree[key]
             span = document.key_span(at)
-            yield problem("empty_value", document.at(span), span.width, key=key)
+            found.add(problem("empty_value", document.at(span), span.width, key=key))
         elif isinstance(value, (dict, list)):
-            yield from _empty(document, value, at)
+            _leave_out_empty(document, value, at, found)
 
 
-def _tell(document: Document, faults: Any) -> Iterator[Problem]:  # noqa: ANN401 - pydantic's own
-    """Translate pydantic's errors; a key that is only misspelt is not missing too."""
-    meant = {
-        (*path[:-1], nearest(str(path[-1]), known_keys(path[:-1])))
-        for fault in faults
-        if fault["type"] == "extra_forbidden"
-        for path in [_path(fault)]
-    }
-    told = [
-        fault
-        for fault in faults
-        if _path(fault) not in meant
-        and not (fault["type"] == "missing" and document.wrote(_path(fault)))
-    ]
-    for fault in told[:MOST_PROBLEMS]:
-        yield _translate(document, fault["type"], _path(fault), fault.get("ctx", {}))
-    if len(told) > MOST_PROBLEMS:
-        place = document.place(_path(told[MOST_PROBLEMS]))
-        yield problem("problems_left_out", place, count=len(told) - MOST_PROBLEMS)
+def _tell(document: Document, faults: Any, found: Found) -> None:  # noqa: ANN401 - pydantic's own
+    """Translate pydantic's errors; a key that is empty or only misspelt is not missing too."""
+    misspelt: set[Path] = set()
+    missing: list[Path] = []
+    for fault in faults:
+        path = _path(document, fault)
+        if fault["type"] == "missing":
+            missing.append(path)
+            continue
+        found.add(_translate(document, fault["type"], path, fault.get("ctx", {})))
+        if fault["type"] == "extra_forbidden":
+            meant = nearest(str(path[-1]), known_keys(path[:-1]))
+            misspelt.add((*path[:-1], meant or ""))
+    for path in missing:
+        if path not in misspelt and not document.wrote(path):
+            found.add(_translate(document, "missing", path, {}))
 
 
-def _path(fault: Any) -> Path:  # noqa: ANN401
-    """Return where a fault is, without the branches of unions and the marks of keys."""
-    return tuple(part for part in fault["loc"] if part not in BRANCHES)
+def _path(document: Document, fault: Any) -> Path:  # noqa: ANN401
+    """Return where a fault is, without the branches of values that may have several shapes."""
+    path: list[str | int] = []
+    for part in fault["loc"]:
+        if part not in BRANCHES or document.wrote((*path, part)):
+            path.append(part)
+    return tuple(path)
 
 
 def _translate(document: Document, kind: str, path: Path, context: Any) -> Problem:  # noqa: ANN401
@@ -210,9 +208,9 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:].rstrip(".")
 
 
-def _victims(faults: Any) -> list[Path]:  # noqa: ANN401
+def _victims(document: Document, faults: Any) -> list[Path]:  # noqa: ANN401
     """Return what has to be left out because of `faults`, last first, nothing inside another."""
-    found = {_victim(_path(fault), fault["type"]) for fault in faults}
+    found = {_victim(_path(document, fault), fault["type"]) for fault in faults}
     outer = [path for path in found if not any(path[:size] in found for size in range(len(path)))]
     return sorted(outer, key=_order, reverse=True)
 
@@ -237,7 +235,7 @@ def _leave_out(tree: Any, path: Path, kept: list[int]) -> None:  # noqa: ANN401
     """Remove what stands at `path`; what has to be there is put in as small as can be."""
     holder: Any = tree
     for part in path[:-1]:
-        holder = holder[part]
+        holder = holder[part]  # what pydantic complains about is there
     if path == ("version",):
         tree["version"] = scalar("1", 1)
     elif path == ("routes",):
