@@ -7,6 +7,12 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Final
 
+from corsproxy.policy.fetch import (
+    FORBIDDEN_METHODS,
+    FORBIDDEN_RESPONSE_HEADERS,
+    SAFELISTED_RESPONSE_HEADERS,
+    is_forbidden_request_header,
+)
 from corsproxy.policy.findings import Finding, Words, find
 from corsproxy.policy.patterns import correct, diagnose, is_numeric, take_apart
 from corsproxy.policy.place import Term
@@ -22,47 +28,7 @@ CHROMIUM_MAX_AGE: Final = 7200
 _LONGEST_NAME: Final = 128
 _ANY_EXAMPLE: Final = "https://app.example.com"
 
-FORBIDDEN_METHODS: Final = frozenset({"CONNECT", "TRACE", "TRACK"})
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-# Fetch, forbidden request-header: a page cannot set them, so allowing them means nothing.
-FORBIDDEN_REQUEST_HEADERS: Final = frozenset(
-    {
-        "accept-charset",
-        "accept-encoding",
-        "access-control-request-headers",
-        "access-control-request-method",
-        "connection",
-        "content-length",
-        "cookie",
-        "cookie2",
-        "date",
-        "dnt",
-        "expect",
-        "host",
-        "keep-alive",
-        "origin",
-        "referer",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-    },
-)
-_FORBIDDEN_PREFIXES: Final = ("proxy-", "sec-", "access-control-request-")
-SAFELISTED_RESPONSE_HEADERS: Final = frozenset(
-    {
-        "cache-control",
-        "content-language",
-        "content-length",
-        "content-type",
-        "expires",
-        "last-modified",
-        "pragma",
-    },
-)
 
 
 def check_policy(terms: PolicyTerms) -> list[Finding]:
@@ -157,7 +123,7 @@ def _check_methods(terms: PolicyTerms) -> Iterator[Finding]:
         upper = term.text.upper()
         if not _is_name(term.text):
             yield _find("method_invalid", term)
-        elif upper in FORBIDDEN_METHODS:
+        elif upper.encode() in FORBIDDEN_METHODS:
             yield _find("method_forbidden", term)
         elif upper in _KNOWN_METHODS and term.text != upper:
             yield _find("method_lowercase", term, upper)
@@ -175,7 +141,7 @@ def _check_headers(terms: PolicyTerms) -> Iterator[Finding]:
         lower = term.text.lower()
         if not _is_name(term.text):
             yield _find("allow_header_invalid", term)
-        elif lower in FORBIDDEN_REQUEST_HEADERS or lower.startswith(_FORBIDDEN_PREFIXES):
+        elif _is_browsers_own(lower):
             yield _find("allow_header_forbidden", term)
         elif lower.startswith("access-control-"):
             yield _find("allow_header_of_response", term)
@@ -183,14 +149,20 @@ def _check_headers(terms: PolicyTerms) -> Iterator[Finding]:
             yield _find("allow_headers_without_authorization", term)
 
 
+def _is_browsers_own(lower: str) -> bool:
+    return is_forbidden_request_header(lower.encode()) or lower.startswith(
+        "access-control-request-"
+    )
+
+
 def _check_exposed(terms: PolicyTerms) -> Iterator[Finding]:
     for term in terms.expose_headers:
         lower = term.text.lower()
         if not _is_name(term.text):
             yield _find("expose_header_invalid", term)
-        elif lower in {"set-cookie", "set-cookie2"}:
+        elif lower.encode() in FORBIDDEN_RESPONSE_HEADERS:
             yield _find("expose_header_forbidden", term)
-        elif lower in SAFELISTED_RESPONSE_HEADERS:
+        elif lower.encode() in SAFELISTED_RESPONSE_HEADERS:
             yield _find("expose_header_needless", term)
 
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from corsproxy.policy.checks import check_policy
 from corsproxy.policy.decision import Decision, Outcome
+from corsproxy.policy.fetch import SAFELISTED_METHODS
 from corsproxy.policy.origins import OriginSet
 from corsproxy.policy.place import Place, Term
 from corsproxy.policy.reasons import Reason, Verdict
@@ -19,8 +20,6 @@ _ALLOW_CREDENTIALS: Final = b"Access-Control-Allow-Credentials: true\r\n"
 _MAX_AGE: Final = b"Access-Control-Max-Age: %d\r\n"
 _RESOURCE_POLICY: Final = b"Cross-Origin-Resource-Policy: %b\r\n"
 _REQUESTED: Final = b"Access-Control-Request-Method, Access-Control-Request-Headers"
-
-SAFELISTED_METHODS: Final = (b"GET", b"HEAD", b"POST")
 
 
 class Policy:

@@ -9,12 +9,12 @@ from corsproxy.policy.compiled import (
     ALLOW_HEADERS,
     ALLOW_METHODS,
     ALLOW_ORIGIN,
-    SAFELISTED_METHODS,
     TIMING,
     Policy,
     compile_policy,
 )
 from corsproxy.policy.decision import Decision, Facts, Outcome, is_preflight
+from corsproxy.policy.fetch import SAFELISTED_METHODS
 from corsproxy.policy.reasons import Reason, Verdict
 from corsproxy.policy.steps import (
     ACTUAL_STEPS,

@@ -9,6 +9,7 @@ from typing import Final
 
 from corsproxy.policy.compiled import EXPOSE_HEADERS, Policy
 from corsproxy.policy.decision import Decision, parse_lines
+from corsproxy.policy.fetch import FORBIDDEN_RESPONSE_HEADERS, SAFELISTED_RESPONSE_HEADERS
 from corsproxy.policy.fields import (
     CORS,
     FIELD_KINDS,
@@ -23,20 +24,6 @@ _SPECIAL: Final = CORS | VARY | TIMING | RESOURCE_POLICY
 _OWS: Final = b" \t"
 _EXPOSE: Final = EXPOSE_HEADERS[:-2].lower()
 _ALLOW_ORIGIN: Final = b"access-control-allow-origin"
-
-# Fetch: readable without being exposed, and never readable (CORS-safelisted and forbidden names).
-SAFELISTED_RESPONSE_HEADERS: Final = frozenset(
-    {
-        b"cache-control",
-        b"content-language",
-        b"content-length",
-        b"content-type",
-        b"expires",
-        b"last-modified",
-        b"pragma",
-    },
-)
-FORBIDDEN_RESPONSE_HEADERS: Final = frozenset({b"set-cookie", b"set-cookie2"})
 
 
 def rewrite(

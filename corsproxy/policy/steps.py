@@ -8,6 +8,7 @@ from typing import Final
 
 from corsproxy.policy.compiled import Policy
 from corsproxy.policy.decision import Facts, Outcome
+from corsproxy.policy.fetch import FORBIDDEN_METHODS
 from corsproxy.policy.origins import (
     DEFAULT_PORTS,
     LONGEST_ORIGIN,
@@ -28,7 +29,6 @@ _ALLOWED: Final = Reason.allowed
 
 _NOTHING_ASKED: Final = Outcome(Reason.no_origin)
 _OWS: Final = b" \t"
-_FORBIDDEN_METHODS: Final = frozenset({b"CONNECT", b"TRACE", b"TRACK"})
 
 
 def origin_step(policy: Policy, facts: Facts) -> Outcome:
@@ -72,7 +72,7 @@ def method_step(policy: Policy, facts: Facts) -> Outcome:
     method = b", ".join(methods[:2])
     if len(methods) > 1 or len(method) > LONGEST_METHOD or not is_token(method):
         return Outcome(Reason.method_invalid, method[:LONGEST_METHOD], policy.methods_place)
-    if method.upper() in _FORBIDDEN_METHODS:
+    if method.upper() in FORBIDDEN_METHODS:
         return Outcome(Reason.method_forbidden, method, policy.methods_place)
     if policy.any_method:
         return Outcome(_ALLOWED, method, policy.methods_place)
@@ -97,7 +97,7 @@ def headers_step(policy: Policy, facts: Facts) -> Outcome:
             subject = name[:LONGEST_HEADER_NAME]
             return Outcome(Reason.headers_malformed, subject, policy.headers_place)
     for name in unlisted:
-        if not _wildcard_covers(policy, name):
+        if not covers(policy, name):
             return Outcome(Reason.header_not_allowed, name, policy.headers_place)
     return policy.headers_outcome
 
@@ -115,14 +115,15 @@ def _is_too_long(lines: tuple[bytes, ...]) -> bool:
     return empty > MOST_EMPTY or len(elements) - empty > MOST_HEADERS
 
 
-def _wildcard_covers(policy: Policy, name: bytes) -> bool:
-    """Whether `*` lets an unlisted header pass.
+def covers(policy: Policy, name: bytes) -> bool:
+    """Whether the header `name`, in lower case, is listed or passes by `*`.
 
-    Not authorization under credentials (cors.md 35); without, the browser decides (cors.md 36).
+    `*` lets authorization pass only without credentials (cors.md 35), where the browser then decides
+    (cors.md 36).
     """
-    if not policy.any_header:
-        return False
-    return name != b"authorization" or not policy.terms.allow_credentials
+    if name in policy.headers:
+        return True
+    return policy.any_header and (name != b"authorization" or not policy.terms.allow_credentials)
 
 
 def requested_names(facts: Facts) -> list[bytes]:
@@ -137,3 +138,8 @@ Step = Callable[[Policy, Facts], Outcome]
 # The browser's order: Fetch checks the origin of the answer, then the method, then the headers.
 PREFLIGHT_STEPS: Final[tuple[Step, ...]] = (origin_step, method_step, headers_step)
 ACTUAL_STEPS: Final[tuple[Step, ...]] = (origin_step,)
+STEP_NAMES: Final[dict[Step, str]] = {
+    origin_step: "origin",
+    method_step: "method",
+    headers_step: "headers",
+}

@@ -1,0 +1,235 @@
+"""Tells why a request would be allowed or not, by the decision function itself. Knows no network.
+
+Every step is run, also those after the first that failed (cors.md 70); what the browser would make of
+the answers is judged by Fetch's own algorithms.
+"""
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from corsproxy.policy import fetch
+from corsproxy.policy.browsers import Browser, console
+from corsproxy.policy.change import Change, find_change
+from corsproxy.policy.compiled import Policy
+from corsproxy.policy.cors import decide
+from corsproxy.policy.decision import Decision, Facts, is_preflight
+from corsproxy.policy.fetch import Asked, Blocked
+from corsproxy.policy.outlook import (
+    Answer,
+    answers_of,
+    is_same_origin,
+    judge,
+    preflight_facts,
+    request_facts,
+)
+from corsproxy.policy.place import Place
+from corsproxy.policy.reasons import ACCOUNTS, Reason, Verdict, tell
+from corsproxy.policy.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, STEP_NAMES
+
+State = Literal["ok", "failed", "skipped"]
+
+_PASSED: Final = frozenset({Reason.allowed, Reason.no_origin})
+
+LOCAL_NETWORK_NOTE: Final = (
+    "a page from the internet calls an address of the local machine or network: Chromium asks the "
+    "person for permission (Local Network Access); no response header grants it"
+)
+REDIRECT_NOTE: Final = (
+    "a browser that follows a redirect from one origin to another sends Origin: null; look for a "
+    "redirect on the way, such as http to https or a missing slash"
+)
+AUTHORIZATION_NOTE: Final = (
+    "the answer is Access-Control-Allow-Headers: *, which does not cover authorization; the standard "
+    "says browsers refuse it, some still let it pass: list authorization in allow_headers"
+)
+DROPPED_NOTE: Final = "browsers leave out headers that pages may not set: {names}"
+MAX_AGE_NOTE: Final = (
+    "max_age is {age} s: Chromium keeps a preflight at most 7200 s, Safari 600 s, Firefox 86400 s"
+)
+
+
+class Step(NamedTuple):
+    """One step: its question is `name`; `words` is the evidence, `place` what decided."""
+
+    name: str
+    state: State
+    words: str
+    place: Place | None = None
+
+
+_NOT_CHECKED: Final = Step(
+    "browser", "skipped", "it checks no answer: no Origin, its own origin, or a socket"
+)
+
+
+class Explanation(NamedTuple):
+    """Why a request works or does not.
+
+    `works`: the page can read the answer. `verdict` and `reason` are the policy's; `fix` is what to
+    do, in words, and `change` the smallest one to the policy, None where none would help.
+    """
+
+    request: str
+    policy: str
+    works: bool
+    verdict: Verdict
+    reason: Reason
+    words: str
+    fix: str
+    place: Place | None
+    steps: tuple[Step, ...]
+    answers: tuple[Answer, ...]
+    consoles: dict[Browser, list[str]]
+    change: Change | None
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return all of it as what `json.dumps` takes."""
+        return {
+            "request": self.request,
+            "policy": self.policy,
+            "works": self.works,
+            "verdict": str(self.verdict),
+            "reason": str(self.reason),
+            "words": self.words,
+            "fix": self.fix,
+            "place": _place_json(self.place),
+            "steps": [{**step._asdict(), "place": _place_json(step.place)} for step in self.steps],
+            "answers": [_answer_json(answer) for answer in self.answers],
+            "consoles": dict(self.consoles),
+            "change": self.change
+            and {
+                "yaml": self.change.yaml(),
+                "policy": self.change.policy,
+                "place": _place_json(self.change.place),
+                "dangerous": self.change.is_dangerous,
+            },
+            "notes": list(self.notes),
+        }
+
+
+def explain(
+    policy: Policy, asked: Asked, *, route: bytes = b"", is_websocket: bool = False
+) -> Explanation:
+    """Return why the page's request works under `policy` or does not.
+
+    `asked.credentials` says whether the page sends cookies; `is_websocket` that it opens a socket.
+    """
+    asked = asked._replace(method=fetch.normalise_method(asked.method))
+    facts = request_facts(asked, is_websocket=is_websocket)
+    is_checked = bool(asked.origin) and not is_websocket and not is_same_origin(asked)
+    asks_first = is_checked and fetch.needs_preflight(asked)
+    before = preflight_facts(asked) if asks_first else None
+    decisions = [decide(policy, one, route) for one in (before, facts) if one is not None]
+    decided = next((one for one in decisions if one.verdict is Verdict.refused), decisions[0])
+    answers = answers_of(policy, decisions, facts)
+    blocked = judge(asked, answers) if is_checked else []
+    if blocked and blocked[0].in_preflight:
+        answers = answers[:1]  # the browser never sends the request
+    steps = _steps(policy, before, facts, decided)
+    steps.append(browser_step(blocked) if is_checked else _NOT_CHECKED)
+    reason = decided.reason
+    return Explanation(
+        request=f"{asked.method.decode('ascii', 'backslashreplace')} {asked.url}",
+        policy=policy.name,
+        works=not blocked and not any(decision.status >= 400 for decision in decisions),
+        verdict=decided.verdict,
+        reason=reason,
+        words=tell(reason, decided.subject),
+        fix=_fix(reason, blocked),
+        place=decided.place,
+        steps=tuple(steps),
+        answers=answers,
+        consoles=console(asked, blocked),
+        change=find_change(policy, asked, before, facts),
+        notes=tuple(_notes(policy, asked, facts, before)),
+    )
+
+
+def _steps(policy: Policy, before: Facts | None, facts: Facts, decided: Decision) -> list[Step]:
+    told = before or facts
+    steps = []
+    for step in PREFLIGHT_STEPS:
+        name = STEP_NAMES[step]
+        if not is_preflight(told) and step not in ACTUAL_STEPS:
+            steps.append(Step(name, "skipped", "the browser does not ask: it sends no preflight"))
+            continue
+        outcome = step(policy, told)
+        state: State = "ok" if outcome.reason in _PASSED else "failed"
+        subject = outcome.subject or b", ".join(told.request_headers) or b"what is asked"
+        steps.append(Step(name, state, tell(outcome.reason, subject), outcome.place))
+    if facts.is_websocket and decided.verdict is Verdict.refused:
+        words = tell(decided.reason, decided.subject)
+        steps.append(Step("websocket", "failed" if decided.status else "ok", words, decided.place))
+    return steps
+
+
+def browser_step(blocked: Sequence[Blocked]) -> Step:
+    """Return what the browser makes of the answers."""
+    if not blocked:
+        return Step("browser", "ok", "the page can read the answer")
+    first = blocked[0]
+    which = "preflight's answer" if first.in_preflight else "answer"
+    return Step("browser", "failed", f"it blocks the {which}: {first.fault.replace('_', ' ')}")
+
+
+def _fix(reason: Reason, blocked: Sequence[Blocked]) -> str:
+    """Return what to do, also where the policy allows what the browser then refuses."""
+    if reason not in _PASSED or not blocked:
+        return ACCOUNTS[reason].fix
+    if blocked[0].fault is fetch.Fault.header_not_allowed:
+        return ACCOUNTS[Reason.header_not_allowed].fix  # cors.md 36
+    return "set allow_credentials: true with named origins, or let the page send no credentials"
+
+
+def _notes(policy: Policy, asked: Asked, facts: Facts, before: Facts | None) -> list[str]:
+    notes = []
+    if facts.origin == (b"null",) and not policy.any_origin:
+        notes.append(REDIRECT_NOTE)  # cors.md 59
+    if is_local_from_public(asked):
+        notes.append(LOCAL_NETWORK_NOTE)  # cors.md 39
+    dropped = [
+        name.decode("latin-1")
+        for name, value in asked.headers
+        if fetch.is_forbidden_request_header(name, value)
+    ]
+    if dropped:
+        notes.append(DROPPED_NOTE.format(names=", ".join(dropped)))
+    if before is None:
+        return notes
+    asks_authorization = b"authorization" in fetch.unsafe_header_names(asked.headers)
+    star = policy.any_header and not policy.terms.allow_credentials
+    if asks_authorization and star and b"authorization" not in policy.headers:
+        notes.append(AUTHORIZATION_NOTE)  # cors.md 36
+    age = policy.terms.max_age
+    if age is not None and age > 600:
+        notes.append(MAX_AGE_NOTE.format(age=age))  # cors.md 29
+    return notes
+
+
+def is_local_from_public(asked: Asked) -> bool:
+    """Whether a page of a public host calls a local address (cors.md 39)."""
+    page = urlsplit(asked.origin.decode("latin-1")).hostname
+    return (
+        bool(page) and not _is_local(page or "") and _is_local(urlsplit(asked.url).hostname or "")
+    )
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+def _place_json(place: Place | None) -> dict[str, object] | None:
+    return place._asdict() if place else None
+
+
+def _answer_json(answer: Answer) -> dict[str, object]:
+    fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in answer.fields]
+    return {"to": answer.to, "status": answer.status, "headers": fields}

@@ -1,0 +1,288 @@
+"""The browser's side of CORS: lists and algorithms of the WHATWG Fetch standard. Knows no policy.
+
+Names of the standard stand in the docstrings. Header names and values are bytes as on the wire.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from corsproxy.policy.tokens import is_token
+
+Field = tuple[bytes, bytes]
+
+SAFELISTED_METHODS: Final = (b"GET", b"HEAD", b"POST")
+FORBIDDEN_METHODS: Final = frozenset({b"CONNECT", b"TRACE", b"TRACK"})
+SAFELISTED_RESPONSE_HEADERS: Final = frozenset(
+    {
+        b"cache-control",
+        b"content-language",
+        b"content-length",
+        b"content-type",
+        b"expires",
+        b"last-modified",
+        b"pragma",
+    },
+)
+FORBIDDEN_RESPONSE_HEADERS: Final = frozenset({b"set-cookie", b"set-cookie2"})
+FORBIDDEN_REQUEST_HEADERS: Final = frozenset(
+    {
+        b"accept-charset",
+        b"accept-encoding",
+        b"access-control-request-headers",
+        b"access-control-request-method",
+        b"connection",
+        b"content-length",
+        b"cookie",
+        b"cookie2",
+        b"date",
+        b"dnt",
+        b"expect",
+        b"host",
+        b"keep-alive",
+        b"origin",
+        b"referer",
+        b"set-cookie",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"via",
+    },
+)
+DEFAULT_MAX_AGE: Final = 5
+
+_FORBIDDEN_PREFIXES: Final = (b"proxy-", b"sec-")
+_OVERRIDES: Final = frozenset({b"x-http-method", b"x-http-method-override", b"x-method-override"})
+_NORMALISED: Final = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"POST", b"PUT"})
+_SIMPLE_TYPES: Final = frozenset(
+    {b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain"}
+)
+_UNSAFE_BYTES: Final = (
+    bytes(byte for byte in range(0x20) if byte != 0x09) + b'"():<>?@[\\]{}' + b"\x7f"
+)
+_LANGUAGE_BYTES: Final = (
+    b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + b" *,-.;="
+)
+_LONGEST_SAFE_VALUE: Final = 128
+_LONGEST_SAFE_TOTAL: Final = 1024
+_OWS: Final = b" \t"
+
+
+class Asked(NamedTuple):
+    """What a page asks of its browser: `origin` is the page's, `headers` what the page sets.
+
+    `credentials`: the request's credentials mode is "include".
+    """
+
+    method: bytes
+    url: str
+    origin: bytes
+    headers: tuple[Field, ...] = ()
+    credentials: bool = False
+
+
+class Fault(StrEnum):
+    """Why a browser refuses an answer, in the order in which Fetch looks."""
+
+    allow_origin_missing = "allow_origin_missing"
+    allow_origin_multiple = "allow_origin_multiple"
+    allow_origin_mismatch = "allow_origin_mismatch"
+    wildcard_with_credentials = "wildcard_with_credentials"
+    credentials_not_true = "credentials_not_true"
+    preflight_redirect = "preflight_redirect"
+    preflight_status = "preflight_status"
+    methods_unreadable = "methods_unreadable"
+    headers_unreadable = "headers_unreadable"
+    method_not_allowed = "method_not_allowed"
+    header_not_allowed = "header_not_allowed"
+
+
+class Blocked(NamedTuple):
+    """One thing that is wrong with an answer. `subject` is the value, method or header at fault."""
+
+    fault: Fault
+    subject: bytes
+    status: int
+    in_preflight: bool
+
+
+def normalise_method(method: bytes) -> bytes:
+    """Return `method` as sent: six names in upper case, all others as written ("normalize")."""
+    upper = method.upper()
+    return upper if upper in _NORMALISED else method
+
+
+def is_forbidden_request_header(name: bytes, value: bytes = b"") -> bool:
+    """Whether a page cannot set this header ("forbidden request-header")."""
+    lower = name.lower()
+    if lower in FORBIDDEN_REQUEST_HEADERS or lower.startswith(_FORBIDDEN_PREFIXES):
+        return True
+    if lower in _OVERRIDES:
+        return any(part.strip(_OWS).upper() in FORBIDDEN_METHODS for part in value.split(b","))
+    return False
+
+
+def is_safelisted_request_header(name: bytes, value: bytes) -> bool:
+    """Whether the header needs no permission ("CORS-safelisted request-header")."""
+    if len(value) > _LONGEST_SAFE_VALUE:
+        return False
+    unsafe = value.translate(None, _UNSAFE_BYTES) != value
+    match name.lower():
+        case b"accept":
+            return not unsafe
+        case b"accept-language" | b"content-language":
+            return not value.translate(None, _LANGUAGE_BYTES)
+        case b"content-type":
+            return not unsafe and value.partition(b";")[0].strip(_OWS).lower() in _SIMPLE_TYPES
+        case b"range":
+            return _is_simple_range(value)
+        case _:
+            return False
+
+
+def _is_simple_range(value: bytes) -> bool:
+    """Whether `value` is one range from a given start ("simple range header value")."""
+    if not value.startswith(b"bytes="):
+        return False
+    start, dash, end = value[6:].partition(b"-")
+    if not dash or not start.isdigit() or not (end.isdigit() or not end):
+        return False
+    return not end or int(start) <= int(end)
+
+
+def unsafe_header_names(headers: Sequence[Field]) -> list[bytes]:
+    """Return the names that need permission, as they are asked for: lower case, sorted, unique.
+
+    "CORS-unsafe request-header names": safe values that add up to more than 1024 bytes need it too.
+    """
+    unsafe = set()
+    safe = set()
+    total = 0
+    for name, value in headers:
+        if is_safelisted_request_header(name, value):
+            safe.add(name.lower())
+            total += len(value)
+        else:
+            unsafe.add(name.lower())
+    return sorted(unsafe | safe if total > _LONGEST_SAFE_TOTAL else unsafe)
+
+
+def sent_headers(asked: Asked) -> tuple[Field, ...]:
+    """Return what the page sets less what browsers forbid, which they leave out silently."""
+    return tuple(field for field in asked.headers if not is_forbidden_request_header(*field))
+
+
+def needs_preflight(asked: Asked) -> bool:
+    """Whether a browser asks before it sends the request ("CORS-preflight fetch")."""
+    method = normalise_method(asked.method)
+    return method not in SAFELISTED_METHODS or bool(unsafe_header_names(sent_headers(asked)))
+
+
+def get(fields: Sequence[Field], name: bytes) -> bytes | None:
+    """Return the values of all lines of `name`, joined; None if there are none ("get")."""
+    values = [value.strip(_OWS) for field, value in fields if field.lower() == name]
+    return b", ".join(values) if values else None
+
+
+def get_list(fields: Sequence[Field], name: bytes) -> list[bytes] | None:
+    """Return the tokens of a list ("extract header list values"); None where it does not parse."""
+    value = get(fields, name)
+    if value is None:
+        return []
+    elements = [part.strip(_OWS) for part in value.split(b",")]
+    tokens = [element for element in elements if element]
+    return tokens if all(map(is_token, tokens)) else None
+
+
+def check_answer(
+    asked: Asked, status: int, fields: Sequence[Field], *, in_preflight: bool = False
+) -> Blocked | None:
+    """Return why the page may not read an answer, None if it may ("CORS check")."""
+    allowed = get(fields, b"access-control-allow-origin")
+    if allowed is None:
+        return Blocked(Fault.allow_origin_missing, b"", status, in_preflight)
+    if allowed == b"*" and not asked.credentials:
+        return None
+    fault = None
+    if allowed == b"*":
+        fault = Fault.wildcard_with_credentials
+    elif b"," in allowed:
+        fault = Fault.allow_origin_multiple
+    elif allowed != asked.origin:
+        fault = Fault.allow_origin_mismatch
+    if fault is not None:
+        return Blocked(fault, allowed, status, in_preflight)
+    credentials = get(fields, b"access-control-allow-credentials") or b""
+    if asked.credentials and credentials != b"true":
+        return Blocked(Fault.credentials_not_true, credentials, status, in_preflight)
+    return None
+
+
+def check_preflight(asked: Asked, status: int, fields: Sequence[Field]) -> list[Blocked]:
+    """Return all that is wrong with a preflight's answer, in Fetch's order ("CORS-preflight fetch").
+
+    Method and headers are looked at only where nothing else is wrong, as browsers do.
+    """
+    found = []
+    blocked = check_answer(asked, status, fields, in_preflight=True)
+    if blocked is not None:
+        found.append(blocked)
+    if 300 <= status <= 399:
+        found.append(Blocked(Fault.preflight_redirect, b"", status, in_preflight=True))
+    elif not 200 <= status <= 299:
+        found.append(Blocked(Fault.preflight_status, b"", status, in_preflight=True))
+    if found:
+        return found
+    return [
+        Blocked(fault, subject, status, in_preflight=True)
+        for fault, subject in _refused_by_lists(asked, fields)
+    ]
+
+
+def _refused_by_lists(asked: Asked, fields: Sequence[Field]) -> list[tuple[Fault, bytes]]:
+    methods = get_list(fields, b"access-control-allow-methods")
+    if methods is None:
+        value = get(fields, b"access-control-allow-methods") or b""
+        return [(Fault.methods_unreadable, value)]
+    headers = get_list(fields, b"access-control-allow-headers")
+    if headers is None:
+        value = get(fields, b"access-control-allow-headers") or b""
+        return [(Fault.headers_unreadable, value)]
+    found = []
+    method = normalise_method(asked.method)
+    # Browsers take * literally where credentials are sent.
+    any_method = b"*" in methods and not asked.credentials
+    if method not in methods and method not in SAFELISTED_METHODS and not any_method:
+        found.append((Fault.method_not_allowed, method))
+    listed = {name.lower() for name in headers}
+    any_header = b"*" in listed and not asked.credentials
+    # "CORS non-wildcard request-header name": Authorization must be named.
+    found += [
+        (Fault.header_not_allowed, name)
+        for name in unsafe_header_names(sent_headers(asked))
+        if name not in listed and (not any_header or name == b"authorization")
+    ]
+    return found
+
+
+def max_age(fields: Sequence[Field]) -> int:
+    """Return how many seconds a preflight's answer is kept, before a browser's own cap."""
+    value = get(fields, b"access-control-max-age")
+    if value is None or not value.isdigit():
+        return DEFAULT_MAX_AGE
+    return int(value[:10])
+
+
+def exposed_names(asked: Asked, fields: Sequence[Field]) -> list[bytes]:
+    """Return the names of an answer that the page can read ("CORS filtered response")."""
+    exposed = get_list(fields, b"access-control-expose-headers") or []
+    lower = {name.lower() for name in exposed}
+    every = b"*" in lower and not asked.credentials
+    names = dict.fromkeys(name.lower() for name, _ in fields)
+    return [
+        name
+        for name in names
+        if name not in FORBIDDEN_RESPONSE_HEADERS
+        and (every or name in lower or name in SAFELISTED_RESPONSE_HEADERS)
+    ]

@@ -1,0 +1,177 @@
+"""Judges the real answers of any server as a browser would. Knows no network: the caller asks.
+
+`outgoing` says what to send, `judge_replies` what the answers mean (`explain --live`).
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from corsproxy.policy import fetch
+from corsproxy.policy.browsers import console
+from corsproxy.policy.explain import (
+    LOCAL_NETWORK_NOTE,
+    Explanation,
+    Step,
+    browser_step,
+    is_local_from_public,
+)
+from corsproxy.policy.fetch import Asked, Blocked, Fault, Field
+from corsproxy.policy.outlook import Answer, judge
+from corsproxy.policy.reasons import Reason, Verdict, show
+
+SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+
+_REASONS: Final[dict[Fault, Reason]] = {
+    Fault.method_not_allowed: Reason.method_not_allowed,
+    Fault.header_not_allowed: Reason.header_not_allowed,
+}
+_FIXES: Final[dict[Fault, str]] = {
+    Fault.allow_origin_missing: "send Access-Control-Allow-Origin: {origin}, on errors too",
+    Fault.allow_origin_multiple: (
+        "send one Access-Control-Allow-Origin with one origin; look for a proxy that adds a second"
+    ),
+    Fault.allow_origin_mismatch: "send Access-Control-Allow-Origin: {origin} for this origin",
+    Fault.wildcard_with_credentials: (
+        "send Access-Control-Allow-Origin: {origin} instead of *, or send no credentials"
+    ),
+    Fault.credentials_not_true: "send Access-Control-Allow-Credentials: true",
+    Fault.preflight_redirect: "answer the preflight itself; ask for the address it redirects to",
+    Fault.preflight_status: "answer OPTIONS with a status from 200 to 299, before any login",
+    Fault.methods_unreadable: "send method names, separated by commas",
+    Fault.headers_unreadable: "send header names, separated by commas",
+    Fault.method_not_allowed: "name {subject} in Access-Control-Allow-Methods",
+    Fault.header_not_allowed: "name {subject} in Access-Control-Allow-Headers",
+}
+_CAPS: Final = (("Chromium", 7200), ("Firefox", 86400), ("Safari", 600))
+
+
+class Outgoing(NamedTuple):
+    """A request to send as it stands; the caller adds Host and nothing else."""
+
+    method: bytes
+    url: str
+    fields: tuple[Field, ...]
+
+
+class Reply(NamedTuple):
+    """What a server answered; `fields` in the order in which they came."""
+
+    status: int
+    fields: tuple[Field, ...]
+
+
+def outgoing(asked: Asked) -> tuple[Outgoing | None, Outgoing | None]:
+    """Return the preflight and the request that a browser would send, each None if it is not sent.
+
+    The request is left out where its method is unsafe: explaining must not change what it asks about.
+    """
+    method = fetch.normalise_method(asked.method)
+    common = ((b"Accept", b"*/*"), (b"Sec-Fetch-Mode", b"cors"), (b"Sec-Fetch-Site", b"cross-site"))
+    before = None
+    if fetch.needs_preflight(asked):
+        names = fetch.unsafe_header_names(fetch.sent_headers(asked))
+        wanted: tuple[Field, ...] = ((b"Access-Control-Request-Method", method),)
+        if names:
+            wanted += ((b"Access-Control-Request-Headers", b",".join(names)),)
+        before = Outgoing(b"OPTIONS", asked.url, ((b"Origin", asked.origin), *wanted, *common))
+    if method not in SAFE_METHODS:
+        return before, None
+    fields = ((b"Origin", asked.origin), *fetch.sent_headers(asked), *common)
+    return before, Outgoing(method, asked.url, fields)
+
+
+def judge_replies(asked: Asked, before: Reply | None, reply: Reply | None) -> Explanation:
+    """Return what a browser makes of the answers to what `outgoing` said to send.
+
+    `reply` is None where the request was not sent: the preflight then decides alone.
+    """
+    asked = asked._replace(method=fetch.normalise_method(asked.method))
+    answers = []
+    if before is not None:
+        answers.append(Answer("preflight", before.status, before.fields))
+    if reply is not None:
+        answers.append(Answer("request", reply.status, reply.fields))
+    blocked = _judge(asked, before, reply)
+    first = blocked[0] if blocked else None
+    return Explanation(
+        request=f"{show(asked.method)} {asked.url}",
+        policy="",
+        works=first is None,
+        verdict=Verdict.refused if first else Verdict.allowed,
+        reason=_REASONS.get(first.fault, Reason.origin_not_allowed) if first else Reason.allowed,
+        words=_words(first),
+        fix=_fix(asked, first),
+        place=None,
+        steps=tuple(_steps(before, reply, blocked)),
+        answers=tuple(answers),
+        consoles=console(asked, blocked),
+        change=None,
+        notes=tuple(_notes(asked, before, reply)),
+    )
+
+
+def _judge(asked: Asked, before: Reply | None, reply: Reply | None) -> list[Blocked]:
+    if before is not None:
+        blocked = fetch.check_preflight(asked, before.status, before.fields)
+        if blocked or reply is None:
+            return blocked
+    if reply is None:
+        return []
+    return judge(asked, [Answer("request", reply.status, reply.fields)])
+
+
+def _words(first: Blocked | None) -> str:
+    if first is None:
+        return "the page can read the answer"
+    which = "the preflight's answer" if first.in_preflight else "the answer"
+    return f"{which} fails the browser's check: {first.fault.replace('_', ' ')}"
+
+
+def _fix(asked: Asked, first: Blocked | None) -> str:
+    if first is None:
+        return "nothing to do"
+    return _FIXES[first.fault].format(origin=show(asked.origin), subject=show(first.subject))
+
+
+def _steps(before: Reply | None, reply: Reply | None, blocked: Sequence[Blocked]) -> list[Step]:
+    failed_first = bool(blocked) and blocked[0].in_preflight
+    steps = []
+    if before is None:
+        steps.append(Step("preflight", "skipped", "the browser does not ask: none is needed"))
+    else:
+        state = f"answered with status {before.status}"
+        steps.append(Step("preflight", "failed" if failed_first else "ok", state))
+    if reply is None:
+        steps.append(Step("request", "skipped", "not sent: it could change something"))
+    elif failed_first:
+        words = "a browser would not send it: the preflight failed"
+        steps.append(Step("request", "skipped", words))
+    else:
+        words = f"answered with status {reply.status}"
+        steps.append(Step("request", "failed" if blocked else "ok", words))
+    return [*steps, browser_step(blocked)]
+
+
+def _notes(asked: Asked, before: Reply | None, reply: Reply | None) -> list[str]:
+    notes = []
+    if is_local_from_public(asked):
+        notes.append(LOCAL_NETWORK_NOTE)
+    if before is not None:
+        age = fetch.max_age(before.fields)
+        kept = ", ".join(f"{name} {min(age, cap)} s" for name, cap in _CAPS)
+        notes.append(f"the preflight's answer is kept: {kept}")
+    if reply is not None:
+        names = b", ".join(fetch.exposed_names(asked, reply.fields)).decode("latin-1")
+        notes.append(f"the page can read these headers: {names or 'none'}")
+        if _may_poison_caches(reply):
+            notes.append(
+                "the answer names one origin but its Vary does not name Origin: a cache may give "
+                "it to pages of other origins, which are then blocked"
+            )
+    return notes
+
+
+def _may_poison_caches(reply: Reply) -> bool:
+    allowed = fetch.get(reply.fields, b"access-control-allow-origin")
+    vary = (fetch.get(reply.fields, b"vary") or b"").lower().replace(b" ", b"").split(b",")
+    return allowed not in {None, b"*"} and b"origin" not in vary and b"*" not in vary

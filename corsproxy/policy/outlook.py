@@ -1,0 +1,82 @@
+"""What a browser would send and get under a policy, and whether it would be content. Knows no words."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from corsproxy.policy import fetch
+from corsproxy.policy.compiled import Policy
+from corsproxy.policy.decision import Decision, Facts, parse_lines
+from corsproxy.policy.fetch import Asked, Blocked
+from corsproxy.policy.origins import DEFAULT_PORTS
+from corsproxy.policy.rewrite import rewrite
+
+
+class Answer(NamedTuple):
+    """An answer as the browser would get it; status 0 stands for what the upstream will say."""
+
+    to: Literal["preflight", "request"]
+    status: int
+    fields: tuple[tuple[bytes, bytes], ...]
+
+
+def request_facts(asked: Asked, *, is_websocket: bool = False) -> Facts:
+    """Return the facts of the request itself as a browser would send it."""
+    origin = (asked.origin,) if asked.origin else ()
+    return Facts(
+        asked.method,
+        origin,
+        is_websocket=is_websocket,
+        own_origin=origin_of(asked.url),
+        fetch_site=b"same-origin" if is_same_origin(asked) else b"cross-site",
+    )
+
+
+def is_same_origin(asked: Asked) -> bool:
+    """Whether the page calls its own origin, so that no browser checks CORS (cors.md 5)."""
+    return bool(asked.origin) and asked.origin == origin_of(asked.url)
+
+
+def origin_of(url: str) -> bytes | None:
+    """Return the origin of `url` as a browser writes it, None for a URL without a host."""
+    parts = urlsplit(url)
+    if not parts.hostname or not parts.netloc.isascii():
+        return None
+    scheme, host = parts.scheme.encode("ascii"), parts.hostname.encode("ascii")
+    address = b"[%b]" % host if b":" in host else host
+    port = b"%d" % parts.port if parts.port else b""
+    if port and DEFAULT_PORTS.get(scheme) != port:
+        address += b":" + port
+    return scheme + b"://" + address
+
+
+def preflight_facts(asked: Asked) -> Facts:
+    """Return the facts of the preflight that a browser would send."""
+    names = fetch.unsafe_header_names(fetch.sent_headers(asked))
+    lines = (b",".join(names),) if names else ()
+    return Facts(b"OPTIONS", (asked.origin,), (asked.method,), lines)
+
+
+def answers_of(policy: Policy, decisions: Sequence[Decision], facts: Facts) -> tuple[Answer, ...]:
+    """Return the answers under `decisions`, that of the request last, as if the upstream said 200."""
+    answers = []
+    if len(decisions) > 1:
+        first = decisions[0]
+        answers.append(Answer("preflight", first.status, first.headers))
+    last = decisions[-1]
+    # A socket that opens is a 101, which carries none of them (cors.md 54).
+    status = 101 if facts.is_websocket and not last.status else last.status
+    lines = rewrite(policy, last, status or 200, [], 0)
+    answers.append(Answer("request", status, parse_lines(lines)))
+    return tuple(answers)
+
+
+def judge(asked: Asked, answers: Sequence[Answer]) -> list[Blocked]:
+    """Return what a browser would refuse, the first answer that fails only."""
+    if len(answers) > 1:
+        blocked = fetch.check_preflight(asked, answers[0].status, answers[0].fields)
+        if blocked:
+            return blocked
+    last = answers[-1]
+    refused = fetch.check_answer(asked, last.status or 200, last.fields)
+    return [refused] if refused else []
