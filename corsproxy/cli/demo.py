@@ -135,7 +135,7 @@ def demo(  # noqa: PLR0913 - one parameter an option
     api: str,
     proxy: str,
 ) -> None:
-    r"""Show in a browser what CORS blocks, and what the proxy changes.
+    """Show in a browser what CORS blocks, and what the proxy changes.
 
     Starts a legacy API that knows nothing of CORS, the proxy in front of it, and a page on another
     origin that sends each request both ways, side by side. Prints the links; Ctrl-C ends all.
@@ -145,7 +145,7 @@ def demo(  # noqa: PLR0913 - one parameter an option
       corsproxy demo
       corsproxy demo --page-port 5173
       corsproxy demo --only api --listen 0.0.0.0:9000
-    """
+    """  # noqa: D301 - click wants the character itself
     from corsproxy.demo import stage, words  # noqa: PLC0415 - --help needs no server
     from corsproxy.demo.page import PageSettings  # noqa: PLC0415
 

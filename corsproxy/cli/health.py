@@ -66,14 +66,14 @@ class _AddressType(click.ParamType[str | tuple[str, int]]):
     help="Seconds to wait for the answer.",
 )
 def health(*, ready: bool, address: str | tuple[str, int], timeout: float) -> None:
-    r"""Exit with 0 if the running proxy is healthy, else with 1 and one line that says why.
+    """Exit with 0 if the running proxy is healthy, else with 1 and one line that says why.
 
     Made for HEALTHCHECK and for probes that run a command.
 
     \b
     Example:
       corsproxy health --ready --address 127.0.0.1:9902
-    """
+    """  # noqa: D301 - click wants the character itself
     path = "/readyz" if ready else "/livez"
     where = f"unix:{address}" if isinstance(address, str) else f"{address[0]}:{address[1]}"
     try:

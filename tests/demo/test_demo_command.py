@@ -195,6 +195,12 @@ def test_listen_alone_or_without_a_host_is_a_usage_error(arguments: list[str]) -
     assert CliRunner().invoke(demo_command, arguments).exit_code == 2
 
 
+def test_help_shows_examples_as_they_are_typed() -> None:
+    """Each example has a line of its own, to be copied."""
+    lines = CliRunner().invoke(demo_command, ["--help"]).output.splitlines()
+    assert "    corsproxy demo --only api --listen 0.0.0.0:9000" in lines
+
+
 def test_an_address_of_another_machine_is_exit_3() -> None:
     """An address that cannot be bound is one line that names it (192.0.2.0/24 is nobody's)."""
     result = CliRunner().invoke(demo_command, ["--only", "api", "--listen", "192.0.2.1:9000"])

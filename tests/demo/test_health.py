@@ -140,4 +140,4 @@ def test_it_imports_no_server() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "--ready" in done.stdout
+    assert "\n    corsproxy health --ready --address 127.0.0.1:9902\n" in done.stdout
