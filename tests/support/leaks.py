@@ -1,6 +1,8 @@
 """What a test leaves behind: tasks, sockets, timers, and errors nobody handled."""
 
 import asyncio
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,11 @@ from tests.support.loops import pending_timers
 
 
 def open_sockets() -> set[str]:
-    """Return every socket that this process has open, by descriptor and inode."""
+    """Return every socket that this process has open, by descriptor, inode and addresses.
+
+    But for nameless pairs: with one of these a loop wakes itself, and uvloop makes it anew for
+    every run.
+    """
     found = set()
     for descriptor in Path("/proc/self/fd").iterdir():
         try:
@@ -16,8 +22,17 @@ def open_sockets() -> set[str]:
         except FileNotFoundError:
             continue  # the listing's own descriptor
         if target.startswith("socket:"):
-            found.add(f"{descriptor.name} {target}")
-    return found
+            found.add(f"{descriptor.name} {target} {_addresses(int(descriptor.name))}")
+    return {one for one in found if not one.endswith("pair")}
+
+
+def _addresses(descriptor: int) -> str:
+    with socket.socket(fileno=os.dup(descriptor)) as sock:
+        try:
+            here, there = sock.getsockname(), sock.getpeername()
+        except OSError:
+            return f"at {sock.getsockname()}"
+    return f"{here} to {there}" if here or there else "pair"
 
 
 class Leaks:

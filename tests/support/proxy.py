@@ -14,8 +14,9 @@ from tests.support.messages import Field, Head
 from tests.support.upstream import Script, ScriptedUpstream
 from tests.support.wire import Address
 
-# What the proxy adds to a request by itself (forwarding.md H9, K3).
-ADDED = ("x-request-id", "via", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host")
+# What the proxy adds by itself, to a request and to an answer (forwarding.md H9, K3).
+ADDED_UP = ("x-request-id", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host")
+ADDED_DOWN = ("x-request-id", "via")
 
 
 class Proxy(NamedTuple):
@@ -44,21 +45,33 @@ def plan_of(text: str) -> Plan:
     return loaded.plan
 
 
-def one_route(url: str, *, route: str = "", server: str = "", more: str = "") -> str:
+def one_route(
+    url: str,
+    *,
+    route: str = "",
+    server: str = "",
+    upstream: str = "",
+    more: str = "",
+) -> str:
     """Return a configuration with one route for everything to `url`.
 
-    `route` and `server` are further keys of the two sections, `more` further sections, as YAML.
+    `route`, `server` and `upstream` are further keys of their sections, `more` further sections
+    and routes, as YAML.
     """
     return "\n".join(
         [
             "version: 1",
             "server:",
-            "  listen: 127.0.0.1:0",
+            "  listen: 127.0.0.1:8080",
             indent(server, "  "),
-            more,
+            "upstreams:",
+            "  legacy:",
+            f"    url: {url}",
+            indent(upstream, "    "),
             "routes:",
-            f"  - upstream: {url}",
+            "  - upstream: legacy",
             indent(route, "    "),
+            more,
             "",
         ],
     )
@@ -84,18 +97,25 @@ async def through(
     *scripts: Script,
     route: str = "",
     server: str = "",
+    upstream: str = "",
     more: str = "",
 ) -> AsyncIterator[Way]:
     """Put one client, the proxy and one upstream with these scripts in a row."""
-    async with ScriptedUpstream(*scripts) as upstream:
-        config = one_route(upstream.url, route=route, server=server, more=more)
+    async with ScriptedUpstream(*scripts) as scripted:
+        url = scripted.url
+        config = one_route(url, route=route, server=server, upstream=upstream, more=more)
         async with running_proxy(config) as proxy, await proxy.client() as client:
-            yield Way(client, proxy, upstream)
+            yield Way(client, proxy, scripted)
 
 
 def as_sent(head: Head) -> tuple[Field, ...]:
     """Return a forwarded request's field lines less Host and what the proxy adds by itself."""
-    return head.without("host", *ADDED)
+    return head.without("host", *ADDED_UP)
+
+
+def as_answered(head: Head) -> tuple[Field, ...]:
+    """Return an answer's field lines less those that the proxy adds by itself."""
+    return head.without(*ADDED_DOWN)
 
 
 async def assert_untouched(way: Way) -> None:

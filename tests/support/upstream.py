@@ -43,6 +43,15 @@ def head_of_request() -> Step:
     return step
 
 
+def until(mark: bytes) -> Step:
+    """Read up to and with these bytes."""
+
+    async def step(connection: UpstreamConnection) -> None:
+        await connection.until(mark)
+
+    return step
+
+
 def send(data: bytes) -> Step:
     """Send these bytes."""
     return lambda connection: connection.send(data)
@@ -188,6 +197,10 @@ class ScriptedUpstream:
         if self._failures and kind is None:
             raise ExceptionGroup("the upstream's script failed", self._failures)
 
+    def forget_ended(self) -> None:
+        """Drop the connections that have ended, so that a long test stays small."""
+        self.connections = [one for one in self.connections if one.is_open]
+
     async def stop_listening(self) -> None:
         """Close the listener: from now on connections are refused."""
         self._accepting.cancel()
@@ -214,10 +227,11 @@ class ScriptedUpstream:
         try:
             with contextlib.suppress(Ended):
                 for step in script:
+                    if not connection.is_open:
+                        return
                     await step(connection)
-            if connection.sock.fileno() >= 0:
-                while await connection.more():
-                    pass
+            while connection.is_open and await connection.more():
+                pass
         except Exception as failure:  # noqa: BLE001 - raised again where the test can see it
             self._failures.append(failure)
         finally:

@@ -86,6 +86,11 @@ class Wire:
         """What has come and was not asked for."""
         return bytes(self._unread)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether neither we closed the socket nor the peer ended."""
+        return self.end is None and self.sock.fileno() >= 0
+
     def _note(self, way: str, data: bytes) -> None:
         if self._transcript and self._transcript[-1][0] == way:
             data = self._transcript.pop()[1] + data[:_SHOWN]
@@ -95,13 +100,15 @@ class Wire:
         try:
             data = await asyncio.get_running_loop().sock_recv(self.sock, _READ)
         except (ConnectionResetError, BrokenPipeError):
-            self.end = End.RESET
-        else:
-            if data:
-                return data
-            self.end = End.FIN
+            self._note_end(End.RESET)
+            return b""
+        if not data:
+            self._note_end(End.FIN)
+        return data
+
+    def _note_end(self, end: End) -> None:
+        self.end = end
         self.peer_ended.set()
-        return b""
 
     async def more(self) -> bool:
         """Wait for the next bytes; False when the peer has ended."""
@@ -180,6 +187,7 @@ class Wire:
             except BlockingIOError:
                 await self._writable()
             except (ConnectionResetError, BrokenPipeError):
+                self._note_end(End.RESET)
                 return 0
             else:
                 self.sent += sent
