@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 
 from bench.cpu import resident_bytes
-from bench.load import START_LIMIT, LoadError, wait_for_answer
+from bench.load import LoadError, wait_for_answer
 from bench.roster import Peer, Site, started
 from bench.scenarios import ORIGIN
 
@@ -42,7 +42,7 @@ def seconds_to_first_answer(peer: Peer, site: Site) -> float:
     """Start `peer` and return the seconds until it has forwarded a request and its answer."""
     began = time.perf_counter()
     with started(peer, site) as running:
-        wait_for_answer(running.port, limit=START_LIMIT)
+        wait_for_answer(running.port, alive=running.alive)
         return time.perf_counter() - began
 
 
@@ -53,7 +53,7 @@ def memory(peer: Peer, site: Site) -> tuple[float, float]:
     """
     _allow_descriptors(2 * CONNECTIONS + 256)
     with started(peer, site) as running, ExitStack() as stack:
-        wait_for_answer(running.port, limit=START_LIMIT)
+        wait_for_answer(running.port, alive=running.alive)
         time.sleep(_SETTLE)
         before = resident_bytes(running.pid)
         for _ in range(CONNECTIONS):

@@ -4,6 +4,7 @@ import http.client
 import json
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,21 +113,22 @@ def sample(scenario: Scenario, *, port: int) -> str | None:
         connection.close()
 
 
-def wait_for_answer(port: int, *, limit: float) -> float:
-    """Ask `port` until it answers 200 and return the seconds that took.
+def wait_for_answer(port: int, *, alive: Callable[[], bool]) -> None:
+    """Ask `port` until it answers 200.
 
-    Raises LoadError after `limit` seconds.
+    Raises LoadError after START_LIMIT seconds, or as soon as its process is not `alive`.
     """
     began = time.perf_counter()
-    while (passed := time.perf_counter() - began) < limit:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit)
+    while alive() and time.perf_counter() - began < START_LIMIT:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_LIMIT)
         try:
             connection.request("GET", "/small.json")
             if connection.getresponse().status == 200:
-                return time.perf_counter() - began
+                return
         except (OSError, http.client.HTTPException):
             pass  # not listening yet: that is what is waited for
         finally:
             connection.close()
         time.sleep(0.002)
-    raise LoadError(f"port {port} gave no 200 within {passed:.0f} s; run its command by hand")
+    how = f"within {START_LIMIT:.0f} s" if alive() else "before its process ended"
+    raise LoadError(f"port {port} gave no 200 {how}")

@@ -65,8 +65,17 @@ class Running:
     """A started proxy: its process and the loopback port it listens on."""
 
     peer: Peer
-    pid: int
+    process: subprocess.Popen[bytes]
     port: int
+
+    @property
+    def pid(self) -> int:
+        """The root of its process tree."""
+        return self.process.pid
+
+    def alive(self) -> bool:
+        """Tell whether the process has not ended by itself."""
+        return self.process.poll() is None
 
 
 _CORSPROXY = ("@PROGRAM@", "-m", "corsproxy", "run", "-c", "@CONFIG@")
@@ -199,7 +208,7 @@ def started(peer: Peer, site: Site) -> Iterator[Running]:
     with (site.folder / f"{peer.name}.out").open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, cwd=_ROOT, env=environment)
     try:
-        yield Running(peer, process.pid, port)
+        yield Running(peer, process, port)
     finally:
         process.terminate()
         try:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench import idle, report
 from bench.cpu import cores, cpu_seconds
-from bench.load import START_LIMIT, LoadError, put, sample, wait_for_answer
+from bench.load import LoadError, put, sample, wait_for_answer
 from bench.roster import ROSTER, UPSTREAM, Peer, Running, Site, said, started, write_files
 from bench.scenarios import SCENARIOS, Scenario
 
@@ -55,7 +55,7 @@ def _progress(text: str) -> None:
 def _start(peer: Peer, site: Site, stack: ExitStack) -> Running:
     running = stack.enter_context(started(peer, site))
     try:
-        wait_for_answer(running.port, limit=START_LIMIT)
+        wait_for_answer(running.port, alive=running.alive)
     except LoadError as error:
         raise LoadError(f"{peer.title} did not start: {error}\n{said(peer, site)}") from error
     return running
