@@ -56,6 +56,10 @@ def compose(text: str, file: str, found: Found) -> Document:
     return Document(file, root)
 
 
+# What a reader makes of `!!`.
+_YAML_TAGS: Final = "tag:yaml.org,2002:"
+
+
 class _Builder:
     """Builds the tree, event by event; `open` holds the collections that are not yet complete."""
 
@@ -139,6 +143,9 @@ class _Builder:
         self.keys[-1] = None
         self._grow(holder, node, span)
         text, key_span = key
+        if text == "<<":
+            self._note("merge_key", key_span)
+            return
         if text in holder.keys:
             first = holder.keys[text]
             self._note("duplicate_key", key_span, key=text, line=first.line)
@@ -150,8 +157,6 @@ class _Builder:
         if not isinstance(node, Leaf):
             self._stop("key_not_scalar", span)
         self._count(span)
-        if node.text == "<<" and node.plain:
-            self._note("merge_key", span)
         return node.text, span
 
     def _grow(self, holder: Items | Entries, node: Node, span: Span) -> None:
@@ -173,7 +178,7 @@ class _Builder:
 
     def _refuse_tag(self, event: Any, span: Span) -> None:  # noqa: ANN401
         if event.tag is not None:
-            self._note("tag", span, tag=event.tag)
+            self._note("tag", span, tag=event.tag.replace(_YAML_TAGS, "!!"))
 
     def _note(self, slug: str, span: Span, **values: object) -> None:
         place = Place(self.file, span.line, span.column)

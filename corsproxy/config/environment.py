@@ -33,6 +33,7 @@ def substitute(document: Document, environ: Mapping[str, str], found: Found) -> 
     for path, leaf in _leaves(document.root, ()):
         if "${" in leaf.source:
             pass_.substitute(leaf, is_template=_is_template(path))
+    pass_.finish()
 
 
 def is_reference(leaf: Leaf) -> bool:
@@ -48,6 +49,12 @@ class _Pass:
         self.environ = environ
         self.found = found
         self.length = 0
+        self._unknown: list[Span] = []
+
+    def finish(self) -> None:
+        """Say nothing more of values whose text is not known."""
+        for span in self._unknown:
+            self.found.silence(self.document.at(span))
 
     def substitute(self, leaf: Leaf, *, is_template: bool) -> None:
         pieces: list[str] = []
@@ -96,6 +103,7 @@ class _Pass:
     def _note(self, leaf: Leaf, found: re.Match[str], slug: str, **values: object) -> None:
         span = _span_in(leaf, found)
         self.found.add(problem(slug, self.document.at(span), span.width, **values))
+        self._unknown.append(leaf.span)
 
 
 def _span_in(leaf: Leaf, found: re.Match[str]) -> Span:

@@ -76,7 +76,7 @@ def _run(draft: Draft, route: Route, test: InlineTestSection, path: Path) -> Non
             "test_verdict",
             (*path, "expect"),
             expected=test.expect,
-            got=f"{decision.verdict} ({decision.reason})",
+            got=_verdict(decision),
             what=what,
         )
     elif test.reason is not None and decision.reason != test.reason:
@@ -87,6 +87,11 @@ def _run(draft: Draft, route: Route, test: InlineTestSection, path: Path) -> Non
             got=decision.reason,
             what=what,
         )
+
+
+def _verdict(decision: Decision) -> str:
+    reason = "" if str(decision.reason) == str(decision.verdict) else f" ({decision.reason})"
+    return f"{decision.verdict}{reason}"
 
 
 def _account(decision: Decision) -> Iterator[str]:

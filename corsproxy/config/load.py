@@ -53,10 +53,11 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         fault = problem("file_unreadable", Place(name, 1, 1), file=name, reason=reason)
         return Loaded(None, (fault,))
     try:
-        text = decode(data, name)
+        return load_text(decode(data, name), name, environ)
     except Unreadable as fault:
-        return Loaded(None, (fault.problem,))
-    return load_text(text, name, environ)
+        found = Found(name)
+        found.add(fault.problem)
+        return Loaded(None, found.in_order(data.decode("utf-8", "replace").splitlines()))
 
 
 def load_text(text: str, file_name: str, environ: Mapping[str, str]) -> Loaded:

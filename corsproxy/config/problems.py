@@ -87,10 +87,17 @@ class Found:
     def __init__(self, file: str) -> None:
         self._file = file
         self._problems: dict[Problem, None] = {}
+        self._silent: set[Place] = set()
         self._left_out = False
+
+    def silence(self, place: Place) -> None:
+        """Add nothing more about a value that could not be made out: it would be a guess."""
+        self._silent.add(place)
 
     def add(self, item: Problem) -> None:
         """Keep a problem; raise `TooMany` for an error too many. Warnings are left out silently."""
+        if item.place in self._silent:
+            return
         if item not in self._problems and len(self._problems) >= MOST_PROBLEMS:
             self._left_out = True
             if item.severity == "error":

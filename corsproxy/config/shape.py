@@ -30,6 +30,15 @@ _KINDS: Final = {
     "enum": "not_a_choice",
 }
 
+# These say what a value is, not of what kind.
+_SHOWN_PLAIN: Final = {
+    "out_of_range",
+    "duration_out_of_range",
+    "not_whole_seconds",
+    "not_a_choice",
+    "version_unknown",
+}
+
 
 class Shaped(NamedTuple):
     """What could be read: the settings without their faulty parts.
@@ -112,12 +121,7 @@ def _translate(document: Document, kind: str, path: Path, context: Any) -> Probl
         return problem("empty_value", document.at(node.span), key=key)
     values = {"key": key, "found": describe(node), "choices": _choices(context), **context}
     slug = _KINDS.get(kind, kind)
-    if isinstance(node, Leaf) and slug in {
-        "out_of_range",
-        "duration_out_of_range",
-        "not_a_choice",
-        "version_unknown",
-    }:
+    if isinstance(node, Leaf) and slug in _SHOWN_PLAIN:
         values["found"] = node.source
     return problem(slug, document.at(node.span), node.span.width, **values)
 
@@ -129,7 +133,7 @@ def _unknown(document: Document, path: Path) -> Problem:
     known = known_keys(path[:-1])
     meant = nearest(key, known)
     if meant:
-        advice = f"did you mean {meant}"
+        advice = f"did you mean {meant}?"
     elif home := _home(key):
         advice = f"{key} belongs to {home}"
     else:
