@@ -16,7 +16,11 @@ def health_app(readiness: Readiness) -> web.Application:
 
     async def ready(request: web.Request) -> web.Response:  # noqa: ARG001
         reasons = readiness()
-        return _plain(503, "".join(f"{reason}\n" for reason in reasons)) if reasons else _plain(200, "ok\n")
+        return (
+            _plain(503, "".join(f"{reason}\n" for reason in reasons))
+            if reasons
+            else _plain(200, "ok\n")
+        )
 
     app = web.Application()
     app.router.add_get("/livez", live)

@@ -41,7 +41,7 @@ class _Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="corsproxy")
 def cli() -> None:
-    r"""Answer CORS preflights, forward requests, and say why one was blocked.
+    """Answer CORS preflights, forward requests, and say why one was blocked.
 
     \b
     Without a file, in front of a legacy API:
@@ -50,4 +50,4 @@ def cli() -> None:
       corsproxy run -c config.yaml
     To see it work:
       corsproxy demo
-    """
+    """  # noqa: D301 - \b is click's, not a typo

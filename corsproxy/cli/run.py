@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from corsproxy.config import load, load_text
-from corsproxy.config.load import Loaded, find_file
-from corsproxy.config.problems import render
+from corsproxy.cli.files import default_file
+from corsproxy.config import Loaded, format_problems, load, load_text
 from corsproxy.policy.plan import Plan, TcpAddress, UnixAddress
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def run(
     allow_credentials: bool,  # noqa: FBT001 - click calls by keyword
     listen: str,
 ) -> None:
-    r"""Serve a configuration file, or one upstream without a file.
+    """Serve a configuration file, or one upstream without a file.
 
     \b
     Examples:
@@ -74,7 +73,7 @@ def run(
 
     SIGTERM and SIGINT finish the requests in flight and end with exit code 0. Exit code 3 means
     that the proxy could not start: the address is in use, or the file is missing or wrong.
-    """
+    """  # noqa: D301 - \b is click's, not a typo
     if upstream is None and (allow_origins or allow_credentials):
         raise click.UsageError("--allow-origin and --allow-credentials go with --upstream")
     if upstream is not None:
@@ -90,7 +89,7 @@ def run(
 
 
 def _plan_of_file(config_file: Path | None) -> Plan:
-    path = find_file(config_file, os.environ)
+    path = config_file or default_file()
     if path is None:
         raise click.UsageError(
             "no configuration: give one with -c FILE, or a server with --upstream URL "
@@ -145,7 +144,7 @@ def _quoted(text: str) -> str:
 
 def _plan_or_exit(loaded: Loaded) -> Plan:
     if loaded.problems:
-        click.echo(render(loaded.problems, loaded.text, "full"), err=True, nl=False)
+        click.echo(format_problems(loaded.problems, "full"), err=True, nl=False)
     if loaded.plan is None:
         raise SystemExit(EXIT_CANNOT_START)
     return loaded.plan

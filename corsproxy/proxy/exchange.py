@@ -5,6 +5,7 @@ machine whose phases are named below. Everything ends in `_end`, where it is acc
 """
 
 from enum import Enum
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from corsproxy.observe.record import Record
@@ -91,7 +92,7 @@ class Exchange:
         self.client = client
         self.plan = plan
         self.head = head
-        self.began = client.loop.time()
+        self.began = perf_counter()
         self.request_id = head.request_id or client.server.new_request_id()
         self.touched = client.clock.now
         self._limit = 0.0
@@ -154,7 +155,7 @@ class Exchange:
             if payload:
                 self._held.append(payload)
             length = self.head.length
-            if self.upload_complete or length is None or length > GATHERED:
+            if self.upload_complete or (payload and (length is None or length > GATHERED)):
                 self._connect()
         elif phase is Phase.CONNECTING:
             self._held.append(payload)
@@ -185,7 +186,7 @@ class Exchange:
 
     def _connect(self) -> None:
         assert self.pool is not None  # noqa: S101 - set together with `forward`
-        self.upstream_began = self.client.loop.time()
+        self.upstream_began = perf_counter()
         self.phase = Phase.CONNECTING
         connection = self.pool.take()
         if connection is not None:
@@ -324,8 +325,9 @@ class Exchange:
             self.client.write(LAST_CHUNK)
         if not self.upload_complete:
             upstream.keep_alive = False
-        self._end()
+        # First the connection, then the client: its next request may go out on this very one.
         self.pool.give_back(upstream)
+        self._end()
 
     # --- faults ----------------------------------------------------------------------------
 
@@ -510,7 +512,7 @@ class Exchange:
         client.server.account(self)
 
     def record(self, ended: float) -> Record:
-        """Return what logs and counters want to know; `ended` is the loop's time in seconds."""
+        """Return what logs and counters want to know; `ended` is of perf_counter."""
         head = self.head
         began = self.upstream_began
         return Record(

@@ -80,10 +80,12 @@ class Pool:
     def give_back(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over; close it unless it can be used again."""
         connection.waiter = None
-        if not (connection.keep_alive and connection.is_open) or self._retired:
+        fit = connection.keep_alive and connection.is_open and not self._retired
+        # Who queues gets it at once: only a peek tells whether something was pushed meanwhile.
+        if fit and not (self._queue and not connection.is_quiet()):
+            self._offer(connection)
+        else:
             connection.close()
-            return
-        self._offer(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
         """Drop a connection that is gone, and open one for the next in the queue if any."""

@@ -7,6 +7,7 @@ force, the pools and what is in flight.
 import asyncio
 import secrets
 from collections.abc import Callable
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import http_parser, web
@@ -109,7 +110,7 @@ class ProxyServer(web.Server):
         if not self.in_flight:
             self._idle.set()
         if self.observers:
-            record = exchange.record(self.loop.time())
+            record = exchange.record(perf_counter())
             for observe in self.observers:
                 observe(record)
 
