@@ -203,9 +203,9 @@ class Exchange:
         self.phase = Phase.AWAITING
         connection.begin(self, head.method)
         pieces = [request_lines(head, self.forward.route.upstream, self.caller(), self.request_id)]
-        if self._held:
-            payload = b"".join(self._held)
-            self._held = []
+        payload = b"".join(self._held)
+        self._held = []
+        if payload:  # an empty chunk would be the last one
             pieces.append(as_chunk(payload) if head.chunked else payload)
         if head.chunked and self.upload_complete:
             pieces.append(LAST_CHUNK)
