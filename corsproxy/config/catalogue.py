@@ -183,6 +183,12 @@ _OWN: Final[dict[str, Entry]] = {
         "compare the line with the example that `corsproxy init full` prints",
         "The YAML parser stopped here.",
     ),
+    "yaml_no_value": Entry(
+        "E028",
+        "no value can begin here",
+        "write one; a value that begins with : , ] or }} needs quotes",
+        "These characters part values from each other between brackets and braces.",
+    ),
     # The environment (forwarding.md K2).
     "variable_missing": Entry(
         "E030",

@@ -57,4 +57,5 @@ def resolve(text: str) -> ScalarValue:
     pattern, base = _BASED.get(text[:2], (None, 10))
     if pattern is not None and pattern.fullmatch(text):
         return int(text[2:], base)
-    return float(text) if _FLOAT.fullmatch(text) else text
+    is_float = _FLOAT.fullmatch(text) and not text.lstrip("+-").isdigit()
+    return float(text) if is_float else text

@@ -9,6 +9,7 @@ from corsproxy.policy.place import Place
 
 # What libyaml says -> the slug that says it better; the first that is found in its words counts.
 _WORDS: Final = (
+    ("did not find expected node content", "yaml_no_value"),
     ("while scanning an alias", "yaml_star"),
     ("while scanning an anchor", "yaml_ampersand"),
     ("mapping values are not allowed", "yaml_colon"),

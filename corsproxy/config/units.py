@@ -39,12 +39,13 @@ def read_size(text: str) -> int | None:
 
 
 def write_duration(seconds: float) -> str:
-    """Return `seconds` in the largest unit that needs no fraction."""
+    """Return `seconds` in the largest unit that needs no fraction, else as the fraction it is."""
     for unit in ("h", "m", "s"):
         amount = seconds / _SECONDS[unit]
         if amount == int(amount) and (amount or unit == "s"):
             return f"{int(amount)}{unit}"
-    return f"{round(seconds * 1000, 3):g}ms"
+    amount, unit = (seconds * 1000, "ms") if seconds < 1 else (seconds, "s")
+    return f"{amount:.6f}".rstrip("0").rstrip(".") + unit
 
 
 def write_size(size: int) -> str:
