@@ -39,9 +39,9 @@ def take_apart(text: str) -> Spelling | None:
     authority, tail = rest[:end], rest[end:]
     userinfo, at, address = authority.rpartition("@")
     if address.startswith("["):
-        host, bracket, after = address.partition("]")
-        host += bracket
-        port = after[1:] if after.startswith(":") else (after or None)
+        # What follows the bracket without a colon stays with the address, and spoils it.
+        name, bracket, after = address.partition("]:")
+        host, port = (f"{name}]", after) if bracket else (address, None)
     else:
         host, colon, after = address.partition(":")
         port = after if colon else None
@@ -59,9 +59,12 @@ def diagnose(text: str) -> Iterator[str]:
     if whole:
         yield whole
         return
+    if means_any(text):
+        yield "origin_means_any"
+        return
     parts = take_apart(text)
     if parts is None:
-        yield "origin_means_any" if means_any(text) else "origin_scheme_missing"
+        yield "origin_scheme_missing"
         return
     yield from _scheme_faults(parts.scheme)
     if parts.userinfo:
@@ -122,8 +125,6 @@ def _host_faults(host: str) -> Iterator[str]:
         yield "origin_host_missing"
     elif host.startswith("["):
         yield from _ipv6_faults(host)
-    elif means_any(host):
-        yield "origin_means_any"
     elif not host.isascii():
         yield "origin_unicode"
     elif set(host) - _HOST_CHARS:
@@ -193,13 +194,14 @@ def _name_faults(host: str) -> Iterator[str]:
 
 
 def _decodes(label: str) -> bool:
-    """Whether an `xn--` label stands for a name that is not ASCII, and is its only spelling."""
+    """Whether an `xn--` label stands for a readable name that needs it, and is its only spelling."""
     encoded = label[4:]
     try:
         name = encoded.encode("ascii").decode("punycode")
-        return not name.isascii() and name.encode("punycode").decode("ascii") == encoded
+        is_only = name.encode("punycode").decode("ascii") == encoded
     except (UnicodeError, OverflowError):
         return False
+    return is_only and not name.isascii() and name.isprintable() and name == name.lower()
 
 
 def to_ascii(host: str) -> str:

@@ -212,7 +212,7 @@ WORDS: Final[dict[str, Words]] = {
     ),
     "expose_header_invalid": Words(
         "error",
-        '"{value}" is no header name',
+        '"{value}" is no header name that could be exposed',
         "use letters, digits and -, at most 128 of them, one name an item",
     ),
     "expose_header_forbidden": Words("error", "browsers never show {value} to a page", "remove it"),

@@ -13,6 +13,8 @@ from corsproxy.policy.place import Term
 from corsproxy.policy.reasons import Reason, Verdict
 from tests.support.policies import policy_of
 
+Trick = Callable[[bytes], bytes]
+
 LONG_LABEL = b"a" * 63
 LONG_HOST = b".".join([LONG_LABEL] * 3) + b"." + b"a" * 61
 
@@ -277,7 +279,7 @@ def hostile_origins(count: int) -> list[bytes]:
     chance = random.Random(20)
     good = [b"https://app.example.com", b"https://a.preview.example.com", b"http://localhost:3000"]
     evil = b"evil.test"
-    tricks: list[Callable[[bytes], bytes]] = [
+    tricks: list[Trick] = [
         lambda o: o + b"." + evil,
         # Under a wildcard this would be a subdomain, and allowed.
         lambda o: o.replace(b"://", b"://" + evil + (b"/" if b"preview" in o else b".")),
@@ -340,15 +342,17 @@ def test_no_hostile_origin_is_granted() -> None:
     assert granted == []
 
 
-class CountingDict(dict[bytes, Term]):
-    """Counts how often it is asked."""
+class Counting:
+    """Patterns that count how often they are asked."""
 
-    asked = 0
+    def __init__(self, patterns: dict[bytes, Term]) -> None:
+        self.patterns = patterns
+        self.asked = 0
 
-    def get(self, key: bytes) -> Term | None:  # type: ignore[override] - as it is called
+    def get(self, key: bytes) -> Term | None:
         """Look `key` up, and count it."""
         self.asked += 1
-        return super().get(key)
+        return self.patterns.get(key)
 
 
 @pytest.mark.parametrize("size", [1, 10_000])
@@ -358,11 +362,12 @@ def test_the_number_of_look_ups_does_not_grow_with_patterns_or_client(size: int)
         [Term(f"https://*.p{number}.example.com") for number in range(size)]
         + [Term(f"https://pr-*.p{number}.example.com:*") for number in range(size)]
     )
-    index._wild = CountingDict(index._wild)
+    counting = Counting(index._wild)
+    index._wild = counting  # type: ignore[assignment]
     for origin in (b"https://" + b"a." * 126 + b"b", b"https://x.p0.example.org", b"h" * 8192):
-        index._wild.asked = 0
+        counting.asked = 0
         assert index.match(origin) is None
-        assert index._wild.asked <= 2 * 5
+        assert counting.asked <= 2 * 5
 
 
 def test_an_8_kilobyte_origin_is_refused_unread() -> None:
