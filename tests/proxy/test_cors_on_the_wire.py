@@ -46,7 +46,9 @@ def preflight(
     ).encode()
 
 
-def get(origin: str | None = ORIGIN, *, method: str = "GET", path: str = "/", more: str = "") -> bytes:
+def get(
+    origin: str | None = ORIGIN, *, method: str = "GET", path: str = "/", more: str = ""
+) -> bytes:
     """Return an actual request."""
     line = "" if origin is None else f"Origin: {origin}\r\n"
     return f"{method} {path} HTTP/1.1\r\nHost: api.example.com\r\n{line}{more}\r\n".encode()
@@ -72,7 +74,9 @@ async def test_31_an_allowed_preflight_is_answered_here() -> None:
         headers = cors.pop("access-control-allow-headers").replace(" ", "").lower().split(",")
         assert headers == ["authorization", "content-type"]
         assert cors.pop("access-control-max-age") == "600"
-        assert cors.pop("access-control-expose-headers").replace(" ", "").lower() == "x-total,x-page"
+        assert (
+            cors.pop("access-control-expose-headers").replace(" ", "").lower() == "x-total,x-page"
+        )
         assert cors == {}
         assert answer.head.value("vary") == PREFLIGHT_VARY
         assert is_clean(answer)
@@ -293,7 +297,10 @@ async def test_44_46_58_every_answer_carries_them(status: str, method: str) -> N
     ("lines", "merged"),
     [
         ("Vary: Accept-Encoding\r\n", b"Accept-Encoding, Origin"),
-        ("Vary: Accept, Accept-Encoding\r\nVary: Cookie\r\n", b"Accept, Accept-Encoding, Cookie, Origin"),
+        (
+            "Vary: Accept, Accept-Encoding\r\nVary: Cookie\r\n",
+            b"Accept, Accept-Encoding, Cookie, Origin",
+        ),
         ("vary: origin\r\n", b"origin"),
         ("Vary: ORIGIN, Accept\r\n", b"ORIGIN, Accept"),
         ("Vary: *\r\n", b"*"),
@@ -321,7 +328,14 @@ UPSTREAM_OWN = (
 @pytest.mark.parametrize(
     ("origin", "expected"),
     [
-        (ORIGIN, {"access-control-allow-origin", "access-control-allow-credentials", "access-control-expose-headers"}),
+        (
+            ORIGIN,
+            {
+                "access-control-allow-origin",
+                "access-control-allow-credentials",
+                "access-control-expose-headers",
+            },
+        ),
         (OTHER, set()),
         (None, set()),
     ],
@@ -372,7 +386,9 @@ policies:
 async def test_62_73_no_route_is_404_under_the_default_policy() -> None:
     """cors.md 62, 73: what matches no route is answered under `defaults.cors`."""
     route = "match: {path: /api/}\ncors: false"
-    async with through(ANSWERING, route=route, more=DEFAULTS.replace("  open: {allow_origins: [\"*\"]}\n", "")) as way:
+    async with through(
+        ANSWERING, route=route, more=DEFAULTS.replace('  open: {allow_origins: ["*"]}\n', "")
+    ) as way:
         answer = await way.client.exchange(get(path="/elsewhere"))
         assert (answer.status, answer.problem()["error"]) == (404, "no_route")
         assert answer.head.cors() == {

@@ -5,13 +5,25 @@ whole; what is bad is a 502 with the route's CORS headers (cors.md 62); what bre
 head never looks whole (F1). Afterwards another request gets its own, clean answer (S12).
 """
 
+import asyncio
 from dataclasses import dataclass
 
 import pytest
 
 from tests.support.messages import Truncated
 from tests.support.proxy import through
-from tests.support.upstream import Script, Step, close, half_close, repeat, request, reset, send
+from tests.support.upstream import (
+    Script,
+    Step,
+    UpstreamConnection,
+    close,
+    half_close,
+    repeat,
+    request,
+    reset,
+    send,
+    wait,
+)
 from tests.support.wire import End
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -57,7 +69,11 @@ def in_pieces(data: bytes) -> list[Step]:
     return [send(data[at : at + 1]) for at in range(len(data))]
 
 
-FIN, RST = [close()], [reset()]
+async def _later(_: UpstreamConnection) -> None:
+    raise AssertionError("a mark, which the test puts a wait in the place of")
+
+
+FIN, RST, LATER = [close()], [reset()], [_later]
 MATRIX: dict[str, tuple[list[Step], Expected]] = {
     # Whole answers, plain and odd.
     "a length": ([send(LENGTH + b"hello")], Whole()),
@@ -79,11 +95,20 @@ MATRIX: dict[str, tuple[list[Step], Expected]] = {
     ),
     "no reason phrase": ([send(b"HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nhello")], Whole()),
     "not even its space": ([send(b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello")], Whole()),
-    "an unknown status": (with_lines(b"Content-Length: 5\r\n", first=b"HTTP/1.1 799 ?\r\n"), Whole(799)),
+    "an unknown status": (
+        with_lines(b"Content-Length: 5\r\n", first=b"HTTP/1.1 799 ?\r\n"),
+        Whole(799),
+    ),
     "a line of 10 KB": (with_lines(b"A: " + b"b" * 10_240 + b"\r\nContent-Length: 5\r\n"), Whole()),
     "200 lines": (with_lines(b"A: b\r\n" * 199 + b"Content-Length: 5\r\n"), Whole()),
-    "a head of 60 KB": (with_lines((b"A: " + b"b" * 995 + b"\r\n") * 60 + b"Content-Length: 5\r\n"), Whole()),
-    "an interim answer": ([send(b"HTTP/1.1 103 Hints\r\nA: b\r\n\r\n" + LENGTH + b"hello")], Whole()),
+    "a head of 60 KB": (
+        with_lines((b"A: " + b"b" * 995 + b"\r\n") * 60 + b"Content-Length: 5\r\n"),
+        Whole(),
+    ),
+    "an interim answer": (
+        [send(b"HTTP/1.1 103 Hints\r\nA: b\r\n\r\n" + LENGTH + b"hello")],
+        Whole(),
+    ),
     "100 that nobody asked for": ([send(b"HTTP/1.1 100 \r\n\r\n" + LENGTH + b"hello")], Whole()),
     "three interim answers": ([send(b"HTTP/1.1 102 P\r\n\r\n" * 3 + LENGTH + b"hello")], Whole()),
     "204": ([send(b"HTTP/1.1 204 No Content\r\n\r\n")], Whole(204, b"")),
@@ -96,7 +121,10 @@ MATRIX: dict[str, tuple[list[Step], Expected]] = {
     "a late answer too much": ([send(LENGTH + b"hello"), send(POISON)], Whole()),
     "a byte too much": ([send(LENGTH + b"hello!")], Whole()),
     "an answer behind the last chunk": ([send(CHUNKED + HELLO + LAST + POISON)], Whole()),
-    "204 with a body": ([send(b"HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\nPOISON")], Whole(204, b"")),
+    "204 with a body": (
+        [send(b"HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\nPOISON")],
+        Whole(204, b""),
+    ),
     "304 with a body": ([send(b"HTTP/1.1 304 Not Modified\r\n\r\nPOISON")], Whole(304, b"")),
     # Nothing, or no answer at all (F2).
     "FIN at once": (FIN, Refused()),
@@ -121,7 +149,10 @@ MATRIX: dict[str, tuple[list[Step], Expected]] = {
     "HTTP/1.2": (with_lines(b"Content-Length: 5\r\n", first=b"HTTP/1.2 200 OK\r\n"), Refused()),
     "http/1.1": (with_lines(b"Content-Length: 5\r\n", first=b"http/1.1 200 OK\r\n"), Refused()),
     "two spaces": (with_lines(b"Content-Length: 5\r\n", first=b"HTTP/1.1  200 OK\r\n"), Refused()),
-    "CTL in the reason": (with_lines(b"Content-Length: 5\r\n", first=b"HTTP/1.1 200 O\x01K\r\n"), Refused()),
+    "CTL in the reason": (
+        with_lines(b"Content-Length: 5\r\n", first=b"HTTP/1.1 200 O\x01K\r\n"),
+        Refused(),
+    ),
     "101 unasked": (
         with_lines(b"Connection: upgrade\r\nUpgrade: x\r\n", b"", b"HTTP/1.1 101 Switching\r\n"),
         Refused(),
@@ -147,6 +178,7 @@ MATRIX: dict[str, tuple[list[Step], Expected]] = {
         with_lines(b"Transfer-Encoding: chunked\r\n", HELLO + LAST, b"HTTP/1.0 200 OK\r\n"),
         Refused(),
     ),
+    "a bad chunk with the head": ([send(CHUNKED + HELLO + b"xyz\r\n")], Refused()),
     # Field lines (S11).
     "NUL in a value": (with_lines(b"A: b\x00c\r\nContent-Length: 5\r\n"), Refused()),
     "CTL in a value": (with_lines(b"A: b\x02c\r\nContent-Length: 5\r\n"), Refused()),
@@ -173,13 +205,25 @@ MATRIX: dict[str, tuple[list[Step], Expected]] = {
     "no chunk at all": ([send(CHUNKED), *FIN], Cut()),
     "a last chunk without its end": ([send(CHUNKED + HELLO + b"0\r\n"), *FIN], Cut()),
     "a cut trailer": ([send(CHUNKED + HELLO + b"0\r\nA: b\r\n"), *FIN], Cut()),
-    "a bad chunk size": ([send(CHUNKED + HELLO + b"xyz\r\n")], Cut()),
-    "a signed chunk size": ([send(CHUNKED + HELLO + b"+5\r\nhello\r\n0\r\n\r\n")], Cut()),
-    "a huge chunk size": ([send(CHUNKED + HELLO + b"ffffffffffffffff\r\nhello\r\n0\r\n\r\n")], Cut()),
-    "a chunk that is too long": ([send(CHUNKED + b"5\r\nhello!\r\n" + LAST)], Cut()),
-    "a chunk ended by LF": ([send(CHUNKED + b"5\r\nhello\n" + LAST)], Cut()),
-    "a chunk size ended by LF": ([send(CHUNKED + HELLO + b"5\nhello\r\n" + LAST)], Cut()),
-    "a bad trailer": ([send(CHUNKED + HELLO + b"0\r\nabc\r\n\r\n")], Cut()),
+    "a bad chunk size": ([send(CHUNKED + HELLO), *LATER, send(b"xyz\r\n")], Cut()),
+    "a signed chunk size": (
+        [send(CHUNKED + HELLO), *LATER, send(b"+5\r\nhello\r\n0\r\n\r\n")],
+        Cut(),
+    ),
+    "a huge chunk size": (
+        [send(CHUNKED + HELLO), *LATER, send(b"ffffffffffffffff\r\nhello\r\n0\r\n\r\n")],
+        Cut(),
+    ),
+    "a chunk that is too long": (
+        [send(CHUNKED + HELLO), *LATER, send(b"5\r\nhello!\r\n" + LAST)],
+        Cut(),
+    ),
+    "a chunk ended by LF": ([send(CHUNKED + HELLO), *LATER, send(b"5\r\nhello\n" + LAST)], Cut()),
+    "a chunk size ended by LF": (
+        [send(CHUNKED + HELLO), *LATER, send(b"5\nhello\r\n" + LAST)],
+        Cut(),
+    ),
+    "a bad trailer": ([send(CHUNKED + HELLO), *LATER, send(b"0\r\nabc\r\n\r\n")], Cut()),
     "reset in place of the end": ([send(HEAD + b"\r\nhello"), *RST], Cut()),
 }
 
@@ -190,10 +234,16 @@ async def test_what_a_client_sees(name: str, version: str) -> None:
     """F10: see the table."""
     steps, expected = MATRIX[name]
     get = f"GET / HTTP/{version}\r\nHost: a\r\nOrigin: https://app.example.com\r\n\r\n".encode()
-    async with through([request(), *steps, *CLEAN], CLEAN, route=POLICY) as (client, proxy, _):
+    go = asyncio.Event()
+    script = [request(), *(wait(go) if step is _later else step for step in steps), *CLEAN]
+    async with through(script, CLEAN, route=POLICY) as (client, proxy, _):
         if isinstance(expected, Cut):
+            await client.send(get)
+            if _later in steps:
+                await client.more()
+                go.set()
             with pytest.raises(Truncated) as caught:
-                await client.exchange(get)
+                await client.response()
             _check_cut(caught.value, version)
         else:
             answer = await client.exchange(get)
@@ -220,7 +270,7 @@ def _check_cut(cut: Truncated, version: str) -> None:
         assert cut.end is End.RESET
 
 
-def test_the_matrix_is_large_enough() -> None:
+async def test_the_matrix_is_large_enough() -> None:
     """F10: at least 45 scripts."""
     assert len(MATRIX) >= 45
 

@@ -13,7 +13,6 @@ from tests.support.proxy import Proxy, one_route, running_proxy, through
 from tests.support.upstream import (
     Script,
     ScriptedUpstream,
-    UpstreamConnection,
     black_hole,
     close,
     head_of_request,
@@ -124,7 +123,11 @@ async def test_f2_no_free_connection_is_503() -> None:
     """F2, O3: all connections taken for longer than `queue`: 503 with Retry-After."""
     pool = "pool: {max_connections: 1, queue: 50ms}"
     asked = asyncio.Event()
-    async with through([request(), tell(asked)], upstream=pool, route=POLICY) as (client, proxy, up):
+    async with through([request(), tell(asked)], upstream=pool, route=POLICY) as (
+        client,
+        proxy,
+        up,
+    ):
         await client.send(GET)
         await patiently(asked.wait(), "the first request")
         async with await proxy.client() as other:
@@ -153,8 +156,14 @@ async def test_f2_a_request_that_queued_is_served_when_a_connection_is_free() ->
 LEAVING = {
     "while the upstream thinks": [request()],
     "before the body is sent": [head_of_request()],
-    "after the head of the answer": [request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")],
-    "in the middle of the answer": [request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi")],
+    "after the head of the answer": [
+        request(),
+        send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+    ],
+    "in the middle of the answer": [
+        request(),
+        send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi"),
+    ],
     "in an endless answer": [
         request(),
         send(b"HTTP/1.1 200 OK\r\n\r\n"),
@@ -220,7 +229,10 @@ async def _leave(proxy: Proxy, number: int) -> None:
 
 async def _leave_in_crowds(count: int, crowd: int) -> None:
     halting: Script = [head_of_request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi")]
-    async with ScriptedUpstream(halting) as upstream, running_proxy(one_route(upstream.url)) as proxy:
+    async with (
+        ScriptedUpstream(halting) as upstream,
+        running_proxy(one_route(upstream.url)) as proxy,
+    ):
         for start in range(0, count, crowd):
             await asyncio.gather(*(_leave(proxy, number) for number in range(start, start + crowd)))
             upstream.forget_ended()
@@ -241,7 +253,9 @@ async def test_f5_an_early_answer_is_relayed_while_the_client_uploads() -> None:
     """F5: 413 from the upstream reaches the client, and the upload to the upstream stops."""
     early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"
     async with through([until(b"x" * 1000), send(early)]) as (client, _, upstream):
-        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 70_000)
+        await client.send(
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 70_000
+        )
         answer = await client.response()
         assert (answer.status, answer.body) == (413, b"big")
         client.close()
@@ -250,7 +264,11 @@ async def test_f5_an_early_answer_is_relayed_while_the_client_uploads() -> None:
 
 async def test_f3_a_safe_request_on_a_dead_kept_connection_is_sent_again() -> None:
     """F3: a reused connection that ends without a byte of answer is no fault of a GET."""
-    async with through([request(), send(OK), request(), close()], ANSWERING) as (client, _, upstream):
+    async with through([request(), send(OK), request(), close()], ANSWERING) as (
+        client,
+        _,
+        upstream,
+    ):
         assert (await client.exchange(GET)).status == 200
         assert (await client.exchange(GET)).status == 200
         assert len(upstream.connections) == 2

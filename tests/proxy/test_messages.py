@@ -30,7 +30,7 @@ def lines(*fields: Field) -> bytes:
         b"/%zz%",
         b"/...;/.a/..b/a..",
         b"/a\\b",
-        b"/[]{}|^`\"<>",
+        b'/[]{}|^`"<>',
         b"/?",
         b"/??",
         b"/a:b@c",
@@ -141,7 +141,17 @@ async def test_h4_connect_and_trace_are_not_served(line: bytes) -> None:
 
 @pytest.mark.parametrize(
     "method",
-    [b"GET", b"patch", b"FOO", b"PURGE", b"M-SEARCH", b"get", b"PRI", b"!#$%&'*+-.^_`|~09", b"OPTIONS"],
+    [
+        b"GET",
+        b"patch",
+        b"FOO",
+        b"PURGE",
+        b"M-SEARCH",
+        b"get",
+        b"PRI",
+        b"!#$%&'*+-.^_`|~09",
+        b"OPTIONS",
+    ],
 )
 async def test_h5_any_token_is_a_method(method: bytes) -> None:
     """H5: a method travels as it was written, whatever a parser's table knows."""
@@ -337,7 +347,11 @@ async def test_h11_a_length_of_zero_is_kept() -> None:
     [
         (b"Content-Length: 5\r\n\r\nhello", "length", None),
         (b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "chunked", None),
-        (b"Transfer-Encoding: Chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nT: x\r\n\r\n", "chunked", None),
+        (
+            b"Transfer-Encoding: Chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nT: x\r\n\r\n",
+            "chunked",
+            None,
+        ),
         (b"\r\nhello", "close", End.FIN),
     ],
 )
@@ -460,7 +474,9 @@ async def test_s13_a_request_is_written_anew() -> None:
         )
         assert answer.status == 200
         sent = upstream.requests[0]
-        assert re.fullmatch(rb"POST /x HTTP/1\.1\r\n(?:[^\r\n:]+: [^\r\n]*\r\n)+\r\n", sent.head.raw)
+        assert re.fullmatch(
+            rb"POST /x HTTP/1\.1\r\n(?:[^\r\n:]+: [^\r\n]*\r\n)+\r\n", sent.head.raw
+        )
         assert sent.head.values("host") == [upstream.authority.encode()]
         assert sent.head.values("content-length") == [b"2"]
         assert sent.body == b"hi"

@@ -62,6 +62,9 @@ class Wire:
 
     def __init__(self, sock: socket.socket, came: str = ">", went: str = "<") -> None:
         sock.settimeout(0)
+        if sock.family == socket.AF_INET:
+            # What is sent is on the wire at once, also behind what the peer has not acknowledged.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.received = bytearray()
         self.sent = 0
@@ -172,13 +175,14 @@ class Wire:
 
     async def pour(self, size: int, piece: bytes) -> None:
         """Send `size` bytes made of `piece` over and over; `sent` counts them as they go."""
-        left = size
+        gone = 0
         view = memoryview(piece)
-        while left:
-            sent = await self._send_some(view[: min(left, len(piece))])
+        while gone < size:
+            start = gone % len(piece)
+            sent = await self._send_some(view[start : start + size - gone])
             if not sent:
                 return
-            left -= sent
+            gone += sent
 
     async def _send_some(self, view: memoryview) -> int:
         while True:
@@ -225,8 +229,6 @@ async def connect(address: Address) -> socket.socket:
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.settimeout(0)
-    if family == socket.AF_INET:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         await asyncio.get_running_loop().sock_connect(sock, address)
     except BaseException:
