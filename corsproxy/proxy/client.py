@@ -7,7 +7,7 @@ the exchange's matter.
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from aiohttp.http_parser import HttpRequestParser
 
@@ -21,7 +21,7 @@ from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.forwarded import Peer
 from corsproxy.proxy.lines import CLOSE, own_answer
 from corsproxy.proxy.request_head import read_request_head
-from corsproxy.proxy.upstream import HIGH_WATER
+from corsproxy.proxy.upstream import bounded
 
 if TYPE_CHECKING:
     from corsproxy.proxy.server import ProxyServer
@@ -78,8 +78,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Enter the connection in the server's books; turn it away above the limit (O2)."""
-        self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(high=HIGH_WATER)
+        self.transport = bounded(transport)
         peername = transport.get_extra_info("peername")
         self.peer = Peer(
             peername[0].encode() if isinstance(peername, tuple) else b"unknown",

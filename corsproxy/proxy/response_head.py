@@ -4,6 +4,7 @@ What a lenient parser would wave through is refused here (forwarding.md S11): th
 server that two readers could understand differently never reaches a client.
 """
 
+import re
 from typing import Any, Final
 
 from aiohttp.http_exceptions import HttpProcessingError
@@ -83,12 +84,24 @@ def read_response_head(parser: Any, data: bytes) -> ResponseHead:  # noqa: ANN40
     head = _read_status_line(data[:line_end])
     if data.translate(None, CONTROL_BYTES) != data or data.count(b"\n") != data.count(b"\r"):
         raise Fault(faults.UPSTREAM_INVALID, "a control byte or a bare CR or LF in the head")
+    if b" :" in data or b"\t:" in data or data[line_end + 2] in b" \t":
+        _check_names(data[line_end:])
     try:
         messages, _, _ = parser.feed_data(_STATUS_LINE + data[line_end:])
     except HttpProcessingError as error:
         raise Fault(faults.UPSTREAM_INVALID, "a malformed header field") from error
     _sort_fields(head, messages[0][0].raw_headers)
     return head
+
+
+# White space before a field's colon, or before the first field: the C parser, which is lenient in
+# answers, accepts it around framing fields.
+_SPACED_NAME: Final = re.compile(rb"\A\r\n[ \t]|\r\n[^\r\n:]*[ \t]:")
+
+
+def _check_names(fields: bytes) -> None:
+    if _SPACED_NAME.search(fields):
+        raise Fault(faults.UPSTREAM_INVALID, "white space around a field name")
 
 
 # The C parser is asked about fields only: every status that it is shown is an ordinary one.

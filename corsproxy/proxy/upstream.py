@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 HIGH_WATER: Final = 4 * 1024
 
 
+# asyncio's own transports read this many bytes at a time; uvloop's do not let themselves be told.
+_READ_SIZE: Final = 128 * 1024
+
+
+def bounded(transport: asyncio.BaseTransport) -> asyncio.Transport:
+    """Return `transport`, told to keep within O6."""
+    stream = cast("asyncio.Transport", transport)
+    stream.set_write_buffer_limits(high=HIGH_WATER)
+    if hasattr(stream, "max_size"):
+        stream.max_size = _READ_SIZE
+    return stream
+
+
 class Waiter(Protocol):
     """Who waits for an answer on an upstream connection: the exchange."""
 
@@ -95,8 +108,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport."""
-        self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(high=HIGH_WATER)
+        self.transport = bounded(transport)
         self.is_open = True
 
     def begin(self, waiter: Waiter, method: bytes) -> None:
@@ -132,7 +144,7 @@ class UpstreamConnection(asyncio.Protocol):
         except Fault as fault:
             self.fail(fault)
         except BadChunk as error:
-            # Before the head went out this is an invalid answer, afterwards a truncated one (F1).
+            # Nobody can tell where the answer ends; what went out of it is cut off (F1).
             self.fail(Fault(faults.UPSTREAM_TRUNCATED, str(error)))
 
     def _read_heads(self, data: bytes, waiter: Waiter) -> None:
@@ -181,8 +193,11 @@ class UpstreamConnection(asyncio.Protocol):
                 )
             waiter.answer_began(head, None, b"")
         else:
+            try:
+                payload = body.feed(data) if data else b""
+            except BadChunk as error:
+                raise Fault(faults.UPSTREAM_INVALID, str(error)) from error
             self._body = body
-            payload = body.feed(data) if data else b""
             waiter.answer_began(head, body, payload)
             if not body.complete:
                 return
