@@ -65,7 +65,7 @@ async def test_f1_a_body_that_breaks_off_late_never_looks_whole(start: bytes, en
 async def test_f2_a_refused_connection_is_a_fault_that_the_page_can_read() -> None:
     """F2, cors.md 62: 502 at once, with the CORS headers of the route."""
     async with through(ANSWERING, route=POLICY) as (client, _, upstream):
-        await upstream.stop_listening()
+        upstream.stop_listening()
         started = time.perf_counter()
         answer = await client.exchange(GET)
         took = time.perf_counter() - started

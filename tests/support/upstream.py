@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from tests.support.messages import Message, read_body, read_head
@@ -150,7 +150,7 @@ class ScriptedUpstream:
         self.address: Address = self._listener.getsockname()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures: list[Exception] = []
-        self._accepted = asyncio.Condition()
+        self._arrival = asyncio.Event()
         self.connections: list[UpstreamConnection] = []
 
     @property
@@ -177,23 +177,22 @@ class ScriptedUpstream:
 
     async def connection(self, number: int) -> UpstreamConnection:
         """Wait for the connection of this number (from 0) and return it."""
-        async with self._accepted:
-            await patiently(
-                self._accepted.wait_for(lambda: len(self.connections) > number),
-                f"connection {number} to the upstream",
-            )
+        while len(self.connections) <= number:
+            self._arrival.clear()
+            await patiently(self._arrival.wait(), f"connection {number} to the upstream")
         return self.connections[number]
 
     async def __aenter__(self) -> Self:
-        self._accepting = self._start(self._accept())
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
+        self.stop_listening()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for sock in (self._listener, *(one.sock for one in self.connections)):
-            sock.close()
+        for one in self.connections:
+            one.close()
         if self._failures and kind is None:
             raise ExceptionGroup("the upstream's script failed", self._failures)
 
@@ -201,27 +200,24 @@ class ScriptedUpstream:
         """Drop the connections that have ended, so that a long test stays small."""
         self.connections = [one for one in self.connections if one.is_open]
 
-    async def stop_listening(self) -> None:
+    def stop_listening(self) -> None:
         """Close the listener: from now on connections are refused."""
-        self._accepting.cancel()
-        await asyncio.gather(self._accepting, return_exceptions=True)
-        self._listener.close()
+        if self._listener.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
 
-    def _start(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coroutine)
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except BlockingIOError:
+            return  # who knocked has left
+        connection = UpstreamConnection(sock)
+        script = self._scripts[min(len(self.connections), len(self._scripts) - 1)]
+        self.connections.append(connection)
+        self._arrival.set()
+        task = asyncio.get_running_loop().create_task(self._follow(connection, script))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _accept(self) -> None:
-        while True:
-            sock, _ = await asyncio.get_running_loop().sock_accept(self._listener)
-            connection = UpstreamConnection(sock)
-            script = self._scripts[min(len(self.connections), len(self._scripts) - 1)]
-            async with self._accepted:
-                self.connections.append(connection)
-                self._accepted.notify_all()
-            self._start(self._follow(connection, script))
 
     async def _follow(self, connection: UpstreamConnection, script: Script) -> None:
         try:
