@@ -64,7 +64,13 @@ def _public(node: Any) -> Any:  # noqa: ANN401 - a tree of JSON
     if len(made.get("anyOf", ())) == 1:
         made |= made.pop("anyOf")[0]
     if isinstance(node.get("x-example"), str):
-        made["examples"] = [yaml.safe_load(node["x-example"])]
+        example = yaml.safe_load(node["x-example"])
+        # The example of what users name themselves is such a name, and so no value.
+        made |= (
+            {}
+            if node.get("type") == "object" and isinstance(example, str)
+            else {"examples": [example]}
+        )
     return made
 
 

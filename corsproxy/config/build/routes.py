@@ -1,0 +1,133 @@
+"""From routes as written to the table of routes. Knows matches and names, leaves parts to others."""
+
+from typing import NamedTuple
+
+from corsproxy.config.build.draft import Draft
+from corsproxy.config.build.names import check_name
+from corsproxy.config.build.policies import Policies
+from corsproxy.config.build.rules import rule_terms
+from corsproxy.config.build.upstreams import Upstreams
+from corsproxy.config.models.routes import MatchSection, RouteSection
+from corsproxy.config.nodes import Path
+from corsproxy.policy.cors import Policy
+from corsproxy.policy.findings import Finding
+from corsproxy.policy.plan import Route
+from corsproxy.policy.route_checks import check_match
+from corsproxy.policy.routes import Match, RouteTable, find_ties
+from corsproxy.policy.rules import check_rules, compile_rules
+
+
+class Parts(NamedTuple):
+    """What routes refer to. `default` is the policy of routes that say nothing, if any."""
+
+    upstreams: Upstreams
+    policies: Policies
+    default: Policy | None
+    has_default: bool
+
+
+def build_routes(
+    draft: Draft,
+    sections: list[RouteSection],
+    indices: tuple[int, ...],
+    parts: Parts,
+) -> RouteTable[Route] | None:
+    """Return the table of all routes; None with problems noted. `indices` are those in the file."""
+    entries: list[tuple[Match, Route]] = []
+    names: dict[str, Path] = {}
+    for index, section in zip(indices, sections, strict=True):
+        path: Path = ("routes", index)
+        name = section.name or f"route-{index + 1}"
+        _check_name(draft, name, path, names)
+        match = _match(draft, section, path)
+        route = _route(draft, section, name, path, parts)
+        if route is not None:
+            entries.append((match, route))
+    _check_ties(draft, entries, names)
+    return None if draft.found.has_errors else RouteTable.compile(entries)
+
+
+def _check_name(draft: Draft, name: str, path: Path, names: dict[str, Path]) -> None:
+    at = (*path, "name")
+    if name in names:
+        line = draft.place(names[name]).line
+        draft.note("route_name_twice", at, found=draft.shown(at, name), line=line)
+    names.setdefault(name, path)
+    check_name(draft, name, at)
+
+
+def _route(
+    draft: Draft,
+    section: RouteSection,
+    name: str,
+    path: Path,
+    parts: Parts,
+) -> Route | None:
+    upstream = parts.upstreams.resolve(section.upstream, (*path, "upstream"))
+    policy = parts.default
+    if section.cors is False:
+        policy = None
+    elif section.cors is not None:
+        policy = parts.policies.resolve(section.cors, f"routes.{name}", (*path, "cors"))
+    has_policy = section.cors is not False and (section.cors is not None or parts.has_default)
+    rules_path = (*path, "response_headers")
+    rules = rule_terms(draft, section.response_headers, rules_path)
+    findings = check_rules(rules, has_policy=has_policy)
+    draft.take(findings, rules_path)
+    if upstream is None or any(finding.severity == "error" for finding in findings):
+        return None
+    return Route(
+        name=name,
+        upstream=upstream,
+        policy=policy,
+        response_rules=compile_rules(rules),
+        reject_ambiguous_paths=section.ambiguous_paths == "reject",
+        place=draft.place(path),
+    )
+
+
+def _match(draft: Draft, section: RouteSection, path: Path) -> Match:
+    written = section.match
+    methods = frozenset(method.encode() for method in written.methods)
+    wrote_methods = draft.document.wrote((*path, "match", "methods"))
+    match = Match(
+        hosts=tuple(written.host),
+        paths=tuple(written.path),
+        methods=methods if wrote_methods else None,
+    )
+    for finding in check_match(match):
+        if finding.slug == "route_path_ambiguous" and section.ambiguous_paths == "forward":
+            continue
+        at = _find_value(written, finding, path)
+        draft.take([finding._replace(place=draft.place(at))], at)
+    return match
+
+
+def _find_value(written: MatchSection, finding: Finding, path: Path) -> Path:
+    """Return the path of the item that a finding is about; findings of matches have no place."""
+    for key, items in (
+        ("host", written.host),
+        ("path", written.path),
+        ("methods", written.methods),
+    ):
+        if key in finding.slug and finding.value in items:
+            return (*path, "match", key, items.index(finding.value))
+    return (*path, "match", "methods")
+
+
+def _check_ties(
+    draft: Draft,
+    entries: list[tuple[Match, Route]],
+    names: dict[str, Path],
+) -> None:
+    """Report routes that claim the same requests, one problem a pair (cors.md 72)."""
+    for tie in find_ties([(match, route.name) for match, route in entries]):
+        first, second = names[str(tie.first)], names[str(tie.second)]
+        matched = (*second, "match") if draft.document.wrote((*second, "match")) else second
+        draft.note(
+            "route_tie",
+            matched,
+            other=draft.shown((*first, "name"), str(tie.first)),
+            line=draft.place(first).line,
+            what=draft.hidden(matched) or tie.what,
+        )

@@ -1,0 +1,81 @@
+"""`check --print`: the configuration in force means the same, and shows no secret."""
+
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from corsproxy.config import Loaded, load, load_text
+from corsproxy.config.effective import MASK, effective_text
+
+ROOT: Final = Path(__file__).parents[2]
+
+TEXT: Final = """
+version: 1
+upstreams:
+  api: {url: "http://${HOST}:9000"}
+routes:
+  - upstream: api
+    cors: {allow_origins: ["${ORIGINS}", "https://b.example"]}
+    match: {host: "$${literal}.example", path: "${PATHS}"}
+    response_headers:
+      - set: {X-A: "${TOKEN}", X-B: "$${x} ${request.id}"}
+      - set: {Set-Cookie: session=1234, X-Api-Key: "5678"}
+"""
+ENVIRON: Final = {
+    "HOST": "hidden.internal",
+    "ORIGINS": "https://hidden.example",
+    "TOKEN": "hidden",
+    "PATHS": "/hidden/",
+}
+
+
+def printed(loaded: Loaded) -> str:
+    """Return what is printed of a file that could be read."""
+    assert loaded.settings is not None
+    assert loaded.document is not None
+    return effective_text(loaded.settings, loaded.document)
+
+
+def test_what_is_printed_means_the_same() -> None:
+    """Read again it gives the same settings, written out or not."""
+    loaded = load(ROOT / "config.example.yaml", {})
+    again = load_text(printed(loaded), "printed.yaml", {})
+    assert again.problems == ()
+    assert again.settings == loaded.settings
+
+
+def test_defaults_are_written_out() -> None:
+    """product.md: `--print` shows the effective configuration."""
+    loaded = load_text("version: 1\nroutes: [{upstream: 'http://h', cors: false}]", "f.yaml", {})
+    tree = yaml.safe_load(printed(loaded))
+    assert tree["server"]["timeouts"]["keepalive"] == "75s"
+    assert tree["routes"][0]["cors"] is False
+
+
+def test_nothing_of_the_environment_is_printed() -> None:
+    """config.md: secrets never appear in `config` output; any value of the environment may be one."""
+    loaded = load_text(TEXT, "f.yaml", ENVIRON)
+    text = printed(loaded)
+    assert "hidden" not in text
+    tree = yaml.safe_load(text)
+    assert tree["upstreams"]["api"]["url"] == MASK
+    assert tree["routes"][0]["cors"]["allow_origins"] == [MASK, "https://b.example"]
+    assert tree["routes"][0]["match"]["path"] == [MASK]
+
+
+def test_headers_that_carry_credentials_are_masked() -> None:
+    """A secret in the file itself is one, too."""
+    tree = yaml.safe_load(printed(load_text(TEXT, "f.yaml", ENVIRON)))
+    assert tree["routes"][0]["response_headers"][1]["set"] == {
+        "Set-Cookie": MASK,
+        "X-Api-Key": MASK,
+    }
+
+
+def test_escapes_stay_escapes() -> None:
+    """`$${` is printed as it was written, or it would be a reference when it is read again."""
+    tree = yaml.safe_load(printed(load_text(TEXT, "f.yaml", ENVIRON)))
+    route = tree["routes"][0]
+    assert route["match"]["host"] == ["$${literal}.example"]
+    assert route["response_headers"][0]["set"] == {"X-A": MASK, "X-B": "$${x} ${request.id}"}

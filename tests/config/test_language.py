@@ -1,0 +1,137 @@
+"""What is made from the models: example, reference, JSON Schema, and the files to begin with."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from corsproxy.config import load, load_text
+from corsproxy.config.catalogue import ENTRIES
+from corsproxy.config.catalogue_findings import FINDINGS, all_slugs
+from corsproxy.config.example import SCHEMA_LINE, example_text
+from corsproxy.config.inline_tests import count_tests, run_tests
+from corsproxy.config.keys import fields_of, known_keys, model_in
+from corsproxy.config.models.root import Settings
+from corsproxy.config.schema import json_schema, reference_text
+from corsproxy.config.starts import COMPOSE, KUBERNETES, MINIMAL
+
+ROOT: Final = Path(__file__).parents[2]
+
+
+def sections(model: type[BaseModel] = Settings) -> Iterator[type[BaseModel]]:
+    """Yield every section of the language."""
+    yield model
+    for field in fields_of(model).values():
+        below = model_in(field.annotation)
+        if below is not None:
+            yield from sections(below)
+
+
+def test_the_example_file_is_the_one_that_is_made_from_the_models() -> None:
+    """config.md: every key is in it; `corsproxy init full > config.example.yaml` makes it anew."""
+    assert (ROOT / "config.example.yaml").read_text("utf-8") == example_text()
+
+
+def test_the_reference_is_the_one_that_is_made_from_the_models() -> None:
+    """`corsproxy schema --format markdown > docs/configuration.md` makes it anew."""
+    assert (ROOT / "docs" / "configuration.md").read_text("utf-8") == reference_text()
+
+
+def test_the_example_begins_with_the_line_for_editors() -> None:
+    """config.md: a yaml-language-server line."""
+    assert example_text().startswith(f"{SCHEMA_LINE}\n")
+
+
+def test_the_example_has_no_problem_and_its_test_holds() -> None:
+    """It is a file that works, not only one that reads well."""
+    loaded = load(ROOT / "config.example.yaml", {})
+    assert loaded.problems == ()
+    assert count_tests(loaded) == 1
+    assert run_tests(loaded) == ()
+
+
+@pytest.mark.parametrize(
+    "model", sorted(set(sections()), key=str), ids=lambda model: model.__name__
+)
+def test_every_key_stands_in_the_example_under_its_comment(model: type[BaseModel]) -> None:
+    """config.md: every key with one comment line."""
+    lines = example_text().splitlines()
+    for name, field in fields_of(model).items():
+        assert field.description
+        at = [
+            number
+            for number, line in enumerate(lines)
+            if line.lstrip("- ").startswith(f"{name}:")
+            and lines[number - 1].lstrip() == f"# {field.description}"
+        ]
+        assert len(at) == 1, name
+
+
+@pytest.mark.parametrize(
+    "model", sorted(set(sections()), key=str), ids=lambda model: model.__name__
+)
+def test_every_key_is_described_in_schema_and_reference(model: type[BaseModel]) -> None:
+    """config.md: the schema is generated from the classes that read the file, with descriptions."""
+    schema = json.loads(json_schema())
+    definition = schema if model is Settings else schema["$defs"][model.__name__]
+    for name, field in fields_of(model).items():
+        shape = definition["properties"][name]
+        # A section whose own description says the same is not described twice.
+        named = schema["$defs"].get(shape.get("$ref", "").rpartition("/")[2], {})
+        assert {**named, **shape}["description"] == field.description
+        assert f"| `{name}` |" in reference_text()
+    assert definition["additionalProperties"] is False
+
+
+def test_the_schema_holds_no_null_and_none_of_our_notes() -> None:
+    """The language has no null; what is for the docs is not JSON Schema."""
+    text = json_schema()
+    assert '"null"' not in text
+    assert "x-kind" not in text
+    assert "x-example" not in text
+    assert json.loads(text)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_examples_in_the_schema_are_values_not_yaml() -> None:
+    """Editors offer them as they are."""
+    schema: dict[str, Any] = json.loads(json_schema())
+    origins = schema["$defs"]["PolicySection"]["properties"]["allow_origins"]
+    assert origins["examples"][0][0] == "https://app.example.com"
+
+
+@pytest.mark.parametrize("text", [MINIMAL, COMPOSE, KUBERNETES], ids=["minimal", "compose", "k8s"])
+def test_every_start_works(text: str) -> None:
+    """product.md: `init` prints a starting point that has no problem."""
+    loaded = load_text(text, "config.yaml", {"CORS_ORIGINS": "https://a.example,https://b.example"})
+    assert loaded.problems == ()
+    assert loaded.plan is not None
+    assert text.startswith(SCHEMA_LINE)
+
+
+def test_the_starts_are_plain_yaml_for_any_other_reader() -> None:
+    """Nothing in them reads otherwise under YAML 1.1."""
+    for text in (MINIMAL, COMPOSE, KUBERNETES, example_text()):
+        assert yaml.safe_load(text)["version"] == 1
+
+
+def test_every_finding_of_the_policy_modules_has_an_id() -> None:
+    """config.md: stable ids; one that is missing here would be a crash when it is found."""
+    assert sorted(FINDINGS) == sorted(all_slugs())
+
+
+def test_no_id_is_given_twice_and_its_letter_is_its_severity() -> None:
+    """config.md: errors are E…, warnings W…; three digits."""
+    ids = [entry.id for entry in ENTRIES.values()]
+    assert len(set(ids)) == len(ids)
+    assert all(id_[0] in "EW" and len(id_) == 4 and id_[1:].isdigit() for id_ in ids)
+
+
+def test_keys_of_names_are_the_users_own() -> None:
+    """Below `policies` and `upstreams` any name may stand, so none is suggested."""
+    assert known_keys(("policies",)) == {}
+    assert "allow_origins" in known_keys(("policies", "allow_origins"))
+    assert "allow_origins" in known_keys(("routes", 0, "cors"))
