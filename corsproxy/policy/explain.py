@@ -5,9 +5,7 @@ the answers is judged by Fetch's own algorithms.
 """
 
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import Final, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from corsproxy.policy import fetch
 from corsproxy.policy.browsers import Browser, console
@@ -19,6 +17,7 @@ from corsproxy.policy.fetch import Asked, Blocked
 from corsproxy.policy.outlook import (
     Answer,
     answers_of,
+    is_local_from_public,
     is_same_origin,
     judge,
     preflight_facts,
@@ -207,23 +206,6 @@ def _notes(policy: Policy, asked: Asked, facts: Facts, before: Facts | None) -> 
     if age is not None and age > 600:
         notes.append(MAX_AGE_NOTE.format(age=age))  # cors.md 29
     return notes
-
-
-def is_local_from_public(asked: Asked) -> bool:
-    """Whether a page of a public host calls a local address (cors.md 39)."""
-    page = urlsplit(asked.origin.decode("latin-1")).hostname
-    return (
-        bool(page) and not _is_local(page or "") and _is_local(urlsplit(asked.url).hostname or "")
-    )
-
-
-def _is_local(host: str) -> bool:
-    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
-        return True
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return False
 
 
 def _place_json(place: Place | None) -> dict[str, object] | None:

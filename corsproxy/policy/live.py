@@ -13,10 +13,9 @@ from corsproxy.policy.explain import (
     Explanation,
     Step,
     browser_step,
-    is_local_from_public,
 )
 from corsproxy.policy.fetch import Asked, Blocked, Fault, Field
-from corsproxy.policy.outlook import Answer, judge
+from corsproxy.policy.outlook import Answer, is_local_from_public, judge
 from corsproxy.policy.reasons import Reason, Verdict, show
 
 SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})

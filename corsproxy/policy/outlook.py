@@ -1,6 +1,7 @@
 """What a browser would send and get under a policy, and whether it would be content. Knows no words."""
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -8,7 +9,7 @@ from corsproxy.policy import fetch
 from corsproxy.policy.compiled import Policy
 from corsproxy.policy.decision import Decision, Facts, parse_lines
 from corsproxy.policy.fetch import Asked, Blocked
-from corsproxy.policy.origins import DEFAULT_PORTS
+from corsproxy.policy.origins import DEFAULT_PORTS, Origin, parse_origin
 from corsproxy.policy.rewrite import rewrite
 
 
@@ -38,16 +39,35 @@ def is_same_origin(asked: Asked) -> bool:
 
 
 def origin_of(url: str) -> bytes | None:
-    """Return the origin of `url` as a browser writes it, None for a URL without a host."""
-    parts = urlsplit(url)
+    """Return the origin of `url` as a browser writes it, None where it has none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
     if not parts.hostname or not parts.netloc.isascii():
         return None
     scheme, host = parts.scheme.encode("ascii"), parts.hostname.encode("ascii")
     address = b"[%b]" % host if b":" in host else host
-    port = b"%d" % parts.port if parts.port else b""
-    if port and DEFAULT_PORTS.get(scheme) != port:
-        address += b":" + port
+    if port is not None and DEFAULT_PORTS.get(scheme) != b"%d" % port:
+        address += b":%d" % port
     return scheme + b"://" + address
+
+
+def is_local_from_public(asked: Asked) -> bool:
+    """Whether a page of a public host calls a local address (cors.md 39)."""
+    page, target = parse_origin(asked.origin), parse_origin(origin_of(asked.url) or b"")
+    return bool(page and target) and not _is_local(page) and _is_local(target)
+
+
+def _is_local(origin: Origin | None) -> bool:
+    host = origin.host.decode("ascii").strip("[]").removesuffix(".") if origin else ""
+    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return False
 
 
 def preflight_facts(asked: Asked) -> Facts:
