@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from corsproxy.config import load, load_text
 from corsproxy.config.catalogue import ENTRIES
-from corsproxy.config.catalogue_findings import FINDINGS, all_slugs
+from corsproxy.config.catalogue.findings import FINDINGS, all_slugs
 from corsproxy.config.example import SCHEMA_LINE, example_text
 from corsproxy.config.inline_tests import count_tests, run_tests
 from corsproxy.config.keys import fields_of, known_keys, model_in

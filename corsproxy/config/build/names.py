@@ -33,7 +33,7 @@ def check_known(draft: Draft, named: tuple[str, str], slug: str, path: Path) -> 
     written = draft.document.node((section,)) if draft.document.wrote((section,)) else None
     known = list(written.keys) if isinstance(written, Entries) else []
     meant = nearest(name, known)
-    advice = f"did you mean {meant}?" if meant else f"there are {', '.join(known)}"
+    advice = f"did you mean {meant}?" if meant else f"{section} are {', '.join(known)}"
     if not known:
         advice = f"add it to `{section}:`, which has no entries"
     draft.note(slug, path, found=draft.shown(path, name), advice=advice)

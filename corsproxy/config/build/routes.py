@@ -110,7 +110,7 @@ def _find_value(written: MatchSection, finding: Finding, path: Path) -> Path:
         ("path", written.path),
         ("methods", written.methods),
     ):
-        if key in finding.slug and finding.value in items:
+        if key.rstrip("s") in finding.slug and finding.value in items:
             return (*path, "match", key, items.index(finding.value))
     return (*path, "match", "methods")
 
