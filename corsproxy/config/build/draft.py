@@ -77,8 +77,12 @@ class Draft:
         span = self.document.key_span(path)
         self.found.add(problem(slug, self.document.at(span), span.width, **values))
 
-    def take(self, findings: Iterable[Finding], fallback: Path) -> None:
-        """Report what a policy module found; what has no place stands at `fallback`."""
+    def take(self, findings: Iterable[Finding], fallback: Path) -> bool:
+        """Report what a policy module found; what has no place stands at `fallback`.
+
+        Returns whether there was no error among it.
+        """
+        is_sound = True
         for finding in findings:
             place = finding.place or self.place(fallback)
             mark = self._marks.get(place, _Mark(1, None))
@@ -90,6 +94,8 @@ class Draft:
             self.found.add(
                 Problem(entry.id, finding.slug, place, message, advice, mark.width),
             )
+            is_sound = is_sound and finding.severity == "warning"
+        return is_sound
 
 
 def _substituted(node: Node) -> str | None:

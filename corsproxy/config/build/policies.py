@@ -7,7 +7,7 @@ from corsproxy.config.build.draft import Draft
 from corsproxy.config.build.names import check_known
 from corsproxy.config.models.policies import PolicySection
 from corsproxy.config.nodes import Path
-from corsproxy.policy.checks import check_policy
+from corsproxy.policy.checks import find_mistakes
 from corsproxy.policy.compiled import compile_policy
 from corsproxy.policy.cors import Policy
 from corsproxy.policy.place import Place
@@ -45,11 +45,7 @@ class Policies:
 def build_policy(draft: Draft, section: PolicySection, name: str, path: Path) -> Policy | None:
     """Return one policy compiled; None with its problems noted."""
     terms = _terms(draft, section, name, path)
-    findings = check_policy(terms)
-    draft.take(findings, path)
-    if any(finding.severity == "error" for finding in findings):
-        return None
-    return compile_policy(terms)
+    return compile_policy(terms) if draft.take(find_mistakes(terms), path) else None
 
 
 def _terms(draft: Draft, section: PolicySection, name: str, path: Path) -> PolicyTerms:

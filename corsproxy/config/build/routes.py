@@ -72,9 +72,8 @@ def _route(
     has_policy = section.cors is not False and (section.cors is not None or parts.has_default)
     rules_path = (*path, "response_headers")
     rules = rule_terms(draft, section.response_headers, rules_path)
-    findings = check_rules(rules, has_policy=has_policy)
-    draft.take(findings, rules_path)
-    if upstream is None or any(finding.severity == "error" for finding in findings):
+    is_sound = draft.take(check_rules(rules, has_policy=has_policy), rules_path)
+    if upstream is None or not is_sound:
         return None
     return Route(
         name=name,
