@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ class Leaks:
         self._tasks = asyncio.all_tasks()
         self._sockets = open_sockets()
         self._timers = set(map(id, pending_timers(self._loop)))
-        self.errors: list[dict[str, Any]] = []
-        self._loop.set_exception_handler(lambda _, context: self.errors.append(context))
+        self.errors: list[str] = []
+        self._loop.set_exception_handler(lambda _, context: self.errors.append(_told(context)))
 
     def remaining(self) -> list[str]:
         """Return a description of every task, socket and timer that is new."""
@@ -59,4 +60,10 @@ class Leaks:
         while (left := self.remaining()) and self._loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         assert not left, f"left behind: {left}"
-        assert not self.errors, f"errors that reached the loop: {self.errors}"
+        assert not self.errors, "errors that reached the loop:\n" + "\n".join(self.errors)
+
+
+def _told(context: dict[str, Any]) -> str:
+    failure = context.get("exception")
+    trace = traceback.format_exception(failure) if failure is not None else [repr(context)]
+    return "".join([context["message"], "\n", *trace])

@@ -83,7 +83,7 @@ async def running_proxy(config: str | Plan) -> AsyncIterator[Proxy]:
     plan = plan_of(config) if isinstance(config, str) else config
     server = ProxyServer(plan)
     loop = asyncio.get_running_loop()
-    listener = await loop.create_server(server, "127.0.0.1", 0)
+    listener = await loop.create_server(server, "127.0.0.1", 0, backlog=1024)
     try:
         yield Proxy(listener.sockets[0].getsockname(), server)
     finally:
