@@ -9,7 +9,7 @@ from corsproxy.policy.plan import Address, TcpAddress, UnixAddress
 # A host name or IPv4 address; a name may end in its root dot, and containers use `_`.
 _NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _URL: Final = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#\\]*)(?P<rest>.*)", re.DOTALL)
-_HTTP_PORT: Final = 80
+_PORTS: Final[dict[Literal["http", "https"], int]] = {"http": 80, "https": 443}
 
 # The longest path a socket's address can hold on Linux (unix(7)).
 _LONGEST_UNIX_PATH: Final = 107
@@ -46,8 +46,6 @@ def read_url(text: str) -> UpstreamUrl:
     found = _URL.fullmatch(text)
     if found is None:
         raise Fault("it does not begin with http://, https:// or unix:/")
-    if found["scheme"] == "https":
-        raise Fault("TLS to an upstream is not spoken by this version")
     if "@" in found["authority"]:
         raise Fault("it holds a user; credentials do not belong here")
     if found["rest"] not in {"", "/"}:
@@ -55,9 +53,10 @@ def read_url(text: str) -> UpstreamUrl:
     host, port = _split(found["authority"])
     if port == 0:
         raise Fault("nothing can be reached at port 0")
-    address = TcpAddress(host, port or _HTTP_PORT)
-    authority = _bracketed(host) if address.port == _HTTP_PORT else str(address)
-    return UpstreamUrl("http", address, authority.encode())
+    scheme: Literal["http", "https"] = "https" if found["scheme"] == "https" else "http"
+    address = TcpAddress(host, port or _PORTS[scheme])
+    authority = _bracketed(host) if address.port == _PORTS[scheme] else str(address)
+    return UpstreamUrl(scheme, address, authority.encode())
 
 
 def read_network(text: str) -> IPv4Network | IPv6Network:

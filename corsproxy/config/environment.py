@@ -89,8 +89,9 @@ class _Pass:
         # As in a shell, `:-` stands in for an empty value too.
         if known["default"] is not None and not value:
             value = known["default"]
-        if value is None:
-            self._note(leaf, found, "variable_missing", name=known["name"])
+        if value is None or not _is_text(value):
+            slug = "variable_missing" if value is None else "variable_not_utf8"
+            self._note(leaf, found, slug, name=known["name"])
             return found[0]
         return escape(value) if is_template else value
 
@@ -104,6 +105,11 @@ class _Pass:
         span = _span_in(leaf, found)
         self.found.add(problem(slug, self.document.at(span), span.width, **values))
         self._unknown.append(leaf.span)
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether a value was UTF-8: Python hands other bytes on as lone surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _span_in(leaf: Leaf, found: re.Match[str]) -> Span:

@@ -1,29 +1,39 @@
 """What is legal and yet hardly meant: names nobody uses, settings without effect. Warnings only."""
 
 from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from corsproxy.config.build.draft import Draft
+from corsproxy.config.models.policies import PolicySection
 from corsproxy.config.models.root import Settings
 from corsproxy.config.models.upstreams import UpstreamSection
 from corsproxy.config.nodes import Items, Leaf, Path, child
 from corsproxy.config.units import write_duration
+
+_LIST: Final = "list origins instead of *, or remove the key"
 
 
 def lint(draft: Draft, settings: Settings, routes: tuple[int, ...]) -> None:
     """Report what `settings` say in vain. `routes` are the indices of its routes in the file."""
     _unused(draft, settings)
     for index, route in zip(routes, settings.routes, strict=True):
-        path = ("routes", index)
+        path: Path = ("routes", index)
         says = draft.document.wrote((*path, "cors")) or draft.document.wrote(("defaults", "cors"))
         if route.cors is None and not says:
             draft.note("route_without_policy", path)
+    for where, policy in _policies(settings, routes):
+        for key, reason, advice in _vain(policy):
+            at = (*where, *key)
+            draft.note("no_effect", at, key=key[-1], reason=reason, advice=advice)
     for name, upstream in settings.upstreams.items():
         _without_effect(draft, upstream, ("upstreams", name))
 
 
 def _unused(draft: Draft, settings: Settings) -> None:
     """Compare with the file itself: a route that could not be read uses its names all the same."""
-    policies = {settings.defaults.cors, *_named(draft, "cors")}
+    policies = set(_named(draft, "cors"))
+    if isinstance(settings.defaults.cors, str):
+        policies.add(settings.defaults.cors)
     for name in settings.policies:
         if name not in policies:
             draft.note_key("policy_unused", ("policies", name), found=name)
@@ -39,6 +49,40 @@ def _named(draft: Draft, key: str) -> Iterator[str]:
         value = child(route, key)
         if isinstance(value, Leaf):
             yield value.text
+
+
+class _Vain(NamedTuple):
+    """A setting of a policy that another one makes meaningless."""
+
+    key: Path
+    reason: str
+    advice: str
+
+
+def _vain(policy: PolicySection) -> Iterator[_Vain]:
+    is_any = policy.allow_origins == ["*"]
+    if is_any and policy.on_refused == "block":
+        yield _Vain(("on_refused",), "* allows every origin, so none is refused", _LIST)
+    if is_any and "check_origin" in policy.websocket.model_fields_set:
+        reason = "* allows every origin, so none is refused (cors.md 54)"
+        yield _Vain(("websocket", "check_origin"), reason, _LIST)
+    if policy.dangerously_allow_null_origin and "null" not in policy.allow_origins:
+        reason = "null is not in allow_origins"
+        yield _Vain(("dangerously_allow_null_origin",), reason, "remove it")
+    if policy.dangerously_allow_insecure_origins and not policy.allow_credentials:
+        reason = "without allow_credentials such origins are allowed anyway (cors.md 23)"
+        yield _Vain(("dangerously_allow_insecure_origins",), reason, "remove it")
+
+
+def _policies(settings: Settings, routes: tuple[int, ...]) -> Iterator[tuple[Path, PolicySection]]:
+    """Yield every policy with its path, those that routes hold themselves too."""
+    for name, policy in settings.policies.items():
+        yield ("policies", name), policy
+    if isinstance(settings.defaults.cors, PolicySection):
+        yield ("defaults", "cors"), settings.defaults.cors
+    for index, route in zip(routes, settings.routes, strict=True):
+        if isinstance(route.cors, PolicySection):
+            yield ("routes", index, "cors"), route.cors
 
 
 def _without_effect(draft: Draft, upstream: UpstreamSection, path: Path) -> None:

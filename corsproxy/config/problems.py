@@ -15,10 +15,11 @@ Format = Literal["full", "concise", "json", "github"]
 MOST_PROBLEMS: Final = 200
 
 _EXCERPT: Final = 100
-_LONGEST_VALUE: Final = 80
+LONGEST_VALUE: Final = 80
+LONGEST_MESSAGE: Final = 320
 
 # Parts of messages that are this program's own words, and so are never cut.
-_OWN_WORDS: Final = frozenset({"advice", "choices", "description", "what", "where"})
+_OWN_WORDS: Final = frozenset({"advice", "choices", "description", "reason", "what", "where"})
 
 
 class Problem(NamedTuple):
@@ -62,11 +63,11 @@ def problem(slug: str, place: Place, width: int = 1, **values: object) -> Proble
     )
 
 
-def shorten(text: str) -> str:
-    """Return `text`, cut in the middle where it is longer than a message can hold."""
-    if len(text) <= _LONGEST_VALUE:
+def shorten(text: str, longest: int = LONGEST_VALUE) -> str:
+    """Return `text`, cut in the middle where it has more than `longest` characters."""
+    if len(text) <= longest:
         return text
-    return f"{text[: _LONGEST_VALUE - 20]}…{text[-15:]}"
+    return f"{text[: longest - 20]}…{text[-19:]}"
 
 
 class TooMany(Exception):  # noqa: N818 - enough was found to stop reading

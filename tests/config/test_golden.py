@@ -20,6 +20,7 @@ ENVIRON: Final = {
     "SECRET": SECRET,
     "ORIGINS": "https://a.example, https://B.example",
     "NEWLINE": "a\r\nb",
+    "BYTES": "caf\udce9",
     "BIG": "x" * (5 * 1024 * 1024),
 }
 

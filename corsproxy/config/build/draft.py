@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from corsproxy.config.catalogue import ENTRIES
 from corsproxy.config.environment import is_reference
 from corsproxy.config.nodes import Document, Items, Leaf, Node, Path, Span
-from corsproxy.config.problems import Found, Problem, problem, shorten
+from corsproxy.config.problems import LONGEST_MESSAGE, Found, Problem, problem, shorten
 from corsproxy.policy.findings import Finding, printable
 from corsproxy.policy.place import Place, Term
 
@@ -87,7 +87,8 @@ class Draft:
             place = finding.place or self.place(fallback)
             mark = self._marks.get(place, _Mark(1, None))
             entry = ENTRIES[finding.slug]
-            message, advice = finding.message, finding.suggestion
+            message = shorten(finding.message, LONGEST_MESSAGE)
+            advice = shorten(finding.suggestion, LONGEST_MESSAGE)
             if mark.hidden is not None:
                 message = entry.message.format(value=mark.hidden, detail=_HIDDEN)
                 advice = f"correct the variable of the environment behind {mark.hidden}"

@@ -193,6 +193,12 @@ FILE: Final[dict[str, Entry]] = {
         "write a fixed value here; $${{ stands for ${{ itself",
         "Variables such as ${request.id} have a value while a request is served, not before.",
     ),
+    "variable_not_utf8": Entry(
+        "E034",
+        "the value of {name} in the environment is not UTF-8",
+        "set {name} to text",
+        "What stands in a configuration is text; bytes that are none could not be sent or shown.",
+    ),
     "environment_too_large": Entry(
         "E033",
         "with the values of the environment the file grows beyond {limit} bytes",

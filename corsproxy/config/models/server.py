@@ -10,6 +10,7 @@ from corsproxy.config.models.types import (
     Section,
     Text,
     key,
+    optional_section,
     section,
 )
 
@@ -46,6 +47,26 @@ class ServerTimeoutsSection(Section):
     write_idle: Seconds = key(30.0, "How long a client may leave an answer unread.", "30s")
 
 
+class ServerTlsSection(Section):
+    """What a listener needs to speak TLS. Files are read again when they change."""
+
+    cert_file: Text = key(
+        ...,
+        "The certificate, and those between it and its authority: PEM.",
+        "/etc/corsproxy/tls.crt",
+    )
+    key_file: Text = key(
+        ...,
+        "The certificate's private key, not encrypted: PEM.",
+        "/etc/corsproxy/tls.key",
+    )
+    client_ca_file: Text | None = key(
+        None,
+        "Authorities of clients' certificates: without one of theirs nobody gets in. Default: anybody.",
+        "/etc/corsproxy/clients.crt",
+    )
+
+
 class ServerSection(Section):
     """Where and how the proxy listens."""
 
@@ -54,6 +75,10 @@ class ServerSection(Section):
         "Where to listen: host:port, [::]:8080 or unix:/run/corsproxy.sock; one or a list."
         " Needs a restart.",
         "0.0.0.0:8080",
+    )
+    tls: ServerTlsSection | None = optional_section(
+        "TLS on all of these; default none. The files are read again when they change, other changes"
+        " need a restart.",
     )
     trusted_proxies: list[Text] = key(
         [],
@@ -74,6 +99,11 @@ class ServerSection(Section):
         20.0,
         "After drain_delay: how long requests at work may take to finish before they are cut.",
         "20s",
+    )
+    half_close: Literal["close", "answer"] = key(
+        "close",
+        "What the end of a client's sending means: close (it has left, as a browser's abort looks), or"
+        " answer it all the same; never over TLS.",
     )
 
 

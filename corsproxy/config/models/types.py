@@ -63,6 +63,11 @@ def section(model: type[BaseModel], description: str) -> Any:  # noqa: ANN401
     return Field(default_factory=model, description=description)
 
 
+def optional_section(description: str) -> Any:  # noqa: ANN401
+    """Declare a mapping that is off until it is written; the example file has it commented out."""
+    return Field(None, description=description, json_schema_extra={"x-off": True})
+
+
 def _text(value: object) -> str:
     if isinstance(value, str):
         return str(value)
@@ -159,6 +164,7 @@ Positive = Annotated[
     PlainValidator(whole_number(1, 1_000_000)),
     WithJsonSchema(_number(1, 1_000_000)),
 ]
+NoneOrOne = Annotated[int, PlainValidator(whole_number(0, 1)), WithJsonSchema(_number(0, 1))]
 Status = Annotated[
     int,
     PlainValidator(whole_number(200, 499)),
