@@ -63,13 +63,23 @@ _ENDS_CONNECTION: Final = frozenset({400, 408, 413, 414, 417, 431, 501, 505})
 _SAFE_TO_REPEAT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 
+# Members of an enum are slow to look up by attribute; these are read several times a request.
+_ADMITTING: Final = Phase.ADMITTING
+_GATHERING: Final = Phase.GATHERING
+_CONNECTING: Final = Phase.CONNECTING
+_AWAITING: Final = Phase.AWAITING
+_RELAYING: Final = Phase.RELAYING
+_TUNNELLING: Final = Phase.TUNNELLING
+_ENDED: Final = Phase.ENDED
+
+
 class Exchange:
     """A request, its answer, and what became of both.
 
     Optional attributes live on the class until they are set: most exchanges never set them.
     """
 
-    phase = Phase.ADMITTING
+    phase: Phase = _ADMITTING
     route: Route | None = None
     forward: Forward | None = None
     decision: Decision | None = None
@@ -119,7 +129,7 @@ class Exchange:
         if body is None:
             self._connect()
             return data
-        self.phase = Phase.GATHERING
+        self.phase = _GATHERING
         self._await_body()
         if head.expect is not None and head.minor == 1 and not data:
             self.client.write(CONTINUE)  # H14
@@ -129,7 +139,7 @@ class Exchange:
 
     def receive(self, data: bytes) -> bytes:
         """Take bytes from the client; return those that belong to later requests."""
-        if self.phase is Phase.TUNNELLING:
+        if self.phase is _TUNNELLING:
             assert self.upstream is not None  # noqa: S101 - a tunnel has two ends
             self.touched = self.client.clock.now
             self.upstream.transport.write(data)
@@ -149,15 +159,15 @@ class Exchange:
 
     def _pass_on(self, payload: bytes) -> None:
         phase = self.phase
-        if phase is Phase.AWAITING or phase is Phase.RELAYING:
+        if phase is _AWAITING or phase is _RELAYING:
             self._upload(payload)
-        elif phase is Phase.GATHERING:
+        elif phase is _GATHERING:
             if payload:
                 self._held.append(payload)
             length = self.head.length
             if self.upload_complete or (payload and (length is None or length > GATHERED)):
                 self._connect()
-        elif phase is Phase.CONNECTING:
+        elif phase is _CONNECTING:
             self._held.append(payload)
             if not self.upload_complete:
                 self.client.pause(UPLOAD)
@@ -182,12 +192,12 @@ class Exchange:
     @property
     def wants_connection(self) -> bool:
         """Whether a connection that was asked for is still of use."""
-        return self.phase is Phase.CONNECTING
+        return self.phase is _CONNECTING
 
     def _connect(self) -> None:
         assert self.pool is not None  # noqa: S101 - set together with `forward`
         self.upstream_began = perf_counter()
-        self.phase = Phase.CONNECTING
+        self.phase = _CONNECTING
         connection = self.pool.take()
         if connection is not None:
             self.connected(connection)
@@ -200,7 +210,7 @@ class Exchange:
         assert self.forward is not None  # noqa: S101
         head = self.head
         self.upstream = connection
-        self.phase = Phase.AWAITING
+        self.phase = _AWAITING
         connection.begin(self, head.method)
         pieces = [request_lines(head, self.forward.route.upstream, self.caller(), self.request_id)]
         payload = b"".join(self._held)
@@ -229,7 +239,7 @@ class Exchange:
     def answer_began(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
         """Send the head of the upstream's answer, rewritten, and the first piece of its body."""
         self.status = head.status
-        self.phase = Phase.RELAYING
+        self.phase = _RELAYING
         self.touched = self.client.clock.now
         self._await_rest()
         minor = self.head.minor
@@ -293,7 +303,7 @@ class Exchange:
             raise Fault(faults.UPSTREAM_INVALID, "a 101 that was not asked for")
         assert self.upstream is not None  # noqa: S101
         self.status = 101
-        self.phase = Phase.TUNNELLING
+        self.phase = _TUNNELLING
         self.touched = self.client.clock.now
         self._await_rest()
         self.client.write(
@@ -335,7 +345,7 @@ class Exchange:
         """Send the request again where that is safe; else tell the client, or cut it off (F1, F3)."""
         lost = self.upstream
         self.upstream = None
-        if self.phase is Phase.AWAITING:
+        if self.phase is _AWAITING:
             if lost is not None and self._may_repeat(lost):
                 self.retried = True
                 self._connect()
@@ -343,9 +353,9 @@ class Exchange:
                 self._fail(fault)
             return
         self.fault, self.note = fault.kind, fault.note
-        if self.phase is Phase.TUNNELLING:
+        if self.phase is _TUNNELLING:
             self._end()
-        elif self.phase is Phase.RELAYING:
+        elif self.phase is _RELAYING:
             self.fault = faults.UPSTREAM_TRUNCATED
             self._end(cut=True)
 
@@ -365,7 +375,7 @@ class Exchange:
         """Answer a fault that came before any answer; after one, cut the client off (cors.md 65)."""
         self.fault, self.note = fault.kind, fault.note
         self._drop_upstream()
-        if self.phase in {Phase.RELAYING, Phase.TUNNELLING}:
+        if self.phase in {_RELAYING, _TUNNELLING}:
             self._end(cut=True)
             return
         policy = self.plan.default_policy if self.route is None else self.route.policy
@@ -378,7 +388,7 @@ class Exchange:
         self.status = answer.status
         self.fault = answer.fault
         rest = self.receive(data) if data else b""
-        if self.phase is Phase.ENDED:
+        if self.phase is _ENDED:
             return b""  # the rest of the body broke the framing and was answered instead
         keep = self._may_keep_alive()
         # A client that expected 100 may send the body or not: only closing is unambiguous.
@@ -418,7 +428,7 @@ class Exchange:
     def _await_rest(self) -> None:
         assert self.forward is not None  # noqa: S101
         timeouts = self.forward.route.upstream.timeouts
-        tunnel = self.phase is Phase.TUNNELLING
+        tunnel = self.phase is _TUNNELLING
         self._arm(timeouts.tunnel_idle if tunnel else timeouts.idle)
 
     def _arm(self, seconds: float) -> None:
@@ -428,13 +438,13 @@ class Exchange:
     def expired(self, now: float) -> None:
         """Learn that the deadline passed; it moves where something has happened since it was set."""
         limit = self._limit
-        if self.client.is_write_paused and self.phase in {Phase.RELAYING, Phase.TUNNELLING}:
+        if self.client.is_write_paused and self.phase in {_RELAYING, _TUNNELLING}:
             limit = self.plan.server.timeouts.write_idle
         if self.touched + limit > now:
             self.client.deadline = self.touched + limit
-        elif self.phase is Phase.GATHERING:
+        elif self.phase is _GATHERING:
             self._fail(Fault(faults.REQUEST_TIMEOUT))
-        elif self.phase is Phase.AWAITING:
+        elif self.phase is _AWAITING:
             waits_for_client = not self.upload_complete and not self.client.is_paused(UPLOAD)
             self._fail(
                 Fault(faults.REQUEST_TIMEOUT if waits_for_client else faults.UPSTREAM_TIMEOUT),
@@ -470,7 +480,7 @@ class Exchange:
 
     def client_half_closed(self) -> bool:
         """Take a client's FIN; return whether the connection is to stay open for what is to come."""
-        if self.phase is not Phase.TUNNELLING:
+        if self.phase is not _TUNNELLING:
             return False
         assert self.upstream is not None  # noqa: S101
         transport = self.upstream.transport
@@ -481,11 +491,11 @@ class Exchange:
 
     def client_left(self) -> None:
         """End everything: nobody wants the answer any more (F6)."""
-        if self.phase is Phase.ENDED:
+        if self.phase is _ENDED:
             return
-        if self.phase is not Phase.TUNNELLING:
+        if self.phase is not _TUNNELLING:
             self.fault = self.fault or faults.CLIENT_LEFT
-            self.status = self.status if self.phase is Phase.RELAYING else 499
+            self.status = self.status if self.phase is _RELAYING else 499
         self._drop_upstream()
         self.client.leftover = None
         self._account()
@@ -501,13 +511,13 @@ class Exchange:
         self._account()
         if cut:
             self.client.cut(reset=not self.delimited)
-        elif phase is Phase.TUNNELLING:
+        elif phase is _TUNNELLING:
             self.client.close_now()
         else:
             self.client.exchange_ended(self)
 
     def _account(self) -> None:
-        self.phase = Phase.ENDED
+        self.phase = _ENDED
         client = self.client
         client.server.account(self)
 

@@ -39,6 +39,10 @@ _DEFAULT_PORT: Final = {b"http": b":80", b"https": b":443"}
 _LONGEST_REQUEST_ID: Final = 128
 _REQUEST_ID: Final = b"-_.:+/=@~abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
+_COMMON_METHODS: Final = frozenset(
+    {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"},
+)
+
 FIRST_LINES: Final = {0: b"GET / HTTP/1.0", 1: b"GET / HTTP/1.1"}
 
 
@@ -48,55 +52,31 @@ class RequestHead:
     `fields` are the end-to-end fields in the order and case they came in; `minor` is the minor
     HTTP version; `length` is None where no Content-Length was sent. `upgrade` is what the request
     asks to switch to, b"" for nothing.
+
+    What most requests have not stands on the class until it is set: it costs nothing there.
     """
 
-    __slots__ = (
-        "chunked",
-        "connection",
-        "expect",
-        "fetch_site",
-        "fields",
-        "forwarded",
-        "host",
-        "keep_alive",
-        "kinds",
-        "length",
-        "method",
-        "minor",
-        "origin",
-        "path",
-        "request_headers",
-        "request_id",
-        "request_method",
-        "target",
-        "upgrade",
-    )
-
-    method: bytes
-    target: bytes
-    path: bytes
-    minor: int
+    host = b""
+    origin: tuple[bytes, ...] = ()
+    request_method: tuple[bytes, ...] = ()
+    request_headers: tuple[bytes, ...] = ()
+    fetch_site: bytes | None = None
+    length: int | None = None
+    chunked = False
+    upgrade = b""
+    expect: bytes | None = None
+    request_id = b""
+    forwarded: tuple[Field, ...] = ()
+    connection: Connection = NO_CONNECTION
 
     def __init__(self, method: bytes, target: bytes, minor: int) -> None:
         self.method = method
         self.target = target
         self.minor = minor
         self.path = target.partition(b"?")[0]
-        self.host = b""
         self.fields: list[Field] = []
         self.kinds = 0
-        self.origin: tuple[bytes, ...] = ()
-        self.request_method: tuple[bytes, ...] = ()
-        self.request_headers: tuple[bytes, ...] = ()
-        self.fetch_site: bytes | None = None
-        self.length: int | None = None
-        self.chunked = False
         self.keep_alive = minor == 1
-        self.upgrade = b""
-        self.expect: bytes | None = None
-        self.request_id = b""
-        self.forwarded: list[Field] = []
-        self.connection: Connection = NO_CONNECTION
 
     @property
     def facts(self) -> Facts:
@@ -155,7 +135,7 @@ def _parser_fault(data: bytes) -> Fault:
 def _read_request_line(line: bytes) -> RequestHead:
     """Read `method SP target SP version` and nothing else (RFC 9112 3, S3)."""
     parts = line.split(b" ")
-    if len(parts) != 3 or not is_token(parts[0]):
+    if len(parts) != 3 or not (parts[0] in _COMMON_METHODS or is_token(parts[0])):
         raise Fault(faults.BAD_REQUEST_LINE)
     method, target, version = parts
     if version == b"HTTP/1.1":
@@ -192,7 +172,7 @@ def _sort_fields(head: RequestHead, raw_fields: tuple[Field, ...]) -> None:
         if read is not None:
             read(head, field[1])
         elif kind == f.FORWARDED:
-            head.forwarded.append(field)
+            head.forwarded += (field,)
     head.kinds = seen
     _settle(head)
 

@@ -37,19 +37,11 @@ class ResponseHead:
     came: the code and the reason phrase.
     """
 
-    __slots__ = (
-        "chunked",
-        "connection",
-        "fields",
-        "keep_alive",
-        "kept_for",
-        "kinds",
-        "length",
-        "minor",
-        "status",
-        "status_line",
-        "upgrade",
-    )
+    length: int | None = None
+    chunked = False
+    connection: Connection = NO_CONNECTION
+    kept_for: float | None = None
+    upgrade = b""
 
     def __init__(self, minor: int, status: int, status_line: bytes) -> None:
         self.minor = minor
@@ -57,12 +49,7 @@ class ResponseHead:
         self.status_line = status_line
         self.fields: list[Field] = []
         self.kinds = 0
-        self.length: int | None = None
-        self.chunked = False
-        self.connection: Connection = NO_CONNECTION
         self.keep_alive = minor == 1
-        self.kept_for: float | None = None
-        self.upgrade = b""
 
     def body(self, request_method: bytes) -> Body | None:
         """Return a reader for the body that follows (RFC 9112 6.3), None where none does."""
