@@ -6,7 +6,7 @@ The wording is that of Chromium 156, Firefox 153 and WebKitGTK 2.50; what stands
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from corsproxy.policy.fetch import Asked, Blocked, Fault
+from corsproxy.policy.fetch import UNENFORCED, Asked, Blocked, Fault
 from corsproxy.policy.reasons import show
 
 Browser = Literal["chromium", "firefox", "safari"]
@@ -21,11 +21,15 @@ _CHROMIUM_WORDS: Final[dict[Fault, str]] = {
     ),
     Fault.allow_origin_multiple: (
         "The 'Access-Control-Allow-Origin' header contains multiple values '{subject}', "
-        "but only one is allowed."
+        "but only one is allowed. Have the server send the header with a valid value."
+    ),
+    Fault.allow_origin_list: (
+        "The 'Access-Control-Allow-Origin' header contains multiple values '{subject}', "
+        "but only one is allowed. Have the server send the header with a valid value."
     ),
     Fault.allow_origin_mismatch: (
         "The 'Access-Control-Allow-Origin' header has a value '{subject}' "
-        "that is not equal to the supplied origin."
+        "that is not equal to the supplied origin. Have the server send the header with a valid value."
     ),
     Fault.wildcard_with_credentials: (
         "The value of the 'Access-Control-Allow-Origin' header in the response must not be the "
@@ -51,6 +55,10 @@ _CHROMIUM_WORDS: Final[dict[Fault, str]] = {
         "in preflight response."
     ),
 }
+_CHROMIUM_INVALID: Final = (
+    "The 'Access-Control-Allow-Origin' header contains the invalid value '{subject}'. "
+    "Have the server send the header with a valid value."
+)
 # These say by themselves that they speak of a preflight.
 _CHROMIUM_PLAIN: Final = frozenset(
     {
@@ -70,6 +78,9 @@ _FIREFOX_STATUS: Final = " Status code: {status}."
 _FIREFOX_WORDS: Final[dict[Fault, str]] = {
     Fault.allow_origin_missing: "CORS header \u2018Access-Control-Allow-Origin\u2019 missing",
     Fault.allow_origin_multiple: (
+        "Multiple CORS header \u2018Access-Control-Allow-Origin\u2019 not allowed"
+    ),
+    Fault.allow_origin_list: (
         "CORS header \u2018Access-Control-Allow-Origin\u2019 does not match \u2018{subject}\u2019"
     ),
     Fault.allow_origin_mismatch: (
@@ -100,6 +111,7 @@ _FIREFOX_WORDS: Final[dict[Fault, str]] = {
         "\u2018Access-Control-Allow-Headers\u2019 from CORS preflight response"
     ),
 }
+_NO_STATUS: Final = " Status code: (null)."
 _FIREFOX_WITH_STATUS: Final = frozenset({Fault.allow_origin_missing, Fault.preflight_status})
 
 _WEBKIT_END: Final = "Fetch API cannot load {url} due to access control checks."
@@ -110,6 +122,7 @@ _WEBKIT_STATUS: Final = "Preflight response is not successful. Status code: {sta
 _WEBKIT_WORDS: Final[dict[Fault, str]] = {
     Fault.allow_origin_missing: _WEBKIT_ORIGIN,
     Fault.allow_origin_multiple: "Access-Control-Allow-Origin cannot contain more than one origin.",
+    Fault.allow_origin_list: "Access-Control-Allow-Origin cannot contain more than one origin.",
     Fault.allow_origin_mismatch: _WEBKIT_ORIGIN,
     Fault.wildcard_with_credentials: (
         "Cannot use wildcard in Access-Control-Allow-Origin when credentials flag is true."
@@ -137,13 +150,14 @@ def console(asked: Asked, found: Sequence[Blocked]) -> dict[Browser, list[str]]:
 
     Each prints the first thing it meets; WebKit looks at the status of a preflight first.
     """
+    found = [item for item in found if item.fault not in UNENFORCED]
     if not found:
         return {"chromium": [], "firefox": [], "safari": []}
     first = found[0]
     by_status = [item for item in found if _WEBKIT_WORDS[item.fault] == _WEBKIT_STATUS]
     return {
         "chromium": [_chromium(asked, first)],
-        "firefox": [_firefox(asked, first)],
+        "firefox": _firefox(asked, first),
         "safari": _webkit(asked, by_status[0] if by_status else first),
     }
 
@@ -162,10 +176,24 @@ def _chromium(asked: Asked, blocked: Blocked) -> str:
     start = _CHROMIUM
     if blocked.in_preflight and blocked.fault not in _CHROMIUM_PLAIN:
         start += _CHROMIUM_PREFLIGHT
-    return _fill(start + _CHROMIUM_WORDS[blocked.fault], asked, blocked)
+    words = _CHROMIUM_WORDS[blocked.fault]
+    no_url = b":" not in blocked.subject and blocked.subject != b"null"
+    if blocked.fault is Fault.allow_origin_mismatch and no_url:
+        words = _CHROMIUM_INVALID
+    return _fill(start + words, asked, blocked)
 
 
-def _firefox(asked: Asked, blocked: Blocked) -> str:
+def _firefox(asked: Asked, blocked: Blocked) -> list[str]:
+    """Return the cause, and after a preflight that the request itself came to nothing."""
+    lines = [_firefox_line(asked, blocked)]
+    if blocked.fault is Fault.preflight_redirect:
+        lines.append(_firefox_line(asked, blocked._replace(fault=Fault.preflight_status)))
+    if blocked.in_preflight:
+        lines.append(_fill(_FIREFOX, asked, blocked, "CORS request did not succeed") + _NO_STATUS)
+    return lines
+
+
+def _firefox_line(asked: Asked, blocked: Blocked) -> str:
     quoted = blocked.fault is Fault.wildcard_with_credentials
     text = _FIREFOX_QUOTED if quoted else _FIREFOX
     if blocked.fault in _FIREFOX_WITH_STATUS:

@@ -9,7 +9,7 @@ from corsproxy.policy.checks import check_policy
 from corsproxy.policy.compiled import Policy
 from corsproxy.policy.cors import decide
 from corsproxy.policy.decision import Facts
-from corsproxy.policy.fetch import Asked, Blocked, Fault
+from corsproxy.policy.fetch import Asked
 from corsproxy.policy.outlook import answers_of, is_same_origin, judge
 from corsproxy.policy.place import Place, Term
 from corsproxy.policy.reasons import Reason, Verdict, show
@@ -99,15 +99,11 @@ def _needed(policy: Policy, asked: Asked, before: Facts | None, facts: Facts) ->
         if found is None:
             return None
         edits += found
-    return edits or _edits_for_browser(policy.terms, asked, blocked)
+    return edits or _edits_for_credentials(policy.terms, asked)
 
 
-def _edits_for_browser(
-    terms: PolicyTerms, asked: Asked, blocked: Sequence[Blocked]
-) -> list[Edit] | None:
-    """Return the edits for what the policy allows and the browser refuses all the same."""
-    if blocked and blocked[0].fault is Fault.header_not_allowed:
-        return [Edit("allow_headers", (_text(blocked[0].subject),))]  # cors.md 36
+def _edits_for_credentials(terms: PolicyTerms, asked: Asked) -> list[Edit] | None:
+    """Return the edits for what the policy allows and the browser refuses, for its cookies."""
     if terms.allow_credentials or not asked.credentials:
         return None
     if any(term.text == "*" for term in terms.allow_origins):

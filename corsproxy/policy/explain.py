@@ -40,8 +40,8 @@ REDIRECT_NOTE: Final = (
     "redirect on the way, such as http to https or a missing slash"
 )
 AUTHORIZATION_NOTE: Final = (
-    "the answer is Access-Control-Allow-Headers: *, which does not cover authorization; the standard "
-    "says browsers refuse it, some still let it pass: list authorization in allow_headers"
+    "the answer is Access-Control-Allow-Headers: *, which does not cover authorization by the "
+    "standard; browsers still let it pass and warn that they will not: list authorization beside *"
 )
 DROPPED_NOTE: Final = "browsers leave out headers that pages may not set: {names}"
 MAX_AGE_NOTE: Final = (
@@ -178,8 +178,6 @@ def _fix(reason: Reason, blocked: Sequence[Blocked]) -> str:
     """Return what to do, also where the policy allows what the browser then refuses."""
     if reason not in _PASSED or not blocked:
         return ACCOUNTS[reason].fix
-    if blocked[0].fault is fetch.Fault.header_not_allowed:
-        return ACCOUNTS[Reason.header_not_allowed].fix  # cors.md 36
     return "set allow_credentials: true with named origins, or let the page send no credentials"
 
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from corsproxy.policy import fetch
 from corsproxy.policy.browsers import console
 from corsproxy.policy.explain import (
+    AUTHORIZATION_NOTE,
     LOCAL_NETWORK_NOTE,
     Explanation,
     Step,
@@ -29,6 +30,7 @@ _FIXES: Final[dict[Fault, str]] = {
     Fault.allow_origin_multiple: (
         "send one Access-Control-Allow-Origin with one origin; look for a proxy that adds a second"
     ),
+    Fault.allow_origin_list: "send one origin, not a list: Access-Control-Allow-Origin: {origin}",
     Fault.allow_origin_mismatch: "send Access-Control-Allow-Origin: {origin} for this origin",
     Fault.wildcard_with_credentials: (
         "send Access-Control-Allow-Origin: {origin} instead of *, or send no credentials"
@@ -90,7 +92,7 @@ def judge_replies(asked: Asked, before: Reply | None, reply: Reply | None) -> Ex
         answers.append(Answer("preflight", before.status, before.fields))
     if reply is not None:
         answers.append(Answer("request", reply.status, reply.fields))
-    blocked = _judge(asked, before, reply)
+    blocked = judge(asked, answers)
     first = blocked[0] if blocked else None
     return Explanation(
         request=f"{show(asked.method)} {asked.url}",
@@ -107,16 +109,6 @@ def judge_replies(asked: Asked, before: Reply | None, reply: Reply | None) -> Ex
         change=None,
         notes=tuple(_notes(asked, before, reply)),
     )
-
-
-def _judge(asked: Asked, before: Reply | None, reply: Reply | None) -> list[Blocked]:
-    if before is not None:
-        blocked = fetch.check_preflight(asked, before.status, before.fields)
-        if blocked or reply is None:
-            return blocked
-    if reply is None:
-        return []
-    return judge(asked, [Answer("request", reply.status, reply.fields)])
 
 
 def _words(first: Blocked | None) -> str:
@@ -156,6 +148,9 @@ def _notes(asked: Asked, before: Reply | None, reply: Reply | None) -> list[str]
     if is_local_from_public(asked):
         notes.append(LOCAL_NETWORK_NOTE)
     if before is not None:
+        found = fetch.check_preflight(asked, before.status, before.fields)
+        if any(item.fault is Fault.authorization_not_named for item in found):
+            notes.append(AUTHORIZATION_NOTE)
         age = fetch.max_age(before.fields)
         kept = ", ".join(f"{name} {min(age, cap)} s" for name, cap in _CAPS)
         notes.append(f"the preflight's answer is kept: {kept}")

@@ -92,11 +92,14 @@ def answers_of(policy: Policy, decisions: Sequence[Decision], facts: Facts) -> t
 
 
 def judge(asked: Asked, answers: Sequence[Answer]) -> list[Blocked]:
-    """Return what a browser would refuse, the first answer that fails only."""
-    if len(answers) > 1:
-        blocked = fetch.check_preflight(asked, answers[0].status, answers[0].fields)
+    """Return what browsers refuse, in the first answer that fails only."""
+    for answer in answers:
+        if answer.to == "preflight":
+            found = fetch.check_preflight(asked, answer.status, answer.fields)
+        else:
+            refused = fetch.check_answer(asked, answer.status or 200, answer.fields)
+            found = [refused] if refused else []
+        blocked = [item for item in found if item.fault not in fetch.UNENFORCED]
         if blocked:
             return blocked
-    last = answers[-1]
-    refused = fetch.check_answer(asked, last.status or 200, last.fields)
-    return [refused] if refused else []
+    return []
