@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from corsproxy.policy.cookie_checks import check_cookies
 from corsproxy.policy.cookie_terms import KEEP, REMOVE, CookieTerm, SameSite
 from corsproxy.policy.globs import Glob
+from corsproxy.policy.paths import UNCHANGED, PathMapping
 from corsproxy.policy.place import Place
 
 __all__ = [
@@ -25,7 +26,10 @@ _SAME_SITE: Final[dict[SameSite, bytes]] = {"strict": b"Strict", "lax": b"Lax", 
 
 
 class CookieRule(NamedTuple):
-    """A compiled rule. Flags: True adds, False removes, None leaves; `domain` b"" removes."""
+    """A compiled rule. Flags: True adds, False removes, None leaves; `domain` b"" removes.
+
+    `prefix` is the upstream's prefix and the public one, mapped where `paths` says nothing.
+    """
 
     name: Glob
     domain: bytes | None
@@ -35,6 +39,7 @@ class CookieRule(NamedTuple):
     same_site: bytes | None
     partitioned: bool | None
     place: Place | None
+    prefix: tuple[bytes, bytes] | None = None
 
 
 class Rewritten(NamedTuple):
@@ -48,15 +53,25 @@ class Rewritten(NamedTuple):
     left: str = ""
 
 
-def compile_cookies(terms: Sequence[CookieTerm]) -> tuple[CookieRule, ...]:
-    """Compile cookie rules; raise ValueError with the first error that `check_cookies` has."""
+def compile_cookies(
+    terms: Sequence[CookieTerm],
+    mapping: PathMapping = UNCHANGED,
+) -> tuple[CookieRule, ...]:
+    """Compile cookie rules; raise ValueError with the first error that `check_cookies` has.
+
+    Where the route's `mapping` changes prefixes, the paths of all cookies are mapped back like
+    links (cors.md 58), but by rules that map paths themselves.
+    """
     for finding in check_cookies(terms):
         if finding.severity == "error":
             raise ValueError(str(finding))
-    return tuple(_compile(term) for term in terms)
+    if mapping == UNCHANGED:
+        return tuple(_compile(term, None) for term in terms)
+    prefix = (mapping.add, mapping.strip)
+    return tuple(_compile(term, prefix) for term in (*terms, CookieTerm()))
 
 
-def _compile(term: CookieTerm) -> CookieRule:
+def _compile(term: CookieTerm, prefix: tuple[bytes, bytes] | None) -> CookieRule:
     # Browsers refuse SameSite=None and Partitioned without Secure, so these imply it (cors.md 60).
     implied = term.same_site == "none" or term.partitioned
     pairs = [(old.encode().rstrip(b"/"), new.encode().rstrip(b"/")) for old, new in term.path]
@@ -69,6 +84,7 @@ def _compile(term: CookieTerm) -> CookieRule:
         same_site=None if term.same_site is None else _SAME_SITE[term.same_site],
         partitioned=term.partitioned,
         place=term.place,
+        prefix=None if pairs else prefix,
     )
 
 
@@ -143,9 +159,13 @@ def _rewrite(cookie: _Cookie, rule: CookieRule) -> None:
         cookie.remove(b"domain")
     elif rule.domain is not None and cookie.get(b"domain"):
         cookie.put(b"domain", b"Domain=" + rule.domain)
+    pairs = rule.paths
+    # A __Host- cookie has to have the path "/"; only a rule that says so may try to change that.
+    if rule.prefix is not None and not cookie.name.lower().startswith(b"__host-"):
+        pairs = (rule.prefix,)
     path = cookie.get(b"path")
-    if path is not None and rule.paths:
-        mapped = _map_path(path, rule.paths)
+    if path is not None and pairs:
+        mapped = _map_path(path, pairs)
         if mapped != path:
             cookie.put(b"path", b"Path=" + mapped)
     cookie.flag(b"secure", b"Secure", wanted=rule.secure)

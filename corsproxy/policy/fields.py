@@ -6,7 +6,6 @@ spellings that were seen are remembered, up to a bound, so that a peer cannot ma
 
 from typing import Final
 
-
 # Why a field is not simply passed on; ORDINARY ones are. Bits, so that the kinds a message holds can
 # be ORed into one number; plain ints, because enum flags cost more than the parsing.
 ORDINARY: Final = 0

@@ -15,7 +15,7 @@ import re
 from typing import Final, NamedTuple
 
 from corsproxy.policy.findings import Finding, Words, find
-from corsproxy.policy.paths import PathMapping
+from corsproxy.policy.paths import UNCHANGED, PathMapping
 from corsproxy.policy.place import Term
 
 _DEFAULT_PORTS: Final = {b"http": b"80", b"https": b"443"}
@@ -52,7 +52,7 @@ class Links(NamedTuple):
 
     upstreams: tuple[Site, ...]
     public: Site
-    mapping: PathMapping = PathMapping()
+    mapping: PathMapping = UNCHANGED
 
 
 def rewrite_link(value: bytes, links: Links) -> bytes:
@@ -71,7 +71,7 @@ def rewrite_link(value: bytes, links: Links) -> bytes:
     scheme, userinfo, authority, rest = url.groups()
     if not any(_is_same(scheme, authority, upstream) for upstream in links.upstreams):
         return value
-    if links.mapping != PathMapping():
+    if links.mapping != UNCHANGED:
         rest = links.mapping.to_public(rest if rest[:1] == b"/" else b"/" + rest)
     user = b"" if userinfo is None else userinfo + b"@"
     return b"%b://%b%b%b" % (links.public.scheme, user, links.public.authority, rest)

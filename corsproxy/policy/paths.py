@@ -65,6 +65,9 @@ class PathMapping(NamedTuple):
         return target if swapped is None else swapped
 
 
+UNCHANGED: Final = PathMapping()
+
+
 def _swap(target: bytes, old: bytes, new: bytes) -> bytes | None:
     if not target.startswith(old):
         return None

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
+from corsproxy.policy.cookies import CookieRule
 from corsproxy.policy.cors import Policy
+from corsproxy.policy.fields import LOCATION, REQUEST_ID, SET_COOKIE
+from corsproxy.policy.location import Site
+from corsproxy.policy.paths import UNCHANGED, PathMapping
 from corsproxy.policy.place import Place
 from corsproxy.policy.routes import RouteTable
 from corsproxy.policy.rules import Rule
@@ -70,6 +74,8 @@ class Upstream:
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     pool: PoolLimits = PoolLimits()
     host_header: Literal["upstream", "preserve"] | bytes = "upstream"
+    origin_header: Literal["keep", "strip", "rewrite"] = "keep"
+    public: Site | None = None
     place: Place | None = None
 
 
@@ -80,9 +86,34 @@ class Route:
     name: str
     upstream: Upstream
     policy: Policy | None
+    # The change of prefix on the way up; links and cookie paths are mapped back (cors.md 58).
+    mapping: PathMapping = UNCHANGED
+    maps_links: bool = True
+    request_rules: tuple[Rule, ...] = ()
     response_rules: tuple[Rule, ...] = ()
+    cookies: tuple[CookieRule, ...] = ()
     reject_ambiguous_paths: bool = True
     place: Place | None = None
+    # Derived, so that a route that changes nothing costs one test: whether requests are changed,
+    # and the kinds of fields for which an answer has to be looked at. Every answer has an
+    # X-Request-Id, so its kind stands for "always".
+    reshapes_requests: bool = field(init=False)
+    reshaped_kinds: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive what is derived."""
+        reshapes = (
+            bool(self.request_rules)
+            or self.mapping != UNCHANGED
+            or self.upstream.origin_header != "keep"
+        )
+        kinds = (
+            (LOCATION if self.maps_links else 0)
+            | (SET_COOKIE if self.cookies else 0)
+            | (REQUEST_ID if self.response_rules else 0)
+        )
+        object.__setattr__(self, "reshapes_requests", reshapes)
+        object.__setattr__(self, "reshaped_kinds", kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
