@@ -275,7 +275,11 @@ class ClientConnection(asyncio.Protocol):
             self._lingering = True
             self.deadline = self.clock.after(_LINGER_TIME)
             transport.resume_reading()
-            transport.write_eof()
+            try:
+                transport.write_eof()
+            except OSError:
+                # The client left while it was not read from: asyncio lets shutdown's ENOTCONN out.
+                transport.abort()
         else:
             self.close_now()
 
