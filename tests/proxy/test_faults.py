@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.support.kernel import in_kernel
 from tests.support.messages import Truncated, read_head
 from tests.support.proxy import Proxy, one_route, running_proxy, through
 from tests.support.upstream import (
@@ -25,7 +26,7 @@ from tests.support.upstream import (
     until,
     wait,
 )
-from tests.support.wire import End, patiently
+from tests.support.wire import End, eventually, patiently
 
 ORIGIN = "https://app.example.com"
 POLICY = f"cors: {{allow_origins: [{ORIGIN}], allow_credentials: true, expose_headers: [x-total]}}"
@@ -216,6 +217,34 @@ async def test_f6_a_client_that_leaves_while_it_queues_is_forgotten() -> None:
             assert (await client.response()).body == b"hi"
             assert (await other.response()).body == b"hi"
         assert all(one.target != b"/leaver" for one in upstream.requests)
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_f6_a_client_that_does_not_wait_for_its_refusal_costs_nothing(how: str) -> None:
+    """F6, S10: it is gone when the refusal is written; nothing is raised out of the connection."""
+    async with through(ANSWERING) as (client, proxy, _):
+        client.sock.send(b"GET / HTTP/1.1\r\nA : b\r\n\r\n")
+        {"reset": client.reset, "close": client.close}[how]()
+        async with await proxy.client() as other:
+            assert (await other.exchange(GET)).status == 200
+
+
+async def test_f6_a_client_that_left_unseen_costs_nothing_when_its_fault_is_told() -> None:
+    """F6, S10: it left while its upload was held back; telling it of the full pool fails softly."""
+    asked = asyncio.Event()
+    first: Script = [request(), tell(asked)]
+    pool = "pool: {max_connections: 1, queue: 50ms}"
+    async with through(first, upstream=pool) as (client, proxy, _):
+        await client.send(GET)
+        await patiently(asked.wait(), "the first request")
+        async with await proxy.client() as queueing:
+            async with await proxy.client() as leaver:
+                post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nx"
+                await leaver.send(post)
+                await eventually(lambda: in_kernel() == 0, "the head to be read")
+                await leaver.send(b"y")
+                await eventually(lambda: in_kernel() == 0, "the upload to be read")
+            assert (await queueing.exchange(GET)).status == 503
 
 
 async def _leave(proxy: Proxy, number: int) -> None:
