@@ -29,7 +29,11 @@ def effective_text(settings: Settings, document: Document) -> str:
 def _shown(value: Any, path: Path, document: Document) -> Any:  # noqa: ANN401 - a tree of JSON
     if isinstance(value, dict):
         below = {key: _shown(item, (*path, key), document) for key, item in value.items()}
-        return {key: item for key, item in below.items() if item not in ({}, [])}
+        return {
+            key: item
+            for key, item in below.items()
+            if item not in ({}, []) or document.wrote((*path, key))
+        }
     if isinstance(value, list):
         return [_shown(item, (*path, index), document) for index, item in enumerate(value)]
     node = document.node(path)

@@ -13,8 +13,8 @@ from corsproxy.config.models.root import Settings
 SCHEMA_LINE: Final = "# yaml-language-server: $schema=config.schema.json"
 
 _HEAD: Final = f"""{SCHEMA_LINE}
-# Every key there is, with an example or its default. What is left out has its default;
-# `corsproxy schema > config.schema.json` lets an editor complete and check this file.
+# Every key there is, with an example or its default. What is left out has its default, what is
+# commented out is off; `corsproxy schema > config.schema.json` lets an editor complete and check it.
 """
 
 
@@ -35,7 +35,11 @@ def _key(name: str, field: FieldInfo, depth: int) -> Iterator[str]:
     yield f"{indent}# {field.description}"
     example = example_of(field)
     model = model_in(field.annotation)
-    if is_named(field.annotation) and model:
+    if is_off(field):
+        yield f"{indent}# {name}:"
+        if model:
+            yield from (f"{indent}# {line[len(indent) :]}" for line in _section(model, depth + 1))
+    elif is_named(field.annotation) and model:
         yield f"{indent}{name}:"
         yield f"{indent}  {example}:"
         yield from _section(model, depth + 2)
@@ -76,10 +80,16 @@ def _item(lines: list[str], depth: int) -> Iterator[str]:
     yield from others
 
 
+def is_off(field: FieldInfo) -> bool:
+    """Tell whether a section is off until it is written, and so is commented out."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and "x-off" in extra
+
+
 def example_of(field: FieldInfo) -> str | None:
     """Return the example of a key as it is declared, if it has one."""
     extra = field.json_schema_extra
-    return str(extra["x-example"]) if isinstance(extra, dict) else None
+    return str(extra["x-example"]) if isinstance(extra, dict) and "x-example" in extra else None
 
 
 def _default(field: FieldInfo) -> str:

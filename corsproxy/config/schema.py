@@ -35,7 +35,7 @@ One YAML file (YAML 1.2, UTF-8, at most 1 MiB). `corsproxy check` tells all that
 
 
 # What the docs say about a value, and how they show an example; neither is JSON Schema.
-_NOTES: Final = ("x-kind", "x-example")
+_NOTES: Final = ("x-kind", "x-example", "x-off")
 
 
 def json_schema() -> str:

@@ -157,8 +157,11 @@ _HOMES: Final[tuple[Path, ...]] = (
     ("server",),
     ("server", "limits"),
     ("server", "timeouts"),
+    ("server", "tls"),
     ("upstreams", "*", "timeouts"),
     ("upstreams", "*", "pool"),
+    ("upstreams", "*", "tls"),
+    ("upstreams", "*", "circuit_breaker"),
     (),
 )
 

@@ -64,8 +64,37 @@ class PoolLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreaker:
+    """After how many failures in a row an upstream is left alone, and for how long (O7)."""
+
+    failures: int = 5
+    open: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamTls:
+    """How an upstream is known, and how it knows us. Files by their paths; "" means none.
+
+    Without `ca_file` the system's authorities are believed. `server_name` is what is asked for
+    (SNI) and what the certificate has to hold; "" stands for the host of the URL.
+    """
+
+    ca_file: str = ""
+    server_name: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    insecure_skip_verify: bool = False
+
+
+ForwardedStyle = Literal["x-forwarded", "forwarded", "both", "off"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """One origin server. `authority` is what its own Host header says, e.g. b"127.0.0.1:9000"."""
+    """One origin server. `authority` is what its own Host header says, e.g. b"127.0.0.1:9000".
+
+    `retries` is how often a request that F3 calls safe may be sent again.
+    """
 
     name: str
     scheme: Literal["http", "https"]
@@ -76,12 +105,20 @@ class Upstream:
     host_header: Literal["upstream", "preserve"] | bytes = "upstream"
     origin_header: Literal["keep", "strip", "rewrite"] = "keep"
     public: Site | None = None
+    forwarded: ForwardedStyle = "x-forwarded"
+    retries: int = 1
+    circuit_breaker: CircuitBreaker | None = None
+    tls: UpstreamTls = UpstreamTls()
     place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One route: what it matches is in the `RouteTable`, what is done with a match stands here."""
+    """One route: what it matches is in the `RouteTable`, what is done with a match stands here.
+
+    `upgrades` are the protocols that become tunnels, in lower case (H17). `timeouts` are the
+    upstream's with the route's own in their place; `max_body` is the server's or the route's own.
+    """
 
     name: str
     upstream: Upstream
@@ -93,6 +130,9 @@ class Route:
     response_rules: tuple[Rule, ...] = ()
     cookies: tuple[CookieRule, ...] = ()
     reject_ambiguous_paths: bool = True
+    upgrades: frozenset[bytes] = frozenset({b"websocket"})
+    timeouts: UpstreamTimeouts = UpstreamTimeouts()
+    max_body: int = 0
     place: Place | None = None
     # Derived, so that a route that changes nothing costs one test: whether requests are changed,
     # and the kinds of fields for which an answer has to be looked at. Every answer has an
@@ -139,15 +179,26 @@ class ServerTimeouts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTls:
+    """The files that a TLS listener needs; with `client_ca_file` clients need certificates, too."""
+
+    cert_file: str
+    key_file: str
+    client_ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """The listening side."""
+    """The listening side. `half_close` is what a client's FIN means (forwarding.md H20)."""
 
     listen: tuple[Address, ...]
+    tls: ServerTls | None = None
     limits: Limits = Limits()
     timeouts: ServerTimeouts = ServerTimeouts()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     drain_delay: float = 5.0
     drain: float = 20.0
+    half_close: Literal["close", "answer"] = "close"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

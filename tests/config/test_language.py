@@ -65,8 +65,8 @@ def test_every_key_stands_in_the_example_under_its_comment(model: type[BaseModel
         at = [
             number
             for number, line in enumerate(lines)
-            if line.lstrip("- ").startswith(f"{name}:")
-            and lines[number - 1].lstrip() == f"# {field.description}"
+            if line.lstrip("#- ").startswith(f"{name}:")
+            and lines[number - 1].lstrip("# ") == field.description
         ]
         assert len(at) == 1, name
 

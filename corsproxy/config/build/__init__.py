@@ -29,7 +29,7 @@ def build_plan(draft: Draft, settings: Settings, routes: tuple[int, ...]) -> Pla
     policies = Policies(draft, settings.policies)
     default = _default_policy(settings, policies)
     has_default = bool(settings.defaults.cors)
-    parts = Parts(upstreams, policies, default, has_default)
+    parts = Parts(upstreams, policies, default, has_default, server.limits.max_body)
     written = draft.document.node(("routes",))
     if isinstance(written, Items) and not written.children:
         draft.note_key("routes_empty", ("routes",))

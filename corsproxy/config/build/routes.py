@@ -1,11 +1,13 @@
 """From routes as written to the table of routes. Knows matches and names, leaves parts to others."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from corsproxy.config.build.draft import Draft
 from corsproxy.config.build.names import check_name
 from corsproxy.config.build.policies import Policies
 from corsproxy.config.build.rules import rule_terms
+from corsproxy.config.build.upgrades import build_upgrades
 from corsproxy.config.build.upstreams import Upstreams
 from corsproxy.config.models.routes import MatchSection, RouteSection
 from corsproxy.config.nodes import Path
@@ -18,12 +20,13 @@ from corsproxy.policy.rules import check_rules, compile_rules
 
 
 class Parts(NamedTuple):
-    """What routes refer to. `default` is the policy of routes that say nothing, if any."""
+    """What routes refer to. `default` and `max_body` hold for routes that say nothing."""
 
     upstreams: Upstreams
     policies: Policies
     default: Policy | None
     has_default: bool
+    max_body: int
 
 
 def build_routes(
@@ -81,6 +84,9 @@ def _route(
         policy=policy,
         response_rules=compile_rules(rules),
         reject_ambiguous_paths=section.ambiguous_paths == "reject",
+        upgrades=build_upgrades(draft, section.upgrades, (*path, "upgrades")),
+        timeouts=replace(upstream.timeouts, **section.timeouts.model_dump(exclude_none=True)),
+        max_body=parts.max_body if section.max_body is None else section.max_body,
         place=draft.place(path),
     )
 

@@ -5,9 +5,20 @@ from typing import Final
 
 from corsproxy.config.addresses import Fault, read_listen, read_network
 from corsproxy.config.build.draft import Draft
+from corsproxy.config.build.tls import check_tls
+from corsproxy.config.certificates import server_context
 from corsproxy.config.models.root import Settings
+from corsproxy.config.models.server import ServerTlsSection
 from corsproxy.config.nodes import Path
-from corsproxy.policy.plan import Address, Limits, LogSettings, Server, ServerTimeouts, TcpAddress
+from corsproxy.policy.plan import (
+    Address,
+    Limits,
+    LogSettings,
+    Server,
+    ServerTimeouts,
+    ServerTls,
+    TcpAddress,
+)
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _HERE: Final = _LOOPBACK | {"0.0.0.0", "::"}  # noqa: S104 - read, not bound
@@ -61,12 +72,26 @@ def build_server(draft: Draft, settings: Settings, listeners: Listeners) -> Serv
         draft.note("empty_value", ("server", "listen"), key="listen")
     return Server(
         listen=tuple(address for address in read if address is not None),
+        tls=_tls(draft, written.tls),
         limits=Limits(**dict(written.limits)),
         timeouts=ServerTimeouts(**dict(written.timeouts)),
         trusted_proxies=_networks(draft, written.trusted_proxies),
         drain_delay=written.drain_delay,
         drain=written.drain,
+        half_close=written.half_close,
     )
+
+
+def _tls(draft: Draft, written: ServerTlsSection | None) -> ServerTls | None:
+    if written is None:
+        return None
+    tls = ServerTls(
+        cert_file=written.cert_file,
+        key_file=written.key_file,
+        client_ca_file=written.client_ca_file or "",
+    )
+    check_tls(draft, ("server", "tls"), lambda: server_context(tls))
+    return tls
 
 
 def build_health(settings: Settings, listeners: Listeners) -> Address | None:

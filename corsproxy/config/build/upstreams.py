@@ -8,9 +8,17 @@ from corsproxy.config.addresses import Fault, UpstreamUrl, read_host, read_url
 from corsproxy.config.build.draft import Draft
 from corsproxy.config.build.names import check_known
 from corsproxy.config.build.server import Listeners
-from corsproxy.config.models.upstreams import UpstreamSection
+from corsproxy.config.build.tls import check_tls
+from corsproxy.config.certificates import upstream_context
+from corsproxy.config.models.upstreams import UpstreamSection, UpstreamTlsSection
 from corsproxy.config.nodes import Path
-from corsproxy.policy.plan import PoolLimits, Upstream, UpstreamTimeouts
+from corsproxy.policy.plan import (
+    CircuitBreaker,
+    PoolLimits,
+    Upstream,
+    UpstreamTimeouts,
+    UpstreamTls,
+)
 
 _HOST_WORDS: Final[tuple[Literal["upstream", "preserve"], ...]] = ("upstream", "preserve")
 
@@ -76,6 +84,7 @@ def _upstream(
     url: Path,
     path: Path,
 ) -> Upstream:
+    breaker = section.circuit_breaker
     return Upstream(
         name=str(parts.address),
         scheme=parts.scheme,
@@ -84,8 +93,24 @@ def _upstream(
         timeouts=UpstreamTimeouts(**dict(section.timeouts)),
         pool=PoolLimits(**dict(section.pool)),
         host_header=_host_header(draft, section.host_header, (*path, "host_header")),
+        forwarded=section.forwarded,
+        retries=section.retries.attempts,
+        circuit_breaker=None if breaker is None else CircuitBreaker(**dict(breaker)),
+        tls=_tls(draft, section.tls, (*path, "tls")),
         place=draft.place(url),
     )
+
+
+def _tls(draft: Draft, section: UpstreamTlsSection | None, path: Path) -> UpstreamTls:
+    if section is None:
+        return UpstreamTls()
+    tls = UpstreamTls(**section.model_dump(exclude_none=True))
+    if bool(tls.cert_file) != bool(tls.key_file):
+        written, missing = ("cert_file", "key_file") if tls.cert_file else ("key_file", "cert_file")
+        draft.note("tls_pair_incomplete", (*path, written), written=written, missing=missing)
+        return tls
+    check_tls(draft, path, lambda: upstream_context(tls))
+    return tls
 
 
 def _host_header(draft: Draft, text: str, path: Path) -> Literal["upstream", "preserve"] | bytes:

@@ -130,7 +130,7 @@ SETTINGS: Final[dict[str, Entry]] = {
     "url_invalid": Entry(
         "E063",
         "{found} is no URL of an upstream: {detail}",
-        "write http://host:port or unix:/run/app.sock",
+        "write http://host:port, https://host:port or unix:/run/app.sock",
         "An upstream is a server: a scheme, a host and a port. Paths are a matter of routes.",
     ),
     "host_header_invalid": Entry(
@@ -144,6 +144,18 @@ SETTINGS: Final[dict[str, Entry]] = {
         "the upstream {found} is where this proxy itself listens",
         "give the upstream's own address",
         "Requests would be forwarded to the proxy again, until no connection is left.",
+    ),
+    "tls_file_invalid": Entry(
+        "E066",
+        "{key} cannot be {found}: {detail}",
+        "name a file in PEM that exists and that this user may read",
+        "Certificates and keys are read when the configuration is, and again when they change.",
+    ),
+    "tls_pair_incomplete": Entry(
+        "E067",
+        "{written} is here and {missing} is not",
+        "add {missing}; it may be the same file, if that holds both",
+        "A certificate can be shown only together with its private key.",
     ),
     # Names that point elsewhere, and routes.
     "policy_unknown": Entry(
@@ -187,6 +199,18 @@ SETTINGS: Final[dict[str, Entry]] = {
         "{found} is no status or range of statuses",
         "write 404, or 500-599",
         "Statuses are three digits; a range is two of them with - between.",
+    ),
+    "upgrade_invalid": Entry(
+        "E077",
+        "{found} is no name of a protocol",
+        "write the name as it stands in the Upgrade header, such as websocket",
+        "A client asks for another protocol by its name in the Upgrade header.",
+    ),
+    "upgrade_carries_requests": Entry(
+        "E078",
+        "a tunnel of {found} would carry requests past every route and policy",
+        "remove it: such a request is served as an ordinary one, without its Upgrade",
+        "What is inside of a tunnel is not looked at; protocols that hold HTTP requests get none.",
     ),
     # Inline tests.
     "test_verdict": Entry(

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from corsproxy.config.models.policies import PolicySection
 from corsproxy.config.models.rules import ResponseRuleSection
-from corsproxy.config.models.types import OneOrMany, Section, Text, key, section
+from corsproxy.config.models.types import Bytes, OneOrMany, Seconds, Section, Text, key, section
 from corsproxy.config.scalars import Scalar
 from corsproxy.policy.reasons import Reason
 
@@ -29,6 +29,21 @@ class MatchSection(Section):
         "/api/",
     )
     methods: list[Text] = key([], "Methods, case-sensitive; none means any.", "[GET, POST, PUT]")
+
+
+class RouteTimeoutsSection(Section):
+    """What this route waits for otherwise than its upstream says (forwarding.md O1)."""
+
+    response_header: Seconds | None = key(
+        None, "To send the head of its answer; default the upstream's.", "5s"
+    )
+    idle: Seconds | None = key(
+        None, "Between two pieces of an answer's body; default the upstream's.", "60s"
+    )
+    total: Seconds | None = key(None, "For a whole exchange; default the upstream's.", "0s")
+    tunnel_idle: Seconds | None = key(
+        None, "How long a tunnel may stay silent; default the upstream's.", "1h"
+    )
 
 
 class InlineTestSection(Section):
@@ -102,6 +117,20 @@ class RouteSection(Section):
         "reject",
         "What becomes of paths with . or .. segments in any spelling, or %00: reject (400) or"
         " forward.",
+    )
+    max_body: Bytes | None = key(
+        None,
+        "Size of a request's body on this route; above: 413. Default: server.limits.max_body.",
+        "10MiB",
+    )
+    upgrades: list[Text] = key(
+        ["websocket"],
+        "Protocols that a connection may be upgraded to, and then is a tunnel; never h2c.",
+        "[websocket]",
+    )
+    timeouts: RouteTimeoutsSection = section(
+        RouteTimeoutsSection,
+        "How long the upstream may take on this route.",
     )
     tests: list[InlineTestSection] = key(
         [],
