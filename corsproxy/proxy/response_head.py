@@ -69,7 +69,9 @@ def read_response_head(parser: Any, data: bytes) -> ResponseHead:  # noqa: ANN40
     """
     line_end = data.find(b"\r\n")
     head = _read_status_line(data[:line_end])
-    if data.translate(None, CONTROL_BYTES) != data or data.count(b"\n") != data.count(b"\r"):
+    ends = data.count(b"\r\n")
+    bare = data.count(b"\n") != ends or data.count(b"\r") != ends
+    if bare or data.translate(None, CONTROL_BYTES) != data:
         raise Fault(faults.UPSTREAM_INVALID, "a control byte or a bare CR or LF in the head")
     if b" :" in data or b"\t:" in data or data[line_end + 2] in b" \t":
         _check_names(data[line_end:])
