@@ -186,6 +186,14 @@ MATRIX: dict[str, tuple[list[Step], Expected]] = {
     "CR in a value": (with_lines(b"A: b\rc\r\nContent-Length: 5\r\n"), Refused()),
     "bare LF": (with_lines(b"A: b\nContent-Length: 5\r\n"), Refused()),
     "bare LF all over": ([send(b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"), *FIN], Refused()),
+    "CR and LF apart": (
+        [send(b"HTTP/1.1 200 OK\r \nA: b\r\nContent-Length: 5\r\n\r\nhello")],
+        Refused(),
+    ),
+    "CR in the reason, LF in a value": (
+        [send(b"HTTP/1.1 200 O\rK\r\nA: b\nc\r\nContent-Length: 5\r\n\r\nhello")],
+        Refused(),
+    ),
     "no colon": (with_lines(b"abc\r\nContent-Length: 5\r\n"), Refused()),
     "an empty name": (with_lines(b": b\r\nContent-Length: 5\r\n"), Refused()),
     "a name that is no token": (with_lines(b"A(b: c\r\nContent-Length: 5\r\n"), Refused()),
