@@ -201,7 +201,7 @@ class OriginSet:
         end = len(host)
         for _ in range(self._depth):
             end = host.rfind(b".", 0, end)
-            if end <= 0:
+            if end < 0:
                 return
             yield b"*" + host[end:]
 

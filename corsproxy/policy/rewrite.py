@@ -54,7 +54,7 @@ def _rewrite_with_care(
     others = _without_replaced(policy, fields)
     if status == 101:
         return _serialise(others)  # no CORS speaks of a tunnel (cors.md 54)
-    if policy.upstream_cors_headers == "keep" and theirs and _may_stand(theirs):
+    if policy.upstream_cors_headers == "keep" and _may_stand(theirs):
         # Their set is the authority, Vary included (cors.md 44, 49).
         kept = _without_replaced(policy, _collapsed(fields), cors_too=False)
         return _serialise(kept) + decision.extra

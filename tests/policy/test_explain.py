@@ -317,6 +317,7 @@ def test_a_websocket_is_judged_by_its_origin_only() -> None:
     assert not refused.works
     assert refused.reason is Reason.websocket_origin_not_allowed
     assert states(refused)["websocket"] == "failed"
+    assert refused.answers[0].status == 403
     assert refused.change is not None
 
 

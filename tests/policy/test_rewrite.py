@@ -186,6 +186,7 @@ def test_merge_exposes_the_names_of_both() -> None:
     theirs = [*THEIRS, (ACEH, "X-B, x-c"), (ACEH, "x-c")]
     got = answer(MERGE, *theirs)
     assert got == [VARY, (ACAO, A), (ACEH, "x-a, x-b, x-z, x-c")]
+    assert answer(MERGE, *theirs, status=304) == got  # cors.md 46
 
 
 @pytest.mark.parametrize("origin", [EVIL, None])
