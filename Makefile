@@ -24,8 +24,8 @@ setup: $(VENV)/.dev ## make .venv with everything to develop, test and lint
 demo: $(VENV)/.runtime ## a legacy API, the proxy and a page; Ctrl-C ends all
 	@$(BIN)/python -m corsproxy demo $(ARGS)
 
-test: $(VENV)/.dev ## the fast tests (the browser's are run by .ci/run)
-	@$(BIN)/python -m pytest -m "not browser" $(ARGS)
+test: $(VENV)/.dev ## the fast tests (.ci/run also runs the slow ones and the browser's)
+	@$(BIN)/python -m pytest -m "not browser and not slow" $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, formatting, mypy --strict, the import contract
 	@echo "==> ruff check" && $(BIN)/ruff check .
