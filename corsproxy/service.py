@@ -17,8 +17,9 @@ from typing import Final, Self
 
 import aiohttp.web
 
-from corsproxy.admin.health import health_app
+from corsproxy.admin.health import Readiness, health_app
 from corsproxy.observe.access_log import AccessLog
+from corsproxy.policy.cookies import LEFT_BECAUSE
 from corsproxy.policy.plan import Address, Plan, Route, TcpAddress, UnixAddress
 from corsproxy.proxy.server import Observer, ProxyServer
 
@@ -55,7 +56,8 @@ class Service:
         self._sockets: list[socket.socket] = []
         self._unix_paths: list[str] = []
         self._health: aiohttp.web.AppRunner | None = None
-        self._stopping: list[str] = []
+        self._stopping = False
+        self.reload_failed = False
         self.addresses: tuple[Address, ...] = ()
         self.health_address: Address | None = None
         self.server: ProxyServer
@@ -90,6 +92,7 @@ class Service:
             observers = (*observers, self._access_log)
         self.server = ProxyServer(plan, observers)
         self.server.on_upstream_cors = _tell_upstream_cors
+        self.server.on_cookie_left = _tell_cookie_left
         self.addresses = tuple([await self._listen(address) for address in plan.server.listen])
         if plan.health is not None:
             await self._listen_for_health(plan.health)
@@ -107,15 +110,19 @@ class Service:
     async def _listen_for_health(self, address: Address) -> None:
         sock, self.health_address = self._bind(address)
         self._health = aiohttp.web.AppRunner(
-            health_app(self._why_not_ready),
+            health_app(self._readiness),
             access_log=None,
             handle_signals=False,
         )
         await self._health.setup()
         await aiohttp.web.SockSite(self._health, sock).start()
 
-    def _why_not_ready(self) -> list[str]:
-        return self._stopping
+    def _readiness(self) -> Readiness:
+        """Say whether to send requests here: not while stopping; a failed reload is only told."""
+        lines = ["stopping"] if self._stopping else ["ok"]
+        if self.reload_failed:
+            lines.append("the last reload failed: the configuration before it is in force")
+        return Readiness(not self._stopping, lines)
 
     def _bind(self, address: Address) -> tuple[socket.socket, Address]:
         """Return a listening socket and where it really listens (port 0 means any free one)."""
@@ -131,6 +138,25 @@ class Service:
         self._sockets.append(sock)
         host, port = sock.getsockname()[:2]
         return sock, TcpAddress(host, port)
+
+    def adopt(self, plan: Plan) -> list[str]:
+        """Take `plan` into force; return the keys whose change only counts after a restart.
+
+        Requests in flight finish under the plan they began with.
+        """
+        before = self.plan
+        self.plan = plan
+        self.server.replace_plan(plan)
+        settings = {
+            "server.listen": (before.server.listen, plan.server.listen),
+            "health.listen": (before.health, plan.health),
+            "log": (before.log, plan.log),
+        }
+        return [key for key, (old, new) in settings.items() if old != new]
+
+    def reloaded(self, succeeded: bool) -> None:  # noqa: FBT001 - told by position, as an event
+        """Note how the last reload went: readiness tells it, without depending on it."""
+        self.reload_failed = not succeeded
 
     async def wait(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain. A second signal ends at once (P1)."""
@@ -150,7 +176,7 @@ class Service:
     async def drain(self, *, delayed: bool) -> None:
         """Stop taking requests and let those in flight finish, within the plan's times."""
         server = self.plan.server
-        self._stopping = ["stopping"]
+        self._stopping = True
         self.server.draining = True
         if delayed and server.drain_delay:
             log.info("stopping: still accepting for %g s", server.drain_delay)
@@ -189,6 +215,15 @@ def _tell_upstream_cors(route: Route) -> None:
         "upstream_cors_headers: %s (cors.md 49)",
         route.name,
         policy.upstream_cors_headers if policy is not None else "keep",
+    )
+
+
+def _tell_cookie_left(route: Route, reason: str) -> None:
+    log.warning(
+        "route %s: a cookie of its upstream is left as it is, because browsers would refuse what "
+        "its rule makes of it: %s; give that cookie a rule of its own (cors.md 60)",
+        route.name,
+        LEFT_BECAUSE[reason],
     )
 
 

@@ -1,26 +1,27 @@
 """The health listener: /livez and /readyz. Knows whether the service is ready, nothing of requests."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from aiohttp import web
 
-# The reasons why the service is not ready, in words; an empty list means that it is.
-Readiness = Callable[[], list[str]]
+
+class Readiness(NamedTuple):
+    """Whether the service may be sent requests, and what to know about it, a line each."""
+
+    is_ready: bool
+    lines: list[str]
 
 
-def health_app(readiness: Readiness) -> web.Application:
+def health_app(readiness: Callable[[], Readiness]) -> web.Application:
     """Return the application that a probe asks. It answers as long as the process lives."""
 
     async def live(request: web.Request) -> web.Response:  # noqa: ARG001
         return _plain(200, "ok\n")
 
     async def ready(request: web.Request) -> web.Response:  # noqa: ARG001
-        reasons = readiness()
-        return (
-            _plain(503, "".join(f"{reason}\n" for reason in reasons))
-            if reasons
-            else _plain(200, "ok\n")
-        )
+        state = readiness()
+        return _plain(200 if state.is_ready else 503, "".join(f"{line}\n" for line in state.lines))
 
     app = web.Application()
     app.router.add_get("/livez", live)

@@ -1,5 +1,6 @@
 """`corsproxy run`: serve a configuration until told to stop. Knows how to ask, not how to serve."""
 
+import asyncio
 import dataclasses
 import logging
 import os
@@ -10,7 +11,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from corsproxy.cli.files import default_file
-from corsproxy.config import Loaded, format_problems, load, load_text
+from corsproxy.config import (
+    Fingerprint,
+    Loaded,
+    fingerprint,
+    format_problems,
+    load,
+    load_text,
+)
 from corsproxy.policy.plan import Plan, TcpAddress, UnixAddress
 
 if TYPE_CHECKING:
@@ -83,19 +91,15 @@ def run(
                 "e.g. --allow-origin http://localhost:3000",
             )
         plan = _plan_without_file(upstream, allow_origins, listen, credentials=allow_credentials)
-    else:
-        plan = _plan_of_file(config_file)
-    raise SystemExit(serve(plan, colour=sys.stdout.isatty() and upstream is not None))
-
-
-def _plan_of_file(config_file: Path | None) -> Plan:
+        raise SystemExit(serve(plan, None, None, colour=sys.stdout.isatty()))
     path = config_file or default_file()
     if path is None:
         raise click.UsageError(
             "no configuration: give one with -c FILE, or a server with --upstream URL "
             "--allow-origin ORIGIN (looked for ./config.yaml and /etc/corsproxy/config.yaml)",
         )
-    return _plan_or_exit(load(path, os.environ))
+    seen = fingerprint(path)
+    raise SystemExit(serve(_plan_or_exit(load(path, os.environ)), path, seen, colour=False))
 
 
 def _plan_without_file(
@@ -136,9 +140,7 @@ def _as_yaml(
 
 
 def _quoted(text: str) -> str:
-    escaped = (
-        text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$" if "${" in text else "$")
-    )
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "$${")
     return f'"{escaped}"'
 
 
@@ -150,10 +152,14 @@ def _plan_or_exit(loaded: Loaded) -> Plan:
     return loaded.plan
 
 
-def serve(plan: Plan, *, colour: bool) -> int:
-    """Serve `plan` until told to stop; return the exit code."""
+def serve(plan: Plan, path: Path | None, seen: Fingerprint | None, *, colour: bool) -> int:
+    """Serve `plan` until told to stop; return the exit code.
+
+    `path` is the file that it came from and `seen` what it was like then: changes are followed.
+    """
     import uvloop  # noqa: PLC0415 - slow to import, and only needed here
 
+    from corsproxy.reload import Reloader  # noqa: PLC0415
     from corsproxy.service import CannotStart, Options, Service  # noqa: PLC0415
 
     logging.basicConfig(
@@ -166,7 +172,20 @@ def serve(plan: Plan, *, colour: bool) -> int:
         options = Options(access_log=sys.stdout.fileno(), colour=colour)
         async with Service(plan, options) as service:
             _announce(service)
-            await service.wait()
+            async with asyncio.TaskGroup() as tasks:
+                watch = None
+                if path is not None:
+                    reloader = Reloader(
+                        path,
+                        os.environ,
+                        adopt=service.adopt,
+                        tell=service.reloaded,
+                        seen=seen,
+                    )
+                    watch = tasks.create_task(reloader.run())
+                await service.wait()
+                if watch is not None:
+                    watch.cancel()
 
     try:
         uvloop.run(main())
