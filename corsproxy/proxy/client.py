@@ -21,7 +21,7 @@ from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.forwarded import Peer
 from corsproxy.proxy.lines import CLOSE, own_answer
 from corsproxy.proxy.request_head import read_request_head
-from corsproxy.proxy.upstream import bounded
+from corsproxy.proxy.upstream import bounded, send_fin
 
 if TYPE_CHECKING:
     from corsproxy.proxy.server import ProxyServer
@@ -39,6 +39,7 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_drained",
+        "_half_closed",
         "_held",
         "_lingering",
         "_parser",
@@ -73,6 +74,7 @@ class ClientConnection(asyncio.Protocol):
         self._serving = False
         self._lingering = False
         self._closing = False
+        self._half_closed = False
 
     # --- the connection --------------------------------------------------------------------
 
@@ -121,8 +123,9 @@ class ClientConnection(asyncio.Protocol):
             self._serve(self._held + data if self._held else data)
 
     def eof_received(self) -> bool:
-        """Take a FIN: a tunnel passes it on, otherwise it means that the client has left (H20)."""
-        return self.exchange is not None and self.exchange.client_half_closed()
+        """Take a FIN: a tunnel passes it on, otherwise it may mean that the client has left (H20)."""
+        self._half_closed = self.exchange is not None and self.exchange.client_half_closed()
+        return self._half_closed
 
     # --- requests --------------------------------------------------------------------------
 
@@ -171,6 +174,8 @@ class ClientConnection(asyncio.Protocol):
         if not self._held:
             self.deadline = self.clock.after(self.server.plan.server.timeouts.request_header)
         self._held = data
+        if self._half_closed:
+            self.close_now()  # the rest of it will never come
 
     def _hold(self, data: bytes) -> None:
         """Keep what belongs to later requests, up to a bound (S9)."""
@@ -202,8 +207,8 @@ class ClientConnection(asyncio.Protocol):
         self.exchange = None
         unread = None if exchange.upload_complete else exchange.body
         self.resume(UPLOAD)
-        if not exchange.keep_alive:
-            self._close(linger=unread is not None)
+        if not exchange.keep_alive or (self._half_closed and not self._held):
+            self._close(linger=unread is not None or bool(exchange.head.upgrade))
         elif unread is not None:
             self.leftover = unread
             self._drained = 0
@@ -271,15 +276,12 @@ class ClientConnection(asyncio.Protocol):
         self._closing = True
         self._paused = 0
         transport = self.transport
-        if linger and transport.can_write_eof() and not transport.is_closing():
+        if linger and not transport.is_closing():
             self._lingering = True
             self.deadline = self.clock.after(_LINGER_TIME)
             transport.resume_reading()
-            try:
-                transport.write_eof()
-            except OSError:
-                # The client left while it was not read from: asyncio lets shutdown's ENOTCONN out.
-                transport.abort()
+            if transport.can_write_eof():
+                send_fin(transport)
         else:
             self.close_now()
 

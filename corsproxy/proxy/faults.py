@@ -151,6 +151,12 @@ POOL_FULL: Final = FaultKind(
     503,
     "All connections to the upstream server are busy. Try again shortly.",
 )
+CIRCUIT_OPEN: Final = FaultKind(
+    "upstream_circuit_open",
+    "proxy",
+    503,
+    "The upstream server failed several times in a row and is left alone for a moment.",
+)
 OVERLOADED: Final = FaultKind(
     "overloaded",
     "proxy",

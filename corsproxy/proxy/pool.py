@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from corsproxy.policy.plan import Upstream
 from corsproxy.proxy import faults
+from corsproxy.proxy.breaker import Breaker, State
 from corsproxy.proxy.clock import Clock
 from corsproxy.proxy.dial import Dialler
 from corsproxy.proxy.faults import Fault
@@ -48,6 +49,8 @@ class Pool:
         self._open: set[UpstreamConnection] = set()
         self._retired = False
         self._repeats = 0
+        settings = upstream.circuit_breaker
+        self._breaker = None if settings is None else Breaker(settings.failures, settings.open)
 
     @property
     def open(self) -> int:
@@ -58,6 +61,25 @@ class Pool:
     def idle(self) -> int:
         """The number of connections that wait for a request."""
         return len(self._idle)
+
+    @property
+    def circuit(self) -> State:
+        """What becomes of requests to this upstream, as far as its failures decide (O7)."""
+        return State.closed if self._breaker is None else self._breaker.state
+
+    def admits(self) -> bool:
+        """Tell whether a request may be sent to this upstream at all (O7)."""
+        return self._breaker is None or self._breaker.admits(self._clock.now)
+
+    def answered(self) -> None:
+        """Learn that an answer began."""
+        if self._breaker is not None:
+            self._breaker.succeeded()
+
+    def failed(self) -> None:
+        """Learn that no connection could be made, or that no answer began in time."""
+        if self._breaker is not None:
+            self._breaker.failed(self._clock.now)
 
     def take(self) -> UpstreamConnection | None:
         """Return an idle connection that is fit for another request, None if there is none."""
@@ -141,6 +163,7 @@ class Pool:
         try:
             protocol, sock = await self._dialler.open(lambda: UpstreamConnection(self))
         except Fault as fault:
+            self.failed()
             borrower = self._next_borrower()
             if borrower is not None:
                 borrower.not_connected(fault)

@@ -7,6 +7,7 @@ exchange waits is never anybody's answer: it ends the connection (forwarding.md 
 import asyncio
 import select
 import socket
+import ssl
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from aiohttp.http_parser import HttpResponseParser
@@ -37,6 +38,15 @@ def bounded(transport: asyncio.BaseTransport) -> asyncio.Transport:
     return stream
 
 
+def send_fin(transport: asyncio.Transport) -> None:
+    """End what is sent on `transport`, which goes on being read."""
+    try:
+        transport.write_eof()
+    except OSError:
+        # The peer left while it was not read from: asyncio lets shutdown's ENOTCONN out.
+        transport.abort()
+
+
 class Waiter(Protocol):
     """Who waits for an answer on an upstream connection: the exchange."""
 
@@ -57,6 +67,9 @@ class Waiter(Protocol):
 
     def tunnelled(self, data: bytes) -> None:
         """Take bytes behind a 101."""
+
+    def tunnel_half_closed(self) -> bool:
+        """Take the FIN behind a 101; return whether there may be more to send."""
 
     def upstream_paused(self) -> None:
         """Send no more until resumed."""
@@ -215,11 +228,28 @@ class UpstreamConnection(asyncio.Protocol):
                 self.keep_alive = False
             waiter.answer_ended()
 
-    def eof_received(self) -> None:
-        """Take a FIN: the end of a body that only this ends, else the end of everything."""
+    def eof_received(self) -> bool:
+        """Take a FIN: the end of a body that only this ends, half of a tunnel's, or of everything."""
         waiter = self.waiter
-        if waiter is not None and type(self._body) is UntilClose:
+        if waiter is None:
+            return False
+        if self._tunnel:
+            return waiter.tunnel_half_closed()
+        if type(self._body) is UntilClose and self._ended_on_purpose():
             waiter.answer_ended()
+        return False
+
+    def _ended_on_purpose(self) -> bool:
+        """Tell a FIN from one that anybody on the way could have sent: TLS has its own (F1)."""
+        tls = self.transport.get_extra_info("ssl_object")
+        if tls is None:
+            return True
+        try:
+            return not tls.read(1)
+        except ssl.SSLZeroReturnError:
+            return True
+        except ssl.SSLError:
+            return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who waits, and the pool."""
