@@ -10,13 +10,12 @@ import re
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.answers import ANSWERING
 from tests.support.messages import Truncated, parse_head
 from tests.support.proxy import Way, as_sent, through
-from tests.support.upstream import Script, close, repeat, request, send
+from tests.support.upstream import close, request, send
 from tests.support.wire import patiently
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-ANSWERING: Script = [repeat(request(), send(OK))]
 CLEAN = b"GET /clean HTTP/1.1\r\nHost: a\r\n\r\n"
 FUZZ = settings(
     max_examples=60,

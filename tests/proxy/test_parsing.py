@@ -8,12 +8,10 @@ import asyncio
 
 import pytest
 
+from tests.support.answers import ANSWERING
 from tests.support.proxy import assert_untouched, through
-from tests.support.upstream import Script, repeat, request, send
 from tests.support.wire import End
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-ANSWERING: Script = [repeat(request(), send(OK))]
 HOST = b"Host: api.example.com\r\n"
 
 

@@ -8,6 +8,7 @@ import termios
 
 import pytest
 
+from tests.support.answers import ANSWERING, OK
 from tests.support.client import RawClient
 from tests.support.proxy import Proxy, one_route, running_proxy, through
 from tests.support.upstream import (
@@ -24,9 +25,7 @@ from tests.support.upstream import (
 from tests.support.wire import Ended, eventually
 
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-ANSWERING: Script = [repeat(request(), send(OK))]
 
 
 async def test_a_connection_is_used_again() -> None:
