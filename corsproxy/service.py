@@ -20,6 +20,7 @@ import aiohttp.web
 from corsproxy.admin.health import Readiness, health_app
 from corsproxy.observe.access_log import AccessLog
 from corsproxy.policy.cookies import LEFT_BECAUSE
+from corsproxy.policy.cookies import LEFT_BECAUSE
 from corsproxy.policy.plan import Address, Plan, Route, TcpAddress, UnixAddress
 from corsproxy.proxy.server import Observer, ProxyServer
 
@@ -92,6 +93,7 @@ class Service:
             observers = (*observers, self._access_log)
         self.server = ProxyServer(plan, observers)
         self.server.on_upstream_cors = _tell_upstream_cors
+        self.server.on_cookie_left = _tell_cookie_left
         self.server.on_cookie_left = _tell_cookie_left
         self.addresses = tuple([await self._listen(address) for address in plan.server.listen])
         if plan.health is not None:
@@ -215,6 +217,15 @@ def _tell_upstream_cors(route: Route) -> None:
         "upstream_cors_headers: %s (cors.md 49)",
         route.name,
         policy.upstream_cors_headers if policy is not None else "keep",
+    )
+
+
+def _tell_cookie_left(route: Route, reason: str) -> None:
+    log.warning(
+        "route %s: a cookie of its upstream is left as it is, because browsers would refuse what "
+        "its rule makes of it: %s; give that cookie a rule of its own (cors.md 60)",
+        route.name,
+        LEFT_BECAUSE[reason],
     )
 
 

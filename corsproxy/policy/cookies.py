@@ -14,6 +14,7 @@ from corsproxy.policy.paths import UNCHANGED, PathMapping
 from corsproxy.policy.place import Place
 
 __all__ = [
+    "LEFT_BECAUSE",
     "CookieRule",
     "CookieTerm",
     "Rewritten",
@@ -23,6 +24,15 @@ __all__ = [
 ]
 
 _SAME_SITE: Final[dict[SameSite, bytes]] = {"strict": b"Strict", "lax": b"Lax", "none": b"None"}
+
+# Why a cookie is left as it is (RFC 6265bis 5.7), in words.
+LEFT_BECAUSE: Final[dict[str, str]] = {
+    "secure_prefix": "a name with the prefix __Secure- or __Http- needs Secure",
+    "host_prefix": "a name with the prefix __Host- needs Secure, Path=/ and no Domain",
+    "http_prefix": "a name with the prefix __Http- or __Host-Http- needs HttpOnly",
+    "same_site_none_insecure": "SameSite=None needs Secure",
+    "partitioned_insecure": "Partitioned needs Secure",
+}
 
 
 class CookieRule(NamedTuple):
@@ -45,8 +55,7 @@ class CookieRule(NamedTuple):
 class Rewritten(NamedTuple):
     """A Set-Cookie value, and why it was left as it is ("" where it was not).
 
-    `left` is one of "secure_prefix", "host_prefix", "http_prefix", "same_site_none_insecure",
-    "partitioned_insecure": what browsers would refuse the rewritten cookie for.
+    `left` is one of `LEFT_BECAUSE`: what browsers would refuse the rewritten cookie for.
     """
 
     value: bytes

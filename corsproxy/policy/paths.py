@@ -55,6 +55,10 @@ class PathMapping(NamedTuple):
         swapped = _swap(target, self.strip, self.add)
         return self.add + target if swapped is None else swapped
 
+    def stripped(self, target: bytes) -> bytes:
+        """Return the prefix that `to_upstream` takes off `target`, b"" for none."""
+        return self.strip if self.strip and _swap(target, self.strip, b"") is not None else b""
+
     def to_public(self, target: bytes) -> bytes:
         """Return a path of the upstream as clients know it (cors.md 58).
 

@@ -55,7 +55,7 @@ def admit(plan: Plan, head: RequestHead, peer: Peer, request_id: bytes) -> Answe
     route = plan.routes.match(head.host, head.path, method)
     policy = plan.default_policy if route is None else route.policy
     if policy is not None and policy.refused_blocks:
-        facts = facts._replace(own_origin=own_origin(head, peer, plan.server.trusted_proxies))
+        facts = facts._replace(own_origin=_own_origin(plan, route, head, peer))
     decision = (
         None if policy is None else decide(policy, facts, route.name.encode() if route else b"")
     )
@@ -71,6 +71,13 @@ def admit(plan: Plan, head: RequestHead, peer: Peer, request_id: bytes) -> Answe
     if decision.status:
         return refuse(faults.CORS_REFUSED, request_id, route, policy, facts)  # cors.md 54, 55
     return Forward(route, policy, decision)
+
+
+def _own_origin(plan: Plan, route: Route | None, head: RequestHead, peer: Peer) -> bytes:
+    """Return the public origin of the route: `public_url`, else what was asked for (cors.md 55)."""
+    if route is not None and route.upstream.public is not None:
+        return b"%b://%b" % route.upstream.public
+    return own_origin(head, peer, plan.server.trusted_proxies)
 
 
 def _find_fault(head: RequestHead, route: Route | None) -> FaultKind | None:

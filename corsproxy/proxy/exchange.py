@@ -12,10 +12,12 @@ from corsproxy.observe.record import Record
 from corsproxy.policy import fields as f
 from corsproxy.policy.cors import Decision
 from corsproxy.policy.plan import Plan, Route
+from corsproxy.policy.reshape import reshape_answer
 from corsproxy.policy.rewrite import rewrite
-from corsproxy.policy.rules import Context, apply
+from corsproxy.policy.rules import Field
 from corsproxy.proxy import faults
 from corsproxy.proxy.admit import Answer, Forward, admit, refuse
+from corsproxy.proxy.asked import Asked
 from corsproxy.proxy.bodies import LAST_CHUNK, BadChunk, Body, ChunkedBody, as_chunk
 from corsproxy.proxy.clock import NEVER
 from corsproxy.proxy.faults import Fault, FaultKind
@@ -212,7 +214,8 @@ class Exchange:
         self.upstream = connection
         self.phase = _AWAITING
         connection.begin(self, head.method)
-        pieces = [request_lines(head, self.forward.route.upstream, self.caller(), self.request_id)]
+        route, _, decision = self.forward
+        pieces = [request_lines(head, route, self.caller(), self.request_id, decision)]
         payload = b"".join(self._held)
         self._held = []
         if payload:  # an empty chunk would be the last one
@@ -264,30 +267,22 @@ class Exchange:
         fields, kinds = head.fields, head.kinds
         if not kinds & f.REQUEST_ID:
             fields.append((b"X-Request-Id", self.request_id))
-        if route.response_rules:
-            fields = apply(route.response_rules, fields, self._context(head.status))
-            kinds = 0
-            for name, _ in fields:
-                kinds |= f.FIELD_KINDS[name]
+            kinds |= f.REQUEST_ID
+        if kinds & route.reshaped_kinds and head.status != 101:
+            fields, kinds = self._reshape(route, head)
         if policy is None or decision is None:
             return join_fields(fields)
         if kinds & f.CORS:
             self.client.server.upstream_sent_cors(route)
         return rewrite(policy, decision, head.status, fields, kinds)
 
-    def _context(self, status: int) -> Context:
-        head, decision = self.head, self.decision
-        assert self.route is not None  # noqa: S101
-        return Context(
-            status=status,
-            method=head.method,
-            origin="none" if decision is None else decision.verdict.value,
-            request_id=self.request_id,
-            request_host=head.host,
-            request_origin=head.origin[0] if len(head.origin) == 1 else b"",
-            client_address=self.caller().client,
-            route_name=self.route.name.encode(),
-        )
+    def _reshape(self, route: Route, head: ResponseHead) -> tuple[list[Field], int]:
+        """Return the answer's fields, and their kinds, after the route's links, cookies and rules."""
+        asked = Asked(route, self.head, self.caller(), self.request_id, self.decision)
+        shaped = reshape_answer(route, head.fields, asked.links(), asked.context(head.status))
+        for reason in shaped.left:
+            self.client.server.cookie_left(route, reason)
+        return shaped.fields, shaped.kinds
 
     def interim_came(self, head: ResponseHead) -> None:
         """Pass an interim answer on; switch to a tunnel at a 101 that was asked for (H13, H17)."""

@@ -6,7 +6,9 @@ What goes out is always written anew from parsed parts: one version, one Host, o
 
 from typing import Final
 
-from corsproxy.policy.plan import Upstream
+from corsproxy.policy.decision import Decision
+from corsproxy.policy.plan import Route
+from corsproxy.proxy.asked import Asked, host_sent
 from corsproxy.proxy.bodies import Body, ChunkedBody, LengthBody
 from corsproxy.proxy.faults import title_of
 from corsproxy.proxy.forwarded import Caller
@@ -33,29 +35,25 @@ def join_fields(fields: list[Field]) -> bytes:
 
 def request_lines(
     head: RequestHead,
-    upstream: Upstream,
+    route: Route,
     caller: Caller,
     request_id: bytes,
+    decision: Decision | None,
 ) -> bytes:
-    """Return the request's head as it goes to `upstream`, its empty line included."""
-    host = upstream.authority
-    if upstream.host_header == "preserve":
-        host = head.host or host
-    elif upstream.host_header != "upstream":
-        host = upstream.host_header
-    parts = [head.method, b" ", head.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
-    for name, value in head.fields:
+    """Return the request's head as it goes to the route's upstream, its empty line included."""
+    target, fields = head.target, head.fields
+    if route.reshapes_requests:
+        target = route.mapping.to_upstream(head.target)
+        added = _added_lines(head, caller, request_id, route.mapping.stripped(head.target))
+        fields = Asked(route, head, caller, request_id, decision).fields_sent(added)
+        added = b""  # it is among the fields now, where rules have seen it
+    else:
+        added = _added_lines(head, caller, request_id)
+    host = host_sent(head, route.upstream)
+    parts = [head.method, b" ", target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
+    for name, value in fields:
         parts += (name, b": ", value, b"\r\n")
-    parts += (
-        b"X-Forwarded-For: ",
-        caller.chain,
-        b"\r\nX-Forwarded-Proto: ",
-        caller.scheme,
-        b"\r\n",
-    )
-    if caller.host:
-        parts += (b"X-Forwarded-Host: ", caller.host, b"\r\n")
-    parts += (b"X-Request-Id: ", request_id, b"\r\n", VIA if head.minor else _VIA_1_0)
+    parts.append(added)
     if head.chunked:
         parts.append(_CHUNKED)
     elif head.length is not None:
@@ -64,6 +62,24 @@ def request_lines(
         parts.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def _added_lines(
+    head: RequestHead,
+    caller: Caller,
+    request_id: bytes,
+    prefix: bytes = b"",
+) -> bytes:
+    """Return the lines that the proxy adds by itself (H9); `prefix` was stripped from the path."""
+    return b"".join(
+        (
+            b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (caller.chain, caller.scheme),
+            b"X-Forwarded-Host: %b\r\n" % caller.host if caller.host else b"",
+            b"X-Forwarded-Prefix: %b\r\n" % prefix if prefix else b"",
+            b"X-Request-Id: %b\r\n" % request_id,
+            VIA if head.minor else _VIA_1_0,
+        ),
+    )
 
 
 def answer_lines(

@@ -6,6 +6,7 @@ force, the pools and what is in flight.
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,8 @@ class ProxyServer(web.Server):
         self._id_prefix = secrets.token_hex(6).encode()
         self._id_number = 0
         self.on_upstream_cors: Callable[[Route], None] | None = None
+        self.cookies_left: Counter[tuple[str, str]] = Counter()
+        self.on_cookie_left: Callable[[Route, str], None] | None = None
         self.clock.start()
 
     def __call__(self) -> RequestHandler:
@@ -125,6 +128,16 @@ class ProxyServer(web.Server):
             self._warned.add(route.name)
             if self.on_upstream_cors is not None:
                 self.on_upstream_cors(route)
+
+    def cookie_left(self, route: Route, reason: str) -> None:
+        """Count a cookie that was left as it is: rewritten, browsers would refuse it (cors.md 60).
+
+        `reason` is one of `cookies.LEFT_BECAUSE`. Told once a route and reason.
+        """
+        counted = (route.name, reason)
+        self.cookies_left[counted] += 1
+        if self.cookies_left[counted] == 1 and self.on_cookie_left is not None:
+            self.on_cookie_left(route, reason)
 
     def _sweep(self, now: float) -> None:
         late = [connection for connection in self._connections if connection.deadline < now]  # type: ignore[attr-defined]
