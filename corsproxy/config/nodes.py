@@ -113,6 +113,20 @@ class Document(NamedTuple):
         return node is not None
 
 
+def width_at(root: Node, line: int, column: int) -> int:
+    """Return how many characters the node takes that begins there; 1 where none does."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if node.span[:2] == (line, column):
+            return node.span.width
+        if isinstance(node, Entries):
+            pending += node.children.values()
+        elif isinstance(node, Items):
+            pending += node.children
+    return 1
+
+
 def child(node: Node, part: str | int) -> Node | None:
     """Return what stands below `node` at a key or an index, or None."""
     if isinstance(node, Entries):

@@ -138,27 +138,35 @@ def concise(item: Problem) -> str:
 
 def _full(item: Problem) -> str:
     """Return the message, the line with a caret under the fault, and what to do instead."""
-    number = str(item.place.line)
-    gutter = " " * len(number)
-    text, start = _excerpt(item.line, item.place.column - 1)
+    gutter = " " * len(str(item.place.line))
     shown = [
         f"{item.severity}[{item.id}]: {item.message}",
-        f"{gutter}--> {item.place}",
+        *excerpt(item.place, item.line, item.width),
+        f"{gutter} = help: {item.advice}",
+        "",
     ]
+    return "\n".join(shown)
+
+
+def excerpt(place: Place, line: str, width: int) -> list[str]:
+    """Return lines that show `place`: its `line` of the file, `width` characters underlined."""
+    number = str(place.line)
+    gutter = " " * len(number)
+    text, start = _around(line, place.column - 1)
+    shown = [f"{gutter}--> {place}"]
     if text.strip():
         # Never beyond the line; a value that goes on over several lines is marked on its first.
-        width = max(1, min(item.width, len(text) - start))
+        width = max(1, min(width, len(text) - start))
         carets = "^" * max(1, _cells(text[start : start + width]))
         shown += [
             f"{gutter} |",
             f"{number} | {text}",
             f"{gutter} | {_blank(text[:start])}{carets}",
         ]
-    shown += [f"{gutter} = help: {item.advice}", ""]
-    return "\n".join(shown)
+    return shown
 
 
-def _excerpt(line: str, start: int) -> tuple[str, int]:
+def _around(line: str, start: int) -> tuple[str, int]:
     """Return the part of `line` around `start` that fits, and where `start` is in it."""
     visible = "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in line)
     begin = max(0, start - _EXCERPT // 2) if len(visible) > _EXCERPT else 0

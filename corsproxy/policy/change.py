@@ -10,7 +10,7 @@ from corsproxy.policy.compiled import Policy
 from corsproxy.policy.cors import decide
 from corsproxy.policy.decision import Facts
 from corsproxy.policy.fetch import Asked
-from corsproxy.policy.outlook import answers_of, is_same_origin, judge
+from corsproxy.policy.outlook import answers_of, is_checked, judge
 from corsproxy.policy.place import Place, Term
 from corsproxy.policy.reasons import Reason, Verdict, show
 from corsproxy.policy.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, covers, requested_names
@@ -39,11 +39,15 @@ class Edit(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Edits of one policy. `place` is where the first of them goes."""
+    """Edits of one policy. `place` is where the first of them goes.
+
+    `is_new`: the policy is not there yet, and belongs under `cors` of a route.
+    """
 
     policy: str
     edits: tuple[Edit, ...]
     place: Place | None
+    is_new: bool = False
 
     def apply(self, terms: PolicyTerms) -> PolicyTerms:
         """Return `terms` with the change made."""
@@ -53,7 +57,10 @@ class Change(NamedTuple):
 
     def yaml(self) -> str:
         """Return the change as YAML: the keys of the policy it touches, and what goes under them."""
-        return "\n".join(line for edit in self.edits for line in _yaml_lines(edit)) + "\n"
+        lines = [line for edit in self.edits for line in _yaml_lines(edit, is_new=self.is_new)]
+        if self.is_new:
+            lines = ["cors:", *(f"  {line}" for line in lines)]
+        return "\n".join(lines) + "\n"
 
     @property
     def is_dangerous(self) -> bool:
@@ -84,12 +91,19 @@ def find_change(policy: Policy, asked: Asked, before: Facts | None, facts: Facts
     return None
 
 
+def find_new(name: str, asked: Asked, before: Facts | None, facts: Facts) -> Change | None:
+    """Return the smallest policy of a route that has none; `before` and `facts` as in `find_change`."""
+    nothing = Policy(PolicyTerms(name=name, allow_origins=()))
+    change = find_change(nothing, asked, before, facts)
+    return change._replace(is_new=True) if change else None
+
+
 def _needed(policy: Policy, asked: Asked, before: Facts | None, facts: Facts) -> list[Edit] | None:
     """Return the edits that this refusal asks for, none if all is well, None if none can help."""
     told = before or facts
     decisions = [decide(policy, one) for one in (before, facts) if one is not None]
-    is_checked = bool(asked.origin) and not facts.is_websocket and not is_same_origin(asked)
-    blocked = judge(asked, answers_of(policy, decisions, facts)) if is_checked else []
+    answers = answers_of(policy, decisions, facts)
+    blocked = judge(asked, answers) if is_checked(asked, facts) else []
     if not blocked and not any(one.verdict is Verdict.refused for one in decisions):
         return []
     steps = ACTUAL_STEPS if before is None else PREFLIGHT_STEPS
@@ -171,11 +185,12 @@ def _apply(edit: Edit, terms: PolicyTerms) -> PolicyTerms:
             return replace(terms, dangerously_allow_null_origin=True)
 
 
-def _yaml_lines(edit: Edit) -> list[str]:
+def _yaml_lines(edit: Edit, *, is_new: bool) -> list[str]:
     if not edit.items:
         return [f"{edit.key}: true"]
     note = "instead of what is there" if edit.replaces else "add to what is there"
-    return [f"{edit.key}:  # {note}", *(f"  - {_scalar(item)}" for item in edit.items)]
+    key = f"{edit.key}:" if is_new else f"{edit.key}:  # {note}"
+    return [key, *(f"  - {_scalar(item)}" for item in edit.items)]
 
 
 def _scalar(text: str) -> str:

@@ -13,18 +13,17 @@ from corsproxy.policy.change import Change, find_change
 from corsproxy.policy.compiled import Policy
 from corsproxy.policy.cors import decide
 from corsproxy.policy.decision import Decision, Facts, is_preflight
-from corsproxy.policy.fetch import Asked, Blocked
+from corsproxy.policy.fetch import Asked, Blocked, Fault
 from corsproxy.policy.outlook import (
     Answer,
     answers_of,
+    facts_of,
+    is_checked,
     is_local_from_public,
-    is_same_origin,
     judge,
-    preflight_facts,
-    request_facts,
 )
 from corsproxy.policy.place import Place
-from corsproxy.policy.reasons import ACCOUNTS, Reason, Verdict, tell
+from corsproxy.policy.reasons import ACCOUNTS, Reason, Verdict, show, tell
 from corsproxy.policy.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, STEP_NAMES
 
 State = Literal["ok", "failed", "skipped"]
@@ -58,7 +57,7 @@ class Step(NamedTuple):
     place: Place | None = None
 
 
-_NOT_CHECKED: Final = Step(
+NOT_CHECKED: Final = Step(
     "browser", "skipped", "it checks no answer: no Origin, its own origin, or a socket"
 )
 
@@ -66,15 +65,17 @@ _NOT_CHECKED: Final = Step(
 class Explanation(NamedTuple):
     """Why a request works or does not.
 
-    `works`: the page can read the answer. `verdict` and `reason` are the policy's; `fix` is what to
-    do, in words, and `change` the smallest one to the policy, None where none would help.
+    `works`: the page can read the answer. `verdict` and `reason` are the policy's; where no policy
+    judged, `reason` is what the browser refused, or None. `fix` is what to do, in words, `change`
+    the smallest one to the configuration, None where none would help. `route` and `policy` are
+    names, "" for none.
     """
 
     request: str
     policy: str
     works: bool
     verdict: Verdict
-    reason: Reason
+    reason: Reason | Fault | None
     words: str
     fix: str
     place: Place | None
@@ -83,15 +84,17 @@ class Explanation(NamedTuple):
     consoles: dict[Browser, list[str]]
     change: Change | None
     notes: tuple[str, ...]
+    route: str = ""
 
     def as_json(self) -> dict[str, object]:
         """Return all of it as what `json.dumps` takes."""
         return {
             "request": self.request,
+            "route": self.route,
             "policy": self.policy,
             "works": self.works,
             "verdict": str(self.verdict),
-            "reason": str(self.reason),
+            "reason": self.reason and str(self.reason),
             "words": self.words,
             "fix": self.fix,
             "place": _place_json(self.place),
@@ -110,28 +113,32 @@ class Explanation(NamedTuple):
 
 
 def explain(
-    policy: Policy, asked: Asked, *, route: bytes = b"", is_websocket: bool = False
+    policy: Policy,
+    asked: Asked,
+    *,
+    route: bytes = b"",
+    own_origin: bytes | None = None,
+    is_websocket: bool = False,
 ) -> Explanation:
     """Return why the page's request works under `policy` or does not.
 
-    `asked.credentials` says whether the page sends cookies; `is_websocket` that it opens a socket.
+    `asked.credentials` says whether the page sends cookies; `is_websocket` that it opens a socket;
+    `own_origin` is the route's public one, if it is configured (cors.md 55).
     """
     asked = asked._replace(method=fetch.normalise_method(asked.method))
-    facts = request_facts(asked, is_websocket=is_websocket)
-    is_checked = bool(asked.origin) and not is_websocket and not is_same_origin(asked)
-    asks_first = is_checked and fetch.needs_preflight(asked)
-    before = preflight_facts(asked) if asks_first else None
+    before, facts = facts_of(asked, is_websocket=is_websocket, own_origin=own_origin)
     decisions = [decide(policy, one, route) for one in (before, facts) if one is not None]
     decided = next((one for one in decisions if one.verdict is Verdict.refused), decisions[0])
     answers = answers_of(policy, decisions, facts)
-    blocked = judge(asked, answers) if is_checked else []
+    checked = is_checked(asked, facts)
+    blocked = judge(asked, answers) if checked else []
     if blocked and blocked[0].in_preflight:
         answers = answers[:1]  # the browser never sends the request
     steps = _steps(policy, before, facts, decided)
-    steps.append(browser_step(blocked) if is_checked else _NOT_CHECKED)
+    steps.append(browser_step(blocked) if checked else NOT_CHECKED)
     reason = decided.reason
     return Explanation(
-        request=f"{asked.method.decode('ascii', 'backslashreplace')} {asked.url}",
+        request=f"{show(asked.method)} {asked.url}",
         policy=policy.name,
         works=not blocked and not any(decision.status >= 400 for decision in decisions),
         verdict=decided.verdict,
@@ -144,6 +151,7 @@ def explain(
         consoles=console(asked, blocked),
         change=find_change(policy, asked, before, facts),
         notes=tuple(_notes(policy, asked, facts, before)),
+        route=route.decode(),
     )
 
 

@@ -11,20 +11,17 @@ from corsproxy.policy.browsers import console
 from corsproxy.policy.explain import (
     AUTHORIZATION_NOTE,
     LOCAL_NETWORK_NOTE,
+    NOT_CHECKED,
     Explanation,
     Step,
     browser_step,
 )
 from corsproxy.policy.fetch import Asked, Blocked, Fault, Field
-from corsproxy.policy.outlook import Answer, is_local_from_public, judge
+from corsproxy.policy.outlook import Answer, is_local_from_public, is_same_origin, judge
 from corsproxy.policy.reasons import Reason, Verdict, show
 
 SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
-_REASONS: Final[dict[Fault, Reason]] = {
-    Fault.method_not_allowed: Reason.method_not_allowed,
-    Fault.header_not_allowed: Reason.header_not_allowed,
-}
 _FIXES: Final[dict[Fault, str]] = {
     Fault.allow_origin_missing: "send Access-Control-Allow-Origin: {origin}, on errors too",
     Fault.allow_origin_multiple: (
@@ -67,9 +64,10 @@ def outgoing(asked: Asked) -> tuple[Outgoing | None, Outgoing | None]:
     The request is left out where its method is unsafe: explaining must not change what it asks about.
     """
     method = fetch.normalise_method(asked.method)
-    common = ((b"Accept", b"*/*"), (b"Sec-Fetch-Mode", b"cors"), (b"Sec-Fetch-Site", b"cross-site"))
+    site = b"same-origin" if is_same_origin(asked) else b"cross-site"
+    common = ((b"Accept", b"*/*"), (b"Sec-Fetch-Mode", b"cors"), (b"Sec-Fetch-Site", site))
     before = None
-    if fetch.needs_preflight(asked):
+    if fetch.needs_preflight(asked) and not is_same_origin(asked):
         names = fetch.unsafe_header_names(fetch.sent_headers(asked))
         wanted: tuple[Field, ...] = ((b"Access-Control-Request-Method", method),)
         if names:
@@ -92,18 +90,19 @@ def judge_replies(asked: Asked, before: Reply | None, reply: Reply | None) -> Ex
         answers.append(Answer("preflight", before.status, before.fields))
     if reply is not None:
         answers.append(Answer("request", reply.status, reply.fields))
-    blocked = judge(asked, answers)
+    blocked = [] if is_same_origin(asked) else judge(asked, answers)
     first = blocked[0] if blocked else None
+    browser = NOT_CHECKED if is_same_origin(asked) else browser_step(blocked)
     return Explanation(
         request=f"{show(asked.method)} {asked.url}",
         policy="",
         works=first is None,
         verdict=Verdict.refused if first else Verdict.allowed,
-        reason=_REASONS.get(first.fault, Reason.origin_not_allowed) if first else Reason.allowed,
+        reason=first.fault if first else Reason.allowed,
         words=_words(first),
         fix=_fix(asked, first),
         place=None,
-        steps=tuple(_steps(before, reply, blocked)),
+        steps=(*_steps(before, reply, blocked), browser),
         answers=tuple(answers),
         consoles=console(asked, blocked),
         change=None,
@@ -140,7 +139,7 @@ def _steps(before: Reply | None, reply: Reply | None, blocked: Sequence[Blocked]
     else:
         words = f"answered with status {reply.status}"
         steps.append(Step("request", "failed" if blocked else "ok", words))
-    return [*steps, browser_step(blocked)]
+    return steps
 
 
 def _notes(asked: Asked, before: Reply | None, reply: Reply | None) -> list[str]:

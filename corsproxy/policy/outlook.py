@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from corsproxy.policy import fetch
 from corsproxy.policy.compiled import Policy
 from corsproxy.policy.decision import Decision, Facts, parse_lines
 from corsproxy.policy.fetch import Asked, Blocked
-from corsproxy.policy.origins import DEFAULT_PORTS, Origin, parse_origin
+from corsproxy.policy.origins import Origin, parse_origin
 from corsproxy.policy.rewrite import rewrite
+from corsproxy.policy.urls import read_url
 
 
 class Answer(NamedTuple):
@@ -21,16 +21,35 @@ class Answer(NamedTuple):
     fields: tuple[tuple[bytes, bytes], ...]
 
 
-def request_facts(asked: Asked, *, is_websocket: bool = False) -> Facts:
-    """Return the facts of the request itself as a browser would send it."""
+def request_facts(
+    asked: Asked, *, is_websocket: bool = False, own_origin: bytes | None = None
+) -> Facts:
+    """Return the facts of the request itself as a browser would send it.
+
+    `own_origin` is the public one of its route, if that is configured (cors.md 55).
+    """
     origin = (asked.origin,) if asked.origin else ()
     return Facts(
         asked.method,
         origin,
         is_websocket=is_websocket,
-        own_origin=origin_of(asked.url),
+        own_origin=own_origin or origin_of(asked.url),
         fetch_site=b"same-origin" if is_same_origin(asked) else b"cross-site",
     )
+
+
+def facts_of(
+    asked: Asked, *, is_websocket: bool = False, own_origin: bytes | None = None
+) -> tuple[Facts | None, Facts]:
+    """Return the facts of the preflight, None where a browser sends none, and of the request."""
+    facts = request_facts(asked, is_websocket=is_websocket, own_origin=own_origin)
+    asks_first = is_checked(asked, facts) and fetch.needs_preflight(asked)
+    return (preflight_facts(asked) if asks_first else None), facts
+
+
+def is_checked(asked: Asked, facts: Facts) -> bool:
+    """Whether a browser looks at the CORS headers of the answer at all."""
+    return bool(asked.origin) and not facts.is_websocket and not is_same_origin(asked)
 
 
 def is_same_origin(asked: Asked) -> bool:
@@ -41,17 +60,9 @@ def is_same_origin(asked: Asked) -> bool:
 def origin_of(url: str) -> bytes | None:
     """Return the origin of `url` as a browser writes it, None where it has none."""
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        return read_url(url).origin
     except ValueError:
         return None
-    if not parts.hostname or not parts.netloc.isascii():
-        return None
-    scheme, host = parts.scheme.encode("ascii"), parts.hostname.encode("ascii")
-    address = b"[%b]" % host if b":" in host else host
-    if port is not None and DEFAULT_PORTS.get(scheme) != b"%d" % port:
-        address += b":%d" % port
-    return scheme + b"://" + address
 
 
 def is_local_from_public(asked: Asked) -> bool:
@@ -92,12 +103,16 @@ def answers_of(policy: Policy, decisions: Sequence[Decision], facts: Facts) -> t
 
 
 def judge(asked: Asked, answers: Sequence[Answer]) -> list[Blocked]:
-    """Return what browsers refuse, in the first answer that fails only."""
+    """Return what browsers refuse, in the first answer that fails only.
+
+    Of an upstream whose status is not known the best is assumed.
+    """
     for answer in answers:
+        status = answer.status or 200
         if answer.to == "preflight":
-            found = fetch.check_preflight(asked, answer.status, answer.fields)
+            found = fetch.check_preflight(asked, status, answer.fields)
         else:
-            refused = fetch.check_answer(asked, answer.status or 200, answer.fields)
+            refused = fetch.check_answer(asked, status, answer.fields)
             found = [refused] if refused else []
         blocked = [item for item in found if item.fault not in fetch.UNENFORCED]
         if blocked:

@@ -1,6 +1,6 @@
 """An explanation as text for a terminal. Knows ticks, crosses and colours, no rule."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from corsproxy.policy.explain import Explanation, State
@@ -13,16 +13,17 @@ _BROWSERS: Final = {"chromium": "Chromium", "firefox": "Firefox", "safari": "Saf
 _LONGEST_VALUE: Final = 512
 
 
-def render(explanation: Explanation, *, color: bool) -> str:
-    """Return `explanation` as text that ends in a newline; `color` adds ANSI colours."""
-    return "\n".join(_lines(explanation, color=color)) + "\n"
+def render(explanation: Explanation, *, color: bool, excerpt: Sequence[str] = ()) -> str:
+    """Return `explanation` as text that ends in a newline; `color` adds ANSI colours.
+
+    `excerpt` are the lines that show what is written at the place that decided.
+    """
+    return "\n".join(_lines(explanation, excerpt, color=color)) + "\n"
 
 
-def _lines(explanation: Explanation, *, color: bool) -> Iterator[str]:
+def _lines(explanation: Explanation, excerpt: Sequence[str], *, color: bool) -> Iterator[str]:
     state: State = "ok" if explanation.works else "failed"
-    outcome = "works" if explanation.works else "is blocked"
-    under = f" under the policy {explanation.policy}" if explanation.policy else ""
-    title = f"{_MARKS[state]} {_clean(explanation.request)} {outcome}{under}"
+    title = f"{_MARKS[state]} {_clean(explanation.request)} {_outcome(explanation)}"
     yield _paint(title, "1;" + _COLOURS[state], color=color)
     yield ""
     width = max(len(step.name) for step in explanation.steps)
@@ -32,6 +33,7 @@ def _lines(explanation: Explanation, *, color: bool) -> Iterator[str]:
         yield f"  {mark} {step.name:<{width}}  {_clean(step.words)}{where}"
     yield ""
     yield from _verdict(explanation)
+    yield from (f"  {_clean(line)}" for line in excerpt)
     for answer in explanation.answers:
         yield ""
         yield from _answer(answer)
@@ -46,11 +48,19 @@ def _lines(explanation: Explanation, *, color: bool) -> Iterator[str]:
         yield f"Note: {_clean(note)}"
 
 
+def _outcome(explanation: Explanation) -> str:
+    under = f" under the policy {explanation.policy}" if explanation.policy else ""
+    if explanation.works:
+        return f"works{under}"
+    return f"is blocked{under}" if any(explanation.consoles.values()) else "fails"
+
+
 def _verdict(explanation: Explanation) -> Iterator[str]:
+    code = f" ({explanation.reason})" if explanation.reason else ""
     where = f", decided at {explanation.place}" if explanation.place else ""
-    yield f"{explanation.verdict}: {explanation.words} ({explanation.reason}){where}"
+    yield f"{explanation.verdict}: {_clean(explanation.words)}{code}{where}"
     if not explanation.works:
-        yield f"To do: {explanation.fix}"
+        yield f"To do: {_clean(explanation.fix)}"
 
 
 def _answer(answer: Answer) -> Iterator[str]:
@@ -66,8 +76,9 @@ def _change(explanation: Explanation) -> Iterator[str]:
     if change is None:
         return
     where = f" ({change.place})" if change.place else ""
+    target = f"the route {change.policy}" if change.is_new else f"the policy {change.policy}{where}"
     yield ""
-    yield f"The smallest change that would allow it, in the policy {change.policy}{where}:"
+    yield f"The smallest change that would allow it, in {target}:"
     yield from (f"  {line}" for line in change.yaml().splitlines())
 
 

@@ -1,0 +1,133 @@
+"""Tells what becomes of a page's request under a whole configuration. Knows no network and no file.
+
+It finds the route and decides by the functions that serve requests (cors.md 70).
+"""
+
+from typing import Final
+
+from corsproxy.policy import fetch
+from corsproxy.policy.browsers import console
+from corsproxy.policy.change import find_new
+from corsproxy.policy.cors import decide
+from corsproxy.policy.decision import Facts, parse_lines
+from corsproxy.policy.explain import (
+    NOT_CHECKED,
+    Explanation,
+    Step,
+    browser_step,
+    explain,
+)
+from corsproxy.policy.fetch import Asked
+from corsproxy.policy.matching import Matched, match, public_origin
+from corsproxy.policy.outlook import Answer, facts_of, is_checked, judge
+from corsproxy.policy.paths import is_ambiguous
+from corsproxy.policy.plan import Plan, Route
+from corsproxy.policy.reasons import Verdict, show
+from corsproxy.policy.rewrite import rewrite
+from corsproxy.policy.urls import Url, read_url
+
+_NO_ROUTE: Final = "add a route whose match takes this host, path and method"
+_AMBIGUOUS: Final = "call the path without it, or set ambiguous_paths: forward on the route"
+_NO_POLICY: Final = (
+    "give the route a policy, or ask the upstream for what it says by itself (explain --live)"
+)
+UPSTREAM_NOTE: Final = "what browsers print is meant for an upstream that sends no CORS headers"
+
+
+def explain_request(plan: Plan, asked: Asked) -> Explanation:
+    """Return why the page's request works or does not, from its route to the browser.
+
+    A ws(s) address stands for a WebSocket handshake. Raises ValueError for what is no address a
+    page can call.
+    """
+    url = read_url(asked.url)
+    asked = asked._replace(url=str(url), method=fetch.normalise_method(asked.method))
+    is_websocket = url.scheme in {"ws", "wss"}
+    before, facts = facts_of(asked, is_websocket=is_websocket)
+    path = url.target.partition("?")[0].encode("ascii")
+    matched = match(plan, url.authority.encode("ascii"), path, before or facts)
+    route, policy = matched
+    if route is None or (route.reject_ambiguous_paths and is_ambiguous(path)):
+        return _unserved(matched, asked, before, facts)
+    step = _route_step(route, asked, url)
+    if policy is None:
+        return _without_policy(route, step, asked, before, facts)
+    found = explain(
+        policy,
+        asked,
+        route=route.name.encode(),
+        own_origin=public_origin(route),
+        is_websocket=is_websocket,
+    )
+    return found._replace(steps=(step, *found.steps))
+
+
+def _route_step(route: Route, asked: Asked, url: Url) -> Step:
+    words = f"{route.name} takes {show(asked.method)} {url.authority}{url.target}"
+    return Step("route", "ok", words, route.place)
+
+
+def _unserved(matched: Matched, asked: Asked, before: Facts | None, facts: Facts) -> Explanation:
+    """Return what the page meets where the proxy itself answers with an error (cors.md 62, 73)."""
+    route, policy = matched
+    if route is None:
+        words, fix, status = "no route takes this request: it gets 404", _NO_ROUTE, 404
+    else:
+        words = f"the route {route.name} refuses a path that servers read differently: 400"
+        fix, status = _AMBIGUOUS, 400
+    told = before or facts
+    fields: tuple[fetch.Field, ...] = ()
+    if policy is not None:
+        # An error is told like that of any request: no list of methods or headers.
+        name = route.name.encode() if route else b""
+        decision = decide(policy, told._replace(request_method=()), name)
+        fields = parse_lines(rewrite(policy, decision, status, [], 0))
+    answer = Answer("preflight" if before else "request", status, fields)
+    failed = Step("route", "failed", words, route.place if route else None)
+    found = _by_browser(asked, facts, (answer,), failed)
+    return found._replace(
+        policy=policy.name if policy else "",
+        works=False,
+        words=words,
+        fix=fix,
+        place=failed.place,
+        route=route.name if route else "",
+    )
+
+
+def _without_policy(
+    route: Route, step: Step, asked: Asked, before: Facts | None, facts: Facts
+) -> Explanation:
+    """Return what the page meets where all passes as the upstream gives it (cors.md 7, 51)."""
+    words = f"the route {route.name} has no policy: the upstream's own CORS headers decide"
+    answer = Answer("preflight" if before else "request", 0, ())
+    found = _by_browser(asked, facts, (answer,), step)
+    return found._replace(
+        words=words,
+        fix=_NO_POLICY,
+        place=route.place,
+        route=route.name,
+        change=None if found.works else find_new(route.name, asked, before, facts),
+        notes=() if found.works else (UPSTREAM_NOTE,),
+    )
+
+
+def _by_browser(asked: Asked, facts: Facts, answers: tuple[Answer, ...], step: Step) -> Explanation:
+    """Return the explanation of answers that no policy gave a verdict on."""
+    checked = is_checked(asked, facts)
+    blocked = judge(asked, answers) if checked else []
+    return Explanation(
+        request=f"{show(asked.method)} {asked.url}",
+        policy="",
+        works=not blocked,
+        verdict=Verdict.none,
+        reason=blocked[0].fault if blocked else None,
+        words="",
+        fix="",
+        place=step.place,
+        steps=(step, browser_step(blocked) if checked else NOT_CHECKED),
+        answers=answers,
+        consoles=console(asked, blocked),
+        change=None,
+        notes=(),
+    )

@@ -1,0 +1,83 @@
+"""Addresses as browsers read and send them (WHATWG URL). Knows neither routes nor requests."""
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlsplit
+
+from corsproxy.policy.origins import DEFAULT_PORTS, parse_origin
+
+# What browsers leave as it is in a path and in a query; the rest is percent-encoded.
+_PATH: Final = "%/:@!$&'()*+,;=~[]|\\"
+_QUERY: Final = _PATH.replace("'", "") + "?`{}^"
+_DOT: Final = re.compile("%2e", re.IGNORECASE)
+
+
+class Url(NamedTuple):
+    """An address in parts: `authority` as in Host, `target` the path and query of a request."""
+
+    scheme: str
+    authority: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+    @property
+    def origin(self) -> bytes:
+        """The origin as browsers write it: lower case, without a default port."""
+        return f"{self.scheme}://{self.authority}".encode("ascii")
+
+    @property
+    def host(self) -> str:
+        """The name or address to connect to, IPv6 without brackets."""
+        return urlsplit(str(self)).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port, that of the scheme where none is written."""
+        port = urlsplit(str(self)).port
+        return port or int(DEFAULT_PORTS[self.scheme.encode("ascii")])
+
+
+def read_url(text: str) -> Url:
+    """Return the absolute http(s) or ws(s) address `text` as a browser would send it.
+
+    Dot segments are resolved, other characters percent-encoded, the fragment goes ("URL parser").
+    Raises ValueError, with words that say what to do, for what a page cannot call.
+    """
+    try:
+        parts = urlsplit(text.strip().replace("\\", "/"))
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no address: {error}") from None
+    scheme = parts.scheme.encode()
+    if scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise ValueError(f"{text!r} is no address; write it whole, as https://host/path")
+    if "@" in parts.netloc:
+        raise ValueError(f"{text!r} holds a user; no page can call that, leave it out")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    shown = "" if port is None or DEFAULT_PORTS[scheme] == b"%d" % port else f":{port}"
+    url = Url(parts.scheme, host + shown, _target(parts.path, parts.query))
+    # The grammar of hosts and ports is that of origins (cors.md 10).
+    if not url.authority.isascii() or parse_origin(url.origin) is None:
+        raise ValueError(f"{text!r} has no valid host; write names in ASCII (xn--…)")
+    return url
+
+
+def _target(path: str, query: str) -> str:
+    target = quote(_resolved(path), safe=_PATH)
+    return f"{target}?{quote(query, safe=_QUERY)}" if query else target
+
+
+def _resolved(path: str) -> str:
+    """Return `path` without dot segments, also those that are spelled %2e."""
+    kept: list[str] = []
+    plain = ""
+    for segment in path.split("/")[1:]:
+        plain = _DOT.sub(".", segment)
+        if plain == "..":
+            del kept[-1:]
+        elif plain != ".":
+            kept.append(segment)
+    end = "/" if plain in {".", ".."} and kept else ""
+    return "/" + "/".join(kept) + end
