@@ -19,6 +19,7 @@ import aiohttp.web
 
 from corsproxy.admin.health import Readiness, health_app
 from corsproxy.observe.access_log import AccessLog
+from corsproxy.observe.snapshot import Snapshot
 from corsproxy.policy.cookies import LEFT_BECAUSE
 from corsproxy.policy.cookies import LEFT_BECAUSE
 from corsproxy.policy.plan import Address, Plan, Route, TcpAddress, UnixAddress
@@ -112,12 +113,16 @@ class Service:
     async def _listen_for_health(self, address: Address) -> None:
         sock, self.health_address = self._bind(address)
         self._health = aiohttp.web.AppRunner(
-            health_app(self._readiness),
+            health_app(self._readiness, self.scrape),
             access_log=None,
             handle_signals=False,
         )
         await self._health.setup()
         await aiohttp.web.SockSite(self._health, sock).start()
+
+    async def scrape(self) -> Snapshot:
+        """Return what was counted since the start."""
+        return self.server.snapshot()
 
     def _readiness(self) -> Readiness:
         """Say whether to send requests here: not while stopping; a failed reload is only told."""
@@ -159,6 +164,7 @@ class Service:
     def reloaded(self, succeeded: bool) -> None:  # noqa: FBT001 - told by position, as an event
         """Note how the last reload went: readiness tells it, without depending on it."""
         self.reload_failed = not succeeded
+        self.server.metrics.reloaded(succeeded)
 
     async def wait(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain. A second signal ends at once (P1)."""

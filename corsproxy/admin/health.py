@@ -1,9 +1,13 @@
-"""The health listener: /livez and /readyz. Knows whether the service is ready, nothing of requests."""
+"""The health listener: /livez, /readyz, /metrics. Knows who to ask, nothing of requests."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from aiohttp import web
+
+from corsproxy.observe.exposition import render
+from corsproxy.observe.snapshot import Snapshot
 
 
 class Readiness(NamedTuple):
@@ -13,8 +17,12 @@ class Readiness(NamedTuple):
     lines: list[str]
 
 
-def health_app(readiness: Callable[[], Readiness]) -> web.Application:
-    """Return the application that a probe asks. It answers as long as the process lives."""
+# Gives what was counted, over all workers.
+Scrape = Callable[[], Awaitable[Snapshot]]
+
+
+def health_app(readiness: Callable[[], Readiness], scrape: Scrape) -> web.Application:
+    """Return the application that probes and Prometheus ask. It answers as long as the process lives."""
 
     async def live(request: web.Request) -> web.Response:  # noqa: ARG001
         return _plain(200, "ok\n")
@@ -23,9 +31,20 @@ def health_app(readiness: Callable[[], Readiness]) -> web.Application:
         state = readiness()
         return _plain(200 if state.is_ready else 503, "".join(f"{line}\n" for line in state.lines))
 
+    async def metrics(request: web.Request) -> web.Response:
+        snapshot = await scrape()
+        # In a thread, for serving shall not wait for the text.
+        accept = request.headers.get("Accept", "")
+        body, content_type = await asyncio.to_thread(render, snapshot, accept)
+        return web.Response(
+            body=body,
+            headers={"Content-Type": content_type, "Cache-Control": "no-store"},
+        )
+
     app = web.Application()
     app.router.add_get("/livez", live)
     app.router.add_get("/readyz", ready)
+    app.router.add_get("/metrics", metrics)
     return app
 
 

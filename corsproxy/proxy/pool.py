@@ -62,6 +62,15 @@ class Pool:
         """The number of connections that wait for a request."""
         return len(self._idle)
 
+    def states(self) -> dict[str, int]:
+        """Return how many connections are in which state."""
+        idle = len(self._idle)
+        return {
+            "connecting": len(self._dials),
+            "active": len(self._open) - idle,
+            "idle": idle,
+        }
+
     @property
     def circuit(self) -> State:
         """What becomes of requests to this upstream, as far as its failures decide (O7)."""

@@ -7,15 +7,18 @@ force, the pools and what is in flight.
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import http_parser, web
 from aiohttp.web_protocol import RequestHandler
 
+from corsproxy.observe.metrics import NO_ROUTE, Metrics, is_tunnel
 from corsproxy.observe.record import Record
+from corsproxy.observe.snapshot import Series, Snapshot
 from corsproxy.policy.plan import Plan, Route, Upstream
+from corsproxy.proxy.breaker import State
 from corsproxy.proxy.client import ClientConnection
 from corsproxy.proxy.clock import Clock
 from corsproxy.proxy.pool import Pool
@@ -49,6 +52,7 @@ class ProxyServer(web.Server):
         self.loop = asyncio.get_running_loop()
         self.plan = plan
         self.observers = observers
+        self.metrics = Metrics()
         self.clock = Clock(self._sweep)
         self.draining = False
         self.in_flight = 0
@@ -112,18 +116,37 @@ class ProxyServer(web.Server):
         self.in_flight -= 1
         if not self.in_flight:
             self._idle.set()
+        ended = perf_counter()
+        self._count(exchange, ended)
         if self.observers:
-            record = exchange.record(perf_counter())
+            record = exchange.record(ended)
             for observe in self.observers:
                 observe(record)
 
+    def _count(self, exchange: "Exchange", ended: float) -> None:
+        route, head, status = exchange.route, exchange.head, exchange.status
+        counters = self.metrics.of(NO_ROUTE if route is None else route.name)
+        counters.answered(head.method, status)
+        if not is_tunnel(status):
+            began = exchange.upstream_began
+            counters.lasted(ended - exchange.began, ended - began if began else 0.0)
+        if exchange.decision is not None:
+            asked = bool(head.request_method) and head.method == b"OPTIONS" and bool(head.origin)
+            counters.decided(exchange.decision, preflight=asked)
+        if exchange.fault is not None:
+            counters.failed(exchange.fault.word)
+
     def account_unread(self, record: Record) -> None:
-        """Tell the observers of a request whose head could not be read."""
+        """Count a request whose head could not be read, and tell the observers."""
+        counters = self.metrics.of(NO_ROUTE)
+        counters.answered(record.method, record.status)
+        counters.failed(record.fault)
         for observe in self.observers:
             observe(record)
 
     def upstream_sent_cors(self, route: Route) -> None:
-        """Note that a route's upstream sends CORS headers of its own: told once (cors.md 50)."""
+        """Count an answer whose upstream sent CORS headers of its own: told once (cors.md 50)."""
+        self.metrics.of(route.name).sent_cors += 1
         if route.name not in self._warned:
             self._warned.add(route.name)
             if self.on_upstream_cors is not None:
@@ -138,6 +161,26 @@ class ProxyServer(web.Server):
         self.cookies_left[counted] += 1
         if self.cookies_left[counted] == 1 and self.on_cookie_left is not None:
             self.on_cookie_left(route, reason)
+
+    def snapshot(self) -> Snapshot:
+        """Return what was counted, and what there is at this moment."""
+        return self.metrics.snapshot(self._live())
+
+    def _live(self) -> Iterator[tuple[str, Series]]:
+        yield "corsproxy_requests_in_flight", ((), (self.in_flight,))
+        yield "corsproxy_connections", ((), (self.connection_count,))
+        for (route, reason), count in self.cookies_left.items():
+            yield "corsproxy_cookies_left_total", ((route, reason), (count,))
+        connections: Counter[tuple[str, str]] = Counter()
+        for pool in [*self._pools.values(), *self._retired]:
+            for state, count in pool.states().items():
+                connections[pool.upstream.name, state] += count
+        for labels, count in connections.items():
+            yield "corsproxy_upstream_connections", (labels, (count,))
+        for name, pool in self._pools.items():
+            for state in State:
+                is_in = int(pool.circuit is state)
+                yield "corsproxy_upstream_circuit", ((name, state.value), (is_in,))
 
     def _sweep(self, now: float) -> None:
         late = [connection for connection in self._connections if connection.deadline < now]  # type: ignore[attr-defined]

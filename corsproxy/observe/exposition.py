@@ -1,0 +1,64 @@
+"""A snapshot as text that Prometheus reads. Knows its formats; counts nothing.
+
+prometheus-client is imported when the first scrape asks: a start should not wait for it.
+"""
+
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from corsproxy.observe.snapshot import BOUNDS, FAMILIES, Series, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.metrics_core import HistogramMetricFamily, Metric
+
+
+class _Collector:
+    """Gives a snapshot to prometheus-client, family by family."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> "Iterator[Metric]":
+        from prometheus_client import metrics_core  # noqa: PLC0415 - see the module's docstring
+
+        for name, family in FAMILIES.items():
+            found = self._snapshot.get(name, [])
+            if family.kind == "histogram":
+                histogram = metrics_core.HistogramMetricFamily(
+                    name,
+                    family.help,
+                    labels=family.labels,
+                )
+                for series in found:
+                    _add_histogram(histogram, series)
+                yield histogram
+                continue
+            kinds = metrics_core.CounterMetricFamily, metrics_core.GaugeMetricFamily
+            metric = kinds[family.kind == "gauge"](name, family.help, labels=family.labels)
+            for labels, (figure,) in found:
+                metric.add_metric(labels, figure)
+            yield metric
+
+
+def _add_histogram(metric: "HistogramMetricFamily", series: Series) -> None:
+    """Add a series, whose buckets become cumulative here: each counts all up to its bound."""
+    labels, figures = series
+    names = [*map(str, BOUNDS), "+Inf"]
+    buckets = list(zip(names, accumulate(figures[:-1]), strict=True))
+    metric.add_metric(labels, buckets, sum_value=figures[-1])
+
+
+def render(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
+    """Return `snapshot` in the format that an Accept header asks for, and its content type.
+
+    Takes milliseconds, with hundreds of routes tens of them: not to be called in an event loop.
+    """
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415
+    from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(snapshot))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type

@@ -1,0 +1,116 @@
+"""What is counted, by name, and a plain copy of it all. Knows no requests and no output format.
+
+A snapshot is made of strings, numbers and sequences only, so that a worker can send it as JSON or
+pickled, and those of all workers can be summed into one.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal, NamedTuple
+
+# The upper bounds of the buckets of every duration, in seconds; above the last one is +Inf.
+BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Family(NamedTuple):
+    """One metric: its kind, what it tells, its labels, and how the figures of workers become one."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...]
+    joined: Literal["sum", "min"] = "sum"
+
+
+FAMILIES: Final[dict[str, Family]] = {
+    "corsproxy_requests_total": Family(
+        "counter",
+        "Requests that ended; the route is - where none matched or no head could be read.",
+        ("route", "method", "code"),
+    ),
+    "corsproxy_request_duration_seconds": Family(
+        "histogram",
+        "From the head of a request to the end of its answer; tunnels are left out.",
+        ("route",),
+    ),
+    "corsproxy_upstream_duration_seconds": Family(
+        "histogram",
+        "From asking for an upstream connection to the end of the answer; tunnels are left out.",
+        ("route",),
+    ),
+    "corsproxy_cors_decisions_total": Family(
+        "counter",
+        "CORS decisions: kind is preflight or actual, reason says why.",
+        ("route", "kind", "verdict", "reason"),
+    ),
+    "corsproxy_faults_total": Family(
+        "counter",
+        "Requests that could not be served as asked, by what went wrong.",
+        ("route", "fault"),
+    ),
+    "corsproxy_upstream_sent_cors_total": Family(
+        "counter",
+        "Answers whose upstream sent CORS headers of its own (cors.md 50).",
+        ("route",),
+    ),
+    "corsproxy_cookies_left_total": Family(
+        "counter",
+        "Cookies left as they were: rewritten, browsers would refuse them (cors.md 60).",
+        ("route", "reason"),
+    ),
+    "corsproxy_requests_in_flight": Family("gauge", "Requests that have not ended.", ()),
+    "corsproxy_connections": Family("gauge", "Connections of clients.", ()),
+    "corsproxy_upstream_connections": Family(
+        "gauge",
+        "Connections to an upstream: connecting, active or idle.",
+        ("upstream", "state"),
+    ),
+    "corsproxy_upstream_circuit": Family(
+        "gauge",
+        "Workers whose circuit breaker for an upstream is in this state (forwarding.md O7).",
+        ("upstream", "state"),
+    ),
+    "corsproxy_config_last_reload_successful": Family(
+        "gauge",
+        "Whether the last reading of the configuration was taken into force: 1 or 0.",
+        (),
+        "min",
+    ),
+    "corsproxy_config_last_reload_success_timestamp_seconds": Family(
+        "gauge",
+        "When the configuration in force was read, in Unix time.",
+        (),
+        "min",
+    ),
+    "corsproxy_build_info": Family("gauge", "Always 1.", ("version",), "min"),
+}
+
+# The values of a series' labels and its figures: one number; for a histogram how many requests
+# fell into each bucket (not added up), and last the sum of their seconds.
+Series = tuple[Sequence[str], Sequence[float]]
+Snapshot = dict[str, list[Series]]
+
+
+def sum_snapshots(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """Return one snapshot for all: numbers are summed, but for those that are true only if all agree.
+
+    Families that this version does not know are left out.
+    """
+    joined: dict[str, dict[tuple[str, ...], tuple[float, ...]]] = {}
+    for snapshot in snapshots:
+        for name, found in snapshot.items():
+            if name not in FAMILIES:
+                continue
+            join = min if FAMILIES[name].joined == "min" else _add
+            known = joined.setdefault(name, {})
+            for labels, figures in found:
+                key = tuple(labels)
+                before = known.get(key)
+                known[key] = (
+                    tuple(figures)
+                    if before is None
+                    else tuple(join(*pair) for pair in zip(before, figures, strict=True))
+                )
+    return {name: list(known.items()) for name, known in joined.items()}
+
+
+def _add(one: float, other: float) -> float:
+    return one + other
