@@ -198,7 +198,8 @@ def serve(plan: Plan, path: Path | None, seen: Fingerprint | None, *, colour: bo
 def _announce(service: "Service") -> None:
     """Say where it listens, and what each route does."""
     for address in service.addresses:
-        click.echo(f"listening on {_url(address)}", err=True)
+        tls = service.plan.server.tls is not None
+        click.echo(f"listening on {_url(address, 'https' if tls else 'http')}", err=True)
     for route in service.plan.routes:
         policy = route.policy.name if route.policy is not None else "no policy"
         click.echo(f"  route {route.name}: -> {route.upstream.name} ({policy})", err=True)
@@ -206,5 +207,5 @@ def _announce(service: "Service") -> None:
         click.echo(f"health on {_url(service.health_address)}/readyz", err=True)
 
 
-def _url(address: "TcpAddress | UnixAddress") -> str:
-    return f"http://{address}" if isinstance(address, TcpAddress) else str(address)
+def _url(address: "TcpAddress | UnixAddress", scheme: str = "http") -> str:
+    return f"{scheme}://{address}" if isinstance(address, TcpAddress) else str(address)

@@ -14,14 +14,18 @@ from typing import Final
 
 import aiohappyeyeballs
 
+from corsproxy.config.certificates import BadTlsFile
 from corsproxy.policy.plan import TcpAddress, UnixAddress, Upstream
 from corsproxy.proxy import faults
 from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.tls import RenewedContext, dialling_context
 
 AddressInfo = aiohappyeyeballs.AddrInfoType
 
 _RESOLVED_FOR: Final = 10.0
 _HEAD_START: Final = 0.25
+# How long an upstream may take to say goodbye over TLS before the connection is simply dropped.
+_GOODBYE: Final = 2.0
 
 
 class Dialler:
@@ -30,6 +34,7 @@ class Dialler:
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
         self._loop = asyncio.get_running_loop()
+        self._tls: RenewedContext | None = None
         self._resolved: list[AddressInfo] = []
         self._resolved_until = 0.0
 
@@ -43,15 +48,19 @@ class Dialler:
         try:
             async with asyncio.timeout(upstream.timeouts.connect or None):
                 sock = await self._connect()
-                _, protocol = await self._loop.create_connection(factory, sock=sock)
+                protocol = await self._speak(factory, sock)
         except TimeoutError as error:
             raise self._failed(sock, faults.UPSTREAM_CONNECT_TIMEOUT) from error
         except socket.gaierror as error:
             raise self._failed(sock, faults.UPSTREAM_NAME) from error
+        except BadTlsFile as error:
+            raise self._failed(sock, faults.UPSTREAM_TLS, str(error)) from error
         except ssl.SSLError as error:
-            raise self._failed(sock, faults.UPSTREAM_TLS, error.reason or "") from error
+            raise self._failed(sock, faults.UPSTREAM_TLS, _why(error)) from error
         except OSError as error:
-            raise self._failed(sock, faults.UPSTREAM_UNREACHABLE, error.strerror or "") from error
+            # Connected and then lost, before anybody asked for anything: that was the handshake.
+            kind = faults.UPSTREAM_UNREACHABLE if sock is None else faults.UPSTREAM_TLS
+            raise self._failed(sock, kind, error.strerror or "") from error
         except asyncio.CancelledError:
             self._failed(sock, faults.UPSTREAM_UNREACHABLE)
             raise
@@ -63,6 +72,32 @@ class Dialler:
             with contextlib.suppress(OSError):
                 sock.close()
         return Fault(kind, note)
+
+    async def _speak(
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        sock: socket.socket,
+    ) -> asyncio.Protocol:
+        """Return a protocol that speaks on `sock`, over TLS where the upstream's URL is https."""
+        upstream, loop = self._upstream, self._loop
+        if isinstance(upstream.address, UnixAddress):
+            _, protocol = await loop.create_unix_connection(factory, sock=sock)
+        elif upstream.scheme == "http":
+            _, protocol = await loop.create_connection(factory, sock=sock)
+        else:
+            if self._tls is None:
+                self._tls = dialling_context(upstream.tls)
+            # The handshake is part of `connect`, which is what limits it; this one comes too late.
+            limit = upstream.timeouts.connect * 2 or None
+            _, protocol = await loop.create_connection(
+                factory,
+                sock=sock,
+                ssl=self._tls.context(),
+                server_hostname=upstream.tls.server_name or upstream.address.host.rstrip("."),
+                ssl_handshake_timeout=limit,
+                ssl_shutdown_timeout=_GOODBYE,
+            )
+        return protocol
 
     async def _connect(self) -> socket.socket:
         address = self._upstream.address
@@ -94,6 +129,13 @@ class Dialler:
         self._resolved = list(infos)
         self._resolved_until = self._loop.time() + _RESOLVED_FOR
         return self._resolved
+
+
+def _why(error: ssl.SSLError) -> str:
+    """Say for the log what TLS failed on, in words where a certificate was not believed."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate was not believed: {error.verify_message}"
+    return error.reason or "the handshake failed"
 
 
 def _literal(address: TcpAddress) -> list[AddressInfo]:

@@ -1,0 +1,93 @@
+"""TLS contexts that follow their files: a renewed certificate is used without a restart.
+
+Knows when files changed, not what stands in them; connections that are open keep what they have.
+"""
+
+import logging
+import os
+import ssl
+import time
+from collections.abc import Callable
+from typing import Final
+
+from corsproxy.config.certificates import BadTlsFile, server_context, upstream_context
+from corsproxy.policy.plan import ServerTls, UpstreamTls
+
+log: Final = logging.getLogger("corsproxy")
+
+# How often at most the files are looked at, in seconds; only while there are handshakes.
+_LOOKED_AT: Final = 1.0
+
+_Fingerprint = tuple[tuple[str, int, int, int] | None, ...]
+
+
+class RenewedContext:
+    """A context made of files, made anew when they have changed; the old one stays while they are bad.
+
+    Raises `BadTlsFile` when it is made and the files are bad.
+    """
+
+    def __init__(self, make: Callable[[], ssl.SSLContext], *files: str) -> None:
+        self._make = make
+        self._files = [file for file in files if file]
+        self._seen = self._look()
+        self._looked = time.monotonic()
+        self._context = make()
+
+    def context(self) -> ssl.SSLContext:
+        """Return what the next handshake is to use."""
+        now = time.monotonic()
+        if self._files and now - self._looked >= _LOOKED_AT:
+            self._looked = now
+            seen = self._look()
+            if seen != self._seen:
+                self._seen = seen
+                self._renew()
+        return self._context
+
+    def _renew(self) -> None:
+        try:
+            self._context = self._make()
+        except BadTlsFile as fault:
+            log.error("TLS goes on with the old files: %s", fault)  # noqa: TRY400 - no bug of ours
+        else:
+            log.info("TLS files were read again: %s", ", ".join(self._files))
+
+    def _look(self) -> _Fingerprint:
+        """Return what changes when a file does; a Secret's files change by a symlink (config.md)."""
+        found: list[tuple[str, int, int, int] | None] = []
+        for file in self._files:
+            try:
+                real = os.path.realpath(file, strict=True)
+                stat = os.stat(real)  # noqa: PTH116 - a Path object buys nothing here
+            except OSError:
+                found.append(None)
+            else:
+                found.append((real, stat.st_ino, stat.st_mtime_ns, stat.st_size))
+        return tuple(found)
+
+
+def listening_context(tls: ServerTls) -> ssl.SSLContext:
+    """Return the context of a listener; each handshake is given the files of its moment.
+
+    Raises `BadTlsFile`.
+    """
+    renewed = RenewedContext(
+        lambda: server_context(tls), tls.cert_file, tls.key_file, tls.client_ca_file
+    )
+
+    def choose(
+        handshake: ssl.SSLObject | ssl.SSLSocket,
+        _name: str | None,
+        _first: ssl.SSLContext,
+    ) -> None:
+        handshake.context = renewed.context()
+
+    first = server_context(tls)
+    first.sni_callback = choose
+    return first
+
+
+def dialling_context(tls: UpstreamTls) -> RenewedContext:
+    """Return the context for connections to an upstream. Raises `BadTlsFile`."""
+    return RenewedContext(lambda: upstream_context(tls), tls.ca_file, tls.cert_file, tls.key_file)
