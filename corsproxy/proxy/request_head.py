@@ -155,31 +155,33 @@ def _sort_fields(head: RequestHead, raw_fields: tuple[Field, ...]) -> None:
     """Put each field where it belongs: passed on, read, or dropped (H6, H7, S6)."""
     kinds = f.FIELD_KINDS
     passed = head.fields
+    readers = _READERS
     seen = 0
     for field in raw_fields:
         kind = kinds[field[0]]
         if not kind:
             passed.append(field)
             continue
-        if kind & seen & _MAY_NOT_REPEAT:
-            raise Fault(_REPEATED[kind])
+        if kind & seen:
+            _check_repeated(kind, field[0], raw_fields)
+        seen |= kind
         if kind & _PASSED:
             passed.append(field)
-        if kind & seen & f.SINGLETON and _is_repeated(field[0], raw_fields):
-            raise Fault(faults.REPEATED_HEADER)
-        seen |= kind
-        read = _READERS.get(kind)
-        if read is not None:
-            read(head, field[1])
+        if kind in readers:
+            readers[kind](head, field[1])
         elif kind == f.FORWARDED:
             head.forwarded += (field,)
     head.kinds = seen
     _settle(head)
 
 
-def _is_repeated(name: bytes, fields: tuple[Field, ...]) -> bool:
-    name = name.lower()
-    return sum(field[0].lower() == name for field in fields) > 1
+def _check_repeated(kind: int, name: bytes, fields: tuple[Field, ...]) -> None:
+    """Refuse a second line of a field that may stand once only (H7, S1, S2, S5)."""
+    if kind in _REPEATED:
+        raise Fault(_REPEATED[kind])
+    lower = name.lower()
+    if kind == f.SINGLETON and sum(field[0].lower() == lower for field in fields) > 1:
+        raise Fault(faults.REPEATED_HEADER)
 
 
 def _settle(head: RequestHead) -> None:
@@ -312,7 +314,6 @@ _PASSED: Final = (
     | f.TIMING
     | f.RESOURCE_POLICY
 )
-_MAY_NOT_REPEAT: Final = f.HOST | f.CONTENT_LENGTH | f.TRANSFER_ENCODING | f.EXPECT | f.UPGRADE
 _REPEATED: Final = {
     f.HOST: faults.BAD_HOST,
     f.CONTENT_LENGTH: faults.BAD_FRAMING,
