@@ -11,6 +11,7 @@ _COMMANDS: Final = {
     "run": "corsproxy.cli.run:run",
     "check": "corsproxy.cli.check:check",
     "demo": "corsproxy.cli.demo:demo",
+    "explain": "corsproxy.cli.explain:explain",
     "health": "corsproxy.cli.health:health",
     "init": "corsproxy.cli.init:init",
     "schema": "corsproxy.cli.schema:schema",
@@ -48,6 +49,8 @@ def cli() -> None:
       corsproxy run --upstream http://localhost:9000 --allow-origin http://localhost:3000
     With one:
       corsproxy run -c config.yaml
+    To learn why a request is blocked:
+      corsproxy explain PUT https://api.example.com/a --origin https://app.example.com
     To see it work:
       corsproxy demo
     """  # noqa: D301 - \b is click's, not a typo

@@ -106,7 +106,7 @@ def judge_replies(asked: Asked, before: Reply | None, reply: Reply | None) -> Ex
         answers=tuple(answers),
         consoles=console(asked, blocked),
         change=None,
-        notes=tuple(_notes(asked, before, reply)),
+        notes=tuple(_notes(asked, before, reply, is_read=first is None)),
     )
 
 
@@ -142,7 +142,7 @@ def _steps(before: Reply | None, reply: Reply | None, blocked: Sequence[Blocked]
     return steps
 
 
-def _notes(asked: Asked, before: Reply | None, reply: Reply | None) -> list[str]:
+def _notes(asked: Asked, before: Reply | None, reply: Reply | None, *, is_read: bool) -> list[str]:
     notes = []
     if is_local_from_public(asked):
         notes.append(LOCAL_NETWORK_NOTE)
@@ -154,8 +154,9 @@ def _notes(asked: Asked, before: Reply | None, reply: Reply | None) -> list[str]
         kept = ", ".join(f"{name} {min(age, cap)} s" for name, cap in _CAPS)
         notes.append(f"the preflight's answer is kept: {kept}")
     if reply is not None:
-        names = b", ".join(fetch.exposed_names(asked, reply.fields)).decode("latin-1")
-        notes.append(f"the page can read these headers: {names or 'none'}")
+        if is_read:
+            names = b", ".join(fetch.exposed_names(asked, reply.fields)).decode("latin-1")
+            notes.append(f"the page can read these headers: {names or 'none'}")
         if _may_poison_caches(reply):
             notes.append(
                 "the answer names one origin but its Vary does not name Origin: a cache may give "

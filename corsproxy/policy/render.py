@@ -32,8 +32,7 @@ def _lines(explanation: Explanation, excerpt: Sequence[str], *, color: bool) -> 
         mark = _paint(_MARKS[step.state], _COLOURS[step.state], color=color)
         yield f"  {mark} {step.name:<{width}}  {_clean(step.words)}{where}"
     yield ""
-    yield from _verdict(explanation)
-    yield from (f"  {_clean(line)}" for line in excerpt)
+    yield from _verdict(explanation, excerpt)
     for answer in explanation.answers:
         yield ""
         yield from _answer(answer)
@@ -55,17 +54,20 @@ def _outcome(explanation: Explanation) -> str:
     return f"is blocked{under}" if any(explanation.consoles.values()) else "fails"
 
 
-def _verdict(explanation: Explanation) -> Iterator[str]:
+def _verdict(explanation: Explanation, excerpt: Sequence[str]) -> Iterator[str]:
     code = f" ({explanation.reason})" if explanation.reason else ""
     where = f", decided at {explanation.place}" if explanation.place else ""
     yield f"{explanation.verdict}: {_clean(explanation.words)}{code}{where}"
+    yield from (f"  {_clean(line)}" for line in excerpt)
     if not explanation.works:
         yield f"To do: {_clean(explanation.fix)}"
 
 
 def _answer(answer: Answer) -> Iterator[str]:
-    status = str(answer.status) if answer.status else "as the upstream says"
-    yield f"The {answer.to} is answered with status {status} and these headers:"
+    if answer.status:
+        yield f"The {answer.to} is answered with status {answer.status} and these headers:"
+    else:
+        yield f"The {answer.to} is forwarded; these headers are added to the upstream's answer:"
     yield from (f"  {show(name)}: {show(value, _LONGEST_VALUE)}" for name, value in answer.fields)
     if not answer.fields:
         yield "  (none)"

@@ -1,0 +1,232 @@
+"""`corsproxy explain`: tell why a page's request works or not. Knows how to ask and print, no rule."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import click
+
+from corsproxy.cli.asking import CannotAsk, ask
+from corsproxy.cli.files import DEFAULT_FILES, default_file
+from corsproxy.config import Loaded, format_problems, load
+from corsproxy.config.nodes import width_at
+from corsproxy.config.problems import excerpt
+from corsproxy.policy.explain import Explanation
+from corsproxy.policy.explain_plan import explain_request
+from corsproxy.policy.fetch import Asked, Field
+from corsproxy.policy.live import Reply, judge_replies, outgoing
+from corsproxy.policy.place import Place
+from corsproxy.policy.plan import Plan
+from corsproxy.policy.reasons import show
+from corsproxy.policy.render import render
+from corsproxy.policy.tokens import is_token
+from corsproxy.policy.urls import read_url
+
+EXIT_REFUSED: Final = 1
+EXIT_CANNOT: Final = 3
+
+
+@click.command()
+@click.argument("method", metavar="METHOD")
+@click.argument("url", metavar="URL")
+@click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    envvar="CORSPROXY_CONFIG",
+    show_envvar=True,
+    help="The configuration file. Default: ./config.yaml, then /etc/corsproxy/config.yaml.",
+)
+@click.option(
+    "--origin",
+    required=True,
+    show_envvar=True,
+    metavar="ORIGIN",
+    help="The origin of the page, e.g. https://app.example.com.",
+)
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    multiple=True,
+    show_envvar=True,
+    metavar="NAME[: VALUE]",
+    help="A header that the page's script sets. May be given several times.",
+)
+@click.option(
+    "--credentials",
+    is_flag=True,
+    show_envvar=True,
+    help='The page sends cookies: credentials: "include", or withCredentials.',
+)
+@click.option(
+    "--live",
+    is_flag=True,
+    show_envvar=True,
+    help="Ask the running URL, whatever serves it, and judge its answers; with -c, compare.",
+)
+@click.option("--json", "as_json", is_flag=True, show_envvar=True, help="Print JSON.")
+@click.option(
+    "--exit-code",
+    "tells_by_code",
+    is_flag=True,
+    show_envvar=True,
+    help="Exit with 1 if the request does not work.",
+)
+def explain(  # noqa: PLR0913 - click passes each option by its name
+    *,
+    method: str,
+    url: str,
+    config_file: Path | None,
+    origin: str,
+    headers: tuple[str, ...],
+    credentials: bool,
+    live: bool,
+    as_json: bool,
+    tells_by_code: bool,
+) -> None:
+    """Tell why a page's request works or is blocked, and what would allow it.
+
+    Nothing is sent, unless --live is given: then the URL is asked as a browser would, first by a
+    preflight where one is needed, then by the request itself if it is GET, HEAD or OPTIONS.
+
+    \b
+    Examples:
+      corsproxy explain PUT https://api.example.com/orders/7 --origin https://app.example.com
+      corsproxy explain POST http://localhost:8080/ --origin http://localhost:3000 \\
+        -H 'Content-Type: application/json' --credentials
+      corsproxy explain GET https://api.example.com/ --origin https://app.example.com --live
+
+    Exit code 0: it was explained; 1: it does not work, with --exit-code; 2: usage; 3: the file is
+    missing or wrong, or the server cannot be asked.
+    """  # noqa: D301 - \b is click's, not a typo
+    asked = _asked(method, url, origin, headers, credentials=credentials)
+    file = None if live and config_file is None else _load(config_file)
+    by_file = explain_request(file.plan, asked) if file else None
+    found = _ask(asked) if live else by_file
+    assert found is not None  # noqa: S101 - without --live there is a file
+    if as_json:
+        click.echo(_as_json(found, by_file if live else None))
+    else:
+        click.echo(_text(found, None if live else file), nl=False)
+        if live and by_file and file:
+            click.echo(_comparison(found, by_file, file), nl=False)
+    if tells_by_code and not found.works:
+        sys.exit(EXIT_REFUSED)
+
+
+class _File(NamedTuple):
+    """A configuration without errors."""
+
+    path: Path
+    plan: Plan
+    loaded: Loaded
+
+
+def _asked(
+    method: str, url: str, origin: str, headers: tuple[str, ...], *, credentials: bool
+) -> Asked:
+    """Return what was asked for; raise UsageError for what no browser could send."""
+    if not is_token(method.encode()):
+        raise click.UsageError(f"METHOD {method!r} is no method: write one word, such as PUT")
+    try:
+        address = read_url(url)
+    except ValueError as error:
+        raise click.UsageError(f"URL {error}") from None
+    if not origin.strip() or not origin.isprintable():
+        raise click.UsageError(
+            f"--origin {origin!r} is no origin: give that of the page, such as "
+            "https://app.example.com, or null"
+        )
+    fields = tuple(_field(header) for header in headers)
+    return Asked(method.encode(), str(address), origin.strip().encode(), fields, credentials)
+
+
+def _field(text: str) -> Field:
+    name, _, value = text.partition(":")
+    if not is_token(name.encode()) or not value.replace("\t", " ").isprintable():
+        raise click.UsageError(
+            f"--header {text!r} is no header: write NAME, or 'NAME: VALUE', on one line"
+        )
+    return name.encode(), value.strip().encode()
+
+
+def _load(named: Path | None) -> _File:
+    """Return the file; exit with its problems where it has errors. Warnings are for `check`."""
+    path = named or default_file()
+    if path is None:
+        looked = " and ".join(map(str, DEFAULT_FILES))
+        raise click.UsageError(
+            f"no configuration: give one with -c FILE (looked for {looked}), or --live to ask the "
+            "URL itself"
+        )
+    loaded = load(path, os.environ)
+    if loaded.plan is None:
+        click.echo(format_problems(loaded.problems, "full"), err=True, nl=False)
+        raise SystemExit(EXIT_CANNOT)
+    return _File(path, loaded.plan, loaded)
+
+
+def _ask(asked: Asked) -> Explanation:
+    """Ask the URL and return what a browser makes of its answers."""
+    if not asked.url.startswith("http"):
+        raise click.UsageError("--live asks http and https only: leave it out for a WebSocket")
+    before, request = outgoing(asked)
+    if before is None and request is None:
+        raise click.UsageError(
+            f"--live cannot ask: a browser sends this {show(asked.method)} without a preflight, and "
+            "it could change something; name with -H what your page sets, such as 'Content-Type: "
+            "application/json', or explain it by a file"
+        )
+
+    async def exchange() -> tuple[Reply | None, Reply | None]:
+        first = await ask(before) if before else None
+        return first, await ask(request) if request else None
+
+    try:
+        return judge_replies(asked, *asyncio.run(exchange()))
+    except CannotAsk as error:
+        click.echo(f"corsproxy: {error}", err=True)
+        raise SystemExit(EXIT_CANNOT) from None
+
+
+def _as_json(found: Explanation, by_file: Explanation | None) -> str:
+    """Return `found`, and under `by_file` what a file says where the URL itself was asked."""
+    told = found.as_json()
+    if by_file is not None:
+        told["by_file"] = by_file.as_json()
+    return json.dumps(told, indent=2, ensure_ascii=False)
+
+
+def _text(found: Explanation, file: _File | None) -> str:
+    shown = _excerpt(file.loaded, found.place) if file and found.place else []
+    return render(found, color=_may_colour(), excerpt=shown)
+
+
+def _comparison(found: Explanation, by_file: Explanation, file: _File) -> str:
+    """Return what the file says of the same request, after what its URL answered."""
+    same = found.works == by_file.works
+    title = f"\n{file.path} says {'the same' if same else 'otherwise'}:\n\n"
+    advice = (
+        ""
+        if same
+        else "\nIs this the file that the server at the URL runs with, and is it a corsproxy?\n"
+    )
+    return f"{title}{_text(by_file, file)}{advice}"
+
+
+def _excerpt(loaded: Loaded, place: Place) -> list[str]:
+    lines = loaded.text.splitlines()
+    if loaded.document is None or place.line > len(lines):
+        return []
+    width = width_at(loaded.document.root, place.line, place.column)
+    return excerpt(place, lines[place.line - 1], width)
+
+
+def _may_colour() -> bool:
+    """Whether standard output is a terminal whose user has nothing against colours (NO_COLOR)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
