@@ -19,6 +19,7 @@ import aiohttp.web
 
 from corsproxy.admin.health import Readiness, health_app
 from corsproxy.observe.access_log import AccessLog
+from corsproxy.observe.refusals import Refusals
 from corsproxy.observe.snapshot import Snapshot
 from corsproxy.policy.cookies import LEFT_BECAUSE
 from corsproxy.policy.cookies import LEFT_BECAUSE
@@ -93,6 +94,7 @@ class Service:
             )
             observers = (*observers, self._access_log)
         self.server = ProxyServer(plan, observers)
+        self.server.refusals = Refusals(log, asyncio.get_running_loop().time)
         self.server.on_upstream_cors = _tell_upstream_cors
         self.server.on_cookie_left = _tell_cookie_left
         self.server.on_cookie_left = _tell_cookie_left

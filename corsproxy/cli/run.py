@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import logging
 import os
 import sys
 from pathlib import Path
@@ -159,14 +158,11 @@ def serve(plan: Plan, path: Path | None, seen: Fingerprint | None, *, colour: bo
     """
     import uvloop  # noqa: PLC0415 - slow to import, and only needed here
 
+    from corsproxy.observe import logs  # noqa: PLC0415
     from corsproxy.reload import Reloader  # noqa: PLC0415
     from corsproxy.service import CannotStart, Options, Service  # noqa: PLC0415
 
-    logging.basicConfig(
-        level=plan.log.level.upper(),
-        stream=sys.stderr,
-        format="%(levelname)s %(message)s",
-    )
+    logs.configure(plan.log, sys.stderr.fileno(), is_terminal=sys.stderr.isatty())
 
     async def main() -> None:
         options = Options(access_log=sys.stdout.fileno(), colour=colour)

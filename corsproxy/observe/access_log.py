@@ -1,24 +1,27 @@
 """The access log: one line a request, as JSON (ECS names) or text. Knows records, not sockets.
 
-Lines are written by a thread of its own, five times a second: a slow or full pipe never holds up
-serving. What it cannot take in time is dropped beyond a bound, and the number of lines lost is told.
+No value of a client's can begin a line of its own: whatever could end a line, or look like one, is
+escaped, and long values are cut (cors.md 69).
 """
 
-import os
-import threading
+import re
 import time
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as quote
 from typing import Final, Literal
 
 from corsproxy.observe.record import Record
+from corsproxy.observe.writer import LineWriter
 
-_INTERVAL: Final = 0.2
-_MAX_WAITING: Final = 20_000
 _LONGEST_VALUE: Final = 512
-_CONTROLS: Final = {
+# Escapes make a value longer; a whole line has to stay within what a pipe takes at once.
+_LONGEST_SHOWN: Final = 1024
+_LONGEST_ESCAPED: Final = 160
+CONTROLS: Final = {
     code: f"\\x{code:02x}" for code in [*range(0x20), 0x5C, 0x7F, *range(0x80, 0xA0)]
 }
+_TRACE: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_NO_TRACE: Final = b"0" * 32
 
 Format = Callable[[Record], str]
 
@@ -30,59 +33,93 @@ def _text(value: bytes) -> str:
     return value.decode("latin-1")
 
 
-def _path(record: Record) -> str:
+def _quoted(value: bytes) -> str:
+    """Return a client's bytes as a string of JSON, cut to a bound."""
+    shown = quote(_text(value))
+    if len(shown) <= _LONGEST_SHOWN:
+        return shown
+    return quote(value[:_LONGEST_ESCAPED].decode("latin-1") + "...")
+
+
+def _plain(value: bytes) -> str:
+    """Return a client's bytes as one word of a line, cut to a bound."""
+    shown = _text(value).translate(CONTROLS).replace(" ", "\\x20")
+    if len(shown) > _LONGEST_SHOWN:
+        return _plain(value[:_LONGEST_ESCAPED]) + "..."
+    return shown or "-"
+
+
+def _trace_id(traceparent: bytes) -> str:
+    """Return the trace's id in a valid `traceparent` (W3C Trace Context 3.2.2), else ""."""
+    match = _TRACE.match(traceparent)
+    return "" if match is None or match[1] == _NO_TRACE else match[1].decode()
+
+
+def _path(record: Record) -> bytes:
     """Return the path without its query, which may hold secrets."""
-    return _text(record.target.partition(b"?")[0])
+    return record.target.partition(b"?")[0]
 
 
-def _seconds(now: float) -> tuple[str, int]:
-    whole = int(now)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)), int((now - whole) * 1000)
+class _Stamp:
+    """The time as text; formatted once a second, for that is what takes long."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._shown = ""
+
+    def __call__(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._shown}.{int((now - second) * 1000):03d}Z"
+
+
+stamp: Final = _Stamp()
 
 
 def as_json(record: Record) -> str:
     """Return `record` as one line of JSON with the field names of the Elastic Common Schema."""
-    stamp, millis = _seconds(time.time())
     decision = record.decision
     parts = [
         (
-            f'{{"@timestamp":"{stamp}.{millis:03d}Z","event.dataset":"corsproxy.access"'
-            f',"client.address":{quote(_text(record.client))}'
-            f',"http.request.method":{quote(_text(record.method))}'
-            f',"url.path":{quote(_path(record))}'
+            f'{{"@timestamp":"{stamp()}","log.level":"info","ecs.version":"8.11.0"'
+            f',"event.dataset":"corsproxy.access","client.address":{_quoted(record.client)}'
+            f',"http.request.method":{_quoted(record.method)}'
+            f',"url.path":{_quoted(_path(record))}'
             f',"http.response.status_code":{record.status}'
             f',"http.response.body.bytes":{record.sent}'
             f',"event.duration":{int(record.duration * 1e9)}'
             f',"corsproxy.upstream.duration":{int(record.upstream_duration * 1e9)}'
-            f',"corsproxy.route":{quote(record.route)}'
+            f',"corsproxy.route":"{record.route}"'
         ),
     ]
     if record.origin:
-        parts.append(f',"http.request.origin":{quote(_text(record.origin))}')
+        parts.append(f',"http.request.origin":{_quoted(record.origin)}')
     if decision is not None:
         parts.append(
-            f',"corsproxy.cors.verdict":"{decision.verdict.value}"'
-            f',"corsproxy.cors.reason":"{decision.reason.value}"',
+            f',"corsproxy.cors.verdict":"{decision.verdict}"'
+            f',"corsproxy.cors.reason":"{decision.reason}"',
         )
     if record.fault:
-        parts.append(f',"error.type":{quote(record.fault)}')
+        parts.append(f',"error.type":"{record.fault}"')
         if record.note:
             parts.append(f',"error.message":{quote(record.note)}')
-    if record.traceparent:
-        parts.append(f',"trace.id":{quote(_text(record.traceparent[3:35]))}')
-    parts.append(f',"http.request.id":{quote(_text(record.request_id))}}}\n')
+    if record.traceparent and (trace := _trace_id(record.traceparent)):
+        parts.append(f',"trace.id":"{trace}"')
+    parts.append(f',"http.request.id":{_quoted(record.request_id)}}}\n')
     return "".join(parts)
 
 
 def as_text(record: Record) -> str:
     """Return `record` as one line for a person."""
-    stamp, millis = _seconds(time.time())
     decision = record.decision
     words = [
-        f"{stamp}.{millis:03d}Z",
+        stamp(),
         _plain(record.client),
-        _plain(record.method) or "-",
-        _path(record).translate(_CONTROLS) or "-",
+        _plain(record.method),
+        _plain(_path(record)),
         str(record.status),
         f"{record.sent}B",
         f"{record.duration * 1e3:.1f}ms",
@@ -93,15 +130,13 @@ def as_text(record: Record) -> str:
     if record.origin:
         words.append(f"origin={_plain(record.origin)}")
     if decision is not None:
-        words.append(f"verdict={decision.verdict.value} reason={decision.reason.value}")
+        words.append(f"verdict={decision.verdict} reason={decision.reason}")
     if record.fault:
         words.append(f"fault={record.fault}")
     words.append(f"id={_plain(record.request_id)}")
+    if trace := _trace_id(record.traceparent):
+        words.append(f"trace={trace}")
     return " ".join(words) + "\n"
-
-
-def _plain(value: bytes) -> str:
-    return _text(value).translate(_CONTROLS).replace(" ", "\\x20")
 
 
 _GREEN, _RED, _YELLOW, _DIM, _OFF = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
@@ -122,8 +157,8 @@ def as_colour(record: Record) -> str:
     origin = f" {_DIM}from{_OFF} {_plain(record.origin)}" if record.origin else ""
     fault = f" {_RED}{record.fault}{_OFF}" if record.fault else ""
     return (
-        f"{mark} {colour}{record.status}{_OFF} {_plain(record.method) or '-'} "
-        f"{_path(record).translate(_CONTROLS) or '-'}{origin}  {verdict}{fault} "
+        f"{mark} {colour}{record.status}{_OFF} {_plain(record.method)} "
+        f"{_plain(_path(record))}{origin}  {verdict}{fault} "
         f"{_DIM}{record.duration * 1e3:.1f} ms{_OFF}\n"
     )
 
@@ -131,54 +166,32 @@ def as_colour(record: Record) -> str:
 FORMATS: Final[dict[str, Format]] = {"json": as_json, "text": as_text, "colour": as_colour}
 
 
+def _lost_as_json(count: int) -> str:
+    return (
+        f'{{"@timestamp":"{stamp()}","log.level":"warn","ecs.version":"8.11.0"'
+        f',"event.dataset":"corsproxy.access","message":{quote(_lost(count))}}}\n'
+    )
+
+
+def _lost(count: int) -> str:
+    return f"{count} lines of the access log were lost: its reader is too slow"
+
+
 class AccessLog:
-    """Writes lines to the file descriptor `target`. Call `close` to write what is left."""
+    """Writes a line a request to the file descriptor `target`: an observer. Close it at the end."""
 
     def __init__(self, target: int, format_name: str, which: Literal["all", "errors"]) -> None:
-        self._target = target
+        tell = _lost_as_json if format_name == "json" else lambda count: f"{_lost(count)}\n"
         self._format = FORMATS[format_name]
         self._errors_only = which == "errors"
-        self._waiting: list[str] = []
-        self._lost = 0
-        self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._write_all, name="access-log", daemon=True)
-        self._thread.start()
+        self._writer = LineWriter(target, tell)
 
     def __call__(self, record: Record) -> None:
         """Enter one request."""
         if self._errors_only and record.status < 400 and not record.fault:
             return
-        waiting = self._waiting
-        if len(waiting) >= _MAX_WAITING:
-            self._lost += 1
-            return
-        waiting.append(self._format(record))
-        if len(waiting) == 1:
-            self._wake.set()
+        self._writer.write(self._format(record))
 
-    def close(self, seconds: float = 1.0) -> None:
-        """Write what is left, for at most `seconds`: a pipe that nobody reads holds nothing up."""
-        self._closing.set()
-        self._wake.set()
-        self._thread.join(seconds)
-
-    def _write_all(self) -> None:
-        while not self._closing.is_set():
-            self._wake.wait()
-            self._closing.wait(_INTERVAL)
-            self._wake.clear()
-            self._write_waiting()
-
-    def _write_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        lost, self._lost = self._lost, 0
-        if lost:
-            waiting.append(f"access log: {lost} lines were lost, its reader was too slow\n")
-        data = "".join(waiting).encode("utf-8", "replace")
-        try:
-            while data:
-                data = data[os.write(self._target, data) :]
-        except OSError:
-            # Nobody reads: serving goes on, and the next round tries again.
-            self._lost += len(waiting)
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()

@@ -64,6 +64,8 @@ REPEATED_HEADER: Final = _client(
 )
 BAD_CHUNK: Final = _client("bad_chunk", 400, "The chunked body is malformed.")
 BAD_UPGRADE: Final = _client("bad_upgrade", 400, "A request that upgrades may not have a body.")
+# Malformed requests whose head was well-formed (forwarding.md P3).
+MALFORMED_BODY: Final = frozenset({BAD_CHUNK, BAD_UPGRADE})
 TOO_LONG_TARGET: Final = _client("uri_too_long", 414, "The request line is too long.")
 TOO_LARGE_HEAD: Final = _client(
     "header_too_large",

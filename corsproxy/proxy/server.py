@@ -18,12 +18,15 @@ from corsproxy.observe.metrics import NO_ROUTE, Metrics, is_tunnel
 from corsproxy.observe.record import Record
 from corsproxy.observe.snapshot import Series, Snapshot
 from corsproxy.policy.plan import Plan, Route, Upstream
+from corsproxy.policy.reasons import Verdict
+from corsproxy.proxy import faults
 from corsproxy.proxy.breaker import State
 from corsproxy.proxy.client import ClientConnection
 from corsproxy.proxy.clock import Clock
 from corsproxy.proxy.pool import Pool
 
 if TYPE_CHECKING:
+    from corsproxy.observe.refusals import Refusals
     from corsproxy.proxy.exchange import Exchange
 
 Observer = Callable[[Record], None]
@@ -53,6 +56,7 @@ class ProxyServer(web.Server):
         self.plan = plan
         self.observers = observers
         self.metrics = Metrics()
+        self.refusals: Refusals | None = None
         self.clock = Clock(self._sweep)
         self.draining = False
         self.in_flight = 0
@@ -118,6 +122,11 @@ class ProxyServer(web.Server):
             self._idle.set()
         ended = perf_counter()
         self._count(exchange, ended)
+        decision, fault = exchange.decision, exchange.fault
+        if decision is not None and decision.verdict is Verdict.refused:
+            self._tell_refused(exchange, ended)
+        if fault is not None and fault in faults.MALFORMED_BODY and self.refusals is not None:
+            self.refusals.malformed(exchange.record(ended))
         if self.observers:
             record = exchange.record(ended)
             for observe in self.observers:
@@ -136,11 +145,18 @@ class ProxyServer(web.Server):
         if exchange.fault is not None:
             counters.failed(exchange.fault.word)
 
+    def _tell_refused(self, exchange: "Exchange", ended: float) -> None:
+        name = "" if exchange.route is None else exchange.route.name
+        if self.refusals is not None and self.refusals.is_due(name):
+            self.refusals.refused(exchange.record(ended))
+
     def account_unread(self, record: Record) -> None:
         """Count a request whose head could not be read, and tell the observers."""
         counters = self.metrics.of(NO_ROUTE)
         counters.answered(record.method, record.status)
         counters.failed(record.fault)
+        if self.refusals is not None:
+            self.refusals.malformed(record)
         for observe in self.observers:
             observe(record)
 

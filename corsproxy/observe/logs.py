@@ -1,0 +1,80 @@
+"""How messages of the program itself are logged: format, level, where to. Knows `logging`, no requests.
+
+They go through a `LineWriter`, like the access log: a standard error that nobody reads holds
+nothing up. A message takes one line, whatever is in it.
+"""
+
+import json
+import logging
+from typing import Final
+
+from corsproxy.observe.access_log import CONTROLS, stamp
+from corsproxy.observe.writer import LineWriter
+from corsproxy.policy.plan import LogSettings
+
+# Under this name a message's `extra` holds its fields: names of the Elastic Common Schema, or ours.
+FIELDS: Final = "fields"
+
+_ONE_LINE: Final = {code: shown for code, shown in CONTROLS.items() if code != 0x5C}
+_LEVELS: Final = {"WARNING": "warn", "CRITICAL": "fatal"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a message, with the field names of the Elastic Common Schema."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return `record` as one line."""
+        told: dict[str, object] = {
+            "@timestamp": stamp(),
+            "log.level": _LEVELS.get(record.levelname, record.levelname.lower()),
+            "message": record.getMessage(),
+            "ecs.version": "8.11.0",
+            "event.dataset": "corsproxy.log",
+            "log.logger": record.name,
+        }
+        told.update(getattr(record, FIELDS, {}))
+        if record.exc_info is not None:
+            told["error.stack_trace"] = self.formatException(record.exc_info)
+        return json.dumps(told, separators=(",", ":"), default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """One line a message for a person; a trace, if there is one, stands below it and indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return `record` as text."""
+        line = f"{record.levelname} {record.getMessage().translate(_ONE_LINE)}"
+        if record.exc_info is None:
+            return line
+        trace = self.formatException(record.exc_info).replace("\n", "\n  ")
+        return f"{line}\n  {trace}"
+
+
+class _Handler(logging.Handler):
+    """Gives lines to a writer; closing it, as `logging` does at exit, writes what is left."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._writer.write(self.format(record) + "\n")
+
+    def close(self) -> None:
+        self._writer.close()
+        super().close()
+
+
+def configure(settings: LogSettings, target: int, *, is_terminal: bool) -> None:
+    """Send all messages of at least the level of `settings` to the file descriptor `target`."""
+    as_json = settings.format == "json" or (settings.format == "auto" and not is_terminal)
+    formatter = JsonFormatter() if as_json else TextFormatter()
+
+    def tell_lost(count: int) -> str:
+        text = "%d messages were lost: nobody read them in time"
+        lost = logging.LogRecord("corsproxy", logging.WARNING, "", 0, text, (count,), None)
+        return formatter.format(lost) + "\n"
+
+    handler = _Handler(LineWriter(target, tell_lost))
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)

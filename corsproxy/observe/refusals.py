@@ -1,0 +1,122 @@
+"""Tells of refused and malformed requests, at a bounded rate. Knows outcomes and `logging`, no sockets.
+
+One page with a wrong policy can be refused a thousand times a second; a line for each would hide
+the one that matters (cors.md 69). The access log and the metrics still have them all.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from corsproxy.observe.logs import FIELDS
+from corsproxy.observe.record import Record
+from corsproxy.policy.reasons import show, tell
+
+BURST: Final = 5.0
+A_SECOND: Final = 0.5
+
+_MALFORMED: Final = frozenset({400, 414, 431, 501, 505})
+_LONGEST_PATH: Final = 256
+
+
+class Bucket:
+    """A token bucket: `burst` at once, then `rate` a second. Times are seconds that only go forward."""
+
+    __slots__ = ("_filled_at", "_rate", "_size", "_tokens", "left_out")
+
+    def __init__(self, now: float, burst: float = BURST, rate: float = A_SECOND) -> None:
+        self._size = burst
+        self._rate = rate
+        self._tokens = burst
+        self._filled_at = now
+        self.left_out = 0
+
+    def take(self, now: float) -> bool:
+        """Take a token if there is one; otherwise count what is left out."""
+        filled = self._tokens + (now - self._filled_at) * self._rate
+        self._tokens = min(self._size, filled)
+        self._filled_at = now
+        if self._tokens < 1:
+            self.left_out += 1
+            return False
+        self._tokens -= 1
+        return True
+
+    def take_left_out(self) -> int:
+        """Return how many were left out since this was last asked."""
+        count, self.left_out = self.left_out, 0
+        return count
+
+
+class Refusals:
+    """Logs what is refused: a bucket for each route, one for malformed requests, one for overload.
+
+    `clock` gives seconds that only go forward. Ask whether a line is due before making its record.
+    """
+
+    def __init__(self, log: logging.Logger, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._clock = clock
+        self._routes: dict[str, Bucket] = {}
+        self._malformed = Bucket(clock())
+        self._overload = Bucket(clock(), burst=1.0, rate=0.1)
+
+    def is_due(self, route: str) -> bool:
+        """Tell whether a refusal of `route` gets a line; count it as left out if not."""
+        now = self._clock()
+        bucket = self._routes.get(route)
+        if bucket is None:
+            bucket = self._routes[route] = Bucket(now)
+        return bucket.take(now)
+
+    def refused(self, record: Record) -> None:
+        """Log a request that its policy refused, after `is_due` said so."""
+        decision = record.decision
+        assert decision is not None  # noqa: S101 - only a decision refuses
+        more = self._routes[record.route].take_left_out()
+        place = f", {decision.place}" if decision.place is not None else ""
+        self._log.warning(
+            "route %s: %s %s refused: %s (%s%s)%s",
+            record.route or "-",
+            show(record.method),
+            show(record.target.partition(b"?")[0], _LONGEST_PATH),
+            tell(decision.reason, decision.subject),
+            decision.reason.value,
+            place,
+            _and_more(more),
+            extra={
+                FIELDS: {
+                    "corsproxy.route": record.route,
+                    "corsproxy.cors.reason": decision.reason.value,
+                    "http.request.origin": show(record.origin),
+                    "http.request.id": show(record.request_id),
+                },
+            },
+        )
+
+    def malformed(self, record: Record) -> None:
+        """Log a request that cannot be read, without a byte of what it said (forwarding.md P3)."""
+        if record.status not in _MALFORMED or not self._malformed.take(self._clock()):
+            return
+        self._log.warning(
+            "malformed request from %s: %s%s%s",
+            show(record.client),
+            record.fault,
+            f" ({record.note})" if record.note else "",
+            _and_more(self._malformed.take_left_out()),
+            extra={FIELDS: {"error.type": record.fault, "client.address": show(record.client)}},
+        )
+
+    def overloaded(self, what: str, limit: int) -> None:
+        """Log that requests or connections are turned away, `what` being at its `limit` (O2, O3)."""
+        if self._overload.take(self._clock()):
+            self._log.warning(
+                "overloaded: %s is at its limit of %d; what is beyond it is answered 503%s",
+                what,
+                limit,
+                _and_more(self._overload.take_left_out()),
+            )
+
+
+def _and_more(count: int) -> str:
+    return f"; {count} more since the last such line" if count else ""
