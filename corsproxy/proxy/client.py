@@ -5,6 +5,7 @@ the exchange's matter.
 """
 
 import asyncio
+import select
 import socket
 import struct
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ from corsproxy.observe.record import Record
 from corsproxy.proxy import faults
 from corsproxy.proxy.admit import refuse
 from corsproxy.proxy.bodies import BadChunk, Body
-from corsproxy.proxy.clock import NEVER, Clock
+from corsproxy.proxy.clock import NEVER, TICK, Clock
 from corsproxy.proxy.exchange import DRAINED, PIPELINE, UPLOAD, Exchange, Phase
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.forwarded import Peer
@@ -45,6 +46,7 @@ class ClientConnection(asyncio.Protocol):
         "_parser",
         "_paused",
         "_serving",
+        "_watch",
         "clock",
         "deadline",
         "exchange",
@@ -75,6 +77,7 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = False
         self._closing = False
         self._half_closed = False
+        self._watch: asyncio.TimerHandle | None = None
 
     # --- the connection --------------------------------------------------------------------
 
@@ -99,6 +102,8 @@ class ClientConnection(asyncio.Protocol):
         self._closing = True
         self._held = b""
         self.leftover = None
+        if self._watch is not None:
+            self._watch.cancel()
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None
             exchange.client_left()
@@ -337,7 +342,24 @@ class ClientConnection(asyncio.Protocol):
         """Stop reading, for the reason `why`."""
         if not self._paused and not self.transport.is_closing():
             self.transport.pause_reading()
+            if self._watch is None:
+                self._watch = self.loop.call_later(TICK, self._look_for_end)
         self._paused |= why
+
+    def _look_for_end(self) -> None:
+        """While nothing is read from the client, look whether it was reset all the same (F6).
+
+        A FIN waits behind what is unread, and is judged when it is read (H20).
+        """
+        self._watch = None
+        if not self._paused or self.transport.is_closing():
+            return
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket"), select.POLLERR)
+        if any(seen & select.POLLERR for _, seen in poll.poll(0)):
+            self.transport.abort()
+        else:
+            self._watch = self.loop.call_later(TICK, self._look_for_end)
 
     def resume(self, why: int) -> None:
         """Take back the reason `why`; read on if it was the last."""
