@@ -72,6 +72,18 @@ async def test_h18_an_old_client_gets_no_chunks() -> None:
         assert (answer.body, answer.framing) == (b"hello", "close")
 
 
+async def test_h18_an_old_client_may_keep_its_connection() -> None:
+    """H18, RFC 9112 9.3: HTTP/1.0 with `Connection: keep-alive` and a known length goes on."""
+    async with through(ANSWERING) as (client, _, _):
+        for _ in range(2):
+            answer = await client.exchange(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            assert answer.head.value("connection") == b"keep-alive"
+            assert answer.body == b"hi"
+        last = await client.exchange(b"GET / HTTP/1.0\r\n\r\n")
+        assert last.head.value("connection") == b"close"
+        assert await client.ending() is End.FIN
+
+
 async def test_h12_head_keeps_the_length_that_get_would_have() -> None:
     """H12: the length is the upstream's, no body follows, the connections go on."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n"

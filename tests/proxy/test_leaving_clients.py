@@ -5,12 +5,13 @@ import asyncio
 import pytest
 
 from tests.support.answers import ANSWERING, OK
-from tests.support.kernel import in_kernel
+from tests.support.kernel import held_between, in_kernel
 from tests.support.messages import read_head
 from tests.support.proxy import Proxy, one_route, running_proxy, through
 from tests.support.upstream import (
     Script,
     ScriptedUpstream,
+    black_hole,
     head_of_request,
     pour,
     request,
@@ -57,6 +58,20 @@ async def test_f6_a_client_that_leaves_ends_its_upstream_request(stage: str, how
         {"reset": client.reset, "close": client.close, "FIN": client.finish}[how]()
         connection = upstream.connections[0]
         await patiently(connection.peer_ended.wait(), f"the end ({stage})", 0.1)
+
+
+async def test_f6_a_client_that_leaves_a_held_back_upload_ends_it() -> None:
+    """F6, F7: also while nothing is read from it, because the upstream takes no more."""
+    size = 64 * 1024 * 1024
+    async with through([head_of_request(), black_hole()]) as (client, proxy, upstream):
+        await client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+        pouring = asyncio.create_task(client.pour(size, bytes(64 * 1024)))
+        receiver = await upstream.connection(0)
+        await held_between(client, receiver, lambda: client.sent)
+        pouring.cancel()
+        await asyncio.gather(pouring, return_exceptions=True)
+        client.reset()
+        await eventually(lambda: proxy.server.in_flight == 0, "the request to end", 0.3)
 
 
 async def test_f6_a_client_that_leaves_before_its_head_is_whole_costs_nothing() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+import pytest
+
 from tests.support.kernel import held_between
 from tests.support.messages import Truncated
 from tests.support.proxy import through
@@ -38,6 +40,27 @@ async def test_answers_come_in_the_order_of_the_requests() -> None:
         await client.send(b"".join(get(f"/{n}") for n in range(20)))
         assert [(await client.response()).body for _ in range(20)] == [b"%d" % n for n in range(20)]
         assert [one.target for one in upstream.requests] == [b"/%d" % n for n in range(20)]
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+async def test_a_body_and_the_request_behind_it_are_told_apart(framing: str) -> None:
+    """S9, S13: bodies that look like requests stay bodies, wherever a read happens to end."""
+    body = get("/smuggled")
+    post = b"POST /post HTTP/1.1\r\nHost: a\r\n"
+    if framing == "length":
+        data = post + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    else:
+        chunk = b"%x\r\n%b\r\n" % (len(body), body)
+        data = post + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"0\r\n\r\n"
+    line = (data + get("/get")) * 3
+    for size in (len(line), 7, len(data) - 2, len(data) + 1):
+        async with through([repeat(request(), send(answer(b"ok")))]) as (client, _, upstream):
+            for start in range(0, len(line), size):
+                await client.send(line[start : start + size])
+                await asyncio.sleep(0)
+            assert [(await client.response()).body for _ in range(6)] == [b"ok"] * 6
+            assert [one.target for one in upstream.requests] == [b"/post", b"/get"] * 3
+            assert [one.body for one in upstream.requests] == [body, b""] * 3
 
 
 async def test_the_next_request_waits_for_the_answer_before_it() -> None:
