@@ -53,6 +53,8 @@ def admit(plan: Plan, head: RequestHead, peer: Peer, request_id: bytes) -> Answe
     # A preflight is routed as the request that it announces (cors.md 6).
     method = facts.request_method[0] if preflight else head.method
     route = plan.routes.match(head.host, head.path, method)
+    if route is None or head.upgrade not in route.upgrades:
+        head.upgrade = b""  # H17: it goes on as an ordinary request
     policy = plan.default_policy if route is None else route.policy
     if policy is not None and policy.refused_blocks:
         facts = facts._replace(own_origin=_own_origin(plan, route, head, peer))
@@ -90,8 +92,15 @@ def _find_fault(head: RequestHead, route: Route | None) -> FaultKind | None:
         return faults.AMBIGUOUS_PATH  # H1, cors.md 71
     if head.expect is not None and head.expect.lower() != b"100-continue":
         return faults.EXPECTATION_FAILED  # H14
-    if head.upgrade and (head.length or head.chunked) and head.upgrade == b"websocket":
+    return _find_fault_of_body(head, route) if head.length or head.chunked else None
+
+
+def _find_fault_of_body(head: RequestHead, route: Route) -> FaultKind | None:
+    """Return what forbids a body as it is announced."""
+    if head.upgrade:
         return faults.BAD_UPGRADE  # S8
+    if head.length is not None and 0 < route.max_body < head.length:
+        return faults.BODY_TOO_LARGE  # O5
     return None
 
 

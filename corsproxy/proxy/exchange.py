@@ -32,7 +32,7 @@ from corsproxy.proxy.lines import (
 )
 from corsproxy.proxy.request_head import RequestHead
 from corsproxy.proxy.response_head import ResponseHead
-from corsproxy.proxy.upstream import UpstreamConnection
+from corsproxy.proxy.upstream import UpstreamConnection, send_fin
 
 if TYPE_CHECKING:
     from corsproxy.proxy.client import ClientConnection
@@ -94,7 +94,10 @@ class Exchange:
     note = ""
     upload_complete = True
     upload_stopped = False
-    retried = False
+    retries = 0
+    uploaded = 0
+    until = NEVER
+    half_closed = False
     chunked_out = False
     delimited = True
     keep_alive = False
@@ -128,6 +131,11 @@ class Exchange:
         assert type(admitted) is Forward  # noqa: S101 - there are two kinds
         self.forward = admitted
         self.pool = self.client.server.pool_of(admitted.route.upstream)
+        if not self.pool.admits():
+            answer = refuse(
+                faults.CIRCUIT_OPEN, self.request_id, admitted.route, admitted.policy, head.facts
+            )
+            return self._answer(answer, data)
         if body is None:
             self._connect()
             return data
@@ -156,8 +164,18 @@ class Exchange:
             return b""
         self.touched = self.client.clock.now
         self.upload_complete = body.complete
+        if self.head.chunked and self._is_too_much(payload):
+            self._fail(Fault(faults.BODY_TOO_LARGE))
+            return b""
         self._pass_on(payload)
         return body.excess if self.upload_complete else b""
+
+    def _is_too_much(self, payload: bytes) -> bool:
+        """Count a body whose length nobody announced (O5); after an answer it is no matter (F5)."""
+        if self.forward is None or self.phase is _RELAYING:
+            return False
+        self.uploaded += len(payload)
+        return 0 < self.forward.route.max_body < self.uploaded
 
     def _pass_on(self, payload: bytes) -> None:
         phase = self.phase
@@ -197,14 +215,17 @@ class Exchange:
         return self.phase is _CONNECTING
 
     def _connect(self) -> None:
-        assert self.pool is not None  # noqa: S101 - set together with `forward`
+        assert self.pool is not None and self.forward is not None  # noqa: S101, PT018
         self.upstream_began = perf_counter()
+        if not self.retries:
+            self.until = self.client.clock.after(self.forward.route.timeouts.total)
         self.phase = _CONNECTING
         connection = self.pool.take()
         if connection is not None:
             self.connected(connection)
             return
-        self.client.deadline = NEVER  # the pool keeps time for the queue, the dialler for itself
+        # The pool keeps time for the queue, and the dialler for itself.
+        self.client.deadline = self.until
         self.pool.ask(self)
 
     def connected(self, connection: UpstreamConnection) -> None:
@@ -241,6 +262,8 @@ class Exchange:
 
     def answer_began(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
         """Send the head of the upstream's answer, rewritten, and the first piece of its body."""
+        assert self.pool is not None  # noqa: S101
+        self.pool.answered()
         self.status = head.status
         self.phase = _RELAYING
         self.touched = self.client.clock.now
@@ -294,16 +317,19 @@ class Exchange:
             )
 
     def _begin_tunnel(self, head: ResponseHead) -> None:
-        if self.head.upgrade != b"websocket" or head.upgrade != b"websocket":
+        protocol = self.head.upgrade
+        if not protocol or head.upgrade != protocol:
             raise Fault(faults.UPSTREAM_INVALID, "a 101 that was not asked for")
-        assert self.upstream is not None  # noqa: S101
+        assert self.upstream is not None and self.pool is not None  # noqa: S101, PT018
+        self.pool.answered()
+        self.until = NEVER
         self.status = 101
         self.phase = _TUNNELLING
         self.touched = self.client.clock.now
         self._await_rest()
         self.client.write(
-            b"HTTP/1.1 %b\r\n%bConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-            % (head.status_line, self._rewrite(head)),
+            b"HTTP/1.1 %b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
+            % (head.status_line, self._rewrite(head), protocol),
         )
         early = self.client.take_held()
         if early:
@@ -342,7 +368,7 @@ class Exchange:
         self.upstream = None
         if self.phase is _AWAITING:
             if lost is not None and self._may_repeat(lost):
-                self.retried = True
+                self.retries += 1
                 self._connect()
             else:
                 self._fail(fault)
@@ -358,7 +384,7 @@ class Exchange:
         """Tell whether the loss can only mean that an idle connection was closed under us (F3)."""
         assert self.pool is not None  # noqa: S101
         return (
-            not self.retried
+            self.retries < self.pool.upstream.retries
             and lost.was_reused
             and not lost.has_answered
             and self.head.method in _SAFE_TO_REPEAT
@@ -405,6 +431,8 @@ class Exchange:
         """Tell whether the client's connection can serve another request after this one."""
         if not self.head.keep_alive or self.client.server.draining:
             return False
+        if self.head.upgrade:
+            return False  # S8: what the client sent behind it was meant for another protocol
         if self.upload_complete or self.body is None:
             return True
         length = self.head.length
@@ -418,43 +446,55 @@ class Exchange:
     def _await_answer(self) -> None:
         assert self.forward is not None  # noqa: S101
         self.touched = self.client.clock.now
-        self._arm(self.forward.route.upstream.timeouts.response_header)
+        self._arm(self.forward.route.timeouts.response_header)
 
     def _await_rest(self) -> None:
         assert self.forward is not None  # noqa: S101
-        timeouts = self.forward.route.upstream.timeouts
+        timeouts = self.forward.route.timeouts
         tunnel = self.phase is _TUNNELLING
         self._arm(timeouts.tunnel_idle if tunnel else timeouts.idle)
 
     def _arm(self, seconds: float) -> None:
         self._limit = seconds
-        self.client.deadline = self.client.clock.after(seconds)
+        self.client.deadline = min(self.client.clock.after(seconds), self.until)
 
     def expired(self, now: float) -> None:
         """Learn that the deadline passed; it moves where something has happened since it was set."""
-        limit = self._limit
-        if self.client.is_write_paused and self.phase in {_RELAYING, _TUNNELLING}:
-            limit = self.plan.server.timeouts.write_idle
-        if self.touched + limit > now:
-            self.client.deadline = self.touched + limit
-        elif self.phase is _GATHERING:
+        phase = self.phase
+        is_over = self.until <= now
+        idle_until = self.touched + (self._limit or NEVER)
+        if idle_until > now and not is_over:
+            self.client.deadline = min(idle_until, self.until)
+        elif phase is _GATHERING:
             self._fail(Fault(faults.REQUEST_TIMEOUT))
-        elif self.phase is _AWAITING:
-            waits_for_client = not self.upload_complete and not self.client.is_paused(UPLOAD)
-            self._fail(
-                Fault(faults.REQUEST_TIMEOUT if waits_for_client else faults.UPSTREAM_TIMEOUT),
-            )
+        elif phase is _AWAITING or phase is _CONNECTING:
+            self._give_up(is_over=is_over)
+        elif phase is _TUNNELLING and not self.client.is_write_paused:
+            self._drop_upstream()
+            self._end()  # nobody said anything for `tunnel_idle`: no fault
         else:
-            stalled = self.client.is_write_paused
+            stalled = self.client.is_write_paused and not is_over
             self.fault = faults.WRITE_STALLED if stalled else faults.UPSTREAM_TRUNCATED
             self._drop_upstream()
             self._end(cut=True)
+
+    def _give_up(self, *, is_over: bool) -> None:
+        """Tell the client that no answer began in time, or that its own request did not come."""
+        assert self.pool is not None  # noqa: S101
+        waits_for_client = not self.upload_complete and not self.client.is_paused(UPLOAD)
+        if waits_for_client and not is_over:
+            self._fail(Fault(faults.REQUEST_TIMEOUT))
+            return
+        if self.phase is _AWAITING:
+            self.pool.failed()
+        self._fail(Fault(faults.UPSTREAM_TIMEOUT))
 
     # --- back-pressure (F7) ----------------------------------------------------------------
 
     def upstream_paused(self) -> None:
         """Stop reading from the client while the upstream does not read."""
-        self.client.pause(UPLOAD)
+        if not self.upload_complete or self.phase is _TUNNELLING:
+            self.client.pause(UPLOAD)
 
     def upstream_resumed(self) -> None:
         """Go on reading from the client."""
@@ -462,12 +502,17 @@ class Exchange:
 
     def client_paused(self) -> None:
         """Stop reading from the upstream while the client does not read."""
+        self.touched = self.client.clock.now
+        if self.phase is _RELAYING or self.phase is _TUNNELLING:
+            self._arm(self.plan.server.timeouts.write_idle)
         if self.upstream is not None:
             self.upstream.transport.pause_reading()
 
     def client_resumed(self) -> None:
         """Go on reading from the upstream."""
         self.touched = self.client.clock.now
+        if self.phase is _RELAYING or self.phase is _TUNNELLING:
+            self._await_rest()
         if self.upstream is not None:
             self.upstream.transport.resume_reading()
 
@@ -475,13 +520,28 @@ class Exchange:
 
     def client_half_closed(self) -> bool:
         """Take a client's FIN; return whether the connection is to stay open for what is to come."""
+        transport = self.client.transport
         if self.phase is not _TUNNELLING:
-            return False
+            answers = self.plan.server.half_close == "answer" and self.upload_complete  # H20
+            return answers and transport.can_write_eof()
         assert self.upstream is not None  # noqa: S101
-        transport = self.upstream.transport
-        if not transport.can_write_eof():
+        other = self.upstream.transport
+        if not (transport.can_write_eof() and other.can_write_eof()):
             return False
-        transport.write_eof()
+        if self.half_closed:
+            other.close()  # both have said all; when this is on its way the tunnel ends
+        else:
+            self.half_closed = True
+            send_fin(other)
+        return True
+
+    def tunnel_half_closed(self) -> bool:
+        """Take the FIN of a tunnel's upstream; return whether it is to hear more from the client."""
+        transport = self.client.transport
+        if self.half_closed or not transport.can_write_eof():
+            return False
+        self.half_closed = True
+        send_fin(transport)
         return True
 
     def client_left(self) -> None:

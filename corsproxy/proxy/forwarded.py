@@ -1,16 +1,36 @@
 """What a proxy adds to a request to say who asked and through whom. Knows addresses, not sockets.
 
-X-Forwarded-* of peers that are not trusted are removed and written anew; among trusted ones the
-rightmost address that is not trusted counts as the client (forwarding.md K3).
+X-Forwarded-* and Forwarded (RFC 7239) of peers that are not trusted are removed and written anew;
+among trusted ones the rightmost address that is not trusted counts as the client (forwarding.md K3).
+Where a trusted peer sends both, X-Forwarded-* counts: a proxy that writes only those lets a client's
+Forwarded through.
 """
 
+import re
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import NamedTuple
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final, NamedTuple
 
-from corsproxy.proxy.request_head import RequestHead
+from corsproxy.policy.plan import ForwardedStyle
+from corsproxy.proxy.bodies import is_token
+from corsproxy.proxy.request_head import RequestHead, is_valid_host
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
+Field = tuple[bytes, bytes]
+
+UNKNOWN: Final = b"unknown"
+
+_FOR: Final = b"x-forwarded-for"
+_PROTO: Final = b"x-forwarded-proto"
+_HOST: Final = b"x-forwarded-host"
+_PREFIX: Final = b"x-forwarded-prefix"
+_FORWARDED: Final = b"forwarded"
+_WRITTEN: Final = frozenset({_FOR, _PROTO, _HOST, _PREFIX, _FORWARDED})
+
+# RFC 7239 4: parameters of one element between ";", elements between ",".
+_PARAMETER: Final = re.compile(
+    rb"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=([!#$%&'*+.^_`|~0-9A-Za-z-]+|"(?:[^"\\]|\\.)*")[ \t]*""",
+)
 
 
 class Peer(NamedTuple):
@@ -23,13 +43,30 @@ class Peer(NamedTuple):
 class Caller(NamedTuple):
     """Where a request came from, as far as it can be believed.
 
-    `chain` is what X-Forwarded-For is to say.
+    `peer` sent it to us; what it says of others is passed on where `is_believed`.
     """
 
     client: bytes
     scheme: bytes
     host: bytes
-    chain: bytes
+    peer: Peer
+    is_believed: bool = False
+
+
+class _Said(NamedTuple):
+    """What a peer says of the way before it, the client's end first; values may be missing."""
+
+    addresses: list[bytes]
+    schemes: list[bytes]
+    hosts: list[bytes]
+
+
+def address_of_peer(host: str) -> bytes:
+    """Return an address as others may know it: IPv4 as such, IPv6 without its local zone."""
+    if ":" not in host:
+        return host.encode()
+    address = IPv6Address(host.partition("%")[0])
+    return str(address.ipv4_mapped or address).encode()
 
 
 @lru_cache(maxsize=4096)
@@ -44,26 +81,25 @@ def is_trusted(address: bytes, networks: Networks) -> bool:
 
 def caller_of(head: RequestHead, peer: Peer, trusted: Networks) -> Caller:
     """Return where the request came from."""
-    address = peer.address
-    if not trusted or not head.forwarded or not is_trusted(address, trusted):
-        return Caller(address, peer.scheme, head.host, address)
-    said = {
-        name: b", ".join(value for key, value in head.forwarded if key.lower() == name)
-        for name in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
-    }
-    hops = [hop.strip(b" \t") for hop in said[b"x-forwarded-for"].split(b",") if hop.strip(b" \t")]
-    client = address
-    for hop in reversed(hops):
-        client = hop
-        if not is_trusted(hop, trusted):
+    if not trusted or not head.forwarded or not is_trusted(peer.address, trusted):
+        return Caller(peer.address, peer.scheme, head.host, peer)
+    said = _read(head.forwarded)
+    client, at = peer.address, -1
+    for index in reversed(range(len(said.addresses))):
+        address = _address_in(said.addresses[index])
+        if not address:
+            break  # nobody can tell who that was; the last one that is known counts
+        client, at = address, index
+        if not is_trusted(address, trusted):
             break
-    proto = said[b"x-forwarded-proto"].split(b",")[-1].strip(b" \t").lower()
-    host = said[b"x-forwarded-host"].split(b",")[-1].strip(b" \t")
+    scheme = _pick(said.schemes, at, len(said.addresses)).lower()
+    host = _pick(said.hosts, at, len(said.addresses))
     return Caller(
         client,
-        proto if proto in {b"http", b"https"} else peer.scheme,
-        host or head.host,
-        b", ".join([*hops, address]),
+        scheme if scheme in {b"http", b"https"} else peer.scheme,
+        host if is_valid_host(host) else head.host,
+        peer,
+        is_believed=True,
     )
 
 
@@ -71,3 +107,118 @@ def own_origin(head: RequestHead, peer: Peer, trusted: Networks) -> bytes:
     """Return the origin that the client asked for: a request from it is not cross-origin (cors.md 55)."""
     caller = caller_of(head, peer, trusted)
     return b"%b://%b" % (caller.scheme, caller.host.lower())
+
+
+def forwarded_lines(
+    head: RequestHead,
+    caller: Caller,
+    style: ForwardedStyle,
+    prefix: bytes = b"",
+) -> bytes:
+    """Return the serialised header lines that tell the upstream who asked.
+
+    `prefix` is the start of the path that the upstream does not get to see, b"" for none.
+    """
+    believed = head.forwarded if caller.is_believed else ()
+    if style == "off":
+        return b"".join([b"%b: %b\r\n" % field for field in believed])
+    lines = [b"%b: %b\r\n" % field for field in believed if field[0].lower() not in _WRITTEN]
+    if style != "forwarded":
+        chain = [*(_read(believed).addresses if believed else ()), caller.peer.address]
+        lines += (
+            b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n"
+            % (b", ".join(chain), caller.scheme),
+        )
+        if caller.host:
+            lines.append(b"X-Forwarded-Host: %b\r\n" % caller.host)
+        prefix = b"".join(value for name, value in believed if name.lower() == _PREFIX) + prefix
+        if prefix:
+            lines.append(b"X-Forwarded-Prefix: %b\r\n" % prefix)
+    if style != "x-forwarded":
+        lines.append(b"Forwarded: %b\r\n" % b", ".join(_elements(head, caller, believed)))
+    return b"".join(lines)
+
+
+def _elements(head: RequestHead, caller: Caller, believed: tuple[Field, ...]) -> list[bytes]:
+    """Return the elements of Forwarded: those of others, then ours (RFC 7239 4)."""
+    ours = _element(caller.peer.address, head.host, caller.peer.scheme)
+    if any(name.lower() == _FOR for name, _ in believed):
+        first, *others = _read(believed).addresses or [UNKNOWN]
+        rest = [_element(address) for address in others]
+        return [_element(first, caller.host, caller.scheme), *rest, ours]
+    return [*(value for name, value in believed if name.lower() == _FORWARDED), ours]
+
+
+def _element(address: bytes, host: bytes = b"", scheme: bytes = b"") -> bytes:
+    plain = _address_in(address)
+    node = b"[%b]" % plain if b":" in plain else plain
+    parts = [(b"for", node or UNKNOWN), (b"host", host), (b"proto", scheme)]
+    return b";".join([b"%b=%b" % (name, _quoted(value)) for name, value in parts if value])
+
+
+def _quoted(value: bytes) -> bytes:
+    """Return `value` as a token, or quoted where it is none, such as IPv6 and ports (RFC 7239 4)."""
+    if is_token(value):
+        return value
+    return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+
+
+def _read(fields: tuple[Field, ...]) -> _Said:
+    """Return what `fields` say, X-Forwarded-* before Forwarded."""
+    said = _Said(_list(fields, _FOR), _list(fields, _PROTO), _list(fields, _HOST))
+    return said if any(said) else _read_forwarded(_joined(fields, _FORWARDED))
+
+
+def _joined(fields: tuple[Field, ...], name: bytes) -> bytes:
+    return b",".join([value for key, value in fields if key.lower() == name])
+
+
+def _list(fields: tuple[Field, ...], name: bytes) -> list[bytes]:
+    items = _joined(fields, name).split(b",")
+    return [part for item in items if (part := item.strip(b" \t"))]
+
+
+@lru_cache(maxsize=256)
+def _read_forwarded(value: bytes) -> _Said:
+    """Return what a Forwarded field says; nothing at all where it is malformed."""
+    said = _Said([], [], [])
+    element: dict[bytes, bytes] = {}
+    at = 0
+    while at < len(value):
+        match = _PARAMETER.match(value, at)
+        if match is None:
+            return _Said([], [], [])
+        element[match[1].lower()] = _unquoted(match[2])
+        at = match.end()
+        if value[at : at + 1] != b";":
+            said.addresses.append(_address_in(element.get(b"for", b"")) or UNKNOWN)
+            said.schemes.append(element.get(b"proto", b""))
+            said.hosts.append(element.get(b"host", b""))
+            element = {}
+        at += 1
+    return said
+
+
+def _unquoted(value: bytes) -> bytes:
+    return re.sub(rb"\\(.)", rb"\1", value[1:-1]) if value.startswith(b'"') else value
+
+
+def _pick(values: list[bytes], at: int, count: int) -> bytes:
+    """Return what belongs to the hop `at`, where each of the `count` hops has a value of its own."""
+    if not values:
+        return b""
+    return values[at] if len(values) == count else values[-1]
+
+
+@lru_cache(maxsize=4096)
+def _address_in(node: bytes) -> bytes:
+    """Return the address in `1.2.3.4:80`, `[::1]:80` or a plain one; b"" where there is none."""
+    text = node.decode("ascii", "replace")
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return address_of_peer(str(ip_address(text)))
+    except ValueError:
+        return b""

@@ -7,11 +7,11 @@ What goes out is always written anew from parsed parts: one version, one Host, o
 from typing import Final
 
 from corsproxy.policy.decision import Decision
-from corsproxy.policy.plan import Route
+from corsproxy.policy.plan import Route, Upstream
 from corsproxy.proxy.asked import Asked, host_sent
 from corsproxy.proxy.bodies import Body, ChunkedBody, LengthBody
 from corsproxy.proxy.faults import title_of
-from corsproxy.proxy.forwarded import Caller
+from corsproxy.proxy.forwarded import Caller, forwarded_lines
 from corsproxy.proxy.request_head import RequestHead
 from corsproxy.proxy.response_head import ResponseHead
 
@@ -44,11 +44,12 @@ def request_lines(
     target, fields = head.target, head.fields
     if route.reshapes_requests:
         target = route.mapping.to_upstream(head.target)
-        added = _added_lines(head, caller, request_id, route.mapping.stripped(head.target))
+        prefix = route.mapping.stripped(head.target)
+        added = _added_lines(head, caller, request_id, route.upstream, prefix)
         fields = Asked(route, head, caller, request_id, decision).fields_sent(added)
         added = b""  # it is among the fields now, where rules have seen it
     else:
-        added = _added_lines(head, caller, request_id)
+        added = _added_lines(head, caller, request_id, route.upstream)
     host = host_sent(head, route.upstream)
     parts = [head.method, b" ", target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
     for name, value in fields:
@@ -58,8 +59,8 @@ def request_lines(
         parts.append(_CHUNKED)
     elif head.length is not None:
         parts.append(b"Content-Length: %d\r\n" % head.length)
-    if head.upgrade == b"websocket":
-        parts.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+    if head.upgrade:
+        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
     parts.append(b"\r\n")
     return b"".join(parts)
 
@@ -68,14 +69,13 @@ def _added_lines(
     head: RequestHead,
     caller: Caller,
     request_id: bytes,
+    upstream: Upstream,
     prefix: bytes = b"",
 ) -> bytes:
     """Return the lines that the proxy adds by itself (H9); `prefix` was stripped from the path."""
     return b"".join(
         (
-            b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (caller.chain, caller.scheme),
-            b"X-Forwarded-Host: %b\r\n" % caller.host if caller.host else b"",
-            b"X-Forwarded-Prefix: %b\r\n" % prefix if prefix else b"",
+            forwarded_lines(head, caller, upstream.forwarded, prefix),
             b"X-Request-Id: %b\r\n" % request_id,
             VIA if head.minor else _VIA_1_0,
         ),
