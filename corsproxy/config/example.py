@@ -36,14 +36,14 @@ def _key(name: str, field: FieldInfo, depth: int) -> Iterator[str]:
     example = example_of(field)
     model = model_in(field.annotation)
     if is_off(field):
-        yield f"{indent}# {name}:"
+        yield f"{indent}# {name}:" + (f" {example}" if example else "")
         if model:
             yield from (f"{indent}# {line[len(indent) :]}" for line in _section(model, depth + 1))
     elif is_named(field.annotation) and model:
         yield f"{indent}{name}:"
         yield f"{indent}  {example}:"
         yield from _section(model, depth + 2)
-    elif is_listed(field.annotation) and model:
+    elif is_listed(field.annotation) and model and example is None:
         yield f"{indent}{name}:"
         yield from _items(model, depth + 1)
     elif model and example is None:
@@ -81,7 +81,7 @@ def _item(lines: list[str], depth: int) -> Iterator[str]:
 
 
 def is_off(field: FieldInfo) -> bool:
-    """Tell whether a section is off until it is written, and so is commented out."""
+    """Tell whether a key stands commented out: off until it is written, or not beside others."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and "x-off" in extra
 

@@ -89,9 +89,15 @@ def _tables(model: type[BaseModel], path: str, definitions: dict[str, Any]) -> I
         yield _row(name, field, shapes[name])
     for name, field in fields_of(model).items():
         below = model_in(field.annotation)
-        # A policy inside of a route has the keys that a policy has anywhere.
-        if below is not None and not _kind(shapes[name]).startswith("`false`"):
+        # A policy inside of a route has the keys that a policy has anywhere, and so have rules.
+        is_known = _kind(shapes[name]).startswith("`false`") or _has_items_elsewhere(field)
+        if below is not None and not is_known:
             yield from _tables(below, _join(path, name, field), definitions)
+
+
+def _has_items_elsewhere(field: FieldInfo) -> bool:
+    """Tell whether a list shows an example of its items: their keys are described with another."""
+    return is_listed(field.annotation) and example_of(field) is not None
 
 
 def _row(name: str, field: FieldInfo, shape: dict[str, Any]) -> str:
@@ -136,7 +142,8 @@ def _default(field: FieldInfo, shape: dict[str, Any]) -> str:
 def _meaning(field: FieldInfo) -> str:
     example = example_of(field)
     text = field.description or ""
-    return text if example is None or model_in(field.annotation) else f"{text} `{example}`"
+    is_section = model_in(field.annotation) is not None and not _has_items_elsewhere(field)
+    return text if example is None or is_section else f"{text} `{example}`"
 
 
 def _join(path: str, name: str, field: FieldInfo) -> str:

@@ -31,3 +31,19 @@ def _is_suffix(parent: str, *, only_icann: bool) -> bool:
     name = parent.removesuffix(".")
     stranger = f"{_STRANGER}.{name}"
     return _read_list(only_icann=only_icann).publicsuffix(stranger) in {name, stranger}
+
+
+@lru_cache(maxsize=1)
+def _read_whole_list() -> PublicSuffixList:
+    return PublicSuffixList()
+
+
+def registrable(host: str) -> str:
+    """Return the part of `host` that one owner registered; `host` itself where there is none.
+
+    The last label of a name that is not listed counts as a suffix, as in browsers: app.localhost
+    and api.localhost are two sites. Addresses are sites of their own.
+    """
+    if host.replace(".", "").isdecimal():
+        return host
+    return _read_whole_list().privatesuffix(host) or host

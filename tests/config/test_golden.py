@@ -26,13 +26,6 @@ ENVIRON: Final = {
 
 # Not about the content of a file that could stand here: tested in test_load.py.
 ELSEWHERE: Final = {"file_unreadable", "file_too_large"}
-# Found on the side of requests only, which no key reaches yet.
-NOT_YET: Final = {
-    "rule_touches_host",
-    "rule_touches_expect",
-    "rule_status_of_request",
-    "rule_add_repeats",
-}
 
 
 def say(file: Path) -> str:
@@ -59,7 +52,7 @@ def test_no_value_of_the_environment_is_shown(file: Path) -> None:
 def test_every_problem_has_a_file_that_has_it(slug: str) -> None:
     """A file is named after the problem it shows; the exceptions are listed, and not stale."""
     file = FOLDER / f"{slug}.txt"
-    if slug in ELSEWHERE | NOT_YET:
+    if slug in ELSEWHERE:
         assert not file.exists()
     else:
         assert f"[{ENTRIES[slug].id}]" in file.read_text("utf-8")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from corsproxy.config.build.draft import Draft
 from corsproxy.config.build.names import check_name
 from corsproxy.config.build.policies import Policies
-from corsproxy.config.build.rules import rule_terms
+from corsproxy.config.build.reshaping import build_reshaping
 from corsproxy.config.build.upgrades import build_upgrades
 from corsproxy.config.build.upstreams import Upstreams
 from corsproxy.config.models.routes import MatchSection, RouteSection
@@ -16,7 +16,7 @@ from corsproxy.policy.findings import Finding
 from corsproxy.policy.plan import Route
 from corsproxy.policy.route_checks import check_match
 from corsproxy.policy.routes import Match, RouteTable, find_ties
-from corsproxy.policy.rules import check_rules, compile_rules
+from corsproxy.policy.sites import Names, check_credentials
 
 
 class Parts(NamedTuple):
@@ -73,16 +73,19 @@ def _route(
     elif section.cors is not None:
         policy = parts.policies.resolve(section.cors, f"routes.{name}", (*path, "cors"))
     has_policy = section.cors is not False and (section.cors is not None or parts.has_default)
-    rules_path = (*path, "response_headers")
-    rules = rule_terms(draft, section.response_headers, rules_path)
-    is_sound = draft.take(check_rules(rules, has_policy=has_policy), rules_path)
-    if upstream is None or not is_sound:
+    reshaping = build_reshaping(draft, section, path, has_policy=has_policy)
+    if upstream is None or reshaping is None:
         return None
+    if policy is not None and policy.terms.allow_credentials:
+        names = Names(name, upstream.public, section.match.host)
+        origins = policy.terms.allow_origins
+        rules = reshaping.response_rules
+        draft.take(check_credentials(origins, names, reshaping.cookies, rules), path)
     return Route(
         name=name,
         upstream=upstream,
         policy=policy,
-        response_rules=compile_rules(rules),
+        **reshaping._asdict(),
         reject_ambiguous_paths=section.ambiguous_paths == "reject",
         upgrades=build_upgrades(draft, section.upgrades, (*path, "upgrades")),
         timeouts=replace(upstream.timeouts, **section.timeouts.model_dump(exclude_none=True)),

@@ -4,14 +4,14 @@ import re
 from typing import Final
 
 from corsproxy.config.build.draft import Draft
-from corsproxy.config.models.rules import ResponseRuleSection, WhenSection
+from corsproxy.config.models.rules import RuleSection, WhenSection
 from corsproxy.config.nodes import Path
 from corsproxy.policy.rule_terms import Operation, RuleTerm, WhenTerm
 
 _STATUSES: Final = re.compile(r"([0-9]{3})(?:-([0-9]{3}))?")
 
 
-def rule_terms(draft: Draft, rules: list[ResponseRuleSection], path: Path) -> list[RuleTerm]:
+def rule_terms(draft: Draft, rules: list[RuleSection], path: Path) -> list[RuleTerm]:
     """Return one term for each header that each rule names, in their order."""
     terms: list[RuleTerm] = []
     for index, rule in enumerate(rules):
@@ -27,7 +27,7 @@ def rule_terms(draft: Draft, rules: list[ResponseRuleSection], path: Path) -> li
 
 def _terms(
     draft: Draft,
-    rule: ResponseRuleSection,
+    rule: RuleSection,
     when: WhenTerm | None,
     path: Path,
 ) -> list[RuleTerm]:

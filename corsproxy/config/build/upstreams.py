@@ -12,6 +12,8 @@ from corsproxy.config.build.tls import check_tls
 from corsproxy.config.certificates import upstream_context
 from corsproxy.config.models.upstreams import UpstreamSection, UpstreamTlsSection
 from corsproxy.config.nodes import Path
+from corsproxy.policy.location import Site, check_public_url, compile_public_url
+from corsproxy.policy.place import Term
 from corsproxy.policy.plan import (
     CircuitBreaker,
     PoolLimits,
@@ -93,6 +95,8 @@ def _upstream(
         timeouts=UpstreamTimeouts(**dict(section.timeouts)),
         pool=PoolLimits(**dict(section.pool)),
         host_header=_host_header(draft, section.host_header, (*path, "host_header")),
+        origin_header=section.origin_header,
+        public=_public(draft, section.public_url, (*path, "public_url")),
         forwarded=section.forwarded,
         retries=section.retries.attempts,
         circuit_breaker=None if breaker is None else CircuitBreaker(**dict(breaker)),
@@ -111,6 +115,13 @@ def _tls(draft: Draft, section: UpstreamTlsSection | None, path: Path) -> Upstre
         return tls
     check_tls(draft, path, lambda: upstream_context(tls))
     return tls
+
+
+def _public(draft: Draft, text: str | None, path: Path) -> Site | None:
+    if text is None:
+        return None
+    term = Term(text, draft.place(path))
+    return compile_public_url(term) if draft.take(check_public_url(term), path) else None
 
 
 def _host_header(draft: Draft, text: str, path: Path) -> Literal["upstream", "preserve"] | bytes:

@@ -3,13 +3,25 @@
 from collections.abc import Mapping
 from typing import Final
 
-from corsproxy.policy import policy_words, route_checks, rule_checks
+from corsproxy.policy import (
+    cookie_checks,
+    location,
+    paths,
+    policy_words,
+    route_checks,
+    rule_checks,
+    sites,
+)
 from corsproxy.policy.findings import Words
 
 _TABLES: Final[tuple[Mapping[str, Words], ...]] = (
     policy_words.WORDS,
     rule_checks.WORDS,
     route_checks.WORDS,
+    paths.WORDS,
+    location.WORDS,
+    cookie_checks.WORDS,
+    sites.WORDS,
 )
 
 FINDINGS: Final[Mapping[str, str]] = {
@@ -94,6 +106,22 @@ FINDINGS: Final[Mapping[str, str]] = {
     "route_method_never": "W231",
     "route_method_case": "W232",
     "route_methods_empty": "W233",
+    # Paths and links (policy.paths, policy.location).
+    "path_prefix_invalid": "E240",
+    "path_prefix_twice": "E241",
+    "path_replace_unclear": "E242",
+    "path_strip_never": "W240",
+    "public_url_invalid": "E243",
+    # Cookies (policy.cookie_checks, policy.sites).
+    "cookie_name_invalid": "E250",
+    "cookie_domain_invalid": "E251",
+    "cookie_path_invalid": "E252",
+    "cookie_path_repeated": "E253",
+    "cookie_secure_needed": "E254",
+    "cookie_prefix_broken": "E255",
+    "cookie_rule_idle": "W250",
+    "cookie_rule_unreached": "W251",
+    "credentials_across_sites": "W252",
 }
 
 

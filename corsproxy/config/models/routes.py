@@ -6,9 +6,20 @@ from pydantic import Discriminator, PlainValidator, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from corsproxy.config.models.policies import PolicySection
-from corsproxy.config.models.rules import ResponseRuleSection
-from corsproxy.config.models.types import Bytes, OneOrMany, Seconds, Section, Text, key, section
+from corsproxy.config.models.rules import RuleSection
+from corsproxy.config.models.types import (
+    Bytes,
+    Flag,
+    OneOrMany,
+    Seconds,
+    Section,
+    Text,
+    key,
+    other_key,
+    section,
+)
 from corsproxy.config.scalars import Scalar
+from corsproxy.policy.cookie_terms import KEEP
 from corsproxy.policy.reasons import Reason
 
 ReasonCode = Annotated[Reason, WithJsonSchema({"type": "string", "enum": list(Reason)})]
@@ -94,6 +105,57 @@ Cors = Annotated[
 ]
 
 
+class PathSection(Section):
+    """How paths change on their way to the upstream, and back in links and cookies (cors.md 58)."""
+
+    strip_prefix: Text | None = key(
+        None,
+        "A prefix to take off; the upstream is told it in X-Forwarded-Prefix.",
+        "/api",
+    )
+    add_prefix: Text | None = key(None, "A prefix to put in front, after the other is off.", "/v1")
+    replace_prefix: Text | None = other_key(
+        "What takes the place of the one prefix in match.path; without the other two keys.",
+        "/v1",
+    )
+
+
+class CookieSection(Section):
+    """What becomes of some of the upstream's cookies (cors.md 60)."""
+
+    name: Text = key(
+        "*",
+        "Which cookies: a name, * for any characters; the first rule counts.",
+        '"*"',
+    )
+    domain: Text = key(
+        KEEP,
+        "The Domain attribute: keep it, remove it, or what takes its place.",
+        "remove",
+    )
+    path: dict[str, Text] = key(
+        {},
+        "Prefixes of the Path attribute: the upstream's, then the public one; default as path says.",
+        "{/app: /api}",
+    )
+    secure: Flag | None = key(None, "Whether cookies are Secure; default as they are.", "true")
+    http_only: Flag | None = key(
+        None,
+        "Whether cookies are HttpOnly; default as they are.",
+        "true",
+    )
+    same_site: Literal["strict", "lax", "none"] | None = key(
+        None,
+        "The SameSite attribute; none lets other sites send the cookie, and includes secure.",
+        "none",
+    )
+    partitioned: Flag | None = key(
+        None,
+        "Whether each site that embeds the API has cookies of its own (CHIPS); includes secure.",
+        "true",
+    )
+
+
 class RouteSection(Section):
     """One route: which requests it takes, and what becomes of them."""
 
@@ -109,9 +171,24 @@ class RouteSection(Section):
         "The policy: its name, a policy written here, or false for none; default defaults.cors.",
         "spa",
     )
-    response_headers: list[ResponseRuleSection] = key(
+    path: PathSection = section(PathSection, "How paths change on their way to the upstream.")
+    request_headers: list[RuleSection] = key(
+        [],
+        "Rules for the headers of requests, applied in order; as response_headers, but no status.",
+        '[{set: {X-Tenant: shop}}, {remove: [Cookie]}, {when: {methods: GET}, add: {X-Read: "1"}}]',
+    )
+    response_headers: list[RuleSection] = key(
         [],
         "Rules for the headers of answers, applied in order, before the CORS headers are added.",
+    )
+    location: Literal["rewrite", "keep"] = key(
+        "rewrite",
+        "Whether Location, Content-Location, Refresh and cookie paths that name the upstream get"
+        " public names.",
+    )
+    cookies: list[CookieSection] = key(
+        [],
+        "Rules for the upstream's cookies; the first whose name fits is applied.",
     )
     ambiguous_paths: Literal["reject", "forward"] = key(
         "reject",

@@ -9,10 +9,14 @@ from corsproxy.policy.rule_terms import Operation
 class WhenSection(Section):
     """When a rule applies: all that is given must hold."""
 
-    status: OneOrMany = key([], "Statuses or ranges of them: 404, 500-599.", "[500-599]")
+    status: OneOrMany = key(
+        [],
+        "Statuses or ranges of them: 404, 500-599; of answers only.",
+        "[500-599]",
+    )
     content_type: OneOrMany = key(
         [],
-        "Media types of the answer: text/html, or text/* for all of a kind.",
+        "Media types of the body: text/html, or text/* for all of a kind.",
         "text/html",
     )
     methods: OneOrMany = key([], "Methods of the request, case-sensitive.", "[GET]")
@@ -36,7 +40,7 @@ class ReplaceSection(Section):
     with_: HeaderValue = key(..., "What to put in its place.", "api.example.com")
 
 
-class ResponseRuleSection(Section):
+class RuleSection(Section):
     """One rule: exactly one operation, and perhaps when it applies."""
 
     alternatives: ClassVar[tuple[Operation, ...]] = (

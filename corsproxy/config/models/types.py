@@ -58,6 +58,15 @@ def key(default: Any, description: str, example: str | None = None) -> Any:  # n
     return Field(default, description=description, json_schema_extra={"x-example": example})
 
 
+def other_key(description: str, example: str) -> Any:  # noqa: ANN401
+    """Declare a key that cannot stand beside others; the example file has it commented out."""
+    return Field(
+        None,
+        description=description,
+        json_schema_extra={"x-example": example, "x-off": True},
+    )
+
+
 def section(model: type[BaseModel], description: str) -> Any:  # noqa: ANN401
     """Declare a mapping of its own, all of whose keys have defaults."""
     return Field(default_factory=model, description=description)

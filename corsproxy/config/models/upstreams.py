@@ -111,6 +111,17 @@ class UpstreamSection(Section):
         "upstream",
         "The Host it gets: upstream (its own), preserve (the client's), or a literal name.",
     )
+    origin_header: Literal["keep", "strip", "rewrite"] = key(
+        "keep",
+        "The Origin and Referer it gets: keep (the client's), strip (none), or rewrite (its own"
+        " origin, for servers that refuse others; not for requests that the policy refuses).",
+    )
+    public_url: Text | None = key(
+        None,
+        "What clients call it, scheme and host: for Location and the like; default what they asked"
+        " for.",
+        "https://api.example.com",
+    )
     forwarded: Literal["x-forwarded", "forwarded", "both", "off"] = key(
         "x-forwarded",
         "How it is told who asked: x-forwarded (X-Forwarded-For, -Proto, -Host), forwarded (RFC 7239),"
