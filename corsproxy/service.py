@@ -10,25 +10,37 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypedDict
 
 import aiohttp.web
 
 from corsproxy.admin.health import Readiness, health_app
+from corsproxy.config.certificates import BadTlsFile
 from corsproxy.observe.access_log import AccessLog
 from corsproxy.observe.refusals import Refusals
 from corsproxy.observe.snapshot import Snapshot
 from corsproxy.policy.cookies import LEFT_BECAUSE
-from corsproxy.policy.cookies import LEFT_BECAUSE
 from corsproxy.policy.plan import Address, Plan, Route, TcpAddress, UnixAddress
 from corsproxy.proxy.server import Observer, ProxyServer
+from corsproxy.proxy.tls import listening_context
 
 log: Final = logging.getLogger("corsproxy")
 
 _BACKLOG: Final = 1024
+# How long a client may take to say goodbye over TLS, in seconds.
+_GOODBYE: Final = 2.0
+
+
+class _TlsOptions(TypedDict, total=False):
+    """What `create_server` wants to know about TLS."""
+
+    ssl: ssl.SSLContext
+    ssl_handshake_timeout: float | None
+    ssl_shutdown_timeout: float
 
 
 class CannotStart(Exception):  # noqa: N818 - it is what the user is told
@@ -97,7 +109,6 @@ class Service:
         self.server.refusals = Refusals(log, asyncio.get_running_loop().time)
         self.server.on_upstream_cors = _tell_upstream_cors
         self.server.on_cookie_left = _tell_cookie_left
-        self.server.on_cookie_left = _tell_cookie_left
         self.addresses = tuple([await self._listen(address) for address in plan.server.listen])
         if plan.health is not None:
             await self._listen_for_health(plan.health)
@@ -105,12 +116,30 @@ class Service:
     async def _listen(self, address: Address) -> Address:
         sock, bound = self._bind(address)
         loop = asyncio.get_running_loop()
+        tls = self._tls_options()
         if isinstance(address, UnixAddress):
-            listener = await loop.create_unix_server(self.server, sock=sock, backlog=_BACKLOG)
+            listener = await loop.create_unix_server(
+                self.server, sock=sock, backlog=_BACKLOG, **tls
+            )
         else:
-            listener = await loop.create_server(self.server, sock=sock, backlog=_BACKLOG)
+            listener = await loop.create_server(self.server, sock=sock, backlog=_BACKLOG, **tls)
         self._listeners.append(listener)
         return bound
+
+    def _tls_options(self) -> "_TlsOptions":
+        """Return how a listener speaks TLS, if it does; a handshake is part of a request's head."""
+        server = self.plan.server
+        if server.tls is None:
+            return {}
+        try:
+            context = listening_context(server.tls)
+        except BadTlsFile as fault:
+            raise CannotStart(f"cannot speak TLS: {fault}; check server.tls") from fault
+        return {
+            "ssl": context,
+            "ssl_handshake_timeout": server.timeouts.request_header or None,
+            "ssl_shutdown_timeout": _GOODBYE,
+        }
 
     async def _listen_for_health(self, address: Address) -> None:
         sock, self.health_address = self._bind(address)
@@ -225,15 +254,6 @@ def _tell_upstream_cors(route: Route) -> None:
         "upstream_cors_headers: %s (cors.md 49)",
         route.name,
         policy.upstream_cors_headers if policy is not None else "keep",
-    )
-
-
-def _tell_cookie_left(route: Route, reason: str) -> None:
-    log.warning(
-        "route %s: a cookie of its upstream is left as it is, because browsers would refuse what "
-        "its rule makes of it: %s; give that cookie a rule of its own (cors.md 60)",
-        route.name,
-        LEFT_BECAUSE[reason],
     )
 
 
