@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _MAX_HELD: Final = 64 * 1024
 _DRAIN_TIME: Final = 1.0
 _LINGER_TIME: Final = 2.0
+# How long a connection beyond the limit may take for the request that is answered 503.
+_SURPLUS_TIME: Final = 1.0
 _NOBODY: Final = Peer(b"unknown", b"http")
 _RESET: Final = struct.pack("ii", 1, 0)
 
@@ -50,6 +52,7 @@ class ClientConnection(asyncio.Protocol):
         "clock",
         "deadline",
         "exchange",
+        "is_surplus",
         "is_write_paused",
         "leftover",
         "loop",
@@ -67,6 +70,7 @@ class ClientConnection(asyncio.Protocol):
         self.exchange: Exchange | None = None
         self.leftover: Body | None = None
         self.deadline = NEVER
+        self.is_surplus = False
         self.is_write_paused = False
         self.peer = _NOBODY
         self._parser: HttpRequestParser | None = None
@@ -92,9 +96,18 @@ class ClientConnection(asyncio.Protocol):
         server = self.server
         server.enter(self, self.transport)
         self.deadline = self.clock.after(server.plan.server.timeouts.keepalive)
-        limit = server.plan.server.limits.max_connections
-        if limit and server.connection_count > limit:
-            self._refuse(Fault(faults.OVERLOADED))
+        if server.connection_count > server.room.served:
+            self._turn_away()
+
+    def _turn_away(self) -> None:
+        """Answer one request at most, with 503 and the CORS headers of its route, and close (O2)."""
+        server = self.server
+        server.tell_overload("the number of connections", server.room.served)
+        if server.connection_count > server.room.served + server.room.held:
+            self.transport.abort()
+            return
+        self.is_surplus = True
+        self.deadline = self.clock.after(_SURPLUS_TIME)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave the books; whatever was under way is not wanted any more (F6)."""
@@ -137,13 +150,15 @@ class ClientConnection(asyncio.Protocol):
     def _serve(self, data: bytes) -> None:
         """Serve the requests in `data`, which begins with a head; hold what is not yet whole."""
         self._serving = True
+        is_begun = bool(self._held)
         self._held = b""
         try:
             while data and not self._closing:
                 end = data.find(b"\r\n\r\n") + 4
                 if end < 4:
-                    self._hold_head(data)
+                    self._hold_head(data, is_begun=is_begun)
                     return
+                is_begun = False
                 rest = data[end:]
                 head = read_request_head(
                     self._parser or self._new_parser(),
@@ -164,7 +179,7 @@ class ClientConnection(asyncio.Protocol):
         finally:
             self._serving = False
 
-    def _hold_head(self, data: bytes) -> None:
+    def _hold_head(self, data: bytes, *, is_begun: bool) -> None:
         """Keep the start of a head; refuse at once what can no longer become one (S3, S4, S7)."""
         limits = self.server.plan.server.limits
         line_end = data.find(b"\r\n")
@@ -176,7 +191,7 @@ class ClientConnection(asyncio.Protocol):
             raise Fault(faults.TOO_LARGE_HEAD)
         if data.count(b"\n") > data.count(b"\r\n") or data[:1] in {b"\r", b"\n", b" "}:
             raise Fault(faults.BAD_REQUEST_LINE)
-        if not self._held:
+        if not is_begun and not self.is_surplus:
             self.deadline = self.clock.after(self.server.plan.server.timeouts.request_header)
         self._held = data
         if self._half_closed:
@@ -327,6 +342,8 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
         elif self.leftover is not None:
             self._close(linger=True)
+        elif self.is_surplus:
+            self._refuse(Fault(faults.OVERLOADED))
         elif self._held:
             self._refuse(Fault(faults.REQUEST_TIMEOUT))
         else:

@@ -18,7 +18,14 @@ from corsproxy.policy.rules import Field
 from corsproxy.proxy import faults
 from corsproxy.proxy.admit import Answer, Forward, admit, refuse
 from corsproxy.proxy.asked import Asked
-from corsproxy.proxy.bodies import LAST_CHUNK, BadChunk, Body, ChunkedBody, as_chunk
+from corsproxy.proxy.bodies import (
+    LAST_CHUNK,
+    BadChunk,
+    Body,
+    ChunkedBody,
+    LengthBody,
+    as_chunk,
+)
 from corsproxy.proxy.clock import NEVER
 from corsproxy.proxy.faults import Fault, FaultKind
 from corsproxy.proxy.forwarded import Caller, caller_of
@@ -30,6 +37,7 @@ from corsproxy.proxy.lines import (
     own_answer,
     request_lines,
 )
+from corsproxy.proxy.pace import Pace
 from corsproxy.proxy.request_head import RequestHead
 from corsproxy.proxy.response_head import ResponseHead
 from corsproxy.proxy.upstream import UpstreamConnection, send_fin
@@ -96,6 +104,8 @@ class Exchange:
     upload_stopped = False
     retries = 0
     uploaded = 0
+    is_at_work = False  # counted among those that max_requests_in_flight bounds (O3)
+    pace: Pace | None = None
     until = NEVER
     half_closed = False
     chunked_out = False
@@ -131,11 +141,10 @@ class Exchange:
         assert type(admitted) is Forward  # noqa: S101 - there are two kinds
         self.forward = admitted
         self.pool = self.client.server.pool_of(admitted.route.upstream)
-        if not self.pool.admits():
-            answer = refuse(
-                faults.CIRCUIT_OPEN, self.request_id, admitted.route, admitted.policy, head.facts
-            )
-            return self._answer(answer, data)
+        shed = self._why_shed()
+        if shed is not None:
+            route, policy, _ = admitted
+            return self._answer(refuse(shed, self.request_id, route, policy, head.facts), data)
         if body is None:
             self._connect()
             return data
@@ -144,6 +153,14 @@ class Exchange:
         if head.expect is not None and head.minor == 1 and not data:
             self.client.write(CONTINUE)  # H14
         return self.receive(data) if data else b""
+
+    def _why_shed(self) -> FaultKind | None:
+        """Return why the request is not sent on just now (O2, O3, O7); preflights were answered."""
+        client = self.client
+        if client.is_surplus or client.server.is_full():
+            return faults.OVERLOADED
+        assert self.pool is not None  # noqa: S101
+        return None if self.pool.admits() else faults.CIRCUIT_OPEN
 
     # --- the request's body ----------------------------------------------------------------
 
@@ -216,6 +233,12 @@ class Exchange:
 
     def _connect(self) -> None:
         assert self.pool is not None and self.forward is not None  # noqa: S101, PT018
+        if not self.is_at_work:
+            if self.client.server.is_full():
+                self._fail(Fault(faults.OVERLOADED))  # O3: its body came too late
+                return
+            self.is_at_work = True
+            self.client.server.at_work += 1
         self.upstream_began = perf_counter()
         if not self.retries:
             self.until = self.client.clock.after(self.forward.route.timeouts.total)
@@ -322,6 +345,7 @@ class Exchange:
             raise Fault(faults.UPSTREAM_INVALID, "a 101 that was not asked for")
         assert self.upstream is not None and self.pool is not None  # noqa: S101, PT018
         self.pool.answered()
+        self.client.server.left_work(self)  # a tunnel is a connection, however long it lasts
         self.until = NEVER
         self.status = 101
         self.phase = _TUNNELLING
@@ -429,7 +453,7 @@ class Exchange:
 
     def _may_keep_alive(self) -> bool:
         """Tell whether the client's connection can serve another request after this one."""
-        if not self.head.keep_alive or self.client.server.draining:
+        if not self.head.keep_alive or self.client.server.draining or self.client.is_surplus:
             return False
         if self.head.upgrade:
             return False  # S8: what the client sent behind it was meant for another protocol
@@ -488,6 +512,32 @@ class Exchange:
         if self.phase is _AWAITING:
             self.pool.failed()
         self._fail(Fault(faults.UPSTREAM_TIMEOUT))
+
+    def stalled_since(self, now: float) -> float:
+        """Return since when its client holds this transfer up; 0 if it does not (O4)."""
+        client, body = self.client, self.body
+        uploads = not self.upload_complete and not self.upload_stopped
+        if not (
+            (self.phase is _RELAYING and client.is_write_paused)
+            or (self.phase is _AWAITING and uploads and not client.is_paused(UPLOAD))
+        ):
+            self.pace = None
+            return 0.0
+        moved = self.sent + self.uploaded
+        if type(body) is LengthBody:
+            moved -= body.remaining
+        if self.pace is None:
+            self.pace = Pace(now, moved)
+        return self.pace.look(now, moved)
+
+    def cut_stalled(self) -> None:
+        """End the transfer: its client holds up what others need (O4)."""
+        if self.phase is _AWAITING:
+            self._fail(Fault(faults.REQUEST_TIMEOUT))
+            return
+        self.fault = faults.WRITE_STALLED
+        self._drop_upstream()
+        self._end(cut=True)
 
     # --- back-pressure (F7) ----------------------------------------------------------------
 

@@ -6,6 +6,7 @@ A connection goes back only when its answer and the upload were complete and not
 
 import asyncio
 from collections import deque
+from operator import itemgetter
 from typing import Final, Protocol
 
 from corsproxy.policy.plan import Upstream
@@ -20,6 +21,11 @@ _MARGIN: Final = 1.0
 # How many requests may be sent again between two ticks of the clock: a share of what is open (F3).
 _REPEATS_ALWAYS: Final = 3
 _REPEATS_SHARE: Final = 0.2
+# How many may queue: as many as are served, so that none waits much longer than an answer takes; at
+# least so many as one page asks for at once (O3).
+_QUEUE_AT_LEAST: Final = 16
+# For how long a client may hold up a transfer before others may need its connection more (O4).
+_PATIENCE: Final = 1.0
 
 
 class Borrower(Protocol):
@@ -49,6 +55,7 @@ class Pool:
         self._open: set[UpstreamConnection] = set()
         self._retired = False
         self._repeats = 0
+        self._struck_off_at = 0.0
         settings = upstream.circuit_breaker
         self._breaker = None if settings is None else Breaker(settings.failures, settings.open)
 
@@ -105,8 +112,17 @@ class Pool:
         if not limit or self.open < limit:
             self._dial()
             self._queue.append((float("inf"), borrower))
+        elif self._is_queue_full(max(limit, _QUEUE_AT_LEAST)):
+            borrower.not_connected(Fault(faults.POOL_FULL))
         else:
             self._queue.append((self._clock.after(self.upstream.pool.queue), borrower))
+
+    def _is_queue_full(self, most: int) -> bool:
+        """Tell whether `most` are queueing; those that left are struck off once a tick."""
+        if len(self._queue) >= most and self._struck_off_at != self._clock.now:
+            self._struck_off_at = self._clock.now
+            self._queue = deque(entry for entry in self._queue if entry[1].wants_connection)
+        return len(self._queue) >= most
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over; close it unless it can be used again."""
@@ -135,6 +151,23 @@ class Pool:
             self._queue.remove(entry)
             if entry[1].wants_connection:
                 entry[1].not_connected(Fault(faults.POOL_FULL))
+
+    def cut_stalled(self, now: float, limit: int) -> None:
+        """Cut the transfers that their clients hold up longest, down to half of `limit` (O4).
+
+        `limit` is how many requests the worker takes at once, 0 for any number.
+        """
+        sizes = [size for size in (self.upstream.pool.max_connections, limit) if size]
+        most = min(sizes, default=0) // 2
+        if not sizes or len(self._open) - len(self._idle) <= most:
+            return
+        waiters = [one.waiter for one in self._open if one.waiter is not None]
+        stalled = [(since, waiter) for waiter in waiters if (since := waiter.stalled_since(now))]
+        if len(stalled) > most:
+            stalled.sort(key=itemgetter(0))
+            for since, waiter in stalled[: len(stalled) - most]:
+                if since + _PATIENCE < now:
+                    waiter.cut_stalled()
 
     def may_repeat(self) -> bool:
         """Tell whether one more request may be sent again (F3), and count it if so."""

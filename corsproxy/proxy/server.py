@@ -23,6 +23,7 @@ from corsproxy.proxy import faults
 from corsproxy.proxy.breaker import State
 from corsproxy.proxy.client import ClientConnection
 from corsproxy.proxy.clock import Clock
+from corsproxy.proxy.descriptors import make_room
 from corsproxy.proxy.pool import Pool
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ class ProxyServer(web.Server):
         self.clock = Clock(self._sweep)
         self.draining = False
         self.in_flight = 0
+        # Those of them that were sent on: gathering a body and tunnelling take no turn (O3, O4).
+        self.at_work = 0
+        self.room = make_room(plan.server.limits.max_connections)
         self._idle = asyncio.Event()
         self._pools: dict[str, Pool] = {}
         self._retired: list[Pool] = []
@@ -105,6 +109,7 @@ class ProxyServer(web.Server):
     def replace_plan(self, plan: Plan) -> None:
         """Serve later requests by `plan`; those in flight finish under theirs."""
         self.plan = plan
+        self.room = make_room(plan.server.limits.max_connections)
         kept = {upstream.name for upstream in plan.upstreams}
         for name in [name for name in self._pools if name not in kept]:
             self._retire(self._pools.pop(name))
@@ -115,8 +120,28 @@ class ProxyServer(web.Server):
 
     # --- the books -------------------------------------------------------------------------
 
+    def is_full(self) -> bool:
+        """Tell whether as many requests are at work as may be (O3); the log hears of it."""
+        limit = self.plan.server.limits.max_requests_in_flight
+        if not limit or self.at_work < limit:
+            return False
+        self.tell_overload("the number of requests in flight", limit)
+        return True
+
+    def left_work(self, exchange: "Exchange") -> None:
+        """Strike an exchange off those that `max_requests_in_flight` bounds."""
+        if exchange.is_at_work:
+            exchange.is_at_work = False
+            self.at_work -= 1
+
+    def tell_overload(self, what: str, limit: int) -> None:
+        """Have it logged that `what` is at its limit."""
+        if self.refusals is not None:
+            self.refusals.overloaded(what, limit)
+
     def account(self, exchange: "Exchange") -> None:
         """Count an exchange that ended, and tell the observers."""
+        self.left_work(exchange)
         self.in_flight -= 1
         if not self.in_flight:
             self._idle.set()
@@ -202,8 +227,10 @@ class ProxyServer(web.Server):
         late = [connection for connection in self._connections if connection.deadline < now]  # type: ignore[attr-defined]
         for connection in late:
             connection.expired(now)  # type: ignore[attr-defined]
+        limit = self.plan.server.limits.max_requests_in_flight
         for pool in [*self._pools.values(), *self._retired]:
             pool.sweep(now)
+            pool.cut_stalled(now, limit)
         self._retired = [pool for pool in self._retired if not pool.is_dry]
 
     # --- the end ---------------------------------------------------------------------------

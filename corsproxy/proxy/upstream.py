@@ -71,6 +71,12 @@ class Waiter(Protocol):
     def tunnel_half_closed(self) -> bool:
         """Take the FIN behind a 101; return whether there may be more to send."""
 
+    def stalled_since(self, now: float) -> float:
+        """Return since when only the client holds this up; 0 if it does not."""
+
+    def cut_stalled(self) -> None:
+        """End the transfer: its client holds up what others need."""
+
     def upstream_paused(self) -> None:
         """Send no more until resumed."""
 

@@ -1,0 +1,39 @@
+"""How many connections the descriptors of this process suffice for. Knows limits, no connections.
+
+At the limit of descriptors nothing can be accepted, connected or read any more, not even a probe of
+the health port: so clients are turned away before it is reached (forwarding.md O2).
+"""
+
+import resource
+from typing import Final, NamedTuple
+
+# For listeners, the loop, logs, the health port and what clients hold that are being turned away.
+_RESERVED: Final = 64
+
+
+class Room(NamedTuple):
+    """How many clients can be served, and how many more can be held while they are turned away."""
+
+    served: int
+    held: int
+
+
+def room_for(wanted: int, allowed: int) -> Room:
+    """Return the room for clients if `wanted` of them are to be served by `allowed` descriptors.
+
+    Two thirds of the descriptors are for clients, for most of them idle, one for upstreams.
+    """
+    served = max(1, min(wanted, allowed * 2 // 3 - _RESERVED))
+    return Room(served, max(1, min(served, allowed // 16)))
+
+
+def make_room(wanted: int) -> Room:
+    """Return the room for clients; raise the limit of open files for `wanted` of them if that may be."""
+    needed = 2 * (wanted + _RESERVED)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return room_for(wanted, needed if soft == resource.RLIM_INFINITY else soft)
+    reachable = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if reachable > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+    return room_for(wanted, reachable)

@@ -1,0 +1,26 @@
+"""How fast one transfer moves, looked at now and then. Knows numbers, no connections."""
+
+from typing import Final
+
+# A client that moves fewer bytes than this a second holds its transfer up (forwarding.md O4).
+SLOWEST: Final = 1024
+
+
+class Pace:
+    """When a transfer last kept the pace. Times are seconds that only go forward.
+
+    Looking costs the transfer itself nothing: the bytes it has moved are counted anyway.
+    """
+
+    __slots__ = ("_moved", "kept_at")
+
+    def __init__(self, now: float, moved: int) -> None:
+        self.kept_at = now
+        self._moved = moved
+
+    def look(self, now: float, moved: int) -> float:
+        """Return when the transfer, of which `moved` bytes have gone, last kept the pace."""
+        if moved - self._moved >= SLOWEST * (now - self.kept_at):
+            self.kept_at = now
+            self._moved = moved
+        return self.kept_at
