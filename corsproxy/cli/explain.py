@@ -53,6 +53,7 @@ EXIT_CANNOT: Final = 3
     "--header",
     "headers",
     multiple=True,
+    envvar="CORSPROXY_EXPLAIN_HEADER",
     show_envvar=True,
     metavar="NAME[: VALUE]",
     help="A header that the page's script sets. May be given several times.",
@@ -69,10 +70,16 @@ EXIT_CANNOT: Final = 3
     show_envvar=True,
     help="Ask the running URL, whatever serves it, and judge its answers; with -c, compare.",
 )
-@click.option("--json", "as_json", is_flag=True, show_envvar=True, help="Print JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    envvar="CORSPROXY_EXPLAIN_JSON",
+    show_envvar=True,
+    help="Print JSON.",
+)
 @click.option(
     "--exit-code",
-    "tells_by_code",
     is_flag=True,
     show_envvar=True,
     help="Exit with 1 if the request does not work.",
@@ -87,7 +94,7 @@ def explain(  # noqa: PLR0913 - click passes each option by its name
     credentials: bool,
     live: bool,
     as_json: bool,
-    tells_by_code: bool,
+    exit_code: bool,
 ) -> None:
     """Tell why a page's request works or is blocked, and what would allow it.
 
@@ -115,7 +122,7 @@ def explain(  # noqa: PLR0913 - click passes each option by its name
         click.echo(_text(found, None if live else file), nl=False)
         if live and by_file and file:
             click.echo(_comparison(found, by_file, file), nl=False)
-    if tells_by_code and not found.works:
+    if exit_code and not found.works:
         sys.exit(EXIT_REFUSED)
 
 

@@ -3,13 +3,13 @@
 It finds the route and decides by the functions that serve requests (cors.md 70).
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from corsproxy.policy import fetch
 from corsproxy.policy.browsers import console
 from corsproxy.policy.change import find_new
 from corsproxy.policy.cors import decide
-from corsproxy.policy.decision import Facts, parse_lines
+from corsproxy.policy.decision import Facts, is_preflight, parse_lines
 from corsproxy.policy.explain import (
     NOT_CHECKED,
     Explanation,
@@ -26,8 +26,26 @@ from corsproxy.policy.reasons import Verdict, show
 from corsproxy.policy.rewrite import rewrite
 from corsproxy.policy.urls import Url, read_url
 
-_NO_ROUTE: Final = "add a route whose match takes this host, path and method"
-_AMBIGUOUS: Final = "call the path without it, or set ambiguous_paths: forward on the route"
+
+class _Refusal(NamedTuple):
+    """An error with which the proxy itself answers a request, whatever its origin."""
+
+    status: int
+    words: str
+    fix: str
+
+
+_METHOD: Final = _Refusal(
+    405, "CONNECT and TRACE are not served, and no page can send them", "use another method"
+)
+_NO_ROUTE: Final = _Refusal(
+    404, "no route takes this request", "add a route whose match takes this host, path and method"
+)
+_AMBIGUOUS: Final = _Refusal(
+    400,
+    "the route {route} refuses this path: it holds what servers read differently",
+    "call the path without dot segments and %00, or set ambiguous_paths: forward on the route",
+)
 _NO_POLICY: Final = (
     "give the route a policy, or ask the upstream for what it says by itself (explain --live)"
 )
@@ -47,8 +65,10 @@ def explain_request(plan: Plan, asked: Asked) -> Explanation:
     path = url.target.partition("?")[0].encode("ascii")
     matched = match(plan, url.authority.encode("ascii"), path, before or facts)
     route, policy = matched
-    if route is None or (route.reject_ambiguous_paths and is_ambiguous(path)):
-        return _unserved(matched, asked, before, facts)
+    refusal = _refusal(route, before or facts, path)
+    if refusal is not None:
+        return _unserved(matched, asked, before or facts, refusal)
+    assert route is not None  # noqa: S101 - a missing route is refused above
     step = _route_step(route, asked, url)
     if policy is None:
         return _without_policy(route, step, asked, before, facts)
@@ -67,29 +87,36 @@ def _route_step(route: Route, asked: Asked, url: Url) -> Step:
     return Step("route", "ok", words, route.place)
 
 
-def _unserved(matched: Matched, asked: Asked, before: Facts | None, facts: Facts) -> Explanation:
-    """Return what the page meets where the proxy itself answers with an error (cors.md 62, 73)."""
-    route, policy = matched
+def _refusal(route: Route | None, facts: Facts, path: bytes) -> _Refusal | None:
+    """Return why the proxy does not serve the request at all (forwarding.md H1, H4; cors.md 73)."""
+    if facts.method in {b"CONNECT", b"TRACE"}:
+        return _METHOD
     if route is None:
-        words, fix, status = "no route takes this request: it gets 404", _NO_ROUTE, 404
-    else:
-        words = f"the route {route.name} refuses a path that servers read differently: 400"
-        fix, status = _AMBIGUOUS, 400
-    told = before or facts
+        return _NO_ROUTE
+    return _AMBIGUOUS if route.reject_ambiguous_paths and is_ambiguous(path) else None
+
+
+def _unserved(matched: Matched, asked: Asked, told: Facts, refusal: _Refusal) -> Explanation:
+    """Return what the page meets where the proxy itself answers with an error (cors.md 62).
+
+    `told` are the facts of the first thing that the browser sends.
+    """
+    route, policy = matched
     fields: tuple[fetch.Field, ...] = ()
     if policy is not None:
         # An error is told like that of any request: no list of methods or headers.
         name = route.name.encode() if route else b""
         decision = decide(policy, told._replace(request_method=()), name)
-        fields = parse_lines(rewrite(policy, decision, status, [], 0))
-    answer = Answer("preflight" if before else "request", status, fields)
+        fields = parse_lines(rewrite(policy, decision, refusal.status, [], 0))
+    answer = Answer("preflight" if is_preflight(told) else "request", refusal.status, fields)
+    words = refusal.words.format(route=route.name if route else "")
     failed = Step("route", "failed", words, route.place if route else None)
-    found = _by_browser(asked, facts, (answer,), failed)
+    found = _by_browser(asked, told, (answer,), failed)
     return found._replace(
         policy=policy.name if policy else "",
         works=False,
         words=words,
-        fix=fix,
+        fix=refusal.fix,
         place=failed.place,
         route=route.name if route else "",
     )

@@ -1,0 +1,338 @@
+"""`corsproxy explain` as a command: what it prints where, its exit codes, and asking for real."""
+
+import asyncio
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from corsproxy.cli import cli
+from tests.support.proxy import one_route, running_proxy
+from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send
+
+APP = "https://app.example.com"
+URL = "https://api.example.com/orders/7"
+FILE = """\
+version: 1
+routes:
+  - name: api
+    upstream: http://localhost:9000
+    cors:
+      allow_origins: [https://app.example.com]
+      allow_methods: [GET, POST]
+      allow_headers: [content-type]
+"""
+REFUSED = ("explain", "PUT", URL, "--origin", APP, "-H", "content-type")
+ALLOWED = ("explain", "POST", URL, "--origin", APP, "-H", "content-type")
+
+
+def run(*arguments: str, **environ: str | None) -> Result:
+    """Run one command."""
+    return CliRunner().invoke(cli, arguments, env={"CORSPROXY_CONFIG": None, **environ})
+
+
+async def run_beside(*arguments: str) -> Result:
+    """Run one command while this loop serves what it asks."""
+    return await asyncio.to_thread(run, *arguments)
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a configuration that is found by its name."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text(FILE)
+    return path
+
+
+TRANSCRIPT = """\
+✗ PUT https://api.example.com/orders/7 is blocked under the policy routes.api
+
+  ✓ route    api takes PUT api.example.com/orders/7  (config.yaml:3:5)
+  ✓ origin   https://app.example.com is allowed  (config.yaml:6:23)
+  ✗ method   the method PUT is not in allow_methods  (config.yaml:7:22)
+  ✓ headers  content-type is allowed  (config.yaml:8:22)
+  ✗ browser  it blocks the preflight's answer: allow origin missing
+
+refused: the method PUT is not in allow_methods (method_not_allowed), decided at config.yaml:7:22
+   --> config.yaml:7:22
+    |
+  7 |       allow_methods: [GET, POST]
+    |                      ^
+To do: add it to allow_methods; methods are case-sensitive
+
+The preflight is answered with status 403 and these headers:
+  Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers
+"""
+CHANGE = """\
+The smallest change that would allow it, in the policy routes.api (config.yaml:7:22):
+  allow_methods:  # add to what is there
+    - PUT
+"""
+
+
+@pytest.mark.usefixtures("file")
+def test_a_refused_put_is_told_step_by_step() -> None:
+    """cors.md 67: steps, the line with an excerpt, headers, browsers, the smallest change."""
+    done = run(*REFUSED)
+    assert done.exit_code == 0
+    assert done.stdout.startswith(TRANSCRIPT)
+    assert done.stdout.endswith(CHANGE)
+    assert done.stderr == ""
+    for browser in ("Chromium", "Firefox", "Safari"):
+        assert f"\n{browser} prints:\n" in done.stdout
+
+
+@pytest.mark.usefixtures("file")
+def test_an_allowed_request_shows_its_origin_s_line() -> None:
+    """The caret underlines the origin that matched."""
+    done = run(*ALLOWED)
+    assert "POST https://api.example.com/orders/7 works under the policy routes.api" in done.stdout
+    excerpt = "  6 |       allow_origins: [https://app.example.com]\n    |" + " " * 23 + "^" * 23
+    assert excerpt in done.stdout
+    assert "Access-Control-Allow-Origin: https://app.example.com\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(REFUSED, 0), (ALLOWED, 0), ((*REFUSED, "--exit-code"), 1), ((*ALLOWED, "--exit-code"), 0)],
+)
+@pytest.mark.usefixtures("file")
+def test_exit_codes(arguments: tuple[str, ...], code: int) -> None:
+    """product: 1 only where it is asked for."""
+    assert run(*arguments).exit_code == code
+    assert run(*arguments, "--json").exit_code == code
+
+
+@pytest.mark.usefixtures("file")
+def test_json_tells_all() -> None:
+    """The same as the text, for programs."""
+    told = json.loads(run(*REFUSED, "--json").stdout)
+    assert (told["route"], told["policy"], told["works"]) == ("api", "routes.api", False)
+    assert (told["verdict"], told["reason"]) == ("refused", "method_not_allowed")
+    assert told["place"] == {"file": "config.yaml", "line": 7, "column": 22}
+    assert [step["name"] for step in told["steps"]] == [
+        "route",
+        "origin",
+        "method",
+        "headers",
+        "browser",
+    ]
+    assert told["answers"][0]["status"] == 403
+    assert set(told["consoles"]) == {"chromium", "firefox", "safari"}
+    assert told["change"]["yaml"] == "allow_methods:  # add to what is there\n  - PUT\n"
+    assert "by_file" not in told
+
+
+def test_credentials_count(file: Path) -> None:
+    """What the policy allows, a browser may still refuse for the cookies (cors.md 32)."""
+    file.write_text(FILE.replace("https://app.example.com]", '"*"]'))
+    done = run(*ALLOWED, "--credentials")
+    assert "it blocks the preflight's answer: wildcard with credentials" in done.stdout
+    assert "allow_credentials: true" in done.stdout
+
+
+@pytest.mark.usefixtures("file")
+def test_options_have_variables_of_the_environment() -> None:
+    """product: every flag has one."""
+    done = run("explain", "PUT", URL, CORSPROXY_EXPLAIN_ORIGIN=APP, CORSPROXY_EXPLAIN_EXIT_CODE="1")
+    assert done.exit_code == 1
+
+
+USAGE: list[tuple[tuple[str, ...], str]] = [
+    (("PUT", URL), "Missing option '--origin'"),
+    (("P T", URL, "--origin", APP), "METHOD 'P T' is no method"),
+    (("PUT", "/orders", "--origin", APP), "write it whole, as https://host/path"),
+    (("PUT", URL, "--origin", " "), "--origin ' ' is no origin"),
+    (("PUT", URL, "--origin", "https://a\r\nX: y"), "is no origin"),
+    (("PUT", URL, "--origin", APP, "-H", "a b"), "--header 'a b' is no header"),
+    (("PUT", URL, "--origin", APP, "-H", "a: b\r\nc: d"), "is no header"),
+    (("POST", URL, "--origin", APP, "--live"), "--live cannot ask: a browser sends this POST"),
+    (("GET", "ws://a/", "--origin", APP, "--live"), "--live asks http and https only"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), USAGE)
+@pytest.mark.usefixtures("file")
+def test_wrong_usage_is_told(arguments: tuple[str, ...], words: str) -> None:
+    """product: exit code 2, nothing is asked and no line can be smuggled in."""
+    done = run("explain", *arguments)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert done.stdout == ""
+
+
+def test_no_file_is_a_matter_of_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what to give instead."""
+    monkeypatch.chdir(tmp_path)
+    done = run(*REFUSED)
+    assert done.exit_code == 2
+    assert "give one with -c FILE" in done.stderr
+    assert "--live to ask the URL itself" in done.stderr
+
+
+def test_a_wrong_file_is_told_with_its_problems(file: Path) -> None:
+    """product: exit code 3; a refused request (1) is something else."""
+    file.write_text(FILE.replace("version: 1", "version: 2"))
+    done = run(*REFUSED, "--exit-code")
+    assert done.exit_code == 3
+    assert " --> config.yaml:1:10\n" in done.stderr
+    assert done.stdout == ""
+    assert run(*REFUSED, "-c", "missing.yaml").exit_code == 3
+
+
+def test_help_has_examples_line_by_line() -> None:
+    """product: every command has --help with an example."""
+    assert "\n    corsproxy explain PUT https://" in run("explain", "--help").stdout
+
+
+def on_a_terminal(folder: Path, **environ: str) -> bytes:
+    """Return what the command prints on a terminal."""
+    main, terminal = pty.openpty()
+    kept = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", "corsproxy", *ALLOWED],
+        cwd=folder,
+        stdout=terminal,
+        env={**kept, "PYTHONPATH": root, **environ},
+        check=False,
+        timeout=30,
+    )
+    os.close(terminal)
+    assert done.returncode == 0
+    printed = b""
+    while True:
+        try:
+            piece = os.read(main, 65536)
+        except OSError:  # Linux says so that the other side was closed
+            break
+        if not piece:
+            break
+        printed += piece
+    os.close(main)
+    return printed
+
+
+def test_colours_are_for_terminals_that_want_them(file: Path) -> None:
+    """product: none in a pipe, none under NO_COLOR."""
+    assert b"\x1b[1;32m" in on_a_terminal(file.parent)
+    assert b"\x1b" not in on_a_terminal(file.parent, NO_COLOR="1")
+    assert "\x1b" not in run(*ALLOWED).stdout
+
+
+def test_explaining_needs_no_server(file: Path) -> None:
+    """Commands import the server lazily; without --live nothing of the network is loaded at all."""
+    code = (
+        "import sys; from corsproxy.cli import cli\n"
+        f"try: cli({list(ALLOWED)!r})\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'aiohttp', 'uvloop'} & set(sys.modules)))"
+    )
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code],
+        cwd=file.parent,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout.endswith("[]\n")
+
+
+# --- asking for real -----------------------------------------------------------------------
+
+ALLOW = f"Access-Control-Allow-Origin: {APP}\r\n"
+NO_CORS = ""
+LIVE: list[tuple[str, tuple[str, ...], str, str]] = [
+    ("GET", (), NO_CORS, "allow_origin_missing"),
+    ("PUT", (), NO_CORS, "allow_origin_missing"),
+    ("GET", (), ALLOW + ALLOW, "allow_origin_multiple"),
+    ("GET", (), "Access-Control-Allow-Origin: https://b.example\r\n", "allow_origin_mismatch"),
+    ("GET", ("--credentials",), "Access-Control-Allow-Origin: *\r\n", "wildcard_with_credentials"),
+    ("GET", ("--credentials",), ALLOW, "credentials_not_true"),
+    ("GET", ("-H", "x-a: 1"), ALLOW, "header_not_allowed"),
+    ("PUT", (), ALLOW + "Access-Control-Allow-Headers: x-a\r\n", "method_not_allowed"),
+    ("GET", (), ALLOW, "allowed"),
+    ("GET", (), "Access-Control-Allow-Origin: *\r\n", "allowed"),
+    ("PUT", (), ALLOW + "Access-Control-Allow-Methods: PUT\r\n", "allowed"),
+]
+
+
+def server(fields: str, status: str = "200 OK") -> Script:
+    """Return a server that gives every request the same answer."""
+    answer = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n{fields}\r\n".encode()
+    return [repeat(request(), send(answer))]
+
+
+@pytest.mark.parametrize(("method", "more", "fields", "reason"), LIVE)
+async def test_live_judges_any_server(
+    method: str, more: tuple[str, ...], fields: str, reason: str
+) -> None:
+    """product: without a file, by Fetch's own algorithms: no CORS at all, and each way to get it wrong."""
+    async with ScriptedUpstream(server(fields)) as upstream:
+        done = await run_beside(
+            "explain", method, f"{upstream.url}/a", "--origin", APP, "--live", "--json", *more
+        )
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout)
+        assert told["reason"] == reason
+        assert told["works"] is (reason == "allowed")
+        # PUT is asked about and never sent.
+        sent = [one.request_line.split(b" ")[0] for one in upstream.requests]
+        assert (
+            sent == {"PUT": [b"OPTIONS"], "GET": [b"OPTIONS"] * ("-H" in more) + [b"GET"]}[method]
+        )
+
+
+async def test_live_follows_no_redirect_of_a_preflight() -> None:
+    """No browser does; the advice is to ask for the address it redirects to."""
+    moved = server(ALLOW + "Location: /b\r\n", "301 Moved Permanently")
+    async with ScriptedUpstream(moved) as upstream:
+        done = await run_beside(
+            "explain", "PUT", f"{upstream.url}/a", "--origin", APP, "--live", "--exit-code"
+        )
+        assert done.exit_code == 1
+        assert "To do: answer the preflight itself; ask for the address it redirects to" in (
+            done.stdout
+        )
+        assert [one.target for one in upstream.requests] == [b"/a"]
+
+
+async def test_live_without_an_answer_is_told_in_one_line() -> None:
+    """product: exit code 3, no traceback."""
+    async with ScriptedUpstream() as upstream:
+        upstream.stop_listening()
+        done = await run_beside("explain", "GET", f"{upstream.url}/", "--origin", APP, "--live")
+    assert done.exit_code == 3
+    assert done.stderr.startswith("corsproxy: http://127.0.0.1:")
+    assert done.stderr.count("\n") == 1
+
+
+async def test_live_and_the_file_are_compared(tmp_path: Path) -> None:
+    """Against our own proxy both say the same; a file that it does not run with says otherwise."""
+    async with ScriptedUpstream(server("")) as upstream:
+        config = one_route(upstream.url, route=f"name: api\ncors: {{allow_origins: [{APP}]}}")
+        path = tmp_path / "config.yaml"
+        async with running_proxy(config) as proxy:
+            assert isinstance(proxy.address, tuple)
+            url = "http://{}:{}/a".format(*proxy.address)
+            asked = ("explain", "GET", url, "--origin", APP, "--live", "-c", str(path))
+            path.write_text(config)
+            same = await run_beside(*asked)
+            path.write_text(config.replace(APP, "https://b.example"))
+            other = await run_beside(*asked)
+            told = json.loads((await run_beside(*asked, "--json")).stdout)
+    assert f"\n{path} says the same:\n" in same.stdout
+    assert "the route api" not in same.stderr
+    assert f"\n{path} says otherwise:\n" in other.stdout
+    assert "Is this the file that the server at the URL runs with" in other.stdout
+    assert told["works"] is True
+    assert told["by_file"]["works"] is False
+    assert told["by_file"]["place"]["file"] == str(path)

@@ -1,0 +1,252 @@
+"""What `explain` says offline is what the proxy sends over sockets (cors.md 70).
+
+A differential test: each policy below answers each request below, once in words, once for real.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from corsproxy.observe.record import Record
+from corsproxy.policy.explain import Explanation
+from corsproxy.policy.explain_plan import explain_request
+from corsproxy.policy.fetch import Asked, sent_headers
+from corsproxy.policy.live import Reply, judge_replies, outgoing
+from corsproxy.policy.plan import Plan
+from corsproxy.policy.reasons import Verdict
+from tests.support.messages import Response
+from tests.support.proxy import Proxy, one_route, plan_of, running_proxy
+from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send, until
+
+APP = "https://app.example.com"
+API = "http://api.example.com"
+
+# What a route says of CORS; the route's path is its name.
+POLICIES = {
+    "lists": f"{{allow_origins: [{APP}], allow_methods: [GET, PUT], allow_headers: [x-a]}}",
+    "wildcards": '{allow_origins: ["https://*.example.com", "http://localhost:*"]}',
+    "any": '{allow_origins: ["*"]}',
+    "any-all": '{allow_origins: ["*"], allow_methods: ["*"], allow_headers: ["*"]}',
+    "any-vary-off": '{allow_origins: ["*"], preflight: {vary: false}, max_age: 10m}',
+    "credentials": f"{{allow_origins: [{APP}], allow_credentials: true, expose_headers: [x-total]}}",
+    "credentials-all": (
+        f'{{allow_origins: [{APP}], allow_methods: ["*"], allow_headers: ["*"],'
+        ' expose_headers: ["*"], allow_credentials: true}'
+    ),
+    "minimal": (
+        f"{{allow_origins: [{APP}], allow_methods: [PUT], allow_headers: [x-a, x-b],"
+        " preflight: {style: minimal}}"
+    ),
+    "statuses": f"{{allow_origins: [{APP}], preflight: {{status: 200, refused_status: 200}}}}",
+    "debug": f"{{allow_origins: [{APP}], allow_methods: [PUT], debug: true}}",
+    "block": f"{{allow_origins: [{APP}], allow_methods: [PUT], on_refused: block}}",
+    "timing": (
+        f"{{allow_origins: [{APP}], timing_allow_origins: same, resource_policy: cross-origin}}"
+    ),
+    "timing-own": '{allow_origins: ["*"], timing_allow_origins: [https://app.example.com]}',
+    "null-origin": "{allow_origins: ['null'], dangerously_allow_null_origin: true}",
+    "keep": f"{{allow_origins: [{APP}], upstream_cors_headers: keep}}",
+    "merge": f"{{allow_origins: [{APP}], upstream_cors_headers: merge, expose_headers: [x-b]}}",
+    "none": "false",
+}
+ORIGINS = [
+    APP,
+    "https://evil.example",
+    "null",
+    f"{APP}:443",
+    "https://APP.example.com",
+    f"{APP}/",
+    "http://localhost:3000",
+    API,
+]
+HEADERS: list[tuple[tuple[bytes, bytes], ...]] = [
+    (),
+    ((b"X-A", b"1"),),
+    ((b"x-c", b"1"), (b"X-A", b"2"), (b"Cookie", b"c")),
+    ((b"Authorization", b"Basic eDp5"),),
+    ((b"Content-Type", b"text/plain"),),
+    ((b"Content-Type", b"application/json"),),
+]
+METHODS = [b"GET", b"POST", b"put", b"PUT", b"patch", b"DELETE", b"CONNECT", b"TRACE"]
+ANSWERING: Script = [repeat(request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"))]
+OWN = ("access-control-", "vary", "timing-allow-origin", "cross-origin-resource-policy", "x-cors-")
+EXPOSE = b"access-control-expose-headers"
+
+
+def config_of(upstream: ScriptedUpstream) -> str:
+    """Return a configuration with a route for each policy, whose default has one too."""
+    routes = "".join(
+        f"  - {{name: {name}, match: {{path: /{name}/}}, upstream: legacy, cors: {cors}}}\n"
+        for name, cors in POLICIES.items()
+    )
+    return one_route(upstream.url, route="match: {path: /unused}\ncors: false", more=routes) + (
+        f"\ndefaults:\n  cors: {{allow_origins: [{APP}]}}\n"
+    )
+
+
+def asked_of(path: str) -> Iterator[Asked]:
+    """Yield a request for each pair of what may matter together: every value beside every other."""
+    url = f"{API}{path}"
+    for number, origin in enumerate(ORIGINS):
+        for method in METHODS:
+            yield Asked(method, url, origin.encode(), credentials=bool(number % 2))
+        for headers in HEADERS:
+            for method in METHODS[:4:2]:
+                yield Asked(method, url, origin.encode(), headers, credentials=not number % 2)
+
+
+def raw_request(asked: Asked) -> bytes:
+    """Return the request itself, as the browser sends it after the preflight."""
+    site = b"same-origin" if asked.origin.decode() == API else b"cross-site"
+    fields = [
+        (b"Host", b"api.example.com"),
+        (b"Origin", asked.origin),
+        (b"Sec-Fetch-Site", site),
+        *sent_headers(asked),
+    ]
+    target = asked.url.removeprefix(API).encode()
+    lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (asked.method, target, lines)
+
+
+def raw_preflight(asked: Asked) -> bytes:
+    """Return the preflight as `explain --live` sends it."""
+    before, _ = outgoing(asked)
+    assert before is not None
+    lines = b"".join(b"%b: %b\r\n" % field for field in before.fields)
+    target = asked.url.removeprefix(API).encode()
+    return b"OPTIONS %b HTTP/1.1\r\nHost: api.example.com\r\n%b\r\n" % (target, lines)
+
+
+def own_fields(fields: Any) -> dict[bytes, bytes]:  # noqa: ANN401 - pairs, from either side
+    """Return the fields that a policy speaks by; none may stand twice."""
+    found = [
+        (name.lower(), value) for name, value in fields if name.decode().lower().startswith(OWN)
+    ]
+    assert len(dict(found)) == len(found), found
+    return dict(found)
+
+
+def compare_fields(told: dict[bytes, bytes], sent: dict[bytes, bytes], *, expands: bool) -> None:
+    """Compare what was predicted with what came; what `*` expands to depends on the answer (28)."""
+    if expands:
+        names = told.pop(EXPOSE, b"")
+        assert set(names.lower().split(b", ")) <= set(sent.pop(EXPOSE, b"").lower().split(b", "))
+    assert sent == told
+
+
+async def replies_of(proxy: Proxy, asked: Asked, found: Explanation) -> list[Response]:
+    """Send what the explanation has answers to; each must come as it says."""
+    replies = []
+    for answer in found.answers:
+        raw = raw_preflight(asked) if answer.to == "preflight" else raw_request(asked)
+        async with await proxy.client() as client:
+            reply = await client.exchange(raw)
+        assert reply.status == (answer.status or 200)
+        expands = found.policy == "routes.credentials-all"
+        compare_fields(own_fields(answer.fields), own_fields(reply.head.fields), expands=expands)
+        replies.append(reply)
+    return replies
+
+
+def compare_browser(asked: Asked, found: Explanation, replies: list[Response]) -> None:
+    """Compare what browsers make of the prediction with what they make of the real answers."""
+    by_name = dict(zip((answer.to for answer in found.answers), replies, strict=True))
+    real = {name: Reply(reply.status, reply.head.fields) for name, reply in by_name.items()}
+    judged = judge_replies(asked, real.get("preflight"), real.get("request"))
+    assert any(judged.consoles.values()) == any(found.consoles.values())
+    assert judged.consoles == found.consoles
+
+
+def compare_record(found: Explanation, records: list[Record]) -> None:
+    """Compare with what the proxy wrote down: route, verdict, reason, place."""
+    decisions = [record.decision for record in records if record.decision is not None]
+    assert {record.route for record in records} == {found.route}
+    refused = [one for one in decisions if one.verdict is Verdict.refused]
+    told = (refused or decisions)[0] if decisions else None
+    if told is not None and found.verdict is not Verdict.none:
+        assert (told.verdict, told.reason) == (found.verdict, found.reason)
+        assert told.place == found.place
+    assert found.policy or not decisions
+
+
+async def compare(plan: Plan, proxy: Proxy, path: str) -> int:
+    """Compare prediction and proxy for every request to `path`; return how many there were."""
+    count = 0
+    for asked in asked_of(path):
+        records: list[Record] = []
+        proxy.server.observers = (records.append,)
+        found = explain_request(plan, asked)
+        asked = asked._replace(method=found.request.partition(" ")[0].encode())  # noqa: PLW2901
+        replies = await replies_of(proxy, asked, found)
+        compare_browser(asked, found, replies)
+        compare_record(found, records)
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("name", POLICIES)
+async def test_70_explain_says_what_the_proxy_does(name: str) -> None:
+    """cors.md 70: status, headers, verdict, reason, place and the browsers' words are the same."""
+    async with ScriptedUpstream(ANSWERING) as upstream:
+        plan = plan_of(config_of(upstream))
+        async with running_proxy(plan) as proxy:
+            assert await compare(plan, proxy, f"/{name}/") == 160
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/lists/%00", "/any/%00", "/none/%00"])
+async def test_70_explain_foretells_the_proxy_s_own_errors(path: str) -> None:
+    """cors.md 62, 71, 73: no route, an ambiguous path; the CORS headers of the errors too."""
+    async with ScriptedUpstream(ANSWERING) as upstream:
+        plan = plan_of(config_of(upstream))
+        async with running_proxy(plan) as proxy:
+            asked = Asked(b"GET", f"{API}{path}", APP.encode())
+            for one in (asked, asked._replace(method=b"PUT"), asked._replace(origin=b"null")):
+                found = explain_request(plan, one)
+                assert not found.works
+                assert found.verdict is Verdict.none
+                replies = await replies_of(proxy, one, found)
+                assert replies[0].status == (404 if path == "/nowhere" else 400)
+                compare_browser(one, found, replies)
+
+
+@pytest.mark.parametrize(("origin", "status"), [(APP, 101), ("https://evil.example", 403)])
+async def test_70_explain_foretells_websockets(origin: str, status: int) -> None:
+    """cors.md 54: a ws address stands for a handshake."""
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    async with ScriptedUpstream([until(b"\r\n\r\n"), send(switching + b"\r\n")]) as upstream:
+        plan = plan_of(config_of(upstream))
+        found = explain_request(plan, Asked(b"GET", "ws://api.example.com/lists/", origin.encode()))
+        assert found.works is (status == 101)
+        async with running_proxy(plan) as proxy, await proxy.client() as client:
+            await client.send(
+                b"GET /lists/ HTTP/1.1\r\nHost: api.example.com\r\nOrigin: %b\r\n"
+                b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % origin.encode(),
+            )
+            head = await client.until(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d " % status)
+        assert found.answers[-1].status == status
+        assert b"access-control-" not in head.lower()
+
+
+async def test_70_a_public_origin_is_the_route_s_own() -> None:
+    """cors.md 55: under `block` a page of `public_url` passes; elsewhere it is refused."""
+    async with ScriptedUpstream(ANSWERING) as upstream:
+        config = one_route(
+            upstream.url,
+            upstream="public_url: https://www.example.com",
+            route=f"cors: {{allow_origins: [{APP}], on_refused: block}}",
+        )
+        plan = plan_of(config)
+        async with running_proxy(plan) as proxy:
+            for origin, status in (
+                (b"https://www.example.com", 200),
+                (b"https://evil.example", 403),
+            ):
+                asked = Asked(b"GET", f"{API}/", origin)
+                found = explain_request(plan, asked)
+                (reply,) = await replies_of(proxy, asked, found)
+                assert reply.status == status
+                compare_browser(asked, found, [reply])

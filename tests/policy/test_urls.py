@@ -1,0 +1,73 @@
+"""Addresses as browsers send them: what `explain` matches is what would stand on the wire."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corsproxy.policy.urls import read_url
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("https://API.Example.com", "https://api.example.com/"),
+        ("HTTPS://api.example.com:443/a", "https://api.example.com/a"),
+        ("http://api.example.com:8080/a?b=c#d", "http://api.example.com:8080/a?b=c"),
+        ("http://[::1]:80/", "http://[::1]/"),
+        ("ws://localhost:80/socket", "ws://localhost/socket"),
+        ("http://h/a/../b/./c", "http://h/b/c"),
+        ("http://h/a/%2e%2E/b/%2e", "http://h/b/"),
+        ("http://h/a/b/..", "http://h/a/"),
+        ("http://h/../..", "http://h/"),
+        ("http://h//a//b/", "http://h//a//b/"),
+        ("http://h/%2F%00;x/..;/", "http://h/%2F%00;x/..;/"),
+        ("http://h\\a\\b", "http://h/a/b"),
+        ("http://h/a b/é?q=ü 'x'", "http://h/a%20b/%C3%A9?q=%C3%BC%20%27x%27"),
+        ("http://h?q", "http://h/?q"),
+    ],
+)
+def test_an_address_is_sent_as_a_browser_writes_it(text: str, sent: str) -> None:
+    """URL parser: case, default port, dot segments, percent-encoding, no fragment (cors.md 71)."""
+    assert str(read_url(text)) == sent
+    assert str(read_url(sent)) == sent
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("/orders", "write it whole"),
+        ("api.example.com/orders", "write it whole"),
+        ("ftp://api.example.com/", "write it whole"),
+        ("https:///orders", "write it whole"),
+        ("https://user:secret@api.example.com/", "leave it out"),
+        ("https://bücher.example/", "write names in ASCII"),
+        ("https://a..example/", "no valid host"),
+        ("https://a:99999/", "is no address"),
+        ("https://a:0/", "no valid host"),
+        ("https://[::1/", "is no address"),
+    ],
+)
+def test_what_no_page_can_call_is_said_so(text: str, words: str) -> None:
+    """What, which value, and what to do."""
+    with pytest.raises(ValueError, match=words) as raised:
+        read_url(text)
+    assert repr(text) in str(raised.value)
+
+
+def test_where_to_connect() -> None:
+    """The port of the scheme where none is written; IPv6 without its brackets."""
+    assert (read_url("https://a/").host, read_url("https://a/").port) == ("a", 443)
+    assert (read_url("http://[::1]:81/").host, read_url("http://[::1]:81/").port) == ("::1", 81)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="abé/.%2eE?#;:@[]\\ \t\n\x00", max_size=24))
+def test_whatever_is_typed_is_a_visible_request_line_or_an_error(rest: str) -> None:
+    """Nothing of an address can end the request line early (forwarding.md S3)."""
+    try:
+        url = read_url(f"http://h/{rest}")
+    except ValueError:
+        return
+    assert url.target.isascii()
+    assert not any(char.isspace() or not char.isprintable() for char in str(url))
+    assert read_url(str(url)) == url
