@@ -6,6 +6,7 @@ next one starting before the one before has failed (forwarding.md F9, RFC 8305).
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from corsproxy.proxy.tls import RenewedContext, dialling_context
 
 AddressInfo = aiohappyeyeballs.AddrInfoType
 
+_OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _RESOLVED_FOR: Final = 10.0
 _HEAD_START: Final = 0.25
 # How long an upstream may take to say goodbye over TLS before the connection is simply dropped.
@@ -60,6 +62,8 @@ class Dialler:
         except OSError as error:
             # Connected and then lost, before anybody asked for anything: that was the handshake.
             kind = faults.UPSTREAM_UNREACHABLE if sock is None else faults.UPSTREAM_TLS
+            if error.errno in _OUT_OF_DESCRIPTORS:
+                kind = faults.OVERLOADED  # O2: that is our limit, not the upstream's fault
             raise self._failed(sock, kind, error.strerror or "") from error
         except asyncio.CancelledError:
             self._failed(sock, faults.UPSTREAM_UNREACHABLE)

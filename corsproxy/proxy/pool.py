@@ -205,7 +205,8 @@ class Pool:
         try:
             protocol, sock = await self._dialler.open(lambda: UpstreamConnection(self))
         except Fault as fault:
-            self.failed()
+            if fault.kind.side == "upstream":
+                self.failed()
             borrower = self._next_borrower()
             if borrower is not None:
                 borrower.not_connected(fault)
