@@ -59,7 +59,7 @@ def check_credentials(
     """
     opens = any(rule.same_site == b"None" for rule in cookies)
     own = names.sites()
-    if opens or not own or any(b"set-cookie" in (rule.lower, rule.value) for rule in rules):
+    if opens or not own or any(rule.lower == b"set-cookie" for rule in rules):
         return []
     for origin in origins:
         scheme, _, authority = origin.text.partition("://")
