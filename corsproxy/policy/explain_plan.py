@@ -70,6 +70,8 @@ def explain_request(plan: Plan, asked: Asked) -> Explanation:
         return _unserved(matched, asked, before or facts, refusal)
     assert route is not None  # noqa: S101 - a missing route is refused above
     step = _route_step(route, asked, url)
+    if is_websocket and b"websocket" not in route.upgrades:
+        return _without_upgrade(route, step, asked, facts)
     if policy is None:
         return _without_policy(route, step, asked, before, facts)
     found = explain(
@@ -137,6 +139,14 @@ def _without_policy(
         change=None if found.works else find_new(route.name, asked, before, facts),
         notes=() if found.works else (UPSTREAM_NOTE,),
     )
+
+
+def _without_upgrade(route: Route, step: Step, asked: Asked, facts: Facts) -> Explanation:
+    """Return what becomes of a handshake that is no upgrade here (forwarding.md H17)."""
+    words = f"the route {route.name} opens no WebSockets: the handshake is forwarded as a plain GET"
+    found = _by_browser(asked, facts, (), step._replace(state="failed", words=words))
+    fix = "add websocket to the upgrades of the route"
+    return found._replace(works=False, words=words, fix=fix, route=route.name)
 
 
 def _by_browser(asked: Asked, facts: Facts, answers: tuple[Answer, ...], step: Step) -> Explanation:

@@ -3,26 +3,23 @@
 Serving and explaining ask here, so that they cannot differ (cors.md 70).
 """
 
-from typing import NamedTuple
-
 from corsproxy.policy.compiled import Policy
 from corsproxy.policy.decision import Facts, is_preflight
 from corsproxy.policy.plan import Plan, Route
 
-
-class Matched(NamedTuple):
-    """`route` is None where none matches; `policy` is then that of `defaults.cors` (cors.md 62)."""
-
-    route: Route | None
-    policy: Policy | None
+Matched = tuple[Route | None, Policy | None]
 
 
 def match(plan: Plan, host: bytes, path: bytes, facts: Facts) -> Matched:
-    """Return where a request belongs; `host` is Host as sent, `path` the target up to its "?"."""
+    """Return the route of a request and the policy it is judged by.
+
+    `host` is Host as sent, `path` the target up to its "?". Where no route matches, the policy is
+    that of `defaults.cors` (cors.md 62).
+    """
     # A preflight is routed as the request that it announces (cors.md 6).
     method = facts.request_method[0] if is_preflight(facts) else facts.method
     route = plan.routes.match(host, path, method)
-    return Matched(route, plan.default_policy if route is None else route.policy)
+    return route, plan.default_policy if route is None else route.policy
 
 
 def public_origin(route: Route | None) -> bytes | None:

@@ -7,6 +7,7 @@ only carries out what it returned.
 from typing import Final, NamedTuple
 
 from corsproxy.policy.cors import Decision, Facts, Policy, decide, is_preflight
+from corsproxy.policy.matching import match, public_origin
 from corsproxy.policy.paths import is_ambiguous
 from corsproxy.policy.plan import Plan, Route
 from corsproxy.policy.rewrite import rewrite
@@ -49,13 +50,10 @@ def admit(plan: Plan, head: RequestHead, peer: Peer, request_id: bytes) -> Answe
         return Answer(204, b"", b"", None, None, None)  # H4: it asks the proxy itself
 
     facts = head.facts
-    preflight = is_preflight(facts)
-    # A preflight is routed as the request that it announces (cors.md 6).
-    method = facts.request_method[0] if preflight else head.method
-    route = plan.routes.match(head.host, head.path, method)
-    if route is None or head.upgrade not in route.upgrades:
-        head.upgrade = b""  # H17: it goes on as an ordinary request
-    policy = plan.default_policy if route is None else route.policy
+    route, policy = match(plan, head.host, head.path, facts)
+    if head.upgrade and (route is None or head.upgrade not in route.upgrades):
+        head.upgrade = b""  # H17: it goes on as an ordinary request, and is judged as one
+        facts = head.facts
     if policy is not None and policy.refused_blocks:
         facts = facts._replace(own_origin=_own_origin(plan, route, head, peer))
     decision = (
@@ -68,7 +66,7 @@ def admit(plan: Plan, head: RequestHead, peer: Peer, request_id: bytes) -> Answe
     assert route is not None  # noqa: S101 - _find_fault calls a missing route a fault
     if decision is None:
         return Forward(route, None, None)  # cors.md 7, 51: no policy, everything passes
-    if preflight:
+    if is_preflight(facts):
         return Answer(decision.status, decision.block, b"", route, decision, None)
     if decision.status:
         return refuse(faults.CORS_REFUSED, request_id, route, policy, facts)  # cors.md 54, 55
@@ -77,9 +75,7 @@ def admit(plan: Plan, head: RequestHead, peer: Peer, request_id: bytes) -> Answe
 
 def _own_origin(plan: Plan, route: Route | None, head: RequestHead, peer: Peer) -> bytes:
     """Return the public origin of the route: `public_url`, else what was asked for (cors.md 55)."""
-    if route is not None and route.upstream.public is not None:
-        return b"%b://%b" % route.upstream.public
-    return own_origin(head, peer, plan.server.trusted_proxies)
+    return public_origin(route) or own_origin(head, peer, plan.server.trusted_proxies)
 
 
 def _find_fault(head: RequestHead, route: Route | None) -> FaultKind | None:

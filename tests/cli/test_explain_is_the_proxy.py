@@ -250,3 +250,25 @@ async def test_70_a_public_origin_is_the_route_s_own() -> None:
                 (reply,) = await replies_of(proxy, asked, found)
                 assert reply.status == status
                 compare_browser(asked, found, [reply])
+
+
+async def test_a_handshake_that_is_no_upgrade_is_judged_as_an_ordinary_request() -> None:
+    """forwarding.md H17, cors.md 54, 70: forwarded without Upgrade, whoever asks; no socket opens."""
+    async with ScriptedUpstream(ANSWERING) as upstream:
+        config = one_route(
+            upstream.url, route=f"name: api\nupgrades: []\ncors: {{allow_origins: [{APP}]}}"
+        )
+        found = explain_request(
+            plan_of(config), Asked(b"GET", "ws://api.example.com/", b"https://evil.example")
+        )
+        assert not found.works
+        assert found.words == (
+            "the route api opens no WebSockets: the handshake is forwarded as a plain GET"
+        )
+        async with running_proxy(config) as proxy, await proxy.client() as client:
+            reply = await client.exchange(
+                b"GET / HTTP/1.1\r\nHost: api.example.com\r\nOrigin: https://evil.example\r\n"
+                b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            )
+        assert reply.status == 200
+        assert upstream.requests[0].head.value("upgrade") is None
