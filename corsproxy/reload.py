@@ -8,25 +8,30 @@ changes nothing: the plan in force stays, and every problem is logged.
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from corsproxy.config import Fingerprint, Loaded, fingerprint, format_problems, load
-from corsproxy.policy.plan import Plan
+from corsproxy.signals import call_on
 
 log: Final = logging.getLogger("corsproxy")
 
 POLL_SECONDS: Final = 1.0
 
-# Takes a plan into force; returns the keys that changed but only count after a restart.
-Adopt = Callable[[Plan], list[str]]
+# Takes what was read into force; returns the keys that changed but only count after a restart.
+# Raises NotAdopted.
+Adopt = Callable[[Loaded], Awaitable[list[str]]]
 # Learns whether a reload succeeded.
 Tell = Callable[[bool], None]
 
 
+class NotAdopted(Exception):  # noqa: N818 - it is what the log is told
+    """A valid configuration did not come into force; the text says why."""
+
+
 class Reloader:
-    """Watches the file at `path` and hands each valid plan to `adopt`."""
+    """Watches the file at `path` and hands each valid configuration to `adopt`."""
 
     def __init__(
         self,
@@ -46,14 +51,10 @@ class Reloader:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._asked.set)
-        try:
-            while True:
-                if await self._is_due():
-                    await self.reload()
-        finally:
-            loop.remove_signal_handler(signal.SIGHUP)
+        call_on(signal.SIGHUP, self._asked.set)
+        while True:
+            if await self._is_due():
+                await self.reload()
 
     async def _is_due(self) -> bool:
         """Wait for a signal or the next look at the file; tell whether to read it."""
@@ -73,18 +74,25 @@ class Reloader:
         for problem in loaded.problems:
             level = logging.ERROR if problem.severity == "error" else logging.WARNING
             log.log(level, "%s", format_problems([problem], "concise").rstrip("\n"))
-        self._take(loaded)
-        self._tell(loaded.plan is not None)
-        return loaded.plan is not None
+        succeeded = await self._take(loaded)
+        self._tell(succeeded)
+        return succeeded
 
-    def _take(self, loaded: Loaded) -> None:
-        if loaded.plan is None:
-            log.error(
-                "configuration not reloaded: %s has problems; the one before stays in force",
-                self._path,
-            )
-            return
-        waiting = self._adopt(loaded.plan)
+    async def _take(self, loaded: Loaded) -> bool:
+        why = f"{self._path} has problems"
+        waiting: list[str] = []
+        if loaded.plan is not None:
+            try:
+                waiting = await self._adopt(loaded)
+            except NotAdopted as refusal:
+                why = str(refusal)
+            else:
+                self._say_reloaded(waiting)
+                return True
+        log.error("configuration not reloaded: %s; the one before stays in force", why)
+        return False
+
+    def _say_reloaded(self, waiting: list[str]) -> None:
         log.info("configuration reloaded from %s", self._path)
         if waiting:
             log.warning("restart to have these changes in force: %s", ", ".join(waiting))

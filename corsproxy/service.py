@@ -4,10 +4,7 @@ The only place that builds these objects. Knows addresses and signals, not reque
 """
 
 import asyncio
-import contextlib
-import errno
 import logging
-import os
 import signal
 import socket
 import ssl
@@ -19,14 +16,19 @@ from typing import Final, Self, TypedDict
 import aiohttp.web
 
 from corsproxy.admin.health import Readiness, health_app
+from corsproxy.config import Loaded
 from corsproxy.config.certificates import BadTlsFile
+from corsproxy.listeners import CannotStart, Listeners
 from corsproxy.observe.access_log import AccessLog
 from corsproxy.observe.refusals import Refusals
 from corsproxy.observe.snapshot import Snapshot
 from corsproxy.policy.cookies import LEFT_BECAUSE
-from corsproxy.policy.plan import Address, Plan, Route, TcpAddress, UnixAddress
+from corsproxy.policy.plan import Address, Plan, Route
 from corsproxy.proxy.server import Observer, ProxyServer
 from corsproxy.proxy.tls import listening_context
+from corsproxy.signals import StopSignals
+
+__all__ = ["CannotStart", "Options", "Service"]
 
 log: Final = logging.getLogger("corsproxy")
 
@@ -43,33 +45,31 @@ class _TlsOptions(TypedDict, total=False):
     ssl_shutdown_timeout: float
 
 
-class CannotStart(Exception):  # noqa: N818 - it is what the user is told
-    """The service cannot start; the text says why and what to do."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How a service is run, beside its plan.
 
     `observers` are told of every request that ended; `access_log` is the file descriptor that the
-    access log goes to, None for none.
+    access log goes to, None for none. With `sockets`, one for each address of the plan, these are
+    listened on in place of binding the addresses, and health is somebody else's matter.
     """
 
     observers: tuple[Observer, ...] = ()
     access_log: int | None = None
     colour: bool = False
+    sockets: tuple[socket.socket, ...] | None = None
 
 
 class Service:
-    """A running proxy: `async with Service(plan) as service: await service.wait()`."""
+    """A running proxy: `async with Service(plan) as service: await service.wait(StopSignals())`."""
 
     def __init__(self, plan: Plan, options: Options = Options()) -> None:
         self.plan = plan
+        self._started = plan
         self._options = options
         self._access_log: AccessLog | None = None
         self._listeners: list[asyncio.Server] = []
-        self._sockets: list[socket.socket] = []
-        self._unix_paths: list[str] = []
+        self._bound = Listeners()
         self._health: aiohttp.web.AppRunner | None = None
         self._stopping = False
         self.reload_failed = False
@@ -106,25 +106,35 @@ class Service:
             )
             observers = (*observers, self._access_log)
         self.server = ProxyServer(plan, observers)
+        self._tell_room()
         self.server.refusals = Refusals(log, asyncio.get_running_loop().time)
         self.server.on_upstream_cors = _tell_upstream_cors
         self.server.on_cookie_left = _tell_cookie_left
-        self.addresses = tuple([await self._listen(address) for address in plan.server.listen])
-        if plan.health is not None:
+        await self._listen_for_requests()
+        if plan.health is not None and self._options.sockets is None:
             await self._listen_for_health(plan.health)
 
-    async def _listen(self, address: Address) -> Address:
-        sock, bound = self._bind(address)
+    async def _listen_for_requests(self) -> None:
+        sockets = self._options.sockets
+        if sockets is None:
+            bound = [self._bound.bind(address) for address in self.plan.server.listen]
+            self.addresses = tuple([one.address for one in bound])
+            sockets = tuple([one.of(0) for one in bound])
+        for sock in sockets:
+            await self.listen(sock)
+
+    async def listen(self, sock: socket.socket) -> asyncio.Server:
+        """Take connections from a bound socket, until what is returned is closed."""
         loop = asyncio.get_running_loop()
         tls = self._tls_options()
-        if isinstance(address, UnixAddress):
+        if sock.family == socket.AF_UNIX:
             listener = await loop.create_unix_server(
                 self.server, sock=sock, backlog=_BACKLOG, **tls
             )
         else:
             listener = await loop.create_server(self.server, sock=sock, backlog=_BACKLOG, **tls)
         self._listeners.append(listener)
-        return bound
+        return listener
 
     def _tls_options(self) -> "_TlsOptions":
         """Return how a listener speaks TLS, if it does; a handshake is part of a request's head."""
@@ -142,7 +152,7 @@ class Service:
         }
 
     async def _listen_for_health(self, address: Address) -> None:
-        sock, self.health_address = self._bind(address)
+        self.health_address, (sock,) = self._bound.bind(address)
         self._health = aiohttp.web.AppRunner(
             health_app(self._readiness, self.scrape),
             access_log=None,
@@ -150,6 +160,17 @@ class Service:
         )
         await self._health.setup()
         await aiohttp.web.SockSite(self._health, sock).start()
+
+    def _tell_room(self) -> None:
+        """Say so where the system allows fewer connections than the plan does (O2)."""
+        wanted, served = self.plan.server.limits.max_connections, self.server.room.served
+        if served < wanted:
+            log.warning(
+                "server.limits.max_connections is %d, but the limit of open files suffices for %d "
+                "clients: raise it (ulimit -n, LimitNOFILE=) to twice the connections and 128",
+                wanted,
+                served,
+            )
 
     async def scrape(self) -> Snapshot:
         """Return what was counted since the start."""
@@ -162,83 +183,78 @@ class Service:
             lines.append("the last reload failed: the configuration before it is in force")
         return Readiness(not self._stopping, lines)
 
-    def _bind(self, address: Address) -> tuple[socket.socket, Address]:
-        """Return a listening socket and where it really listens (port 0 means any free one)."""
-        try:
-            if isinstance(address, UnixAddress):
-                sock = _bind_unix(address.path)
-                self._unix_paths.append(address.path)
-                self._sockets.append(sock)
-                return sock, address
-            sock = _bind_tcp(address)
-        except OSError as error:
-            raise CannotStart(_why_cannot_bind(address, error)) from error
-        self._sockets.append(sock)
-        host, port = sock.getsockname()[:2]
-        return sock, TcpAddress(host, port)
-
-    def adopt(self, plan: Plan) -> list[str]:
-        """Take `plan` into force; return the keys whose change only counts after a restart.
+    async def adopt(self, loaded: Loaded) -> list[str]:
+        """Take what was read into force; return the keys whose change only counts after a restart.
 
         Requests in flight finish under the plan they began with.
         """
-        before = self.plan
-        self.plan = plan
+        assert loaded.plan is not None  # noqa: S101 - nobody asks for another
+        self.plan = plan = loaded.plan
         self.server.replace_plan(plan)
-        settings = {
-            "server.listen": (before.server.listen, plan.server.listen),
-            "health.listen": (before.health, plan.health),
-            "log": (before.log, plan.log),
-        }
-        return [key for key, (old, new) in settings.items() if old != new]
+        self._tell_room()
+        return what_waits(self._started, plan)
 
     def reloaded(self, succeeded: bool) -> None:  # noqa: FBT001 - told by position, as an event
         """Note how the last reload went: readiness tells it, without depending on it."""
         self.reload_failed = not succeeded
         self.server.metrics.reloaded(succeeded)
 
-    async def wait(self) -> None:
+    async def wait(self, stop: StopSignals) -> None:
         """Serve until SIGTERM or SIGINT, then drain. A second signal ends at once (P1)."""
-        loop = asyncio.get_running_loop()
-        signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, signals.put_nowait, number)
-        first = await signals.get()
-        drain = asyncio.ensure_future(self.drain(delayed=first is signal.SIGTERM))
-        second = asyncio.ensure_future(signals.get())
-        _, pending = await asyncio.wait({drain, second}, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        first = await stop.next()
+        await stop.cut_short(self.drain(delayed=first is signal.SIGTERM))
 
     async def drain(self, *, delayed: bool) -> None:
         """Stop taking requests and let those in flight finish, within the plan's times."""
-        server = self.plan.server
+        delay = self.plan.server.drain_delay
+        self.begin_drain()
+        if delayed and delay:
+            log.info("stopping: still accepting for %g s", delay)
+            await asyncio.sleep(delay)
+        await self.finish_drain()
+
+    def begin_drain(self) -> None:
+        """Say that it stops: not ready any more, and `Connection: close` on every answer."""
         self._stopping = True
         self.server.draining = True
-        if delayed and server.drain_delay:
-            log.info("stopping: still accepting for %g s", server.drain_delay)
-            await asyncio.sleep(server.drain_delay)
+
+    async def finish_drain(self) -> None:
+        """Take no more connections, and wait for the requests in flight as long as the plan says."""
+        self._stop_listening()
+        if not await self.server.drain(self.plan.server.drain):
+            log.warning(
+                "stopping: cut off %d connections that did not finish within server.drain, %g s",
+                self.server.connection_count,
+                self.plan.server.drain,
+            )
+
+    def _stop_listening(self) -> None:
         for listener in self._listeners:
             listener.close()
-        if not await self.server.drain(server.drain):
-            log.warning("stopping: cut off %d requests that did not finish", self.server.in_flight)
 
     async def _end(self) -> None:
-        for listener in self._listeners:
-            listener.close()
+        self._stop_listening()
         if hasattr(self, "server"):
             await self.server.shutdown()
         if self._health is not None:
             await self._health.cleanup()
-        for sock in self._sockets:
-            sock.close()
-        for path in self._unix_paths:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)  # noqa: PTH108 - a socket's path is a string everywhere else
+        self._bound.close()
         if self._access_log is not None:
             self._access_log.close()
+
+
+def what_waits(started: Plan, plan: Plan) -> list[str]:
+    """Return the keys that `plan` has otherwise than a process has that was `started` with another.
+
+    They count after a restart.
+    """
+    settings = {
+        "server.listen": (started.server.listen, plan.server.listen),
+        "server.tls": (started.server.tls, plan.server.tls),
+        "health.listen": (started.health, plan.health),
+        "log": (started.log, plan.log),
+    }
+    return [key for key, (old, new) in settings.items() if old != new]
 
 
 def _format_of(plan: Plan) -> str:
@@ -264,61 +280,3 @@ def _tell_cookie_left(route: Route, reason: str) -> None:
         route.name,
         LEFT_BECAUSE[reason],
     )
-
-
-def _bind_tcp(address: TcpAddress) -> socket.socket:
-    infos = socket.getaddrinfo(
-        address.host,
-        address.port,
-        type=socket.SOCK_STREAM,
-        flags=socket.AI_PASSIVE,
-    )
-    family, kind, protocol, _, where = infos[0]
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address.host != "::")
-        sock.bind(where)
-        sock.setblocking(False)  # noqa: FBT003
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _bind_unix(path: str) -> socket.socket:
-    """Bind a unix socket; take the place of one that nobody serves any more."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if _is_abandoned(path):
-            os.unlink(path)  # noqa: PTH108
-        sock.bind(path)
-        sock.setblocking(False)  # noqa: FBT003
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _is_abandoned(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return True
-        except FileNotFoundError:
-            pass
-    return False
-
-
-_ADVICE: Final = {
-    errno.EADDRINUSE: "another program listens there; stop it, or choose another address",
-    errno.EACCES: "this user may not listen there; choose a port above 1023",
-    errno.EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 means all of them",
-}
-
-
-def _why_cannot_bind(address: Address, error: OSError) -> str:
-    advice = _ADVICE.get(error.errno or 0, "choose another address")
-    return f"cannot listen on {address}: {(error.strerror or str(error)).lower()}; {advice}"

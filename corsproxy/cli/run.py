@@ -1,8 +1,8 @@
 """`corsproxy run`: serve a configuration until told to stop. Knows how to ask, not how to serve."""
 
 import asyncio
-import dataclasses
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from corsproxy.cli.files import default_file
-from corsproxy.config import (
-    Fingerprint,
-    Loaded,
-    fingerprint,
-    format_problems,
-    load,
-    load_text,
-)
-from corsproxy.policy.plan import Plan, TcpAddress, UnixAddress
+from corsproxy.cli.quick import as_yaml
 
+# The rest is imported where it is used: it takes long, and the first thing is to take signals.
 if TYPE_CHECKING:
+    from corsproxy.config import Fingerprint, Loaded
+    from corsproxy.policy.plan import Plan, TcpAddress, UnixAddress
     from corsproxy.service import Service
 
 EXIT_CANNOT_START: Final = 3
@@ -81,69 +76,46 @@ def run(
     SIGTERM and SIGINT finish the requests in flight and end with exit code 0. Exit code 3 means
     that the proxy could not start: the address is in use, or the file is missing or wrong.
     """  # noqa: D301 - \b is click's, not a typo
-    if upstream is None and (allow_origins or allow_credentials):
-        raise click.UsageError("--allow-origin and --allow-credentials go with --upstream")
     if upstream is not None:
         if not allow_origins:
             raise click.UsageError(
                 "--upstream needs at least one --allow-origin: the origin of your page, "
                 "e.g. --allow-origin http://localhost:3000",
             )
-        plan = _plan_without_file(upstream, allow_origins, listen, credentials=allow_credentials)
-        raise SystemExit(serve(plan, None, None, colour=sys.stdout.isatty()))
+        text = as_yaml(upstream, allow_origins, listen, credentials=allow_credentials)
+        raise SystemExit(_run_flags(text))
+    if allow_origins or allow_credentials:
+        raise click.UsageError("--allow-origin and --allow-credentials go with --upstream")
     path = config_file or default_file()
     if path is None:
         raise click.UsageError(
             "no configuration: give one with -c FILE, or a server with --upstream URL "
             "--allow-origin ORIGIN (looked for ./config.yaml and /etc/corsproxy/config.yaml)",
         )
-    seen = fingerprint(path)
-    raise SystemExit(serve(_plan_or_exit(load(path, os.environ)), path, seen, colour=False))
+    raise SystemExit(_run_file(path))
 
 
-def _plan_without_file(
-    upstream: str,
-    allow_origins: tuple[str, ...],
-    listen: str,
-    *,
-    credentials: bool,
-) -> Plan:
-    """Return the plan that the flags ask for, and show the file that would say the same."""
-    text = _as_yaml(upstream, allow_origins, listen, credentials=credentials)
+def _run_flags(text: str) -> int:
+    from corsproxy.config import load_text  # noqa: PLC0415
+
     click.echo("# The same as a file:\n" + text)
     plan = _plan_or_exit(load_text(text, "<flags>", {}))
-    return dataclasses.replace(plan, health=TcpAddress("127.0.0.1", 0))
+    return serve(plan, None, None, colour=sys.stdout.isatty())
 
 
-def _as_yaml(
-    upstream: str,
-    allow_origins: tuple[str, ...],
-    listen: str,
-    *,
-    credentials: bool,
-) -> str:
-    origins = ", ".join(_quoted(origin) for origin in allow_origins)
-    lines = [
-        "version: 1",
-        f"server: {{listen: {_quoted(listen)}}}",
-        "routes:",
-        f"  - upstream: {_quoted(upstream)}",
-        "    cors:",
-        f"      allow_origins: [{origins}]",
-        "      allow_methods: [GET, HEAD, POST, PUT, PATCH, DELETE]",
-        '      allow_headers: ["*", authorization]',
-    ]
-    if credentials:
-        lines.append("      allow_credentials: true")
-    return "\n".join(lines) + "\n"
+def _run_file(path: Path) -> int:
+    # Until the file is watched, a wish to read it again needs no answer: it is read just now, and
+    # what changes afterwards is seen.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from corsproxy.config import fingerprint, load  # noqa: PLC0415
+
+    seen = fingerprint(path)
+    return serve(_plan_or_exit(load(path, os.environ)), path, seen, colour=False)
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "$${")
-    return f'"{escaped}"'
+def _plan_or_exit(loaded: "Loaded") -> "Plan":
+    from corsproxy.config import format_problems  # noqa: PLC0415
 
-
-def _plan_or_exit(loaded: Loaded) -> Plan:
     if loaded.problems:
         click.echo(format_problems(loaded.problems, "full"), err=True, nl=False)
     if loaded.plan is None:
@@ -151,7 +123,7 @@ def _plan_or_exit(loaded: Loaded) -> Plan:
     return loaded.plan
 
 
-def serve(plan: Plan, path: Path | None, seen: Fingerprint | None, *, colour: bool) -> int:
+def serve(plan: "Plan", path: Path | None, seen: "Fingerprint | None", *, colour: bool) -> int:
     """Serve `plan` until told to stop; return the exit code.
 
     `path` is the file that it came from and `seen` what it was like then: changes are followed.
@@ -159,36 +131,48 @@ def serve(plan: Plan, path: Path | None, seen: Fingerprint | None, *, colour: bo
     import uvloop  # noqa: PLC0415 - slow to import, and only needed here
 
     from corsproxy.observe import logs  # noqa: PLC0415
-    from corsproxy.reload import Reloader  # noqa: PLC0415
-    from corsproxy.service import CannotStart, Options, Service  # noqa: PLC0415
+    from corsproxy.service import CannotStart  # noqa: PLC0415
+    from corsproxy.signals import ignore_signals  # noqa: PLC0415
 
     logs.configure(plan.log, sys.stderr.fileno(), is_terminal=sys.stderr.isatty())
-
-    async def main() -> None:
-        options = Options(access_log=sys.stdout.fileno(), colour=colour)
-        async with Service(plan, options) as service:
-            _announce(service)
-            async with asyncio.TaskGroup() as tasks:
-                watch = None
-                if path is not None:
-                    reloader = Reloader(
-                        path,
-                        os.environ,
-                        adopt=service.adopt,
-                        tell=service.reloaded,
-                        seen=seen,
-                    )
-                    watch = tasks.create_task(reloader.run())
-                await service.wait()
-                if watch is not None:
-                    watch.cancel()
-
     try:
-        uvloop.run(main())
+        uvloop.run(_serve(plan, path, seen, colour=colour))
     except CannotStart as error:
         click.echo(f"corsproxy: {error}", err=True)
         return EXIT_CANNOT_START
+    finally:
+        ignore_signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     return 0
+
+
+async def _serve(
+    plan: "Plan",
+    path: Path | None,
+    seen: "Fingerprint | None",
+    *,
+    colour: bool,
+) -> None:
+    from corsproxy.reload import Reloader  # noqa: PLC0415
+    from corsproxy.service import Options, Service  # noqa: PLC0415
+    from corsproxy.signals import StopSignals  # noqa: PLC0415
+
+    async with Service(plan, Options(access_log=sys.stdout.fileno(), colour=colour)) as service:
+        stop = StopSignals()
+        _announce(service)
+        async with asyncio.TaskGroup() as tasks:
+            watch = None
+            if path is not None:
+                reloader = Reloader(
+                    path,
+                    os.environ,
+                    adopt=service.adopt,
+                    tell=service.reloaded,
+                    seen=seen,
+                )
+                watch = tasks.create_task(reloader.run())
+            await service.wait(stop)
+            if watch is not None:
+                watch.cancel()
 
 
 def _announce(service: "Service") -> None:
@@ -204,4 +188,5 @@ def _announce(service: "Service") -> None:
 
 
 def _url(address: "TcpAddress | UnixAddress", scheme: str = "http") -> str:
-    return f"{scheme}://{address}" if isinstance(address, TcpAddress) else str(address)
+    text = str(address)
+    return text if text.startswith("unix:") else f"{scheme}://{text}"

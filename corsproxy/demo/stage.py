@@ -3,9 +3,7 @@
 Knows in which order, and nothing of what is served.
 """
 
-import asyncio
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +20,7 @@ from corsproxy.demo.ports import LOOPBACK, bind, choose, claim, port_of
 from corsproxy.demo.words import Ports, config_text, greeting, origin
 from corsproxy.policy.plan import Plan, TcpAddress
 from corsproxy.service import Options, Service
+from corsproxy.signals import StopSignals
 
 PREFERRED: Final = Ports(page=3000, api=9000, proxy=8080, health=9902)
 
@@ -68,8 +67,9 @@ async def play(wanted: WantedPorts, say: Callable[[str], None]) -> None:
         ):
             ports = _as_bound(ports, service)
             async with serving(make_page_app(_settings(ports)), page_socket):
+                stop = StopSignals()
                 say(greeting(ports))
-                await service.wait()
+                await service.wait(stop)
 
 
 async def play_one(
@@ -82,16 +82,13 @@ async def play_one(
 
     Raises CannotListenError if it cannot listen there.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = StopSignals()
     app = make_legacy_app() if part == "api" else make_page_app(settings)
     host, port = listen or (LOOPBACK, PREFERRED.api if part == "api" else PREFERRED.page)
     with bind(host, port) as bound:
         async with serving(app, bound):
             say(f"the demo's {part} listens on http://{TcpAddress(*bound.getsockname()[:2])}")
-            await stop.wait()
+            await stop.next()
 
 
 @asynccontextmanager

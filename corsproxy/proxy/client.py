@@ -240,6 +240,8 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = self.clock.after(self.server.plan.server.timeouts.keepalive)
         if self._held and not self._serving:
             self._serve(self.take_held())
+        elif self.server.closing and not self._serving:
+            self.close()  # its answer promised to keep it, before the drain began
 
     def _drain(self, data: bytes) -> bytes:
         """Read on what is left of a body whose request was answered (S10)."""
@@ -313,9 +315,9 @@ class ClientConnection(asyncio.Protocol):
         self.transport.close()
 
     def close(self) -> None:
-        """Close an idle connection; leave one alone that has work (called at shutdown)."""
-        if self.exchange is None and not self._lingering:
-            self.close_now()
+        """Close an idle connection; leave one alone that has work (called when draining ends)."""
+        if self.exchange is None and not self._closing and not self._held:
+            self._close(linger=self.leftover is not None)
 
     def cut(self, *, reset: bool) -> None:
         """End the connection so that what was sent never looks whole (F1, H18)."""

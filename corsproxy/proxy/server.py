@@ -64,7 +64,8 @@ class ProxyServer(web.Server):
         # Those of them that were sent on: gathering a body and tunnelling take no turn (O3, O4).
         self.at_work = 0
         self.room = make_room(plan.server.limits.max_connections)
-        self._idle = asyncio.Event()
+        self.closing = False
+        self._left = asyncio.Event()
         self._pools: dict[str, Pool] = {}
         self._retired: list[Pool] = []
         self._warned: set[str] = set()
@@ -86,6 +87,8 @@ class ProxyServer(web.Server):
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:  # noqa: ANN401, ARG002
         """Strike a connection off the books."""
         self._connections.pop(handler, None)
+        if not self._connections:
+            self._left.set()
 
     @property
     def connection_count(self) -> int:
@@ -100,10 +103,14 @@ class ProxyServer(web.Server):
     def pool_of(self, upstream: Upstream) -> Pool:
         """Return the pool of `upstream`; a changed upstream gets a new one, the old one runs dry."""
         pool = self._pools.get(upstream.name)
-        if pool is None or (pool.upstream is not upstream and pool.upstream != upstream):
-            if pool is not None:
-                self._retire(pool)
+        if pool is None:
             pool = self._pools[upstream.name] = Pool(upstream, self.clock)
+        elif pool.upstream is not upstream:
+            if pool.upstream == upstream:
+                pool.upstream = upstream  # compared once a reload, not with every request
+            else:
+                self._retire(pool)
+                pool = self._pools[upstream.name] = Pool(upstream, self.clock)
         return pool
 
     def replace_plan(self, plan: Plan) -> None:
@@ -143,8 +150,6 @@ class ProxyServer(web.Server):
         """Count an exchange that ended, and tell the observers."""
         self.left_work(exchange)
         self.in_flight -= 1
-        if not self.in_flight:
-            self._idle.set()
         ended = perf_counter()
         self._count(exchange, ended)
         decision, fault = exchange.decision, exchange.fault
@@ -236,14 +241,18 @@ class ProxyServer(web.Server):
     # --- the end ---------------------------------------------------------------------------
 
     async def drain(self, seconds: float) -> bool:
-        """Wait until nothing is in flight; return False when that took longer than `seconds`."""
-        self.draining = True
+        """Close idle connections and wait until all have ended; return False after `seconds`.
+
+        An answer that was relayed whole may still be on its way to a slow client, so connections
+        count, not requests (P1).
+        """
+        self.draining = self.closing = True
         self.pre_shutdown()
-        self._idle.clear()
-        if not self.in_flight:
+        self._left.clear()
+        if not self._connections:
             return True
         try:
-            await asyncio.wait_for(self._idle.wait(), seconds)
+            await asyncio.wait_for(self._left.wait(), seconds)
         except TimeoutError:
             return False
         return True
