@@ -15,11 +15,11 @@ from corsproxy.observe.writer import LineWriter
 
 _LONGEST_VALUE: Final = 512
 # Escapes make a value longer; a whole line has to stay within what a pipe takes at once.
-_LONGEST_SHOWN: Final = 1024
-_LONGEST_ESCAPED: Final = 160
-CONTROLS: Final = {
-    code: f"\\x{code:02x}" for code in [*range(0x20), 0x5C, 0x7F, *range(0x80, 0xA0)]
-}
+_LONGEST_SHOWN: Final = 640
+_LONGEST_ESCAPED: Final = 100
+# What ends a line, moves a cursor or escapes; and, of a client's bytes, all that is not ASCII.
+CONTROLS: Final = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)]}
+_ESCAPED: Final = CONTROLS | {code: f"\\x{code:02x}" for code in [0x20, 0x5C, *range(0xA0, 0x100)]}
 _TRACE: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _NO_TRACE: Final = b"0" * 32
 
@@ -43,7 +43,7 @@ def _quoted(value: bytes) -> str:
 
 def _plain(value: bytes) -> str:
     """Return a client's bytes as one word of a line, cut to a bound."""
-    shown = _text(value).translate(CONTROLS).replace(" ", "\\x20")
+    shown = _text(value).translate(_ESCAPED)
     if len(shown) > _LONGEST_SHOWN:
         return _plain(value[:_LONGEST_ESCAPED]) + "..."
     return shown or "-"

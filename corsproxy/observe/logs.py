@@ -15,7 +15,6 @@ from corsproxy.policy.plan import LogSettings
 # Under this name a message's `extra` holds its fields: names of the Elastic Common Schema, or ours.
 FIELDS: Final = "fields"
 
-_ONE_LINE: Final = {code: shown for code, shown in CONTROLS.items() if code != 0x5C}
 _LEVELS: Final = {"WARNING": "warn", "CRITICAL": "fatal"}
 
 
@@ -43,7 +42,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return `record` as text."""
-        line = f"{record.levelname} {record.getMessage().translate(_ONE_LINE)}"
+        line = f"{record.levelname} {record.getMessage().translate(CONTROLS)}"
         if record.exc_info is None:
             return line
         trace = self.formatException(record.exc_info).replace("\n", "\n  ")
