@@ -192,7 +192,9 @@ def _ask(asked: Asked) -> Explanation:
 
     async def exchange() -> tuple[Reply | None, Reply | None]:
         first = await ask(before) if before else None
-        return first, await ask(request) if request else None
+        if request is None or not judge_replies(asked, first, None).works:
+            return first, None  # a browser does not send it either
+        return first, await ask(request)
 
     try:
         return judge_replies(asked, *asyncio.run(exchange()))

@@ -100,7 +100,7 @@ def judge_replies(asked: Asked, before: Reply | None, reply: Reply | None) -> Ex
         verdict=Verdict.refused if first else Verdict.allowed,
         reason=first.fault if first else Reason.allowed,
         words=_words(first),
-        fix=_fix(asked, first),
+        fix=_fix(asked, blocked),
         place=None,
         steps=(*_steps(before, reply, blocked), browser),
         answers=tuple(answers),
@@ -117,10 +117,13 @@ def _words(first: Blocked | None) -> str:
     return f"{which} fails the browser's check: {first.fault.replace('_', ' ')}"
 
 
-def _fix(asked: Asked, first: Blocked | None) -> str:
-    if first is None:
+def _fix(asked: Asked, blocked: Sequence[Blocked]) -> str:
+    """Return all that is to do: a browser names one fault, and the next once that is gone."""
+    if not blocked:
         return "nothing to do"
-    return _FIXES[first.fault].format(origin=show(asked.origin), subject=show(first.subject))
+    origin = show(asked.origin)
+    fixes = (_FIXES[one.fault].format(origin=origin, subject=show(one.subject)) for one in blocked)
+    return "; ".join(fixes)
 
 
 def _steps(before: Reply | None, reply: Reply | None, blocked: Sequence[Blocked]) -> list[Step]:
@@ -131,11 +134,11 @@ def _steps(before: Reply | None, reply: Reply | None, blocked: Sequence[Blocked]
     else:
         state = f"answered with status {before.status}"
         steps.append(Step("preflight", "failed" if failed_first else "ok", state))
-    if reply is None:
-        steps.append(Step("request", "skipped", "not sent: it could change something"))
-    elif failed_first:
-        words = "a browser would not send it: the preflight failed"
+    if failed_first:
+        words = "a browser does not send it: the preflight failed"
         steps.append(Step("request", "skipped", words))
+    elif reply is None:
+        steps.append(Step("request", "skipped", "not sent: it could change something"))
     else:
         words = f"answered with status {reply.status}"
         steps.append(Step("request", "failed" if blocked else "ok", words))
@@ -147,12 +150,7 @@ def _notes(asked: Asked, before: Reply | None, reply: Reply | None, *, is_read: 
     if is_local_from_public(asked):
         notes.append(LOCAL_NETWORK_NOTE)
     if before is not None:
-        found = fetch.check_preflight(asked, before.status, before.fields)
-        if any(item.fault is Fault.authorization_not_named for item in found):
-            notes.append(AUTHORIZATION_NOTE)
-        age = fetch.max_age(before.fields)
-        kept = ", ".join(f"{name} {min(age, cap)} s" for name, cap in _CAPS)
-        notes.append(f"the preflight's answer is kept: {kept}")
+        notes += _preflight_notes(asked, before)
     if reply is not None:
         if is_read:
             names = b", ".join(fetch.exposed_names(asked, reply.fields)).decode("latin-1")
@@ -163,6 +161,17 @@ def _notes(asked: Asked, before: Reply | None, reply: Reply | None, *, is_read: 
                 "it to pages of other origins, which are then blocked"
             )
     return notes
+
+
+def _preflight_notes(asked: Asked, before: Reply) -> list[str]:
+    """Return what is to know of an answer that passes; others are not kept."""
+    faults = {item.fault for item in fetch.check_preflight(asked, before.status, before.fields)}
+    if not faults <= fetch.UNENFORCED:
+        return []
+    age = fetch.max_age(before.fields)
+    kept = ", ".join(f"{name} {min(age, cap)} s" for name, cap in _CAPS)
+    notes = [f"the preflight's answer is kept: {kept}"]
+    return [AUTHORIZATION_NOTE, *notes] if Fault.authorization_not_named in faults else notes
 
 
 def _may_poison_caches(reply: Reply) -> bool:

@@ -4,14 +4,17 @@ import asyncio
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestServer
 from click.testing import CliRunner, Result
 
 from corsproxy.cli import cli
+from corsproxy.demo.legacy import make_legacy_app
 from tests.support.proxy import one_route, running_proxy
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send
 
@@ -246,6 +249,34 @@ def test_explaining_needs_no_server(file: Path) -> None:
     assert done.stdout.endswith("[]\n")
 
 
+def page_blocks(language: str) -> list[str]:
+    """Return the code blocks of one language in the guide."""
+    page = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+
+
+def test_the_guide_shows_what_is_printed(file: Path) -> None:
+    """Its configuration gives its transcript, to the letter."""
+    file.write_text(page_blocks("yaml")[0])
+    assert run(*REFUSED).stdout == page_blocks("text")[0]
+
+
+async def test_the_guide_shows_what_a_server_without_cors_gives() -> None:
+    """The demo's legacy API; only its clock and its port differ."""
+    async with TestServer(make_legacy_app()) as legacy:
+        url = f"http://localhost:{legacy.port}/orders"
+        done = await run_beside(
+            "explain", "GET", url, "--origin", "http://localhost:3000", "--live"
+        )
+    told = done.stdout.replace(url, "http://localhost:9000/orders")
+    assert clockless(told) == clockless(page_blocks("text")[1])
+
+
+def clockless(text: str) -> str:
+    """Return `text` without the values of Date."""
+    return re.sub("Date: .*", "Date:", text)
+
+
 # --- asking for real -----------------------------------------------------------------------
 
 ALLOW = f"Access-Control-Allow-Origin: {APP}\r\n"
@@ -284,11 +315,27 @@ async def test_live_judges_any_server(
         told = json.loads(done.stdout)
         assert told["reason"] == reason
         assert told["works"] is (reason == "allowed")
-        # PUT is asked about and never sent.
+        # PUT is asked about and never sent; a preflight that failed is the end of it.
         sent = [one.request_line.split(b" ")[0] for one in upstream.requests]
-        assert (
-            sent == {"PUT": [b"OPTIONS"], "GET": [b"OPTIONS"] * ("-H" in more) + [b"GET"]}[method]
-        )
+        assert sent == ([b"OPTIONS"] if method == "PUT" or "-H" in more else [b"GET"])
+
+
+async def test_live_sends_a_safe_request_after_its_preflight_passed() -> None:
+    """Both answers are told; the page's headers are sent with their values, forbidden ones not."""
+    fields = ALLOW + "Access-Control-Allow-Headers: x-a\r\nAccess-Control-Max-Age: 9000\r\n"
+    headers = ("-H", "x-a: 1", "-H", "cookie: c")
+    async with ScriptedUpstream(server(fields)) as upstream:
+        url = f"{upstream.url}/a?b"
+        done = await run_beside("explain", "GET", url, "--origin", APP, "--live", *headers)
+        before, sent = upstream.requests
+    assert before.head.value("access-control-request-headers") == b"x-a"
+    assert before.head.value("x-a") is None
+    assert sent.request_line == b"GET /a?b HTTP/1.1"
+    assert (sent.head.value("x-a"), sent.head.value("cookie")) == (b"1", None)
+    kept = "the preflight's answer is kept: Chromium 7200 s, Firefox 9000 s, Safari 600 s"
+    assert kept in done.stdout
+    assert "The preflight is answered with status 200" in done.stdout
+    assert "The request is answered with status 200" in done.stdout
 
 
 async def test_live_follows_no_redirect_of_a_preflight() -> None:

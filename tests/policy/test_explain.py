@@ -465,7 +465,8 @@ LIVE: list[tuple[Asked, Reply | None, Reply | None, str]] = [
     (GET._replace(credentials=True), None, Reply(200, ALLOW), "send Access-Control-Allow-Credentials: true"),
     (PUT, Reply(405, ALLOW), None, "answer OPTIONS with a status from 200 to 299, before any login"),
     (PUT, Reply(302, ALLOW), None, "answer the preflight itself; ask for the address it redirects to"),
-    (PUT, Reply(200, ALLOW), None, "name PUT in Access-Control-Allow-Methods"),
+    (PUT, Reply(200, ALLOW), None, "name PUT in Access-Control-Allow-Methods; name x-a in Access-Control-Allow-Headers"),
+    (PUT, Reply(405, ()), None, "send Access-Control-Allow-Origin: https://app.example.com, on errors too; answer OPTIONS with a status from 200 to 299, before any login"),
     (PUT, Reply(200, (*ALLOW, (b"Access-Control-Allow-Methods", b"PUT"))), None, "name x-a in Access-Control-Allow-Headers"),
 ]  # fmt: skip
 
