@@ -13,7 +13,7 @@ from corsproxy.config.models.routes import MatchSection, RouteSection
 from corsproxy.config.nodes import Path
 from corsproxy.policy.cors import Policy
 from corsproxy.policy.findings import Finding
-from corsproxy.policy.plan import Route
+from corsproxy.policy.plan import Route, Upstream, UpstreamTimeouts
 from corsproxy.policy.route_checks import check_match
 from corsproxy.policy.routes import Match, RouteTable, find_ties
 from corsproxy.policy.sites import Names, check_credentials
@@ -88,10 +88,15 @@ def _route(
         **reshaping._asdict(),
         reject_ambiguous_paths=section.ambiguous_paths == "reject",
         upgrades=build_upgrades(draft, section.upgrades, (*path, "upgrades")),
-        timeouts=replace(upstream.timeouts, **section.timeouts.model_dump(exclude_none=True)),
+        timeouts=_timeouts(upstream, section),
         max_body=parts.max_body if section.max_body is None else section.max_body,
         place=draft.place(path),
     )
+
+
+def _timeouts(upstream: Upstream, section: RouteSection) -> UpstreamTimeouts:
+    own = {name: limit for name, limit in section.timeouts if limit is not None}
+    return replace(upstream.timeouts, **own)
 
 
 def _match(draft: Draft, section: RouteSection, path: Path) -> Match:

@@ -108,7 +108,7 @@ def _upstream(
 def _tls(draft: Draft, section: UpstreamTlsSection | None, path: Path) -> UpstreamTls:
     if section is None:
         return UpstreamTls()
-    tls = UpstreamTls(**section.model_dump(exclude_none=True))
+    tls = UpstreamTls(**{key: value for key, value in section if value is not None})
     if bool(tls.cert_file) != bool(tls.key_file):
         written, missing = ("cert_file", "key_file") if tls.cert_file else ("key_file", "cert_file")
         draft.note("tls_pair_incomplete", (*path, written), written=written, missing=missing)
