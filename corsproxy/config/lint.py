@@ -25,6 +25,10 @@ def lint(draft: Draft, settings: Settings, routes: tuple[int, ...]) -> None:
         for key, reason, advice in _vain(policy):
             at = (*where, *key)
             draft.note("no_effect", at, key=key[-1], reason=reason, advice=advice)
+    if settings.server.tls is not None and settings.server.half_close == "answer":
+        reason, advice = "TLS has no half close (forwarding.md H20)", "remove it"
+        at = ("server", "half_close")
+        draft.note("no_effect", at, key="half_close", reason=reason, advice=advice)
     for name, upstream in settings.upstreams.items():
         _without_effect(draft, upstream, ("upstreams", name))
 
@@ -86,7 +90,14 @@ def _policies(settings: Settings, routes: tuple[int, ...]) -> Iterator[tuple[Pat
 
 
 def _without_effect(draft: Draft, upstream: UpstreamSection, path: Path) -> None:
-    pool, timeouts = upstream.pool, upstream.timeouts
+    pool, timeouts, tls = upstream.pool, upstream.timeouts, upstream.tls
+    if tls is not None and not upstream.url.startswith("https://"):
+        reason, advice = "the URL is not https", "write https:// in url, or remove it"
+        draft.note_key("no_effect", (*path, "tls"), key="tls", reason=reason, advice=advice)
+    elif tls is not None and tls.insecure_skip_verify and tls.ca_file:
+        reason, advice = "insecure_skip_verify lets any certificate do", "remove one of the two"
+        at = (*path, "tls", "ca_file")
+        draft.note("no_effect", at, key="ca_file", reason=reason, advice=advice)
     if pool.max_idle > pool.max_connections and "max_idle" in pool.model_fields_set:
         draft.note(
             "no_effect",

@@ -178,6 +178,10 @@ class ServerTimeouts:
     write_idle: float = 30.0
 
 
+# "unix" stands for whoever may open the unix socket that is listened on (forwarding.md K3).
+TrustedPeer = IPv4Network | IPv6Network | Literal["unix"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerTls:
     """The files that a TLS listener needs; with `client_ca_file` clients need certificates, too."""
@@ -195,7 +199,7 @@ class Server:
     tls: ServerTls | None = None
     limits: Limits = Limits()
     timeouts: ServerTimeouts = ServerTimeouts()
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    trusted_proxies: tuple[TrustedPeer, ...] = ()
     drain_delay: float = 5.0
     drain: float = 20.0
     half_close: Literal["close", "answer"] = "close"

@@ -8,16 +8,17 @@ Forwarded through.
 
 import re
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
-from corsproxy.policy.plan import ForwardedStyle
+from corsproxy.policy.plan import ForwardedStyle, TrustedPeer
 from corsproxy.proxy.bodies import is_token
 from corsproxy.proxy.request_head import RequestHead, is_valid_host
 
-Networks = tuple[IPv4Network | IPv6Network, ...]
+Trusted = tuple[TrustedPeer, ...]
 Field = tuple[bytes, bytes]
 
+# The address of a peer without one: who comes by a unix socket (RFC 7239 6.2).
 UNKNOWN: Final = b"unknown"
 
 _FOR: Final = b"x-forwarded-for"
@@ -70,16 +71,18 @@ def address_of_peer(host: str) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def is_trusted(address: bytes, networks: Networks) -> bool:
-    """Tell whether `address` lies in one of `networks`."""
+def is_trusted(address: bytes, trusted: Trusted) -> bool:
+    """Tell whether `address` is one of `trusted`."""
+    if address == UNKNOWN:
+        return "unix" in trusted
     try:
         parsed = ip_address(address.decode("ascii"))
     except (ValueError, UnicodeDecodeError):
         return False
-    return any(parsed.version == network.version and parsed in network for network in networks)
+    return any(parsed in network for network in trusted if network != "unix")
 
 
-def caller_of(head: RequestHead, peer: Peer, trusted: Networks) -> Caller:
+def caller_of(head: RequestHead, peer: Peer, trusted: Trusted) -> Caller:
     """Return where the request came from."""
     if not trusted or not head.forwarded or not is_trusted(peer.address, trusted):
         return Caller(peer.address, peer.scheme, head.host, peer)
@@ -103,7 +106,7 @@ def caller_of(head: RequestHead, peer: Peer, trusted: Networks) -> Caller:
     )
 
 
-def own_origin(head: RequestHead, peer: Peer, trusted: Networks) -> bytes:
+def own_origin(head: RequestHead, peer: Peer, trusted: Trusted) -> bytes:
     """Return the origin that the client asked for: a request from it is not cross-origin (cors.md 55)."""
     caller = caller_of(head, peer, trusted)
     return b"%b://%b" % (caller.scheme, caller.host.lower())

@@ -42,6 +42,18 @@ async def test_from_a_unix_socket_to_a_unix_socket(tmp_path: Path) -> None:
         assert head.value("x-forwarded-for") == b"unknown"
 
 
+async def test_who_comes_by_a_socket_may_be_believed(tmp_path: Path) -> None:
+    """K3, config.md `trusted_proxies: [unix]`: a local proxy in front is heard."""
+    listener = tmp_path / "proxy.sock"
+    asking = GET[:-2] + b"X-Forwarded-For: 1.1.1.1\r\n\r\n"
+    async with ScriptedUpstream(ANSWERING) as upstream:
+        trusting = serving(listener, upstream.url, "trusted_proxies: [unix]")
+        async with trusting, await RawClient.to(str(listener)) as client:
+            assert (await client.exchange(asking)).status == 200
+        told = upstream.requests[0].head.value("x-forwarded-for")
+        assert told == b"1.1.1.1, unknown"
+
+
 async def test_a_socket_is_gone_when_the_service_is(tmp_path: Path) -> None:
     """The path is a socket while it serves, and free afterwards."""
     listener = tmp_path / "proxy.sock"

@@ -10,6 +10,7 @@ from corsproxy.policy.plan import ForwardedStyle
 from corsproxy.proxy.forwarded import (
     Caller,
     Peer,
+    Trusted,
     address_of_peer,
     caller_of,
     forwarded_lines,
@@ -18,7 +19,7 @@ from corsproxy.proxy.forwarded import (
 from corsproxy.proxy.request_head import RequestHead
 from tests.support.messages import Head, parse_head
 
-TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+TRUSTED: Trusted = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 PROXY = Peer(b"10.0.0.1", b"http")
 STRANGER = Peer(b"192.0.2.1", b"http")
 STYLES: list[ForwardedStyle] = ["x-forwarded", "forwarded", "both", "off"]
@@ -181,6 +182,15 @@ def test_own_origin_is_what_the_client_asked_for() -> None:
     head = head_with((b"X-Forwarded-Proto", b"https"), (b"X-Forwarded-Host", b"WWW.example.com"))
     assert own_origin(head, PROXY, TRUSTED) == b"https://www.example.com"
     assert own_origin(head, STRANGER, TRUSTED) == b"http://api.example.com"
+
+
+def test_who_comes_by_a_unix_socket_is_believed_where_that_is_said() -> None:
+    """config.md `trusted_proxies: [unix]`: such a peer has no address to be known by."""
+    head = head_with((b"X-Forwarded-For", b"1.1.1.1"))
+    by_socket = Peer(b"unknown", b"http")
+    assert caller_of(head, by_socket, TRUSTED).client == b"unknown"
+    assert caller_of(head, by_socket, (*TRUSTED, "unix")).client == b"1.1.1.1"
+    assert caller_of(head, STRANGER, (*TRUSTED, "unix")).client == b"192.0.2.1"
 
 
 SAID = (

@@ -1,6 +1,5 @@
 """From the listening side as written to the one that is served. Knows addresses, no routes."""
 
-from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from corsproxy.config.addresses import Fault, read_listen, read_network
@@ -18,6 +17,7 @@ from corsproxy.policy.plan import (
     ServerTimeouts,
     ServerTls,
     TcpAddress,
+    TrustedPeer,
 )
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -105,12 +105,12 @@ def build_log(settings: Settings) -> LogSettings:
     return LogSettings(**dict(settings.log))
 
 
-def _networks(draft: Draft, texts: list[str]) -> tuple[IPv4Network | IPv6Network, ...]:
-    networks: list[IPv4Network | IPv6Network] = []
+def _networks(draft: Draft, texts: list[str]) -> tuple[TrustedPeer, ...]:
+    networks: list[TrustedPeer] = []
     for index, text in enumerate(texts):
         path = ("server", "trusted_proxies", index)
         try:
-            networks.append(read_network(text))
+            networks.append("unix" if text == "unix" else read_network(text))
         except Fault as fault:
             hidden = draft.hidden(path)
             detail = "it is not shown here" if hidden else fault

@@ -124,7 +124,7 @@ SETTINGS: Final[dict[str, Entry]] = {
     "network_invalid": Entry(
         "E062",
         "{found} is no network: {detail}",
-        "write an address or a network such as 10.0.0.0/8 or fd00::/8",
+        "write an address or a network such as 10.0.0.0/8 or fd00::/8, or unix for unix sockets",
         "Proxies that are trusted are known by their addresses.",
     ),
     "url_invalid": Entry(

@@ -82,7 +82,8 @@ class ServerSection(Section):
     )
     trusted_proxies: list[Text] = key(
         [],
-        "Networks whose X-Forwarded-* and Forwarded headers are believed; default none.",
+        "Networks whose X-Forwarded-* and Forwarded headers are believed, unix for who comes by a unix"
+        " socket; default none.",
         "[10.0.0.0/8]",
     )
     limits: LimitsSection = section(LimitsSection, "What clients may send.")

@@ -1,0 +1,134 @@
+"""The files of TLS as a matter of configuration: read when it is, told at their place (config.md)."""
+
+from pathlib import Path
+
+import pytest
+
+from corsproxy.config import Loaded, load_text
+from tests.support.certificates import Authority, Pair
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Return an authority of this module's own."""
+    return Authority(tmp_path_factory.mktemp("authority"), "authority")
+
+
+@pytest.fixture(scope="module")
+def pair(authority: Authority) -> Pair:
+    """Return a certificate that it signed."""
+    return authority.sign("api.test")
+
+
+def read(server: str = "", upstream: str = "", url: str = "https://api.test") -> Loaded:
+    """Read a file with these keys in its sections."""
+    text = (
+        f"version: 1\nserver: {{{server}}}\nupstreams: {{api: {{url: '{url}', {upstream}}}}}\n"
+        "routes: [{upstream: api, cors: false}]\n"
+    )
+    return load_text(text, "f.yaml", {"CERT": "/secret/place.crt"})
+
+
+def said(loaded: Loaded) -> list[tuple[str, str]]:
+    """Return id and message of each problem."""
+    return [(problem.id, problem.message) for problem in loaded.problems]
+
+
+def test_files_that_fit_are_no_problem(authority: Authority, pair: Pair) -> None:
+    """And what the plan holds of them is where they are."""
+    loaded = read(
+        f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}, client_ca_file: {authority.file}}}",
+        f"tls: {{ca_file: {authority.file}, cert_file: {pair.cert}, key_file: {pair.key}}}",
+    )
+    assert said(loaded) == []
+    assert loaded.plan is not None
+    assert loaded.plan.server.tls is not None
+    assert loaded.plan.server.tls.cert_file == str(pair.cert)
+    (upstream,) = loaded.plan.upstreams
+    assert upstream.tls.ca_file == str(authority.file)
+    assert (upstream.scheme, str(upstream.address), upstream.authority) == (
+        "https",
+        "api.test:443",
+        b"api.test",
+    )
+
+
+def test_a_key_of_another_certificate_is_told(authority: Authority, pair: Pair) -> None:
+    """The commonest mistake of a renewal."""
+    other = authority.sign("other")
+    loaded = read(f"tls: {{cert_file: {pair.cert}, key_file: {other.key}}}")
+    detail = "it is not the certificate's"
+    assert said(loaded) == [("E066", f"key_file cannot be {other.key}: {detail}")]
+
+
+def test_a_key_that_is_encrypted_is_told(pair: Pair, tmp_path: Path) -> None:
+    """OpenSSL would ask on the terminal, and nobody is there."""
+    key = tmp_path / "encrypted.key"
+    key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n-----END ENCRYPTED PRIVATE KEY-----\n")
+    ((id_, message),) = said(read(f"tls: {{cert_file: {pair.cert}, key_file: {key}}}"))
+    assert id_ == "E066"
+    assert message.endswith("it is encrypted, and nobody is there to be asked")
+
+
+def test_a_certificate_in_place_of_a_key_is_told(pair: Pair) -> None:
+    """Two files that were mistaken for each other."""
+    ((_, message),) = said(read(f"tls: {{cert_file: {pair.cert}, key_file: {pair.cert}}}"))
+    assert message == f"key_file cannot be {pair.cert}: it is no private key in PEM"
+    ((_, message),) = said(read(f"tls: {{cert_file: {pair.key}, key_file: {pair.key}}}"))
+    assert message == f"cert_file cannot be {pair.key}: it holds no certificate in PEM"
+
+
+def test_a_folder_in_place_of_a_file_is_told(pair: Pair, tmp_path: Path) -> None:
+    """No traceback, whatever the operating system says."""
+    ((id_, _),) = said(read(f"tls: {{cert_file: {pair.cert}, key_file: {tmp_path}}}"))
+    assert id_ == "E066"
+
+
+def test_a_path_of_the_environment_is_not_shown(pair: Pair) -> None:
+    """forwarding.md K2."""
+    ((_, message),) = said(read(f"tls: {{cert_file: '${{CERT}}', key_file: {pair.key}}}"))
+    assert "secret" not in message
+    assert "${CERT}" in message
+
+
+def test_tls_for_an_upstream_without_it_has_no_effect() -> None:
+    """W004: somebody may believe that it is encrypted."""
+    loaded = read(upstream="tls: {server_name: a}", url="http://api.test")
+    assert said(loaded) == [("W004", "tls has no effect: the URL is not https")]
+
+
+def test_authorities_that_nobody_asks_have_no_effect(authority: Authority) -> None:
+    """W004: `insecure_skip_verify` wins."""
+    tls = f"tls: {{ca_file: {authority.file}, insecure_skip_verify: true}}"
+    ((id_, message),) = said(read(upstream=tls))
+    assert (id_, message) == (
+        "W004",
+        "ca_file has no effect: insecure_skip_verify lets any certificate do",
+    )
+
+
+def test_half_close_over_tls_has_no_effect(pair: Pair) -> None:
+    """forwarding.md H20."""
+    tls = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}}}, half_close: answer"
+    assert [id_ for id_, _ in said(read(tls))] == ["W004"]
+
+
+def test_a_route_keeps_what_it_does_not_say_of_its_upstream() -> None:
+    """config.md `routes.*.timeouts`: durations, as numbers of seconds."""
+    text = (
+        "version: 1\nserver: {limits: {max_body: 1KiB}}\n"
+        "upstreams: {api: {url: 'http://a', timeouts: {idle: 7s, response_header: 9s}}}\n"
+        "routes:\n"
+        "  - {upstream: api, cors: false, match: {path: /a}, timeouts: {response_header: 250ms}}\n"
+        "  - {upstream: api, cors: false, match: {path: /b}, max_body: 0, upgrades: []}\n"
+    )
+    plan = load_text(text, "f.yaml", {}).plan
+    assert plan is not None
+    first, second = plan.routes
+    assert (first.timeouts.response_header, first.timeouts.idle, first.max_body) == (
+        0.25,
+        7.0,
+        1024,
+    )
+    assert (second.timeouts.response_header, second.max_body) == (9.0, 0)
+    assert (first.upgrades, second.upgrades) == (frozenset({b"websocket"}), frozenset())
