@@ -69,7 +69,7 @@ UPLOAD: Final = 1
 PIPELINE: Final = 2
 
 # After these the client and the proxy may disagree on where the next request begins.
-_ENDS_CONNECTION: Final = frozenset({400, 408, 413, 414, 417, 431, 501, 505})
+_ENDS_CONNECTION: Final = frozenset({400, 405, 408, 413, 414, 417, 431, 501, 505})
 _SAFE_TO_REPEAT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 
@@ -325,7 +325,8 @@ class Exchange:
     def _reshape(self, route: Route, head: ResponseHead) -> tuple[list[Field], int]:
         """Return the answer's fields, and their kinds, after the route's links, cookies and rules."""
         asked = Asked(route, self.head, self.caller(), self.request_id, self.decision)
-        shaped = reshape_answer(route, head.fields, asked.links(), asked.context(head.status))
+        links = asked.links() if head.kinds & f.LOCATION else None
+        shaped = reshape_answer(route, head.fields, head.kinds, links, asked.context(head.status))
         for reason in shaped.left:
             self.client.server.cookie_left(route, reason)
         return shaped.fields, shaped.kinds

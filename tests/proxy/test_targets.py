@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.answers import ANSWERING
 from tests.support.proxy import assert_untouched, through
+from tests.support.wire import End
 
 HOST = b"Host: api.example.com\r\n"
 
@@ -125,6 +126,17 @@ async def test_h4_connect_and_trace_are_not_served(line: bytes) -> None:
         answer = await way.client.exchange(line + b" HTTP/1.1\r\n" + HOST + b"\r\n")
         assert answer.status == 405
         assert answer.head.value("allow")
+        await assert_untouched(way)
+
+
+@pytest.mark.parametrize("method", [b"CONNECT", b"TRACE"])
+async def test_h4_nothing_behind_a_refused_connect_or_trace_is_a_request(method: bytes) -> None:
+    """H4, RFC 9110 9.3.6: what stands there may be a tunnel's bytes, which anybody can choose."""
+    async with through(ANSWERING) as way:
+        line = method + b" / HTTP/1.1\r\n" + HOST + b"\r\n"
+        answer = await way.client.exchange(line + b"GET /chosen HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (answer.status, answer.head.value("connection")) == (405, b"close")
+        assert await way.client.ending() is End.FIN
         await assert_untouched(way)
 
 
