@@ -52,7 +52,9 @@ def test_a_signal_ends_it_cleanly_at_any_stage(
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_sigint_takes_no_drain_delay_and_sigterm_does(number: signal.Signals, tmp_path: Path) -> None:
+def test_sigint_takes_no_drain_delay_and_sigterm_does(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     """SIGTERM: still accepting for drain_delay; SIGINT: the same without it (P1)."""
     path = tmp_path / "config.yaml"
     path.write_text(config(1, server="drain_delay: 600ms"))

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from tests.support.service import LONG
 
@@ -25,6 +25,7 @@ class Origin(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.arrived = Event()
         self.release = Event()
+        self.body = BODY + b" from %d" % self.port
 
     @property
     def port(self) -> int:
@@ -41,13 +42,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/held":
             self.server.arrived.set()
             self.server.release.wait(LONG)
-        body = BODY + b" from %d" % self.server.port
+        body = self.server.body
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    do_POST = do_GET
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -124,7 +123,7 @@ class Load:
         self._stop = Event()
         self._threads = [Thread(target=self._ask_on) for _ in range(clients)]
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self

@@ -1,0 +1,206 @@
+"""SIGTERM under load fails no request, if the balancer is told early enough (P1)."""
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.origin import BODY, Load, Origin, accepts, ask, connect, get, origin, read
+from tests.support.proxy import through
+from tests.support.service import ServiceProcess, config, corsproxy, until
+from tests.support.upstream import request, send
+from tests.support.wire import End, eventually
+
+PREFLIGHT = {"Access-Control-Request-Method": "GET"}
+
+
+@pytest.fixture
+def upstream() -> Iterator[Origin]:
+    """Return an origin server."""
+    with origin() as server:
+        yield server
+
+
+@contextmanager
+def draining(file: Path, upstream: Origin, server: str) -> Iterator[ServiceProcess]:
+    """Run the proxy with these keys of `server`."""
+    file.write_text(config(upstream.port, server=server))
+    with corsproxy("run", "-c", str(file)) as process:
+        assert process.health_port
+        yield process
+
+
+def stop(process: ServiceProcess) -> None:
+    """Send SIGTERM and wait until readiness tells it."""
+    process.send(signal.SIGTERM)
+    until(lambda: get(process.health_port, "/readyz").status == 503, "it is not ready")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Return where the configuration is."""
+    return tmp_path / "config.yaml"
+
+
+def test_every_answer_during_the_delay_closes(file: Path, upstream: Origin) -> None:
+    """Not ready at once, live, still accepting; kept, new and waiting connections are closed (P1)."""
+    with (
+        draining(file, upstream, "drain_delay: 60s") as process,
+        closing(connect(process.port)) as kept,
+        closing(connect(process.port)) as waiting,
+    ):
+        assert "connection" not in ask(kept).headers
+        waiting.request("GET", "/held")
+        assert upstream.arrived.wait(10)
+        stop(process)
+        assert get(process.health_port, "/livez").status == 200
+        upstream.release.set()
+        answers = {
+            "in flight": read(waiting.getresponse()),
+            "kept": ask(kept),
+            "new": get(process.port),
+        }
+        for name, method, headers in [
+            ("preflight", "OPTIONS", PREFLIGHT),
+            ("fault", "TRACE", {}),
+            ("OPTIONS *", "OPTIONS", {}),
+        ]:
+            with closing(connect(process.port)) as client:
+                path = "*" if name == "OPTIONS *" else "/"
+                answers[name] = ask(client, path, method, headers)
+        told = {name: answer.headers.get("connection") for name, answer in answers.items()}
+        assert told == dict.fromkeys(answers, "close")
+
+
+def test_a_dead_upstream_during_the_delay_closes_too(file: Path, upstream: Origin) -> None:
+    """A fault of the upstream's is answered with `Connection: close` as well (P1)."""
+    with draining(file, upstream, "drain_delay: 60s") as process:
+        upstream.server_close()
+        stop(process)
+        answer = get(process.port)
+        assert (answer.status, answer.headers["connection"]) == (502, "close")
+
+
+def test_the_listener_closes_and_what_runs_finishes(file: Path, upstream: Origin) -> None:
+    """After the delay nobody new is let in, a request in flight is answered, then exit 0 (P1)."""
+    with (
+        draining(file, upstream, "drain_delay: 50ms, drain: 60s") as process,
+        closing(connect(process.port)) as client,
+        closing(connect(process.port)) as idle,
+    ):
+        ask(idle)
+        client.request("GET", "/held")
+        assert upstream.arrived.wait(10)
+        stop(process)
+        until(lambda: not accepts(process.port), "the listener is closed")
+        assert idle.sock.recv(1) == b""
+        assert process.process.poll() is None
+        assert get(process.health_port, "/readyz").body == b"stopping\n"
+        upstream.release.set()
+        assert read(client.getresponse()).body.startswith(BODY)
+        assert process.code() == 0
+
+
+async def test_an_answer_that_a_slow_client_takes_is_not_cut() -> None:
+    """What was relayed whole but waits for its client's reading still reaches it (P1)."""
+    size = 110_000  # more than the kernel holds, less than is held without back-pressure
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    async with through([request(), send(answer + bytes(size))]) as way:
+        server = way.proxy.server
+        await eventually(lambda: server.connection_count == 1, "the connection")
+        (connection,) = server.connections
+        transport = connection.transport
+        assert transport is not None
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        way.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await way.client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await eventually(lambda: transport.get_write_buffer_size() > 0, "a full socket")
+        await eventually(lambda: server.in_flight == 0, "the end of the exchange")
+        drained = asyncio.ensure_future(server.drain(10))
+        assert len((await way.client.response()).body) == size
+        assert await way.client.ending() is End.FIN
+        assert await drained
+
+
+def test_what_takes_longer_than_drain_is_cut(file: Path, upstream: Origin) -> None:
+    """It is told in the log, and the exit code is 0 all the same (P1)."""
+    with (
+        draining(file, upstream, "drain_delay: 0, drain: 200ms") as process,
+        closing(connect(process.port)) as client,
+    ):
+        client.request("GET", "/held")
+        assert upstream.arrived.wait(10)
+        began = time.monotonic()
+        assert process.end(signal.SIGTERM) == 0
+        assert time.monotonic() - began < 3.0
+        assert "cut off 1 connection" in process.errors
+        with pytest.raises(ConnectionError):
+            client.getresponse()
+
+
+def stops_under_load(
+    file: Path,
+    upstream: Origin,
+    times: int,
+    timing: tuple[str, float],
+) -> None:
+    """Replace the proxy `times` times behind a balancer that notices late; nobody may notice."""
+    delay, late = timing
+    with ExitStack() as stack:
+        balancer = Balancer(late)
+        running = stack.enter_context(draining(file, upstream, f"drain_delay: {delay}"))
+        balancer.add(running)
+        load = stack.enter_context(Load(balancer.port, 8))
+        for _ in range(times):
+            before = load.total
+            successor = stack.enter_context(draining(file, upstream, f"drain_delay: {delay}"))
+            balancer.add(successor)
+            until(lambda: load.total > before, "the load goes on")  # noqa: B023 - called at once
+            running.send(signal.SIGTERM)
+            assert running.code() == 0
+            assert "Traceback" not in running.errors
+            running = successor
+        load.stop()
+        assert load.failures == []
+        assert set(load.answers) == {200}
+
+
+class Balancer:
+    """Sends to the oldest instance until `late` seconds after that was told to stop."""
+
+    def __init__(self, late: float) -> None:
+        self._late = late
+        self._instances: list[ServiceProcess] = []
+        self._unready: float | None = None
+        self._look: Callable[[], float] = time.monotonic
+
+    def add(self, instance: ServiceProcess) -> None:
+        """Know one more instance."""
+        self._instances.append(instance)
+
+    def port(self) -> int:
+        """Return the port to ask; noticing takes its time."""
+        oldest = self._instances[0]
+        if "stopping" in oldest.errors:
+            now = self._look()
+            self._unready = self._unready or now
+            if now - self._unready >= self._late and len(self._instances) > 1:
+                self._instances.pop(0)
+                self._unready = None
+        return self._instances[0].port
+
+
+def test_stops_behind_a_late_balancer_fail_no_request(file: Path, upstream: Origin) -> None:
+    """2 SIGTERMs under keep-alive load, noticed late but within the delay: none fails (P1)."""
+    stops_under_load(file, upstream, 2, ("500ms", 0.15))
+
+
+@pytest.mark.slow
+def test_twenty_stops_behind_a_late_balancer_fail_no_request(file: Path, upstream: Origin) -> None:
+    """20 SIGTERMs under keep-alive load behind a balancer that notices 2 s late: none fails (P1)."""
+    stops_under_load(file, upstream, 20, ("5s", 2.0))
