@@ -8,8 +8,11 @@ from functools import partial
 from timeit import repeat
 
 from corsproxy.policy.cookies import CookieTerm, compile_cookies, rewrite_cookie
+from corsproxy.policy.fields import FIELD_KINDS, REQUEST_ID
 from corsproxy.policy.location import Links, Site, rewrite_link
 from corsproxy.policy.paths import PathMapping, is_ambiguous
+from corsproxy.policy.plan import Route, TcpAddress, Upstream
+from corsproxy.policy.reshape import reshape_answer
 from corsproxy.policy.routes import Match, RouteTable
 from corsproxy.policy.rules import Context, RuleTerm, WhenTerm, apply, compile_rules
 
@@ -48,6 +51,8 @@ FIFTY = (
     ),
 )
 
+COOKIES = (CookieTerm(domain="remove", path=(("/app", "/api"),), secure=True),)
+
 
 def microseconds(work: Callable[[], object], calls: int = 20_000) -> float:
     """Return what one call of `work` costs at best."""
@@ -62,16 +67,48 @@ def tables(count: int) -> RouteTable[str]:
     )
 
 
+def route_with(rules: tuple[RuleTerm, ...], cookies: tuple[CookieTerm, ...] = ()) -> Route:
+    """Build a route to an upstream with these rules for answers."""
+    address = TcpAddress("legacy", 9000)
+    upstream = Upstream(name="legacy", scheme="http", address=address, authority=b"legacy:9000")
+    return Route(
+        name="api",
+        upstream=upstream,
+        policy=None,
+        response_rules=compile_rules(rules),
+        cookies=compile_cookies(cookies),
+    )
+
+
+def answer(route: Route, context: Context) -> Callable[[], object]:
+    """Return what an exchange does for the rules of `route` at each answer."""
+    kinds = REQUEST_ID
+    for name, _ in ANSWER:
+        kinds |= FIELD_KINDS[name]
+
+    def work() -> object:
+        if kinds & route.reshaped_kinds:
+            return reshape_answer(route, ANSWER, kinds, None, context)
+        return None
+
+    return work
+
+
 def main() -> None:
     """Print one line a case."""
     context = Context(status=200, request_id=b"0123456789abcdef", route_name=b"api")
     for rules in ((), FIVE, FIFTY):
         compiled = compile_rules(rules)
         cost = microseconds(partial(apply, compiled, ANSWER, context))
-        print(f"apply, {len(rules):2} rules, {len(ANSWER)} lines   {cost:7.2f} us")
+        print(f"{f'apply, {len(rules)} rules, {len(ANSWER)} lines':30} {cost:7.2f} us")
+    for rules in ((), FIVE, FIFTY):
+        cost = microseconds(answer(route_with(rules), context))
+        print(f"{f'an answer, {len(rules)} rules':30} {cost:7.2f} us")
+    cost = microseconds(answer(route_with(FIVE, COOKIES), context))
+    print(f"{'the same, 5 and its cookie':30} {cost:7.2f} us")
     one, many, anywhere = tables(1), tables(1000), RouteTable.compile([(Match(), "route")])
     host, path = b"h1.example:8080", b"/api1/users/1"
-    cookies = compile_cookies([CookieTerm(domain="remove", path=(("/app", "/api"),), secure=True)])
+    cookies = compile_cookies(COOKIES)
     links = Links(
         (Site(b"http", b"legacy:9000"),), Site(b"https", b"a.example"), PathMapping(b"/api")
     )

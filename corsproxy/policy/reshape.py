@@ -33,21 +33,23 @@ class Reshaped(NamedTuple):
 def reshape_answer(
     route: Route,
     fields: list[Field],
+    kinds: int,
     links: Links | None,
     context: Context,
 ) -> Reshaped:
-    """Return what `route` makes of an upstream's final answer.
+    """Return what `route` makes of an upstream's final answer; `kinds` is the OR of its fields'.
 
-    `links` is None where they stay: the route keeps them, or nobody knows a public name.
+    `links` is None where they stay: there are none, the route keeps them, or nobody knows a public
+    name.
     """
     left: list[str] = []
-    if route.cookies or links is not None:
+    if links is not None or (route.cookies and kinds & SET_COOKIE):
         fields = [_with_public_names(route, field, links, left) for field in fields]
     if route.response_rules:
         fields = apply(route.response_rules, fields, context)
-    kinds = 0
-    for name, _ in fields:
-        kinds |= FIELD_KINDS[name]
+        kinds = 0
+        for name, _ in fields:
+            kinds |= FIELD_KINDS[name]
     return Reshaped(fields, kinds, tuple(left))
 
 

@@ -36,6 +36,14 @@ rules = st.lists(
 ).map(compile_rules)
 
 
+def kinds_of(fields: list[Field]) -> int:
+    """Return the OR of the kinds of `fields`, as whoever reads a head has it."""
+    kinds = 0
+    for name, _ in fields:
+        kinds |= FIELD_KINDS[name]
+    return kinds
+
+
 def route_of(**keys: object) -> Route:
     """Return a route to the upstream, without a policy."""
     return Route(name="api", upstream=UPSTREAM, policy=None, **keys)  # type: ignore[arg-type]
@@ -49,16 +57,14 @@ def test_lines_that_nothing_names_keep_bytes_and_order(
 ) -> None:
     """forwarding.md H7: whatever the rules, other lines are untouched; kinds are those of the rest."""
     before = list(fields)
-    shaped = reshape_answer(route_of(response_rules=compiled), fields, None, Context(status=200))
+    route = route_of(response_rules=compiled)
+    shaped = reshape_answer(route, fields, kinds_of(fields), None, Context(status=200))
     named = {b"x-a", b"x-b", b"x-c", b"server"}
     assert fields == before
     assert [field for field in shaped.fields if field[0].lower() not in named] == [
         field for field in before if field[0].lower() not in named
     ]
-    kinds = 0
-    for name, _ in shaped.fields:
-        kinds |= FIELD_KINDS[name]
-    assert shaped.kinds == kinds
+    assert shaped.kinds == kinds_of(shaped.fields)
 
 
 @given(lines)
@@ -67,13 +73,13 @@ def test_public_names_change_links_and_cookies_alone(fields: list[Field]) -> Non
     """cors.md 58, 60: as many lines as before, in order, others untouched; done twice is once."""
     cookies = compile_cookies([CookieTerm(same_site="none")])
     route = route_of(cookies=cookies)
-    shaped = reshape_answer(route, fields, LINKS, Context())
+    shaped = reshape_answer(route, fields, kinds_of(fields), LINKS, Context())
     assert [name for name, _ in shaped.fields] == [name for name, _ in fields]
     for (name, old), (_, new) in zip(fields, shaped.fields, strict=True):
         if name.lower() not in {b"location", b"refresh", b"set-cookie"}:
             assert new == old
     kept = [field for field in shaped.fields if field[0].lower() == b"set-cookie"]
-    again = reshape_answer(route, kept, None, Context())
+    again = reshape_answer(route, kept, kinds_of(kept), None, Context())
     assert again.fields == kept
 
 
