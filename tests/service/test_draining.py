@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from corsproxy.proxy.server import ProxyServer
 from tests.support.origin import BODY, Load, Origin, accepts, ask, connect, get, origin, read
 from tests.support.proxy import through
 from tests.support.service import ServiceProcess, config, corsproxy, until
@@ -121,10 +122,17 @@ async def test_an_answer_that_a_slow_client_takes_is_not_cut() -> None:
         await way.client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         await eventually(lambda: transport.get_write_buffer_size() > 0, "a full socket")
         await eventually(lambda: server.in_flight == 0, "the end of the exchange")
-        drained = asyncio.ensure_future(server.drain(10))
+        ended = asyncio.ensure_future(_end(server))
         assert len((await way.client.response()).body) == size
         assert await way.client.ending() is End.FIN
-        assert await drained
+        assert await ended
+
+
+async def _end(server: ProxyServer) -> bool:
+    """Drain and end a server as the service does; return whether all finished in time."""
+    drained = await server.drain(10)
+    await server.shutdown()
+    return drained
 
 
 def test_what_takes_longer_than_drain_is_cut(file: Path, upstream: Origin) -> None:
