@@ -7,10 +7,9 @@ from typing import Final, Literal, NamedTuple
 
 from corsproxy.policy.checks import check_policy
 from corsproxy.policy.compiled import Policy
-from corsproxy.policy.cors import decide
 from corsproxy.policy.decision import Facts
 from corsproxy.policy.fetch import Asked
-from corsproxy.policy.outlook import answers_of, is_checked, judge
+from corsproxy.policy.outlook import Sent, answers_of, decisions_of, judge
 from corsproxy.policy.place import Place, Term
 from corsproxy.policy.reasons import Reason, Verdict, show
 from corsproxy.policy.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, covers, requested_names
@@ -68,15 +67,12 @@ class Change(NamedTuple):
         return any(edit.key.startswith("dangerously_") for edit in self.edits)
 
 
-def find_change(policy: Policy, asked: Asked, before: Facts | None, facts: Facts) -> Change | None:
-    """Return what would let the page read the answer; None if it can, or if only the client can help.
-
-    `before` are the facts of the preflight, if there is one, `facts` those of the request.
-    """
+def find_change(policy: Policy, sent: Sent) -> Change | None:
+    """Return what would let the page read the answer; None if it can, or if only the client can help."""
     terms = policy.terms
     change = Change(policy.name, (), None)
     for _ in range(_MOST_ROUNDS):
-        edits = _needed(policy, asked, before, facts)
+        edits = _needed(policy, sent)
         if edits is None:
             return None
         if not edits:
@@ -91,29 +87,27 @@ def find_change(policy: Policy, asked: Asked, before: Facts | None, facts: Facts
     return None
 
 
-def find_new(name: str, asked: Asked, before: Facts | None, facts: Facts) -> Change | None:
-    """Return the smallest policy of a route that has none; `before` and `facts` as in `find_change`."""
+def find_new(name: str, sent: Sent) -> Change | None:
+    """Return the smallest policy for the route `name`, which has none."""
     nothing = Policy(PolicyTerms(name=name, allow_origins=()))
-    change = find_change(nothing, asked, before, facts)
+    change = find_change(nothing, sent)
     return change._replace(is_new=True) if change else None
 
 
-def _needed(policy: Policy, asked: Asked, before: Facts | None, facts: Facts) -> list[Edit] | None:
+def _needed(policy: Policy, sent: Sent) -> list[Edit] | None:
     """Return the edits that this refusal asks for, none if all is well, None if none can help."""
-    told = before or facts
-    decisions = [decide(policy, one) for one in (before, facts) if one is not None]
-    answers = answers_of(policy, decisions, facts)
-    blocked = judge(asked, answers) if is_checked(asked, facts) else []
+    decisions = decisions_of(policy, sent)
+    blocked = judge(sent, answers_of(policy, sent, decisions))
     if not blocked and not any(one.verdict is Verdict.refused for one in decisions):
         return []
-    steps = ACTUAL_STEPS if before is None else PREFLIGHT_STEPS
+    steps = ACTUAL_STEPS if sent.before is None else PREFLIGHT_STEPS
     edits: list[Edit] = []
     for step in steps:
-        found = _edits_for(step(policy, told).reason, policy, told)
+        found = _edits_for(step(policy, sent.first).reason, policy, sent.first)
         if found is None:
             return None
         edits += found
-    return edits or _edits_for_credentials(policy.terms, asked)
+    return edits or _edits_for_credentials(policy.terms, sent.asked)
 
 
 def _edits_for_credentials(terms: PolicyTerms, asked: Asked) -> list[Edit] | None:

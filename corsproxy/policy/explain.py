@@ -11,16 +11,16 @@ from corsproxy.policy import fetch
 from corsproxy.policy.browsers import Browser, console
 from corsproxy.policy.change import Change, find_change
 from corsproxy.policy.compiled import Policy
-from corsproxy.policy.cors import decide
-from corsproxy.policy.decision import Decision, Facts, is_preflight
+from corsproxy.policy.decision import Decision
 from corsproxy.policy.fetch import Asked, Blocked, Fault
 from corsproxy.policy.outlook import (
     Answer,
+    Sent,
     answers_of,
-    facts_of,
-    is_checked,
+    decisions_of,
     is_local_from_public,
     judge,
+    sent_for,
 )
 from corsproxy.policy.place import Place
 from corsproxy.policy.reasons import ACCOUNTS, Reason, Verdict, show, tell
@@ -57,7 +57,7 @@ class Step(NamedTuple):
     place: Place | None = None
 
 
-NOT_CHECKED: Final = Step(
+_NOT_CHECKED: Final = Step(
     "browser", "skipped", "it checks no answer: no Origin, its own origin, or a socket"
 )
 
@@ -106,6 +106,7 @@ class Explanation(NamedTuple):
                 "yaml": self.change.yaml(),
                 "policy": self.change.policy,
                 "place": _place_json(self.change.place),
+                "new": self.change.is_new,
                 "dangerous": self.change.is_dangerous,
             },
             "notes": list(self.notes),
@@ -125,56 +126,51 @@ def explain(
     `asked.credentials` says whether the page sends cookies; `is_websocket` that it opens a socket;
     `own_origin` is the route's public one, if it is configured (cors.md 55).
     """
-    asked = asked._replace(method=fetch.normalise_method(asked.method))
-    before, facts = facts_of(asked, is_websocket=is_websocket, own_origin=own_origin)
-    decisions = [decide(policy, one, route) for one in (before, facts) if one is not None]
+    sent = sent_for(asked, is_websocket=is_websocket, own_origin=own_origin)
+    decisions = decisions_of(policy, sent, route)
     decided = next((one for one in decisions if one.verdict is Verdict.refused), decisions[0])
-    answers = answers_of(policy, decisions, facts)
-    checked = is_checked(asked, facts)
-    blocked = judge(asked, answers) if checked else []
-    if blocked and blocked[0].in_preflight:
-        answers = answers[:1]  # the browser never sends the request
-    steps = _steps(policy, before, facts, decided)
-    steps.append(browser_step(blocked) if checked else NOT_CHECKED)
-    reason = decided.reason
+    answers = answers_of(policy, sent, decisions)
+    blocked = judge(sent, answers)
     return Explanation(
-        request=f"{show(asked.method)} {asked.url}",
+        request=f"{show(sent.asked.method)} {asked.url}",
         policy=policy.name,
         works=not blocked and not any(decision.status >= 400 for decision in decisions),
         verdict=decided.verdict,
-        reason=reason,
-        words=tell(reason, decided.subject),
-        fix=_fix(reason, blocked),
+        reason=decided.reason,
+        words=tell(decided.reason, decided.subject),
+        fix=_fix(decided.reason, blocked),
         place=decided.place,
-        steps=tuple(steps),
+        steps=(*_steps(policy, sent, decided), browser_step(sent, blocked)),
         answers=answers,
-        consoles=console(asked, blocked),
-        change=find_change(policy, asked, before, facts),
-        notes=tuple(_notes(policy, asked, facts, before)),
+        consoles=console(sent.asked, blocked),
+        change=find_change(policy, sent),
+        notes=tuple(_notes(policy, sent)),
         route=route.decode(),
     )
 
 
-def _steps(policy: Policy, before: Facts | None, facts: Facts, decided: Decision) -> list[Step]:
-    told = before or facts
+def _steps(policy: Policy, sent: Sent, decided: Decision) -> list[Step]:
+    first = sent.first
     steps = []
     for step in PREFLIGHT_STEPS:
         name = STEP_NAMES[step]
-        if not is_preflight(told) and step not in ACTUAL_STEPS:
+        if sent.before is None and step not in ACTUAL_STEPS:
             steps.append(Step(name, "skipped", "the browser does not ask: it sends no preflight"))
             continue
-        outcome = step(policy, told)
+        outcome = step(policy, first)
         state: State = "ok" if outcome.reason in _PASSED else "failed"
-        subject = outcome.subject or b", ".join(told.request_headers) or b"what is asked"
+        subject = outcome.subject or b", ".join(first.request_headers) or b"what is asked"
         steps.append(Step(name, state, tell(outcome.reason, subject), outcome.place))
-    if facts.is_websocket and decided.verdict is Verdict.refused:
+    if sent.facts.is_websocket and decided.verdict is Verdict.refused:
         words = tell(decided.reason, decided.subject)
         steps.append(Step("websocket", "failed" if decided.status else "ok", words, decided.place))
     return steps
 
 
-def browser_step(blocked: Sequence[Blocked]) -> Step:
+def browser_step(sent: Sent, blocked: Sequence[Blocked]) -> Step:
     """Return what the browser makes of the answers."""
+    if not sent.is_checked:
+        return _NOT_CHECKED
     if not blocked:
         return Step("browser", "ok", "the page can read the answer")
     first = blocked[0]
@@ -189,9 +185,10 @@ def _fix(reason: Reason, blocked: Sequence[Blocked]) -> str:
     return "set allow_credentials: true with named origins, or let the page send no credentials"
 
 
-def _notes(policy: Policy, asked: Asked, facts: Facts, before: Facts | None) -> list[str]:
+def _notes(policy: Policy, sent: Sent) -> list[str]:
+    asked = sent.asked
     notes = []
-    if facts.origin == (b"null",) and not policy.any_origin:
+    if sent.facts.origin == (b"null",) and not policy.any_origin:
         notes.append(REDIRECT_NOTE)  # cors.md 59
     if is_local_from_public(asked):
         notes.append(LOCAL_NETWORK_NOTE)  # cors.md 39
@@ -202,7 +199,7 @@ def _notes(policy: Policy, asked: Asked, facts: Facts, before: Facts | None) -> 
     ]
     if dropped:
         notes.append(DROPPED_NOTE.format(names=", ".join(dropped)))
-    if before is None:
+    if sent.before is None:
         return notes
     asks_authorization = b"authorization" in fetch.unsafe_header_names(asked.headers)
     star = policy.any_header and not policy.terms.allow_credentials

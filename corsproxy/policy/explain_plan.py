@@ -9,9 +9,8 @@ from corsproxy.policy import fetch
 from corsproxy.policy.browsers import console
 from corsproxy.policy.change import find_new
 from corsproxy.policy.cors import decide
-from corsproxy.policy.decision import Facts, is_preflight, parse_lines
+from corsproxy.policy.decision import Facts, parse_lines
 from corsproxy.policy.explain import (
-    NOT_CHECKED,
     Explanation,
     Step,
     browser_step,
@@ -19,12 +18,12 @@ from corsproxy.policy.explain import (
 )
 from corsproxy.policy.fetch import Asked
 from corsproxy.policy.matching import Matched, match, public_origin
-from corsproxy.policy.outlook import Answer, facts_of, is_checked, judge
+from corsproxy.policy.outlook import Answer, Sent, judge, sent_for
 from corsproxy.policy.paths import is_ambiguous
 from corsproxy.policy.plan import Plan, Route
 from corsproxy.policy.reasons import Verdict, show
 from corsproxy.policy.rewrite import rewrite
-from corsproxy.policy.urls import Url, read_url
+from corsproxy.policy.urls import read_url
 
 
 class _Refusal(NamedTuple):
@@ -49,6 +48,7 @@ _AMBIGUOUS: Final = _Refusal(
 _NO_POLICY: Final = (
     "give the route a policy, or ask the upstream for what it says by itself (explain --live)"
 )
+_NO_UPGRADE: Final = "add websocket to the upgrades of the route"
 UPSTREAM_NOTE: Final = "what browsers print is meant for an upstream that sends no CORS headers"
 
 
@@ -59,34 +59,29 @@ def explain_request(plan: Plan, asked: Asked) -> Explanation:
     page can call.
     """
     url = read_url(asked.url)
-    asked = asked._replace(url=str(url), method=fetch.normalise_method(asked.method))
-    is_websocket = url.scheme in {"ws", "wss"}
-    before, facts = facts_of(asked, is_websocket=is_websocket)
+    asked = asked._replace(url=str(url))
+    sent = sent_for(asked, is_websocket=url.scheme in {"ws", "wss"})
     path = url.target.partition("?")[0].encode("ascii")
-    matched = match(plan, url.authority.encode("ascii"), path, before or facts)
+    matched = match(plan, url.authority.encode("ascii"), path, sent.first)
     route, policy = matched
-    refusal = _refusal(route, before or facts, path)
+    refusal = _refusal(route, sent.first, path)
     if refusal is not None:
-        return _unserved(matched, asked, before or facts, refusal)
+        return _unserved(matched, sent, refusal)
     assert route is not None  # noqa: S101 - a missing route is refused above
-    step = _route_step(route, asked, url)
-    if is_websocket and b"websocket" not in route.upgrades:
-        return _without_upgrade(route, step, asked, facts)
+    if sent.facts.is_websocket and b"websocket" not in route.upgrades:
+        return _without_upgrade(route, sent)
+    words = f"{route.name} takes {show(sent.asked.method)} {url.authority}{url.target}"
+    step = Step("route", "ok", words, route.place)
     if policy is None:
-        return _without_policy(route, step, asked, before, facts)
+        return _without_policy(route, sent, step)
     found = explain(
         policy,
         asked,
         route=route.name.encode(),
         own_origin=public_origin(route),
-        is_websocket=is_websocket,
+        is_websocket=sent.facts.is_websocket,
     )
     return found._replace(steps=(step, *found.steps))
-
-
-def _route_step(route: Route, asked: Asked, url: Url) -> Step:
-    words = f"{route.name} takes {show(asked.method)} {url.authority}{url.target}"
-    return Step("route", "ok", words, route.place)
 
 
 def _refusal(route: Route | None, facts: Facts, path: bytes) -> _Refusal | None:
@@ -98,73 +93,65 @@ def _refusal(route: Route | None, facts: Facts, path: bytes) -> _Refusal | None:
     return _AMBIGUOUS if route.reject_ambiguous_paths and is_ambiguous(path) else None
 
 
-def _unserved(matched: Matched, asked: Asked, told: Facts, refusal: _Refusal) -> Explanation:
-    """Return what the page meets where the proxy itself answers with an error (cors.md 62).
-
-    `told` are the facts of the first thing that the browser sends.
-    """
+def _unserved(matched: Matched, sent: Sent, refusal: _Refusal) -> Explanation:
+    """Return what the page meets where the proxy itself answers with an error (cors.md 62)."""
     route, policy = matched
     fields: tuple[fetch.Field, ...] = ()
     if policy is not None:
         # An error is told like that of any request: no list of methods or headers.
         name = route.name.encode() if route else b""
-        decision = decide(policy, told._replace(request_method=()), name)
+        decision = decide(policy, sent.first._replace(request_method=()), name)
         fields = parse_lines(rewrite(policy, decision, refusal.status, [], 0))
-    answer = Answer("preflight" if is_preflight(told) else "request", refusal.status, fields)
     words = refusal.words.format(route=route.name if route else "")
-    failed = Step("route", "failed", words, route.place if route else None)
-    found = _by_browser(asked, told, (answer,), failed)
+    step = Step("route", "failed", words, route.place if route else None)
+    found = _by_browser(sent, (_first_answer(sent, refusal.status, fields),), step)
     return found._replace(
+        route=route.name if route else "",
         policy=policy.name if policy else "",
         works=False,
-        words=words,
         fix=refusal.fix,
-        place=failed.place,
-        route=route.name if route else "",
     )
 
 
-def _without_policy(
-    route: Route, step: Step, asked: Asked, before: Facts | None, facts: Facts
-) -> Explanation:
+def _without_policy(route: Route, sent: Sent, step: Step) -> Explanation:
     """Return what the page meets where all passes as the upstream gives it (cors.md 7, 51)."""
+    found = _by_browser(sent, (_first_answer(sent, 0, ()),), step)
     words = f"the route {route.name} has no policy: the upstream's own CORS headers decide"
-    answer = Answer("preflight" if before else "request", 0, ())
-    found = _by_browser(asked, facts, (answer,), step)
     return found._replace(
+        route=route.name,
         words=words,
         fix=_NO_POLICY,
-        place=route.place,
-        route=route.name,
-        change=None if found.works else find_new(route.name, asked, before, facts),
+        change=None if found.works else find_new(route.name, sent),
         notes=() if found.works else (UPSTREAM_NOTE,),
     )
 
 
-def _without_upgrade(route: Route, step: Step, asked: Asked, facts: Facts) -> Explanation:
+def _without_upgrade(route: Route, sent: Sent) -> Explanation:
     """Return what becomes of a handshake that is no upgrade here (forwarding.md H17)."""
     words = f"the route {route.name} opens no WebSockets: the handshake is forwarded as a plain GET"
-    found = _by_browser(asked, facts, (), step._replace(state="failed", words=words))
-    fix = "add websocket to the upgrades of the route"
-    return found._replace(works=False, words=words, fix=fix, route=route.name)
+    found = _by_browser(sent, (), Step("route", "failed", words, route.place))
+    return found._replace(route=route.name, works=False, fix=_NO_UPGRADE)
 
 
-def _by_browser(asked: Asked, facts: Facts, answers: tuple[Answer, ...], step: Step) -> Explanation:
+def _first_answer(sent: Sent, status: int, fields: tuple[fetch.Field, ...]) -> Answer:
+    return Answer("preflight" if sent.before else "request", status, fields)
+
+
+def _by_browser(sent: Sent, answers: tuple[Answer, ...], step: Step) -> Explanation:
     """Return the explanation of answers that no policy gave a verdict on."""
-    checked = is_checked(asked, facts)
-    blocked = judge(asked, answers) if checked else []
+    blocked = judge(sent, answers)
     return Explanation(
-        request=f"{show(asked.method)} {asked.url}",
+        request=f"{show(sent.asked.method)} {sent.asked.url}",
         policy="",
         works=not blocked,
         verdict=Verdict.none,
         reason=blocked[0].fault if blocked else None,
-        words="",
+        words=step.words,
         fix="",
         place=step.place,
-        steps=(step, browser_step(blocked) if checked else NOT_CHECKED),
+        steps=(step, browser_step(sent, blocked)),
         answers=answers,
-        consoles=console(asked, blocked),
+        consoles=console(sent.asked, blocked),
         change=None,
         notes=(),
     )

@@ -11,13 +11,12 @@ from corsproxy.policy.browsers import console
 from corsproxy.policy.explain import (
     AUTHORIZATION_NOTE,
     LOCAL_NETWORK_NOTE,
-    NOT_CHECKED,
     Explanation,
     Step,
     browser_step,
 )
 from corsproxy.policy.fetch import Asked, Blocked, Fault, Field
-from corsproxy.policy.outlook import Answer, is_local_from_public, is_same_origin, judge
+from corsproxy.policy.outlook import Answer, is_local_from_public, judge, sent_for
 from corsproxy.policy.reasons import Reason, Verdict, show
 
 SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
@@ -63,20 +62,19 @@ def outgoing(asked: Asked) -> tuple[Outgoing | None, Outgoing | None]:
 
     The request is left out where its method is unsafe: explaining must not change what it asks about.
     """
-    method = fetch.normalise_method(asked.method)
-    site = b"same-origin" if is_same_origin(asked) else b"cross-site"
+    sent = sent_for(asked)
+    method, origin = sent.asked.method, (b"Origin", asked.origin)
+    site = b"cross-site" if sent.is_checked else b"same-origin"
     common = ((b"Accept", b"*/*"), (b"Sec-Fetch-Mode", b"cors"), (b"Sec-Fetch-Site", site))
     before = None
-    if fetch.needs_preflight(asked) and not is_same_origin(asked):
-        names = fetch.unsafe_header_names(fetch.sent_headers(asked))
+    if sent.before is not None:
         wanted: tuple[Field, ...] = ((b"Access-Control-Request-Method", method),)
-        if names:
-            wanted += ((b"Access-Control-Request-Headers", b",".join(names)),)
-        before = Outgoing(b"OPTIONS", asked.url, ((b"Origin", asked.origin), *wanted, *common))
+        for line in sent.before.request_headers:
+            wanted += ((b"Access-Control-Request-Headers", line),)
+        before = Outgoing(b"OPTIONS", asked.url, (origin, *wanted, *common))
     if method not in SAFE_METHODS:
         return before, None
-    fields = ((b"Origin", asked.origin), *fetch.sent_headers(asked), *common)
-    return before, Outgoing(method, asked.url, fields)
+    return before, Outgoing(method, asked.url, (origin, *fetch.sent_headers(asked), *common))
 
 
 def judge_replies(asked: Asked, before: Reply | None, reply: Reply | None) -> Explanation:
@@ -84,17 +82,12 @@ def judge_replies(asked: Asked, before: Reply | None, reply: Reply | None) -> Ex
 
     `reply` is None where the request was not sent: the preflight then decides alone.
     """
-    asked = asked._replace(method=fetch.normalise_method(asked.method))
-    answers = []
-    if before is not None:
-        answers.append(Answer("preflight", before.status, before.fields))
-    if reply is not None:
-        answers.append(Answer("request", reply.status, reply.fields))
-    blocked = [] if is_same_origin(asked) else judge(asked, answers)
+    sent = sent_for(asked)
+    answers = _answers(before, reply)
+    blocked = judge(sent, answers)
     first = blocked[0] if blocked else None
-    browser = NOT_CHECKED if is_same_origin(asked) else browser_step(blocked)
     return Explanation(
-        request=f"{show(asked.method)} {asked.url}",
+        request=f"{show(sent.asked.method)} {asked.url}",
         policy="",
         works=first is None,
         verdict=Verdict.refused if first else Verdict.allowed,
@@ -102,12 +95,17 @@ def judge_replies(asked: Asked, before: Reply | None, reply: Reply | None) -> Ex
         words=_words(first),
         fix=_fix(asked, blocked),
         place=None,
-        steps=(*_steps(before, reply, blocked), browser),
-        answers=tuple(answers),
-        consoles=console(asked, blocked),
+        steps=(*_steps(before, reply, blocked), browser_step(sent, blocked)),
+        answers=answers,
+        consoles=console(sent.asked, blocked),
         change=None,
-        notes=tuple(_notes(asked, before, reply, is_read=first is None)),
+        notes=tuple(_notes(sent.asked, before, reply, is_read=first is None)),
     )
+
+
+def _answers(before: Reply | None, reply: Reply | None) -> tuple[Answer, ...]:
+    first = (Answer("preflight", before.status, before.fields),) if before else ()
+    return (*first, Answer("request", reply.status, reply.fields)) if reply else first
 
 
 def _words(first: Blocked | None) -> str:

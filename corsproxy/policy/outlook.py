@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from corsproxy.policy import fetch
 from corsproxy.policy.compiled import Policy
+from corsproxy.policy.cors import decide
 from corsproxy.policy.decision import Decision, Facts, parse_lines
 from corsproxy.policy.fetch import Asked, Blocked
 from corsproxy.policy.origins import Origin, parse_origin
@@ -21,35 +22,43 @@ class Answer(NamedTuple):
     fields: tuple[tuple[bytes, bytes], ...]
 
 
-def request_facts(
-    asked: Asked, *, is_websocket: bool = False, own_origin: bytes | None = None
-) -> Facts:
-    """Return the facts of the request itself as a browser would send it.
+class Sent(NamedTuple):
+    """What a browser sends for a page: `before` are the facts of the preflight, None without one."""
 
-    `own_origin` is the public one of its route, if that is configured (cors.md 55).
+    asked: Asked
+    before: Facts | None
+    facts: Facts
+
+    @property
+    def first(self) -> Facts:
+        """The facts of what comes first: what the route is found by."""
+        return self.before or self.facts
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether a browser looks at the CORS headers of the answer at all."""
+        is_cross_origin = bool(self.asked.origin) and not is_same_origin(self.asked)
+        return is_cross_origin and not self.facts.is_websocket
+
+
+def sent_for(asked: Asked, *, is_websocket: bool = False, own_origin: bytes | None = None) -> Sent:
+    """Return what a browser sends where a page asks this, its method normalised.
+
+    `is_websocket`: the page opens a socket; `own_origin` is the public origin of the route, if that
+    is configured (cors.md 55).
     """
-    origin = (asked.origin,) if asked.origin else ()
-    return Facts(
+    asked = asked._replace(method=fetch.normalise_method(asked.method))
+    facts = Facts(
         asked.method,
-        origin,
+        (asked.origin,) if asked.origin else (),
         is_websocket=is_websocket,
         own_origin=own_origin or origin_of(asked.url),
         fetch_site=b"same-origin" if is_same_origin(asked) else b"cross-site",
     )
-
-
-def facts_of(
-    asked: Asked, *, is_websocket: bool = False, own_origin: bytes | None = None
-) -> tuple[Facts | None, Facts]:
-    """Return the facts of the preflight, None where a browser sends none, and of the request."""
-    facts = request_facts(asked, is_websocket=is_websocket, own_origin=own_origin)
-    asks_first = is_checked(asked, facts) and fetch.needs_preflight(asked)
-    return (preflight_facts(asked) if asks_first else None), facts
-
-
-def is_checked(asked: Asked, facts: Facts) -> bool:
-    """Whether a browser looks at the CORS headers of the answer at all."""
-    return bool(asked.origin) and not facts.is_websocket and not is_same_origin(asked)
+    sent = Sent(asked, None, facts)
+    if sent.is_checked and fetch.needs_preflight(asked):
+        return sent._replace(before=preflight_facts(asked))
+    return sent
 
 
 def is_same_origin(asked: Asked) -> bool:
@@ -88,31 +97,43 @@ def preflight_facts(asked: Asked) -> Facts:
     return Facts(b"OPTIONS", (asked.origin,), (asked.method,), lines)
 
 
-def answers_of(policy: Policy, decisions: Sequence[Decision], facts: Facts) -> tuple[Answer, ...]:
-    """Return the answers under `decisions`, that of the request last, as if the upstream said 200."""
+def decisions_of(policy: Policy, sent: Sent, route: bytes = b"") -> list[Decision]:
+    """Return what `policy` decides of the preflight, if there is one, and of the request."""
+    return [decide(policy, one, route) for one in (sent.before, sent.facts) if one is not None]
+
+
+def answers_of(policy: Policy, sent: Sent, decisions: Sequence[Decision]) -> tuple[Answer, ...]:
+    """Return the answers under `decisions`, as if the upstream said 200.
+
+    That of the request is left out where the preflight's keeps a browser from sending it.
+    """
     answers = []
-    if len(decisions) > 1:
+    if sent.before is not None:
         first = decisions[0]
         answers.append(Answer("preflight", first.status, first.headers))
+        if judge(sent, answers):
+            return tuple(answers)
     last = decisions[-1]
     # A socket that opens is a 101, which carries none of them (cors.md 54).
-    status = 101 if facts.is_websocket and not last.status else last.status
+    status = 101 if sent.facts.is_websocket and not last.status else last.status
     lines = rewrite(policy, last, status or 200, [], 0)
     answers.append(Answer("request", status, parse_lines(lines)))
     return tuple(answers)
 
 
-def judge(asked: Asked, answers: Sequence[Answer]) -> list[Blocked]:
+def judge(sent: Sent, answers: Sequence[Answer]) -> list[Blocked]:
     """Return what browsers refuse, in the first answer that fails only.
 
     Of an upstream whose status is not known the best is assumed.
     """
+    if not sent.is_checked:
+        return []
     for answer in answers:
         status = answer.status or 200
         if answer.to == "preflight":
-            found = fetch.check_preflight(asked, status, answer.fields)
+            found = fetch.check_preflight(sent.asked, status, answer.fields)
         else:
-            refused = fetch.check_answer(asked, status, answer.fields)
+            refused = fetch.check_answer(sent.asked, status, answer.fields)
             found = [refused] if refused else []
         blocked = [item for item in found if item.fault not in fetch.UNENFORCED]
         if blocked:
