@@ -12,7 +12,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
 from corsproxy.policy.plan import ForwardedStyle, TrustedPeer
-from corsproxy.proxy.bodies import is_token
+from corsproxy.policy.tokens import is_token
 from corsproxy.proxy.request_head import RequestHead, is_valid_host
 
 Trusted = tuple[TrustedPeer, ...]
@@ -122,24 +122,26 @@ def forwarded_lines(
 
     `prefix` is the start of the path that the upstream does not get to see, b"" for none.
     """
+    if style == "x-forwarded" and not caller.is_believed:  # the common case is worth a shortcut
+        return _x_forwarded(caller, caller.peer.address, prefix)
     believed = head.forwarded if caller.is_believed else ()
     if style == "off":
         return b"".join([b"%b: %b\r\n" % field for field in believed])
     lines = [b"%b: %b\r\n" % field for field in believed if field[0].lower() not in _WRITTEN]
     if style != "forwarded":
-        chain = [*(_read(believed).addresses if believed else ()), caller.peer.address]
-        lines += (
-            b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n"
-            % (b", ".join(chain), caller.scheme),
-        )
-        if caller.host:
-            lines.append(b"X-Forwarded-Host: %b\r\n" % caller.host)
-        prefix = b"".join(value for name, value in believed if name.lower() == _PREFIX) + prefix
-        if prefix:
-            lines.append(b"X-Forwarded-Prefix: %b\r\n" % prefix)
+        chain = b", ".join([*(_read(believed).addresses if believed else ()), caller.peer.address])
+        outer = b"".join([value for name, value in believed if name.lower() == _PREFIX])
+        lines.append(_x_forwarded(caller, chain, outer + prefix))
     if style != "x-forwarded":
         lines.append(b"Forwarded: %b\r\n" % b", ".join(_elements(head, caller, believed)))
     return b"".join(lines)
+
+
+def _x_forwarded(caller: Caller, chain: bytes, prefix: bytes) -> bytes:
+    lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (chain, caller.scheme)
+    if caller.host:
+        lines += b"X-Forwarded-Host: %b\r\n" % caller.host
+    return lines + b"X-Forwarded-Prefix: %b\r\n" % prefix if prefix else lines
 
 
 def _elements(head: RequestHead, caller: Caller, believed: tuple[Field, ...]) -> list[bytes]:
