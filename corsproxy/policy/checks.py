@@ -18,7 +18,7 @@ from corsproxy.policy.patterns import correct, diagnose, is_numeric, take_apart
 from corsproxy.policy.place import Term
 from corsproxy.policy.policy_words import WORDS
 from corsproxy.policy.terms import PolicyTerms
-from corsproxy.policy.tokens import is_token
+from corsproxy.policy.tokens import is_token_text
 
 __all__ = ["WORDS", "Words", "check_policy"]
 
@@ -135,7 +135,7 @@ def _check_methods(terms: PolicyTerms) -> Iterator[Finding]:
 
 
 def _is_name(text: str) -> bool:
-    return text.isascii() and is_token(text.encode("ascii")) and len(text) <= _LONGEST_NAME
+    return is_token_text(text) and len(text) <= _LONGEST_NAME
 
 
 def _check_headers(terms: PolicyTerms) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import Final
 from corsproxy.policy.cookie_terms import KEEP, REMOVE, CookieTerm
 from corsproxy.policy.findings import Finding, Words, find
 from corsproxy.policy.globs import Glob
-from corsproxy.policy.rule_checks import is_token
+from corsproxy.policy.tokens import is_token_text
 
 WORDS: Final[dict[str, Words]] = {
     "cookie_name_invalid": Words(
@@ -74,7 +74,7 @@ def check_cookies(terms: Sequence[CookieTerm]) -> list[Finding]:
 
 
 def _values(term: CookieTerm) -> Iterator[Finding]:
-    if not is_token(term.name):  # "*" is a token character
+    if not is_token_text(term.name):  # "*" is a token character
         yield find(WORDS, "cookie_name_invalid", term.name, term.place)
     if term.domain not in {KEEP, REMOVE} and not _DOMAIN.fullmatch(term.domain):
         yield find(WORDS, "cookie_domain_invalid", term.domain, term.place)

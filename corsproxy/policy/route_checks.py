@@ -6,15 +6,13 @@ two that say the same are ties (`routes.find_ties`).
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Final, TypeVar
+from collections.abc import Iterator
+from typing import Final
 
 from corsproxy.policy.findings import Finding, Words, find
 from corsproxy.policy.paths import is_ambiguous
 from corsproxy.policy.routes import Match
-from corsproxy.policy.rule_checks import is_token
-
-T = TypeVar("T")
+from corsproxy.policy.tokens import is_token_text
 
 WORDS: Final[dict[str, Words]] = {
     "route_host_invalid": Words(
@@ -62,17 +60,12 @@ _PATH: Final = re.compile(r"/[!\"$-;=@-~<>]*")
 _USUAL_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def unreachable(entries: Iterable[tuple[Match, T]]) -> list[tuple[T, Finding]]:
-    """Return, for each part of a match that no request can have, its route and what is wrong.
+def check_match(match: Match) -> Iterator[Finding]:
+    """Yield each part of one match that no request can have: hosts, then paths, then methods.
 
     Findings have no place, since a `Match` has none. "route_path_ambiguous" holds for routes that
     refuse such paths only (forwarding.md H1).
     """
-    return [(route, finding) for match, route in entries for finding in check_match(match)]
-
-
-def check_match(match: Match) -> Iterator[Finding]:
-    """Yield what is wrong with one match: hosts, then paths, then methods."""
     for host in match.hosts:
         if fault := _host_fault(host):
             yield find(WORDS, "route_host_invalid", host, None, fault)
@@ -89,7 +82,7 @@ def check_match(match: Match) -> Iterator[Finding]:
 
 def _check_method(method: str) -> Iterator[Finding]:
     upper = method.upper()
-    if not is_token(method):
+    if not is_token_text(method):
         yield find(WORDS, "route_method_invalid", method, None)
     elif method in {"CONNECT", "TRACE"}:
         yield find(WORDS, "route_method_never", method, None)

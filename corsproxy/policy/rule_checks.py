@@ -8,6 +8,7 @@ from corsproxy.policy import fields
 from corsproxy.policy.findings import Finding, Words, find, printable
 from corsproxy.policy.place import Place
 from corsproxy.policy.rule_terms import RuleTerm, Side, WhenTerm
+from corsproxy.policy.tokens import is_token_text
 from corsproxy.policy.variables import VARIABLES, UnknownVariable, compile_value, is_sendable
 
 WORDS: Final[dict[str, Words]] = {
@@ -93,7 +94,6 @@ WORDS: Final[dict[str, Words]] = {
     ),
 }
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MEDIA_TYPE: Final = re.compile(r"[!#$%&'+.^_`|~\w-]+/(\*|[!#$%&'+.^_`|~\w-]+)", re.ASCII)
 
 _CORS: Final = fields.CORS | fields.REQUEST_METHOD | fields.REQUEST_HEADERS
@@ -137,11 +137,6 @@ def check_rules(
     ]
 
 
-def is_token(text: str) -> bool:
-    """Tell whether `text` is a token (RFC 9110 5.6.2), what names and methods have to be."""
-    return _TOKEN.fullmatch(text) is not None
-
-
 def _names(term: RuleTerm, side: Side | None, *, has_policy: bool) -> Iterator[Finding]:
     for name in (term.name, term.value) if term.op == "rename" else (term.name,):
         slug = _forbidden(name, side, has_policy=has_policy)
@@ -154,7 +149,7 @@ def _names(term: RuleTerm, side: Side | None, *, has_policy: bool) -> Iterator[F
 
 
 def _forbidden(name: str, side: Side | None, *, has_policy: bool) -> str | None:
-    if not is_token(name):
+    if not is_token_text(name):
         return "rule_name_invalid"
     kind = fields.classify(name.encode())
     forbidden = _FORBIDDEN
@@ -204,8 +199,8 @@ def _when(term: RuleTerm, side: Side | None) -> Iterator[Finding]:
     yield from _statuses(when, side, place)
     for slug, values, is_valid in (
         ("rule_content_type_invalid", when.content_type, _MEDIA_TYPE.fullmatch),
-        ("rule_method_invalid", when.methods, _TOKEN.fullmatch),
-        ("rule_name_invalid", [name for name, _ in when.header], _TOKEN.fullmatch),
+        ("rule_method_invalid", when.methods, is_token_text),
+        ("rule_name_invalid", [name for name, _ in when.header], is_token_text),
     ):
         for value in values:
             if not is_valid(value):

@@ -10,3 +10,8 @@ TOKEN_BYTES: Final = (
 def is_token(text: bytes) -> bool:
     """Whether `text` is a token: method names and header names are."""
     return bool(text) and not text.translate(None, TOKEN_BYTES)
+
+
+def is_token_text(text: str) -> bool:
+    """Whether `text`, as a user wrote it, is a token."""
+    return text.isascii() and is_token(text.encode("ascii"))

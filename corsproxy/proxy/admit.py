@@ -16,8 +16,6 @@ from corsproxy.proxy.faults import FaultKind
 from corsproxy.proxy.forwarded import Peer, own_origin
 from corsproxy.proxy.request_head import RequestHead
 
-Field = tuple[bytes, bytes]
-
 
 class Forward(NamedTuple):
     """The request goes to the route's upstream; `decision` is None on a route without a policy."""

@@ -6,6 +6,8 @@ ended, and `excess` holds what came behind its end.
 
 from typing import Final
 
+from corsproxy.policy.tokens import is_token
+
 MAX_CHUNK_EXTENSIONS: Final = 4 * 1024
 _LONGEST_CHUNK_LINE: Final = 16 + 1 + MAX_CHUNK_EXTENSIONS
 _LONGEST_TRAILERS: Final = 16 * 1024
@@ -146,13 +148,6 @@ class ChunkedBody:
 
 
 Body = LengthBody | ChunkedBody | UntilClose
-
-_TCHAR: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-def is_token(text: bytes) -> bool:
-    """Tell whether `text` is a token (RFC 9110 5.6.2)."""
-    return bool(text) and not text.translate(None, _TCHAR)
 
 
 def as_chunk(payload: bytes) -> bytes:

@@ -7,7 +7,7 @@ different places is refused (forwarding.md S1, S2, S11).
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from corsproxy.proxy.bodies import is_token
+from corsproxy.policy.tokens import is_token
 
 _LARGEST_LENGTH: Final = (1 << 63) - 1
 _DIGITS: Final = b"0123456789"

@@ -15,8 +15,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from corsproxy.policy import fields as f
 from corsproxy.policy.cors import Facts
 from corsproxy.policy.plan import Limits
+from corsproxy.policy.tokens import is_token
 from corsproxy.proxy import faults
-from corsproxy.proxy.bodies import Body, ChunkedBody, LengthBody, is_token
+from corsproxy.proxy.bodies import Body, ChunkedBody, LengthBody
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.framing import (
     NO_CONNECTION,
