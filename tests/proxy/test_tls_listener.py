@@ -21,7 +21,16 @@ from corsproxy.service import CannotStart, Service
 from tests.support.certificates import Authority, Pair
 from tests.support.proxy import one_route, plan_of
 from tests.support.tls import tls_client
-from tests.support.upstream import Script, ScriptedUpstream, head_of_request, repeat, request, send
+from tests.support.upstream import (
+    Script,
+    ScriptedUpstream,
+    close,
+    head_of_request,
+    repeat,
+    request,
+    send,
+    until,
+)
 from tests.support.wire import Address, patiently
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -171,6 +180,22 @@ async def test_who_says_goodbye_over_tls_has_left(installed: Pair, authority: Au
         connection = await upstream.connection(0)
         client.writer.close()
         await patiently(connection.peer_ended.wait(), "the upstream request to end", 1.0)
+
+
+async def test_a_tunnel_over_tls_ends_as_a_whole(installed: Pair, authority: Authority) -> None:
+    """H17, H20: bytes pass both ways; the upstream's last words arrive before its end does."""
+    switched = (
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    )
+    asking = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    large = b"x" * 1_000_000
+    script: Script = [head_of_request(), send(switched), until(b"ping"), send(large), close()]
+    trust = authority.trust()
+    async with serving(installed, script=script) as (to, _), tls_client(to, trust) as client:
+        head, _ = await client.exchange(asking)
+        assert head.first_line == b"HTTP/1.1 101 Switching Protocols"
+        client.writer.write(b"ping")
+        assert await patiently(client.reader.read(-1), "the end") == large
 
 
 async def test_who_speaks_no_tls_hurts_nobody(installed: Pair, authority: Authority) -> None:
