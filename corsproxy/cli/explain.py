@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import click
 
 from corsproxy.cli.asking import CannotAsk, ask
-from corsproxy.cli.files import DEFAULT_FILES, default_file
+from corsproxy.cli.files import DEFAULT_FILES, config_option, default_file
 from corsproxy.config import Loaded, format_problems, load
 from corsproxy.config.nodes import width_at
 from corsproxy.config.problems import excerpt
@@ -32,15 +32,7 @@ EXIT_CANNOT: Final = 3
 @click.command()
 @click.argument("method", metavar="METHOD")
 @click.argument("url", metavar="URL")
-@click.option(
-    "-c",
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    envvar="CORSPROXY_CONFIG",
-    show_envvar=True,
-    help="The configuration file. Default: ./config.yaml, then /etc/corsproxy/config.yaml.",
-)
+@config_option
 @click.option(
     "--origin",
     required=True,

@@ -1,9 +1,22 @@
-"""Where a configuration is looked for when none is named. Knows places, reads nothing."""
+"""Which configuration a command works on: its option, and where one is looked for. Reads nothing."""
 
 from pathlib import Path
 from typing import Final
 
+import click
+
 DEFAULT_FILES: Final = (Path("config.yaml"), Path("/etc/corsproxy/config.yaml"))
+
+
+config_option: Final = click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    envvar="CORSPROXY_CONFIG",
+    show_envvar=True,
+    help="The configuration file. Default: ./config.yaml, then /etc/corsproxy/config.yaml.",
+)
 
 
 def default_file() -> Path | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from corsproxy.cli.files import default_file
+from corsproxy.cli.files import config_option, default_file
 from corsproxy.cli.quick import as_yaml
 
 # The rest is imported where it is used: it takes long, and the first thing is to take signals.
@@ -22,15 +22,7 @@ EXIT_CANNOT_START: Final = 3
 
 
 @click.command()
-@click.option(
-    "-c",
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    envvar="CORSPROXY_CONFIG",
-    show_envvar=True,
-    help="The configuration file. Default: ./config.yaml, then /etc/corsproxy/config.yaml.",
-)
+@config_option
 @click.option(
     "--upstream",
     show_envvar=True,
