@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp.http_parser import HttpRequestParser
 
-from corsproxy.observe.record import Record
 from corsproxy.proxy import faults
 from corsproxy.proxy.admit import refuse
 from corsproxy.proxy.bodies import BadChunk, Body
 from corsproxy.proxy.clock import NEVER, TICK, Clock
-from corsproxy.proxy.exchange import DRAINED, PIPELINE, UPLOAD, Exchange, Phase
+from corsproxy.proxy.exchange import DRAINED, Exchange, Phase
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.forwarded import Peer
 from corsproxy.proxy.lines import CLOSE, own_answer
+from corsproxy.proxy.pauses import PIPELINE, UPLOAD
+from corsproxy.proxy.records import record_of_unread
 from corsproxy.proxy.request_head import read_request_head
 from corsproxy.proxy.upstream import bounded, send_fin
 
 if TYPE_CHECKING:
     from corsproxy.proxy.server import ProxyServer
+    from corsproxy.proxy.tunnel import Tunnel
 
 _MAX_HELD: Final = 64 * 1024
 _DRAIN_TIME: Final = 1.0
@@ -67,7 +69,7 @@ class ClientConnection(asyncio.Protocol):
         self.server = server
         self.loop = server.loop
         self.clock: Clock = server.clock
-        self.exchange: Exchange | None = None
+        self.exchange: Exchange | Tunnel | None = None
         self.leftover: Body | None = None
         self.deadline = NEVER
         self.is_surplus = False
@@ -225,7 +227,8 @@ class ClientConnection(asyncio.Protocol):
     def exchange_ended(self, exchange: Exchange) -> None:
         """Go on after an exchange whose answer is complete."""
         self.exchange = None
-        unread = None if exchange.upload_complete else exchange.body
+        upload = exchange.upload
+        unread = None if upload is None or upload.complete else upload.body
         self.resume(UPLOAD)
         if not exchange.keep_alive or (self._half_closed and not self._held):
             self._close(linger=unread is not None or bool(exchange.head.upgrade))
@@ -268,23 +271,11 @@ class ClientConnection(asyncio.Protocol):
         answer = refuse(fault.kind, request_id, None, server.plan.default_policy)
         self.write(own_answer(answer.status, answer.lines, answer.body, CLOSE, b""))
         server.account_unread(
-            Record(
-                client=self.peer.address,
-                method=b"",
-                target=b"",
-                host=b"",
-                minor=1,
-                status=answer.status,
-                sent=len(answer.body),
-                duration=0.0,
-                upstream_duration=0.0,
-                route="",
-                origin=b"",
-                decision=answer.decision,
-                request_id=request_id,
-                traceparent=b"",
-                fault=fault.kind.word,
-                note=fault.note,
+            record_of_unread(
+                fault,
+                answer,
+                self.peer,
+                request_id,
             ),
         )
         self._close(linger=True)

@@ -8,24 +8,12 @@ from enum import Enum
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from corsproxy.observe.record import Record
-from corsproxy.policy import fields as f
 from corsproxy.policy.cors import Decision
 from corsproxy.policy.plan import Plan, Route
-from corsproxy.policy.reshape import reshape_answer
-from corsproxy.policy.rewrite import rewrite
-from corsproxy.policy.rules import Field
 from corsproxy.proxy import faults
 from corsproxy.proxy.admit import Answer, Forward, admit, refuse
 from corsproxy.proxy.asked import Asked
-from corsproxy.proxy.bodies import (
-    LAST_CHUNK,
-    BadChunk,
-    Body,
-    ChunkedBody,
-    LengthBody,
-    as_chunk,
-)
+from corsproxy.proxy.bodies import LAST_CHUNK, Body, ChunkedBody, as_chunk
 from corsproxy.proxy.clock import NEVER
 from corsproxy.proxy.faults import Fault, FaultKind
 from corsproxy.proxy.forwarded import Caller, caller_of
@@ -38,9 +26,13 @@ from corsproxy.proxy.lines import (
     request_lines,
 )
 from corsproxy.proxy.pace import Pace
+from corsproxy.proxy.pauses import UPLOAD
 from corsproxy.proxy.request_head import RequestHead
 from corsproxy.proxy.response_head import ResponseHead
-from corsproxy.proxy.upstream import UpstreamConnection, send_fin
+from corsproxy.proxy.rewriting import rewritten
+from corsproxy.proxy.tunnel import Tunnel
+from corsproxy.proxy.upload import Upload
+from corsproxy.proxy.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     from corsproxy.proxy.client import ClientConnection
@@ -55,18 +47,12 @@ class Phase(Enum):
     CONNECTING = "connecting"  # an upstream connection was asked for
     AWAITING = "awaiting"  # the request is on its way, the head of the answer is not here
     RELAYING = "relaying"  # the answer's head has gone out
-    TUNNELLING = "tunnelling"  # a 101 has gone out: bytes both ways (H17)
+    TUNNELLING = "tunnelling"  # a 101 has gone out: a Tunnel has taken over (H17)
     ENDED = "ended"
 
 
-# A body of at most this length is read whole before an upstream connection is taken (O4).
-GATHERED: Final = 64 * 1024
 # What is left of a body when the answer is complete is read up to here to keep the connection (S10).
 DRAINED: Final = 64 * 1024
-
-# Why a client's connection may have to pause reading; bits, for there may be several reasons.
-UPLOAD: Final = 1
-PIPELINE: Final = 2
 
 # After these the client and the proxy may disagree on where the next request begins.
 _ENDS_CONNECTION: Final = frozenset({400, 405, 408, 413, 414, 417, 431, 501, 505})
@@ -95,19 +81,15 @@ class Exchange:
     decision: Decision | None = None
     pool: "Pool | None" = None
     upstream: UpstreamConnection | None = None
-    body: Body | None = None
+    upload: Upload | None = None
     status = 0
     sent = 0
     fault: FaultKind | None = None
     note = ""
-    upload_complete = True
-    upload_stopped = False
     retries = 0
-    uploaded = 0
     is_at_work = False  # counted among those that max_requests_in_flight bounds (O3)
     pace: Pace | None = None
     until = NEVER
-    half_closed = False
     chunked_out = False
     delimited = True
     keep_alive = False
@@ -121,7 +103,6 @@ class Exchange:
         self.request_id = head.request_id or client.server.new_request_id()
         self.touched = client.clock.now
         self._limit = 0.0
-        self._held: list[bytes] = []
 
     # --- match, decide, prepare ------------------------------------------------------------
 
@@ -131,8 +112,9 @@ class Exchange:
         Return what in `data` belongs to later requests.
         """
         head = self.head
-        self.body = body = head.body()
-        self.upload_complete = body is None
+        body = head.body()
+        if body is not None:
+            self.upload = Upload(body, head.length)
         admitted = admit(self.plan, head, self.client.peer, self.request_id)
         self.route = admitted.route
         self.decision = admitted.decision
@@ -145,9 +127,10 @@ class Exchange:
         if shed is not None:
             route, policy, _ = admitted
             return self._answer(refuse(shed, self.request_id, route, policy, head.facts), data)
-        if body is None:
+        if self.upload is None:
             self._connect()
             return data
+        self.upload.limit = admitted.route.max_body
         self.phase = _GATHERING
         self._await_body()
         if head.expect is not None and head.minor == 1 and not data:
@@ -164,65 +147,39 @@ class Exchange:
 
     # --- the request's body ----------------------------------------------------------------
 
+    @property
+    def upload_complete(self) -> bool:
+        """Whether the whole request has arrived."""
+        return self.upload is None or self.upload.complete
+
     def receive(self, data: bytes) -> bytes:
         """Take bytes from the client; return those that belong to later requests."""
-        if self.phase is _TUNNELLING:
-            assert self.upstream is not None  # noqa: S101 - a tunnel has two ends
-            self.touched = self.client.clock.now
-            self.upstream.transport.write(data)
-            return b""
-        body = self.body
-        if body is None or self.upload_complete:
+        upload = self.upload
+        if upload is None or upload.complete:
             return data
         try:
-            payload = body.feed(data)
-        except BadChunk:
-            self._fail(Fault(faults.BAD_CHUNK))
+            payload = upload.take(data)
+        except Fault as fault:
+            self._fail(fault)
             return b""
         self.touched = self.client.clock.now
-        self.upload_complete = body.complete
-        if self.head.chunked and self._is_too_much(payload):
-            self._fail(Fault(faults.BODY_TOO_LARGE))
-            return b""
-        self._pass_on(payload)
-        return body.excess if self.upload_complete else b""
+        self._pass_on(upload, payload)
+        return upload.excess
 
-    def _is_too_much(self, payload: bytes) -> bool:
-        """Count a body whose length nobody announced (O5); after an answer it is no matter (F5)."""
-        if self.forward is None or self.phase is _RELAYING:
-            return False
-        self.uploaded += len(payload)
-        return 0 < self.forward.route.max_body < self.uploaded
-
-    def _pass_on(self, payload: bytes) -> None:
+    def _pass_on(self, upload: Upload, payload: bytes) -> None:
         phase = self.phase
-        if phase is _AWAITING or phase is _RELAYING:
-            self._upload(payload)
-        elif phase is _GATHERING:
-            if payload:
-                self._held.append(payload)
-            length = self.head.length
-            if self.upload_complete or (payload and (length is None or length > GATHERED)):
+        if phase is _GATHERING:
+            upload.hold(payload)
+            if upload.may_begin():
                 self._connect()
         elif phase is _CONNECTING:
-            self._held.append(payload)
-            if not self.upload_complete:
+            upload.hold(payload)
+            if not upload.complete:
                 self.client.pause(UPLOAD)
-
-    def _upload(self, payload: bytes) -> None:
-        upstream = self.upstream
-        if upstream is None or self.upload_stopped:
-            return
-        write = upstream.transport.write
-        if not self.head.chunked:
-            write(payload)
-        else:
-            if payload:
-                write(as_chunk(payload))
-            if self.upload_complete:
-                write(LAST_CHUNK)
-        if self.upload_complete:
-            self._await_answer()
+        elif self.upstream is not None and not upload.is_stopped:
+            self.upstream.transport.write(upload.framed(payload))
+            if upload.complete:
+                self._await_answer()
 
     # --- forward ---------------------------------------------------------------------------
 
@@ -259,14 +216,12 @@ class Exchange:
         self.phase = _AWAITING
         connection.begin(self, head.method)
         route, _, decision = self.forward
-        pieces = [request_lines(head, route, self.caller(), self.request_id, decision)]
-        payload = b"".join(self._held)
-        self._held = []
-        if payload:  # an empty chunk would be the last one
-            pieces.append(as_chunk(payload) if head.chunked else payload)
-        if head.chunked and self.upload_complete:
-            pieces.append(LAST_CHUNK)
-        connection.transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        lines = request_lines(head, route, self.caller(), self.request_id, decision)
+        upload = self.upload
+        if upload is None:
+            connection.transport.write(lines)
+        else:
+            connection.transport.write(lines + upload.release())
         if self.upload_complete:
             self._await_answer()
         else:
@@ -294,42 +249,28 @@ class Exchange:
         minor = self.head.minor
         self.chunked_out = type(body) is ChunkedBody and minor == 1
         self.delimited = body is None or self.chunked_out or head.length is not None
-        if not self.upload_complete:
-            self.upload_stopped = True  # F5: it would come too late
+        upload = self.upload
+        if upload is not None and not upload.complete:
+            upload.is_stopped = True  # F5: it would come too late
             self.client.resume(UPLOAD)
         self.keep_alive = self._may_keep_alive() and self.delimited
         connection = connection_line(minor, keep_alive=self.keep_alive)
-        data = answer_lines(head, body, self._rewrite(head), connection, chunked=self.chunked_out)
+        lines = self._rewritten(head)
+        data = answer_lines(head, body, lines, connection, chunked=self.chunked_out)
         if not payload:
             self.client.write(data)
         else:
             self.sent += len(payload)
             self.client.write(data + (as_chunk(payload) if self.chunked_out else payload))
 
-    def _rewrite(self, head: ResponseHead) -> bytes:
-        """Return the answer's header lines after the route's rules and under its policy."""
+    def _rewritten(self, head: ResponseHead) -> bytes:
         assert self.forward is not None  # noqa: S101
-        route, policy, decision = self.forward
-        fields, kinds = head.fields, head.kinds
-        if not kinds & f.REQUEST_ID:
-            fields.append((b"X-Request-Id", self.request_id))
-            kinds |= f.REQUEST_ID
-        if kinds & route.reshaped_kinds and head.status != 101:
-            fields, kinds = self._reshape(route, head)
-        if policy is None or decision is None:
-            return join_fields(fields)
-        if kinds & f.CORS:
-            self.client.server.upstream_sent_cors(route)
-        return rewrite(policy, decision, head.status, fields, kinds)
+        return rewritten(head, self.forward, self.request_id, self._asked, self.client.server)
 
-    def _reshape(self, route: Route, head: ResponseHead) -> tuple[list[Field], int]:
-        """Return the answer's fields, and their kinds, after the route's links, cookies and rules."""
-        asked = Asked(route, self.head, self.caller(), self.request_id, self.decision)
-        links = asked.links() if head.kinds & f.LOCATION else None
-        shaped = reshape_answer(route, head.fields, head.kinds, links, asked.context(head.status))
-        for reason in shaped.left:
-            self.client.server.cookie_left(route, reason)
-        return shaped.fields, shaped.kinds
+    def _asked(self) -> Asked:
+        assert self.forward is not None  # noqa: S101
+        route, _, decision = self.forward
+        return Asked(route, self.head, self.caller(), self.request_id, decision)
 
     def interim_came(self, head: ResponseHead) -> None:
         """Pass an interim answer on; switch to a tunnel at a 101 that was asked for (H13, H17)."""
@@ -347,30 +288,36 @@ class Exchange:
         assert self.upstream is not None and self.pool is not None  # noqa: S101, PT018
         self.pool.answered()
         self.client.server.left_work(self)  # a tunnel is a connection, however long it lasts
-        self.until = NEVER
         self.status = 101
         self.phase = _TUNNELLING
-        self.touched = self.client.clock.now
-        self._await_rest()
+        upstream, self.upstream = self.upstream, None
         self.client.write(
             b"HTTP/1.1 %b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
-            % (head.status_line, self._rewrite(head), protocol),
+            % (head.status_line, self._rewritten(head), protocol),
         )
         early = self.client.take_held()
         if early:
-            self.upstream.transport.write(early)  # S8: it waited for the 101
+            upstream.transport.write(early)  # S8: it waited for the 101
+        assert self.forward is not None  # noqa: S101
+        tunnel = Tunnel(
+            self,
+            upstream,
+            idle=self.forward.route.timeouts.tunnel_idle,
+            write_idle=self.plan.server.timeouts.write_idle,
+        )
+        self.client.exchange = tunnel
+        upstream.enter(tunnel)
+
+    def tunnel_ended(self, fault: FaultKind | None) -> None:
+        """Account for the tunnel that this exchange became."""
+        self.fault = fault
+        self._account()
 
     def answer_came(self, payload: bytes) -> None:
         """Pass a piece of the answer's body on as it comes (H19)."""
         self.touched = self.client.clock.now
         self.sent += len(payload)
         self.client.write(as_chunk(payload) if self.chunked_out else payload)
-
-    def tunnelled(self, data: bytes) -> None:
-        """Pass bytes behind a 101 on."""
-        self.touched = self.client.clock.now
-        self.sent += len(data)
-        self.client.write(data)
 
     def answer_ended(self) -> None:
         """Finish: end the client's message, give the connection back."""
@@ -398,11 +345,8 @@ class Exchange:
             else:
                 self._fail(fault)
             return
-        self.fault, self.note = fault.kind, fault.note
-        if self.phase is _TUNNELLING:
-            self._end()
-        elif self.phase is _RELAYING:
-            self.fault = faults.UPSTREAM_TRUNCATED
+        if self.phase is _RELAYING:
+            self.fault, self.note = faults.UPSTREAM_TRUNCATED, fault.note
             self._end(cut=True)
 
     def _may_repeat(self, lost: UpstreamConnection) -> bool:
@@ -413,7 +357,7 @@ class Exchange:
             and lost.was_reused
             and not lost.has_answered
             and self.head.method in _SAFE_TO_REPEAT
-            and self.body is None
+            and self.upload is None
             and self.pool.may_repeat()
         )
 
@@ -421,7 +365,7 @@ class Exchange:
         """Answer a fault that came before any answer; after one, cut the client off (cors.md 65)."""
         self.fault, self.note = fault.kind, fault.note
         self._drop_upstream()
-        if self.phase in {_RELAYING, _TUNNELLING}:
+        if self.phase is _RELAYING:
             self._end(cut=True)
             return
         policy = self.plan.default_policy if self.route is None else self.route.policy
@@ -430,7 +374,8 @@ class Exchange:
 
     def _answer(self, answer: Answer, data: bytes) -> bytes:
         """Send an answer of the proxy's own; return what in `data` belongs to later requests."""
-        self._held = []
+        if self.upload is not None:
+            self.upload.drop()
         self.status = answer.status
         self.fault = answer.fault
         rest = self.receive(data) if data else b""
@@ -458,7 +403,7 @@ class Exchange:
             return False
         if self.head.upgrade:
             return False  # S8: what the client sent behind it was meant for another protocol
-        if self.upload_complete or self.body is None:
+        if self.upload_complete:
             return True
         length = self.head.length
         return length is None or length <= DRAINED
@@ -475,9 +420,7 @@ class Exchange:
 
     def _await_rest(self) -> None:
         assert self.forward is not None  # noqa: S101
-        timeouts = self.forward.route.timeouts
-        tunnel = self.phase is _TUNNELLING
-        self._arm(timeouts.tunnel_idle if tunnel else timeouts.idle)
+        self._arm(self.forward.route.timeouts.idle)
 
     def _arm(self, seconds: float) -> None:
         self._limit = seconds
@@ -494,9 +437,6 @@ class Exchange:
             self._fail(Fault(faults.REQUEST_TIMEOUT))
         elif phase is _AWAITING or phase is _CONNECTING:
             self._give_up(is_over=is_over)
-        elif phase is _TUNNELLING and not self.client.is_write_paused:
-            self._drop_upstream()
-            self._end()  # nobody said anything for `tunnel_idle`: no fault
         else:
             stalled = self.client.is_write_paused and not is_over
             self.fault = faults.WRITE_STALLED if stalled else faults.UPSTREAM_TRUNCATED
@@ -516,17 +456,15 @@ class Exchange:
 
     def stalled_since(self, now: float) -> float:
         """Return since when its client holds this transfer up; 0 if it does not (O4)."""
-        client, body = self.client, self.body
-        uploads = not self.upload_complete and not self.upload_stopped
+        client, upload = self.client, self.upload
+        uploads = upload is not None and not upload.complete and not upload.is_stopped
         if not (
             (self.phase is _RELAYING and client.is_write_paused)
             or (self.phase is _AWAITING and uploads and not client.is_paused(UPLOAD))
         ):
             self.pace = None
             return 0.0
-        moved = self.sent + self.uploaded
-        if type(body) is LengthBody:
-            moved -= body.remaining
+        moved = self.sent + (0 if upload is None else upload.moved)
         if self.pace is None:
             self.pace = Pace(now, moved)
         return self.pace.look(now, moved)
@@ -544,7 +482,7 @@ class Exchange:
 
     def upstream_paused(self) -> None:
         """Stop reading from the client while the upstream does not read."""
-        if not self.upload_complete or self.phase is _TUNNELLING:
+        if not self.upload_complete:
             self.client.pause(UPLOAD)
 
     def upstream_resumed(self) -> None:
@@ -554,7 +492,7 @@ class Exchange:
     def client_paused(self) -> None:
         """Stop reading from the upstream while the client does not read."""
         self.touched = self.client.clock.now
-        if self.phase is _RELAYING or self.phase is _TUNNELLING:
+        if self.phase is _RELAYING:
             self._arm(self.plan.server.timeouts.write_idle)
         if self.upstream is not None:
             self.upstream.transport.pause_reading()
@@ -562,7 +500,7 @@ class Exchange:
     def client_resumed(self) -> None:
         """Go on reading from the upstream."""
         self.touched = self.client.clock.now
-        if self.phase is _RELAYING or self.phase is _TUNNELLING:
+        if self.phase is _RELAYING:
             self._await_rest()
         if self.upstream is not None:
             self.upstream.transport.resume_reading()
@@ -570,38 +508,16 @@ class Exchange:
     # --- the end ---------------------------------------------------------------------------
 
     def client_half_closed(self) -> bool:
-        """Take a client's FIN; return whether the connection is to stay open for what is to come."""
-        transport = self.client.transport
-        if self.phase is not _TUNNELLING:
-            answers = self.plan.server.half_close == "answer" and self.upload_complete  # H20
-            return answers and transport.can_write_eof()
-        assert self.upstream is not None  # noqa: S101
-        other = self.upstream.transport
-        if not (transport.can_write_eof() and other.can_write_eof()):
-            return False
-        if self.half_closed:
-            other.close()  # both have said all; when this is on its way the tunnel ends
-        else:
-            self.half_closed = True
-            send_fin(other)
-        return True
-
-    def tunnel_half_closed(self) -> bool:
-        """Take the FIN of a tunnel's upstream; return whether it is to hear more from the client."""
-        transport = self.client.transport
-        if self.half_closed or not transport.can_write_eof():
-            return False
-        self.half_closed = True
-        send_fin(transport)
-        return True
+        """Take a client's FIN; return whether it may still be answered (H20)."""
+        answers = self.plan.server.half_close == "answer" and self.upload_complete
+        return answers and self.client.transport.can_write_eof()
 
     def client_left(self) -> None:
         """End everything: nobody wants the answer any more (F6)."""
         if self.phase is _ENDED:
             return
-        if self.phase is not _TUNNELLING:
-            self.fault = self.fault or faults.CLIENT_LEFT
-            self.status = self.status if self.phase is _RELAYING else 499
+        self.fault = self.fault or faults.CLIENT_LEFT
+        self.status = self.status if self.phase is _RELAYING else 499
         self._drop_upstream()
         self.client.leftover = None
         self._account()
@@ -613,12 +529,9 @@ class Exchange:
 
     def _end(self, *, cut: bool = False) -> None:
         """Account for the exchange and let the client go on."""
-        phase = self.phase
         self._account()
         if cut:
             self.client.cut(reset=not self.delimited)
-        elif phase is _TUNNELLING:
-            self.client.close_now()
         else:
             self.client.exchange_ended(self)
 
@@ -626,33 +539,3 @@ class Exchange:
         self.phase = _ENDED
         client = self.client
         client.server.account(self)
-
-    def record(self, ended: float) -> Record:
-        """Return what logs and counters want to know; `ended` is of perf_counter."""
-        head = self.head
-        began = self.upstream_began
-        return Record(
-            client=self.caller().client,
-            method=head.method,
-            target=head.target,
-            host=head.host,
-            minor=head.minor,
-            status=self.status,
-            sent=self.sent,
-            duration=ended - self.began,
-            upstream_duration=ended - began if began else 0.0,
-            route=self.route.name if self.route is not None else "",
-            origin=head.origin[0] if head.origin else b"",
-            decision=self.decision,
-            request_id=self.request_id,
-            traceparent=_value_of(head, b"traceparent"),
-            fault=self.fault.word if self.fault is not None else "",
-            note=self.note,
-        )
-
-
-def _value_of(head: RequestHead, name: bytes) -> bytes:
-    for field, value in head.fields:
-        if field.lower() == name:
-            return value
-    return b""

@@ -25,6 +25,7 @@ from corsproxy.proxy.client import ClientConnection
 from corsproxy.proxy.clock import Clock
 from corsproxy.proxy.descriptors import make_room
 from corsproxy.proxy.pool import Pool
+from corsproxy.proxy.records import record_of
 
 if TYPE_CHECKING:
     from corsproxy.observe.refusals import Refusals
@@ -156,9 +157,9 @@ class ProxyServer(web.Server):
         if decision is not None and decision.verdict is Verdict.refused:
             self._tell_refused(exchange, ended)
         if fault is not None and fault in faults.MALFORMED_BODY and self.refusals is not None:
-            self.refusals.malformed(exchange.record(ended))
+            self.refusals.malformed(record_of(exchange, ended))
         if self.observers:
-            record = exchange.record(ended)
+            record = record_of(exchange, ended)
             for observe in self.observers:
                 observe(record)
 
@@ -178,7 +179,7 @@ class ProxyServer(web.Server):
     def _tell_refused(self, exchange: "Exchange", ended: float) -> None:
         name = "" if exchange.route is None else exchange.route.name
         if self.refusals is not None and self.refusals.is_due(name):
-            self.refusals.refused(exchange.record(ended))
+            self.refusals.refused(record_of(exchange, ended))
 
     def account_unread(self, record: Record) -> None:
         """Count a request whose head could not be read, and tell the observers."""

@@ -65,17 +65,30 @@ class Waiter(Protocol):
     def answer_failed(self, fault: Fault) -> None:
         """Learn that there will be no (more of an) answer; the connection is gone."""
 
-    def tunnelled(self, data: bytes) -> None:
-        """Take bytes behind a 101."""
-
-    def tunnel_half_closed(self) -> bool:
-        """Take the FIN behind a 101; return whether there may be more to send."""
-
     def stalled_since(self, now: float) -> float:
         """Return since when only the client holds this up; 0 if it does not."""
 
     def cut_stalled(self) -> None:
         """End the transfer: its client holds up what others need."""
+
+    def upstream_paused(self) -> None:
+        """Send no more until resumed."""
+
+    def upstream_resumed(self) -> None:
+        """Go on sending."""
+
+
+class FarEnd(Protocol):
+    """Who has the connection behind a 101: a tunnel."""
+
+    def upstream_sent(self, data: bytes) -> None:
+        """Take bytes."""
+
+    def upstream_half_closed(self) -> bool:
+        """Take the FIN; return whether there may be more to send."""
+
+    def upstream_left(self, fault: Fault) -> None:
+        """Learn that the connection is gone."""
 
     def upstream_paused(self) -> None:
         """Send no more until resumed."""
@@ -93,7 +106,6 @@ class UpstreamConnection(asyncio.Protocol):
         "_method",
         "_parser",
         "_poll",
-        "_tunnel",
         "has_answered",
         "idle_until",
         "is_open",
@@ -102,6 +114,7 @@ class UpstreamConnection(asyncio.Protocol):
         "pool",
         "sock",
         "transport",
+        "tunnel",
         "waiter",
         "was_reused",
     )
@@ -123,7 +136,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._held = b""
         self._body: Body | None = None
         self._method = b""
-        self._tunnel = False
+        self.tunnel: FarEnd | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport."""
@@ -150,13 +163,14 @@ class UpstreamConnection(asyncio.Protocol):
         """Read what arrived as the part of an answer that is due."""
         waiter = self.waiter
         if waiter is None:
-            self.close()
+            if self.tunnel is None:
+                self.close()
+            else:
+                self.tunnel.upstream_sent(data)
             return
         self.has_answered = True
         try:
-            if self._tunnel:
-                waiter.tunnelled(data)
-            elif self._body is not None:
+            if self._body is not None:
                 self._read_body(self._body, data, waiter)
             else:
                 self._read_heads(data, waiter)
@@ -183,10 +197,9 @@ class UpstreamConnection(asyncio.Protocol):
             if head.status >= 200:
                 break
             waiter.interim_came(head)
-            if head.status == 101:
-                self._tunnel = True
+            if self.tunnel is not None:
                 if data:
-                    waiter.tunnelled(data)
+                    self.tunnel.upstream_sent(data)
                 return
             if not data:
                 return
@@ -236,11 +249,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take a FIN: the end of a body that only this ends, half of a tunnel's, or of everything."""
+        if self.tunnel is not None:
+            return self.tunnel.upstream_half_closed()
         waiter = self.waiter
         if waiter is None:
             return False
-        if self._tunnel:
-            return waiter.tunnel_half_closed()
         if type(self._body) is UntilClose and self._ended_on_purpose():
             waiter.answer_ended()
         return False
@@ -257,19 +270,25 @@ class UpstreamConnection(asyncio.Protocol):
         except ssl.SSLError:
             return False
 
+    def enter(self, tunnel: FarEnd) -> None:
+        """Carry bytes for `tunnel` from now on; no more answers are read."""
+        self.waiter = None
+        self.tunnel = tunnel
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who waits, and the pool."""
-        self.is_open = False
-        waiter = self.waiter
-        self.waiter = None
-        self.pool.forget(self)
-        if waiter is None:
-            return
-        if self._body is not None or self._tunnel:
-            waiter.answer_failed(Fault(faults.UPSTREAM_TRUNCATED, "the connection was lost"))
+        if self._body is not None or self.tunnel is not None:
+            fault = Fault(faults.UPSTREAM_TRUNCATED, "the connection was lost")
         else:
-            note = "reset" if exc is not None else "closed"
-            waiter.answer_failed(Fault(faults.UPSTREAM_CLOSED, note))
+            fault = Fault(faults.UPSTREAM_CLOSED, "reset" if exc is not None else "closed")
+        waiter, tunnel = self.waiter, self.tunnel
+        self.is_open = False
+        self.waiter = self.tunnel = None
+        self.pool.forget(self)
+        if waiter is not None:
+            waiter.answer_failed(fault)
+        elif tunnel is not None:
+            tunnel.upstream_left(fault)
 
     def fail(self, fault: Fault) -> None:
         """End the connection and tell who waits why."""
@@ -280,7 +299,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """End the connection at once; nobody waits for its answer any more."""
-        self.waiter = None
+        self.waiter = self.tunnel = None
         if self.is_open:
             self.is_open = False
             self.pool.forget(self)
@@ -288,13 +307,15 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Pass back-pressure on (F7)."""
-        if self.waiter is not None:
-            self.waiter.upstream_paused()
+        user = self.waiter or self.tunnel
+        if user is not None:
+            user.upstream_paused()
 
     def resume_writing(self) -> None:
         """Pass the end of back-pressure on."""
-        if self.waiter is not None:
-            self.waiter.upstream_resumed()
+        user = self.waiter or self.tunnel
+        if user is not None:
+            user.upstream_resumed()
 
 
 def _new_parser(connection: UpstreamConnection) -> HttpResponseParser:

@@ -1,0 +1,139 @@
+"""Bytes both ways behind a 101, untouched (forwarding.md H17). Knows no messages.
+
+Stands in the exchange's place on both connections from the 101 on; when it is over, the exchange
+accounts for it.
+"""
+
+from typing import TYPE_CHECKING
+
+from corsproxy.proxy import faults
+from corsproxy.proxy.clock import NEVER
+from corsproxy.proxy.faults import Fault, FaultKind
+from corsproxy.proxy.pauses import UPLOAD
+from corsproxy.proxy.upstream import UpstreamConnection, send_fin
+
+if TYPE_CHECKING:
+    from corsproxy.proxy.client import ClientConnection
+    from corsproxy.proxy.exchange import Exchange
+
+
+class Tunnel:
+    """A tunnel between a client and an upstream.
+
+    `idle` is for how many seconds nobody may say anything, `write_idle` for how many the client may
+    leave what was sent to it unread; 0 means no limit.
+    """
+
+    def __init__(
+        self,
+        exchange: "Exchange",
+        upstream: UpstreamConnection,
+        *,
+        idle: float,
+        write_idle: float,
+    ) -> None:
+        self._exchange = exchange
+        self._client: ClientConnection = exchange.client
+        self._upstream = upstream
+        self._idle = idle
+        self._write_idle = write_idle
+        self._touched = self._client.clock.now
+        self._half_closed = False
+        self._is_over = False
+        self._arm()
+
+    # --- what the client does --------------------------------------------------------------
+
+    def receive(self, data: bytes) -> bytes:
+        """Pass bytes of the client on; none of them belong to a later request."""
+        self._touched = self._client.clock.now
+        self._upstream.transport.write(data)
+        return b""
+
+    def client_half_closed(self) -> bool:
+        """Pass the client's FIN on; return whether it is to hear more."""
+        transport = self._client.transport
+        other = self._upstream.transport
+        if not (transport.can_write_eof() and other.can_write_eof()):
+            return False
+        if self._half_closed:
+            other.close()  # both have said all; when this is on its way the tunnel ends
+        else:
+            self._half_closed = True
+            send_fin(other)
+        return True
+
+    def client_paused(self) -> None:
+        """Stop reading from the upstream while the client does not read (F7)."""
+        self._touched = self._client.clock.now
+        self._arm()
+        self._upstream.transport.pause_reading()
+
+    def client_resumed(self) -> None:
+        """Go on reading from the upstream."""
+        self._touched = self._client.clock.now
+        self._arm()
+        self._upstream.transport.resume_reading()
+
+    def client_left(self) -> None:
+        """End the tunnel: one end of it is gone."""
+        self._end(None)
+
+    # --- what the upstream does ------------------------------------------------------------
+
+    def upstream_sent(self, data: bytes) -> None:
+        """Pass bytes of the upstream on."""
+        self._touched = self._client.clock.now
+        self._exchange.sent += len(data)
+        self._client.write(data)
+
+    def upstream_half_closed(self) -> bool:
+        """Pass the upstream's FIN on; return whether it is to hear more from the client."""
+        transport = self._client.transport
+        if self._half_closed or not transport.can_write_eof():
+            return False
+        self._half_closed = True
+        send_fin(transport)
+        return True
+
+    def upstream_paused(self) -> None:
+        """Stop reading from the client while the upstream does not read (F7)."""
+        self._client.pause(UPLOAD)
+
+    def upstream_resumed(self) -> None:
+        """Go on reading from the client."""
+        self._client.resume(UPLOAD)
+
+    def upstream_left(self, fault: Fault) -> None:
+        """End the tunnel: the upstream is gone."""
+        self._exchange.note = fault.note
+        self._end(fault.kind)
+
+    # --- the end ---------------------------------------------------------------------------
+
+    def expired(self, now: float) -> None:
+        """Learn that the deadline passed; it moves where something has happened since it was set."""
+        idle_until = self._touched + (self._limit() or NEVER)
+        if idle_until > now:
+            self._client.deadline = idle_until
+        elif self._client.is_write_paused:
+            self._end(faults.WRITE_STALLED, cut=True)
+        else:
+            self._end(None)  # nobody said anything for `tunnel_idle`: no fault
+
+    def _limit(self) -> float:
+        return self._write_idle if self._client.is_write_paused else self._idle
+
+    def _arm(self) -> None:
+        self._client.deadline = self._client.clock.after(self._limit())
+
+    def _end(self, fault: FaultKind | None, *, cut: bool = False) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        self._upstream.close()
+        self._exchange.tunnel_ended(fault)
+        if cut:
+            self._client.cut(reset=False)
+        else:
+            self._client.close_now()
