@@ -11,11 +11,9 @@ import ssl
 import sys
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self, TypedDict
+from typing import TYPE_CHECKING, Final, Self, TypedDict
 
-import aiohttp.web
-
-from corsproxy.admin.health import Readiness, health_app
+from corsproxy.admin.health import Readiness, serve_health
 from corsproxy.config import Loaded
 from corsproxy.config.certificates import BadTlsFile
 from corsproxy.listeners import CannotStart, Listeners
@@ -27,6 +25,9 @@ from corsproxy.policy.plan import Address, Plan, Route
 from corsproxy.proxy.server import Observer, ProxyServer
 from corsproxy.proxy.tls import listening_context
 from corsproxy.signals import StopSignals
+
+if TYPE_CHECKING:
+    import aiohttp.web
 
 __all__ = ["CannotStart", "Options", "Service"]
 
@@ -153,13 +154,7 @@ class Service:
 
     async def _listen_for_health(self, address: Address) -> None:
         self.health_address, (sock,) = self._bound.bind(address)
-        self._health = aiohttp.web.AppRunner(
-            health_app(self._readiness, self.scrape),
-            access_log=None,
-            handle_signals=False,
-        )
-        await self._health.setup()
-        await aiohttp.web.SockSite(self._health, sock).start()
+        self._health = await serve_health(sock, self._readiness, self.scrape)
 
     def _tell_room(self) -> None:
         """Say so where the system allows fewer connections than the plan does (O2)."""
@@ -251,6 +246,7 @@ def what_waits(started: Plan, plan: Plan) -> list[str]:
     settings = {
         "server.listen": (started.server.listen, plan.server.listen),
         "server.tls": (started.server.tls, plan.server.tls),
+        "server.workers": (started.server.workers, plan.server.workers),
         "health.listen": (started.health, plan.health),
         "log": (started.log, plan.log),
     }

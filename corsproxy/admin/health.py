@@ -1,6 +1,7 @@
 """The health listener: /livez, /readyz, /metrics. Knows who to ask, nothing of requests."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -46,6 +47,18 @@ def health_app(readiness: Callable[[], Readiness], scrape: Scrape) -> web.Applic
     app.router.add_get("/readyz", ready)
     app.router.add_get("/metrics", metrics)
     return app
+
+
+async def serve_health(
+    sock: socket.socket,
+    readiness: Callable[[], Readiness],
+    scrape: Scrape,
+) -> web.AppRunner:
+    """Answer on a bound socket until what is returned is cleaned up."""
+    runner = web.AppRunner(health_app(readiness, scrape), access_log=None, handle_signals=False)
+    await runner.setup()
+    await web.SockSite(runner, sock).start()
+    return runner
 
 
 def _plain(status: int, text: str) -> web.Response:

@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "health": "corsproxy.cli.health:health",
     "init": "corsproxy.cli.init:init",
     "schema": "corsproxy.cli.schema:schema",
+    "worker": "corsproxy.cli.worker:worker",
 }
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -14,11 +14,21 @@ from corsproxy.cli.quick import as_yaml
 
 # The rest is imported where it is used: it takes long, and the first thing is to take signals.
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from corsproxy.config import Fingerprint, Loaded
     from corsproxy.policy.plan import Plan, TcpAddress, UnixAddress
     from corsproxy.service import Service
+    from corsproxy.workers import Supervisor
 
 EXIT_CANNOT_START: Final = 3
+
+
+class Watched(NamedTuple):
+    """The file that a configuration came from, and what it was like then."""
+
+    path: Path
+    seen: "Fingerprint | None"
 
 
 @click.command()
@@ -91,8 +101,8 @@ def _run_flags(text: str) -> int:
     from corsproxy.config import load_text  # noqa: PLC0415
 
     click.echo("# The same as a file:\n" + text)
-    plan = _plan_or_exit(load_text(text, "<flags>", {}))
-    return serve(plan, None, None, colour=sys.stdout.isatty())
+    loaded = load_text(text, "<flags>", {})
+    return _exit_code(_run(_service(_plan_or_exit(loaded), colour=sys.stdout.isatty()), None))
 
 
 def _run_file(path: Path) -> int:
@@ -102,7 +112,20 @@ def _run_file(path: Path) -> int:
     from corsproxy.config import fingerprint, load  # noqa: PLC0415
 
     seen = fingerprint(path)
-    return serve(_plan_or_exit(load(path, os.environ)), path, seen, colour=False)
+    loaded = load(path, os.environ)
+    plan = _plan_or_exit(loaded)
+    count = _worker_count(plan)
+    watched = Watched(path, seen)
+    if count == 1:
+        return _exit_code(_run(_service(plan, colour=False), watched))
+    return _exit_code(_run(_supervisor(loaded, path, count), watched), supervises=True)
+
+
+def _worker_count(plan: "Plan") -> int:
+    from corsproxy.cores import usable_cores  # noqa: PLC0415
+
+    workers = plan.server.workers
+    return usable_cores() if workers == "auto" else workers
 
 
 def _plan_or_exit(loaded: "Loaded") -> "Plan":
@@ -115,20 +138,38 @@ def _plan_or_exit(loaded: "Loaded") -> "Plan":
     return loaded.plan
 
 
-def serve(plan: "Plan", path: Path | None, seen: "Fingerprint | None", *, colour: bool) -> int:
-    """Serve `plan` until told to stop; return the exit code.
+def _service(plan: "Plan", *, colour: bool) -> "Callable[[], Service]":
+    from corsproxy.service import Options, Service  # noqa: PLC0415
 
-    `path` is the file that it came from and `seen` what it was like then: changes are followed.
-    """
-    import uvloop  # noqa: PLC0415 - slow to import, and only needed here
+    _configure_logs(plan)
+    options = Options(access_log=sys.stdout.fileno(), colour=colour)
+    return lambda: Service(plan, options)
 
+
+def _supervisor(loaded: "Loaded", path: Path, count: int) -> "Callable[[], Supervisor]":
+    from corsproxy.workers import Supervisor  # noqa: PLC0415
+
+    assert loaded.plan is not None  # noqa: S101 - it was made sure of
+    _configure_logs(loaded.plan)
+    return lambda: Supervisor(loaded, str(path), count)
+
+
+def _configure_logs(plan: "Plan") -> None:
     from corsproxy.observe import logs  # noqa: PLC0415
-    from corsproxy.service import CannotStart  # noqa: PLC0415
-    from corsproxy.signals import ignore_signals  # noqa: PLC0415
 
     logs.configure(plan.log, sys.stderr.fileno(), is_terminal=sys.stderr.isatty())
+
+
+def _exit_code(main: "Coroutine[None, None, None]", *, supervises: bool = False) -> int:
+    """Run until told to stop; return the exit code."""
+    import uvloop  # noqa: PLC0415
+
+    from corsproxy.listeners import CannotStart  # noqa: PLC0415
+    from corsproxy.signals import ignore_signals  # noqa: PLC0415
+
     try:
-        uvloop.run(_serve(plan, path, seen, colour=colour))
+        # A supervisor waits for its workers and has no use for a faster loop.
+        (asyncio.run if supervises else uvloop.run)(main)
     except CannotStart as error:
         click.echo(f"corsproxy: {error}", err=True)
         return EXIT_CANNOT_START
@@ -137,29 +178,23 @@ def serve(plan: "Plan", path: Path | None, seen: "Fingerprint | None", *, colour
     return 0
 
 
-async def _serve(
-    plan: "Plan",
-    path: Path | None,
-    seen: "Fingerprint | None",
-    *,
-    colour: bool,
-) -> None:
+async def _run(make: "Callable[[], Service | Supervisor]", watched: Watched | None) -> None:
+    """Run a service, or a supervisor of several, and follow its file."""
     from corsproxy.reload import Reloader  # noqa: PLC0415
-    from corsproxy.service import Options, Service  # noqa: PLC0415
     from corsproxy.signals import StopSignals  # noqa: PLC0415
 
-    async with Service(plan, Options(access_log=sys.stdout.fileno(), colour=colour)) as service:
+    async with make() as service:
         stop = StopSignals()
         _announce(service)
         async with asyncio.TaskGroup() as tasks:
             watch = None
-            if path is not None:
+            if watched is not None:
                 reloader = Reloader(
-                    path,
+                    watched.path,
                     os.environ,
                     adopt=service.adopt,
                     tell=service.reloaded,
-                    seen=seen,
+                    seen=watched.seen,
                 )
                 watch = tasks.create_task(reloader.run())
             await service.wait(stop)
@@ -167,7 +202,7 @@ async def _serve(
                 watch.cancel()
 
 
-def _announce(service: "Service") -> None:
+def _announce(service: "Service | Supervisor") -> None:
     """Say where it listens, and what each route does."""
     for address in service.addresses:
         tls = service.plan.server.tls is not None

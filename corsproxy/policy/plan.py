@@ -197,6 +197,7 @@ class Server:
 
     listen: tuple[Address, ...]
     tls: ServerTls | None = None
+    workers: int | Literal["auto"] = 1
     limits: Limits = Limits()
     timeouts: ServerTimeouts = ServerTimeouts()
     trusted_proxies: tuple[TrustedPeer, ...] = ()

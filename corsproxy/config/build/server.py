@@ -73,6 +73,7 @@ def build_server(draft: Draft, settings: Settings, listeners: Listeners) -> Serv
     return Server(
         listen=tuple(address for address in read if address is not None),
         tls=_tls(draft, written.tls),
+        workers=written.workers,
         limits=Limits(**dict(written.limits)),
         timeouts=ServerTimeouts(**dict(written.timeouts)),
         trusted_proxies=_networks(draft, written.trusted_proxies),

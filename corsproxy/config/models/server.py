@@ -9,6 +9,7 @@ from corsproxy.config.models.types import (
     Seconds,
     Section,
     Text,
+    Workers,
     key,
     optional_section,
     section,
@@ -79,6 +80,12 @@ class ServerSection(Section):
     tls: ServerTlsSection | None = optional_section(
         "TLS on all of these; default none. The files are read again when they change, other changes"
         " need a restart.",
+    )
+    workers: Workers = key(
+        1,
+        "Processes that share the addresses, each with limits and pools of its own; auto is one for"
+        " each core it may use. Needs a restart.",
+        "1",
     )
     trusted_proxies: list[Text] = key(
         [],

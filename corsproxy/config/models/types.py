@@ -4,7 +4,7 @@ A reader raises `PydanticCustomError` with a slug of the catalogue; the words ar
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -35,6 +35,8 @@ _REFERENCE: Final = {"type": "string", "pattern": r"^\$\{[^{}]+\}$"}
 BRANCHES: Final = frozenset({"<off>", "<policy>", "<name>", "<same>", "<list>"})
 
 _LONGEST_DURATION: Final = 365 * 24 * 3600.0
+
+MOST_WORKERS: Final = 256
 
 
 class Section(BaseModel):
@@ -102,6 +104,16 @@ def whole_number(minimum: int, maximum: int) -> Callable[[object], int]:
         return number
 
     return read
+
+
+def _workers(value: object) -> int | str:
+    number = value.value if isinstance(value, Scalar) else None
+    if value == "auto":
+        return "auto"
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MOST_WORKERS:
+        context = {"choices": f"a number from 1 to {MOST_WORKERS}, or auto"}
+        raise PydanticCustomError("not_a_choice", "no number of workers", context)
+    return number
 
 
 def _duration(value: object) -> float:
@@ -172,6 +184,17 @@ Positive = Annotated[
     int,
     PlainValidator(whole_number(1, 1_000_000)),
     WithJsonSchema(_number(1, 1_000_000)),
+]
+Workers = Annotated[
+    int | Literal["auto"],
+    PlainValidator(_workers),
+    WithJsonSchema(
+        _open(
+            f"1 to {MOST_WORKERS}, or `auto`",
+            {"type": "integer", "minimum": 1, "maximum": MOST_WORKERS},
+            {"const": "auto"},
+        ),
+    ),
 ]
 NoneOrOne = Annotated[int, PlainValidator(whole_number(0, 1)), WithJsonSchema(_number(0, 1))]
 Status = Annotated[

@@ -1,0 +1,24 @@
+"""How many cores this process may use. Knows the kernel's limits, not what they are for."""
+
+import math
+import os
+from pathlib import Path
+from typing import Final
+
+_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
+
+
+def usable_cores(quota: Path = _QUOTA) -> int:
+    """Return the cores that this process may run on, at most what its container's limit pays for.
+
+    `quota` is the control group's file cpu.max (cgroup v2): microseconds of a period, or max.
+    """
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not everywhere is Linux
+        cores = os.cpu_count() or 1
+    try:
+        allowed, period = quota.read_text().split()
+        return max(1, min(cores, math.ceil(int(allowed) / int(period))))
+    except (OSError, ValueError):
+        return cores  # no control group, or "max"
