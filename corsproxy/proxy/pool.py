@@ -144,8 +144,8 @@ class Pool:
     def sweep(self, now: float) -> None:
         """Close what idled too long and answer who queued too long."""
         self._repeats = 0
-        while self._idle and self._idle[0].idle_until < now:
-            self._idle[0].close()
+        for connection in [one for one in self._idle if one.idle_until < now]:
+            connection.close()
         late = [entry for entry in self._queue if entry[0] < now]
         for entry in late:
             self._queue.remove(entry)
