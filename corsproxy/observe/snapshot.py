@@ -58,6 +58,11 @@ FAMILIES: Final[dict[str, Family]] = {
     ),
     "corsproxy_requests_in_flight": Family("gauge", "Requests that have not ended.", ()),
     "corsproxy_connections": Family("gauge", "Connections of clients.", ()),
+    "corsproxy_tasks": Family(
+        "gauge",
+        "Tasks of the event loop; neither connections nor requests take one for long.",
+        (),
+    ),
     "corsproxy_upstream_connections": Family(
         "gauge",
         "Connections to an upstream: connecting, active or idle.",

@@ -216,6 +216,7 @@ class ProxyServer(web.Server):
     def _live(self) -> Iterator[tuple[str, Series]]:
         yield "corsproxy_requests_in_flight", ((), (self.in_flight,))
         yield "corsproxy_connections", ((), (self.connection_count,))
+        yield "corsproxy_tasks", ((), (len(asyncio.all_tasks(self.loop)),))
         for (route, reason), count in self.cookies_left.items():
             yield "corsproxy_cookies_left_total", ((route, reason), (count,))
         connections: Counter[tuple[str, str]] = Counter()

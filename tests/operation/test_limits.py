@@ -1,0 +1,303 @@
+"""What is beyond a limit is turned away at once, readably, and costs others nothing: O2, O3, O4."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from tests.support.client import RawClient
+from tests.support.messages import Response, read_head
+from tests.support.proxy import Proxy, one_route, running_proxy
+from tests.support.upstream import (
+    Script,
+    ScriptedUpstream,
+    head_of_request,
+    pour,
+    repeat,
+    request,
+    send,
+    wait,
+)
+from tests.support.wire import End, eventually, patiently
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+ORIGIN = b"https://app.example"
+CORS = "cors: {allow_origins: ['https://app.example']}"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+GET = b"GET / HTTP/1.1\r\nHost: a\r\nOrigin: %b\r\n\r\n" % ORIGIN
+PREFLIGHT = (
+    b"OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: %b\r\nAccess-Control-Request-Method: GET\r\n\r\n"
+    % ORIGIN
+)
+ANSWERING: Script = [repeat(request(), send(OK))]
+MIB = 1024 * 1024
+
+
+@asynccontextmanager
+async def proxy_with(
+    *scripts: Script,
+    server: str = "",
+    upstream: str = "",
+) -> AsyncIterator[tuple[Proxy, ScriptedUpstream, AsyncExitStack]]:
+    """Run an upstream and a proxy with one route under a policy; the stack is for clients."""
+    async with ScriptedUpstream(*scripts) as scripted, AsyncExitStack() as stack:
+        text = one_route(scripted.url, route=CORS, server=server, upstream=upstream)
+        async with running_proxy(text) as proxy:
+            yield proxy, scripted, stack
+            await stack.aclose()
+
+
+async def client_of(proxy: Proxy, stack: AsyncExitStack) -> RawClient:
+    """Return a new client, closed with the stack."""
+    return await stack.enter_async_context(await proxy.client())
+
+
+def assert_shed(answer: Response, word: str) -> None:
+    """Fail unless a browser's page can read that and why it is to come again later (cors.md 62)."""
+    assert answer.status == 503
+    assert answer.head.values("retry-after") == [b"1"]
+    assert answer.head.values("access-control-allow-origin") == [ORIGIN]
+    assert b"Origin" in answer.head.values("vary")[0]
+    assert json.loads(answer.body)["error"] == word
+
+
+# --- O2: connections -----------------------------------------------------------------------
+
+
+async def test_a_connection_beyond_the_limit_gets_one_readable_answer() -> None:
+    """O2, cors.md 62: 503 with the CORS headers of its route, then close; the others are served."""
+    async with proxy_with(ANSWERING, server="limits: {max_connections: 3}") as (proxy, _, stack):
+        served = [await client_of(proxy, stack) for _ in range(3)]
+        for client in served:
+            assert (await client.exchange(GET)).status == 200
+        surplus = await client_of(proxy, stack)
+        assert_shed(await surplus.exchange(GET), "overloaded")
+        assert await surplus.ending() is End.FIN
+        for client in served:
+            assert (await client.exchange(GET)).status == 200
+
+
+async def test_a_preflight_is_answered_beyond_the_limit() -> None:
+    """cors.md 6: it is decided before any limit of load; the connection ends all the same."""
+    async with proxy_with(ANSWERING, server="limits: {max_connections: 1}") as (proxy, _, stack):
+        first = await client_of(proxy, stack)
+        assert (await first.exchange(GET)).status == 200
+        surplus = await client_of(proxy, stack)
+        answer = await surplus.exchange(PREFLIGHT, "OPTIONS")
+        assert answer.status == 204
+        assert answer.head.values("connection") == [b"close"]
+        assert await surplus.ending() is End.FIN
+
+
+async def test_a_connection_beyond_the_limit_may_not_linger() -> None:
+    """O2: who says nothing, or says it slowly, is told so after a second."""
+    async with proxy_with(ANSWERING, server="limits: {max_connections: 1}") as (proxy, _, stack):
+        first = await client_of(proxy, stack)
+        assert (await first.exchange(GET)).status == 200
+        silent = await client_of(proxy, stack)
+        assert (await silent.response()).status == 503
+        assert await silent.ending() is End.FIN
+
+
+async def test_connections_far_beyond_the_limit_are_reset() -> None:
+    """O2: turning away is bounded, too; a flood costs no more than the limit again."""
+    async with proxy_with(ANSWERING, server="limits: {max_connections: 2}") as (proxy, _, stack):
+        for _ in range(2):
+            client = await client_of(proxy, stack)
+            assert (await client.exchange(GET)).status == 200
+        surplus = [await client_of(proxy, stack) for _ in range(2)]
+        await eventually(lambda: proxy.server.connection_count == 4, "four connections")
+        flood = await client_of(proxy, stack)
+        assert await flood.ending() is not None
+        for client in surplus:
+            assert_shed(await client.exchange(GET), "overloaded")
+
+
+async def test_a_place_that_comes_free_is_taken() -> None:
+    """O2: the limit is one of the present, not of the past."""
+    async with proxy_with(ANSWERING, server="limits: {max_connections: 1}") as (proxy, _, stack):
+        async with await proxy.client() as first:
+            assert (await first.exchange(GET)).status == 200
+        await eventually(lambda: proxy.server.connection_count == 0, "the first to be gone")
+        second = await client_of(proxy, stack)
+        for _ in range(2):
+            assert (await second.exchange(GET)).status == 200
+
+
+# --- O3: requests in flight ----------------------------------------------------------------
+
+
+async def test_requests_beyond_the_limit_are_answered_at_once() -> None:
+    """O3: 503 with Retry-After within 50 ms, the connection stays; then all is as before."""
+    go = asyncio.Event()
+    held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
+    limit = "limits: {max_requests_in_flight: 2}"
+    async with proxy_with(held, server=limit) as (proxy, upstream, stack):
+        busy = [await client_of(proxy, stack) for _ in range(2)]
+        for number, client in enumerate(busy):
+            await client.send(GET)
+            await upstream.connection(number)
+        other = await client_of(proxy, stack)
+        began = time.perf_counter()
+        answer = await other.exchange(GET)
+        assert time.perf_counter() - began < 0.05
+        assert_shed(answer, "overloaded")
+        assert (await other.exchange(PREFLIGHT, "OPTIONS")).status == 204  # cors.md 6
+        go.set()
+        for client in busy:
+            assert (await client.response()).status == 200
+        assert (await other.exchange(GET)).status == 200
+        assert proxy.server.at_work == 0
+
+
+async def test_a_body_that_is_awaited_takes_no_turn() -> None:
+    """O4: a short body is read before anything is asked for; slow senders shed nobody."""
+    limit = "limits: {max_requests_in_flight: 1}"
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nOrigin: %b\r\nContent-Length: 5\r\n\r\n" % ORIGIN
+    async with proxy_with(ANSWERING, server=limit) as (proxy, upstream, stack):
+        slow = [await client_of(proxy, stack) for _ in range(5)]
+        for client in slow:
+            await client.send(post + b"he")
+        other = await client_of(proxy, stack)
+        for _ in range(3):
+            assert (await other.exchange(GET)).status == 200
+        assert len(upstream.connections) == 1
+        for client in slow:
+            assert (await client.exchange(b"llo")).status == 200
+
+
+async def test_a_body_that_comes_while_all_turns_are_taken_is_shed() -> None:
+    """O3: the turn is taken when the body is whole; if there is none, the answer is 503."""
+    go = asyncio.Event()
+    held: Script = [request(), wait(go), send(OK)]
+    limit = "limits: {max_requests_in_flight: 1}"
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nOrigin: %b\r\nContent-Length: 5\r\n\r\n" % ORIGIN
+    async with proxy_with(held, server=limit) as (proxy, upstream, stack):
+        late, busy = await client_of(proxy, stack), await client_of(proxy, stack)
+        await late.send(post + b"he")
+        await eventually(lambda: proxy.server.in_flight == 1, "the first half of the body")
+        await busy.send(GET)
+        await upstream.connection(0)
+        assert_shed(await late.exchange(b"llo"), "overloaded")
+        go.set()
+        assert (await busy.response()).status == 200
+
+
+async def test_a_tunnel_takes_no_turn() -> None:
+    """O3: an open WebSocket is a connection, not a request at work."""
+    handshake = (
+        b"GET /ws HTTP/1.1\r\nHost: a\r\nOrigin: %b\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websocket\r\n\r\n" % ORIGIN
+    )
+    switching = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    tunnel: Script = [head_of_request(), send(switching)]
+    limit = "limits: {max_requests_in_flight: 1}"
+    async with proxy_with(tunnel, ANSWERING, server=limit) as (proxy, _, stack):
+        client, other = await client_of(proxy, stack), await client_of(proxy, stack)
+        await client.send(handshake)
+        assert b" 101 " in (await read_head(client)).raw
+        assert (await other.exchange(GET)).status == 200
+        assert proxy.server.in_flight == 1
+
+
+async def test_a_full_queue_answers_at_once() -> None:
+    """O3: sixteen wait for the one connection there may be; the next one is told not to."""
+    go = asyncio.Event()
+    held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
+    pool = "pool: {max_connections: 1, queue: 5s}"
+    async with proxy_with(held, upstream=pool) as (proxy, upstream, stack):
+        clients = []
+        for number in range(17):
+            clients.append(await client_of(proxy, stack))
+            await clients[-1].send(GET)
+            await eventually(lambda at=number: proxy.server.at_work == at + 1, "another one")  # type: ignore[misc]
+        other = await client_of(proxy, stack)
+        began = time.perf_counter()
+        assert_shed(await other.exchange(GET), "upstream_busy")
+        assert time.perf_counter() - began < 0.05
+        go.set()
+        for client in clients:
+            assert (await client.response()).status == 200
+        assert len(upstream.connections) == 1
+
+
+async def test_who_left_the_queue_takes_no_place_in_it() -> None:
+    """O3: places of clients that are gone are given to others."""
+    go = asyncio.Event()
+    held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
+    pool = "pool: {max_connections: 1, queue: 5s}"
+    async with proxy_with(held, upstream=pool) as (proxy, _, stack):
+        first = await client_of(proxy, stack)
+        await first.send(GET)
+        async with AsyncExitStack() as leaving:
+            for _ in range(16):
+                await (await client_of(proxy, leaving)).send(GET)
+            await eventually(lambda: proxy.server.at_work == 17, "a full queue")
+        await eventually(lambda: proxy.server.at_work == 1, "the queue's clients to be gone")
+        other = await client_of(proxy, stack)
+        await other.send(GET)
+        await eventually(lambda: proxy.server.at_work == 2, "a place in the queue")
+        go.set()
+        assert (await first.response()).status == 200
+        assert (await other.response()).status == 200
+
+
+# --- O4: clients that hold transfers up ----------------------------------------------------
+
+
+async def test_clients_that_do_not_read_hold_half_of_the_pool() -> None:
+    """O4: four stalled downloads fill a pool of four; two are cut, and others are served."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * MIB)
+    endless: Script = [request(), send(head), pour(64 * MIB)]
+    pool = "pool: {max_connections: 4, queue: 5s}"
+    scripts = [endless] * 4 + [ANSWERING]
+    async with proxy_with(*scripts, upstream=pool) as (proxy, upstream, stack):
+        stalled = [await client_of(proxy, stack) for _ in range(4)]
+        for client in stalled:
+            await client.send(GET)
+        await upstream.connection(3)
+        other = await client_of(proxy, stack)
+        assert (await other.exchange(GET)).status == 200
+        counted = proxy.server.snapshot()["corsproxy_faults_total"]
+        assert counted == [(("route-1", "client_write_stalled"), (2,))]
+        assert proxy.server.at_work == 2
+        for client in stalled:
+            client.reset()
+
+
+async def test_clients_that_do_not_send_hold_half_of_the_pool() -> None:
+    """O4: the same for uploads that came to a halt; who sends them is told (408)."""
+    begun = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    pool = "pool: {max_connections: 4, queue: 5s}"
+    scripts: list[Script] = [[head_of_request()]] * 4 + [ANSWERING]
+    async with proxy_with(*scripts, upstream=pool) as (proxy, upstream, stack):
+        stalled = [await client_of(proxy, stack) for _ in range(4)]
+        for client in stalled:
+            await client.send(begun)
+        await upstream.connection(3)
+        other = await client_of(proxy, stack)
+        assert (await other.exchange(GET)).status == 200
+        ended = [asyncio.ensure_future(client.response()) for client in stalled]
+        done, waiting = await asyncio.wait(ended, timeout=1.0)
+        assert [task.result().status for task in done] == [408, 408]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_head_that_trickles_in_has_its_time_all_the_same() -> None:
+    """O1: the time for a head begins with its first byte, whatever comes after it."""
+    limit = "timeouts: {request_header: 200ms}"
+    async with proxy_with(ANSWERING, server=limit) as (proxy, _, stack):
+        client = await client_of(proxy, stack)
+        answer = asyncio.ensure_future(client.response())
+        for byte in GET[:15]:
+            await client.send(bytes([byte]))
+            await asyncio.sleep(0.05)
+            if answer.done():
+                break
+        assert (await patiently(answer, "408", 1.0)).status == 408
