@@ -95,6 +95,7 @@ class Supervisor:
                 sock.listen(_BACKLOG)
                 sock.set_inheritable(True)
         call_on(signal.SIGCHLD, self._processes.reap)
+        self._processes.reap()  # what ended before anybody listened
         if plan.health is not None:
             self.health_address, (sock,) = self._health_listeners.bind(plan.health)
             self._health = await serve_health(sock, self._readiness, self.scrape)

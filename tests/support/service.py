@@ -1,6 +1,5 @@
 """`corsproxy run` as a user starts it: a process of its own, what it says, its end. Knows no HTTP."""
 
-import os
 import re
 import signal
 import subprocess
@@ -77,11 +76,10 @@ class _Said:
 class ServiceProcess:
     """`python -m corsproxy …`, every line it wrote to stderr (`errors`) and to stdout (`output`)."""
 
-    def __init__(self, arguments: Sequence[str | bytes], environ: dict[str, str]) -> None:
+    def __init__(self, arguments: Sequence[str | bytes], program: Sequence[str]) -> None:
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            [sys.executable, "-m", "corsproxy", *arguments],
+            [sys.executable, *program, *arguments],
             cwd=_ROOT,
-            env=os.environ | environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -170,9 +168,12 @@ class ServiceProcess:
 
 
 @contextmanager
-def corsproxy(*arguments: str | bytes, **environ: str) -> Iterator[ServiceProcess]:
-    """Run the command, and end it however the test went."""
-    process = ServiceProcess(arguments, environ)
+def corsproxy(
+    *arguments: str | bytes,
+    program: Sequence[str] = ("-m", "corsproxy"),
+) -> Iterator[ServiceProcess]:
+    """Run the command, and end it however the test went; `program` stands before its arguments."""
+    process = ServiceProcess(arguments, program)
     try:
         yield process
     finally:

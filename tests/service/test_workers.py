@@ -1,0 +1,345 @@
+"""Several workers are one proxy to everybody outside: they share, are replaced, end and reload together (P4)."""
+
+import os
+import re
+import signal
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.origin import Load, Origin, accepts, ask, connect, get, origin, read
+from tests.support.service import (
+    ServiceProcess,
+    children,
+    config,
+    corsproxy,
+    is_gone,
+    until,
+)
+
+TWO = "workers: 2, drain_delay: 0"
+
+
+@pytest.fixture
+def upstream() -> Iterator[Origin]:
+    """Return an origin server."""
+    with origin() as server:
+        yield server
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Return where the configuration is."""
+    return tmp_path / "config.yaml"
+
+
+@contextmanager
+def workers(file: Path, upstream: Origin, server: str = TWO) -> Iterator[ServiceProcess]:
+    """Run the proxy with these keys of `server`; nobody is left afterwards."""
+    file.write_text(config(upstream.port, server=server))
+    with corsproxy("run", "-c", str(file)) as process:
+        assert process.health_port
+        pids = children(process.pid)
+        yield process
+    until(lambda: all(map(is_gone, pids)), "the workers are gone")
+
+
+def ready(process: ServiceProcess) -> bytes:
+    """Return what /readyz says."""
+    return get(process.health_port, "/readyz").body
+
+
+def figures(process: ServiceProcess, name: str) -> dict[str, float]:
+    """Return a metric's samples, by name and labels, as Prometheus reads them."""
+    text = get(process.health_port, "/metrics").body.decode()
+    return {
+        f"{sample.name}{sorted(sample.labels.items())}": sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def requests(process: ServiceProcess) -> float:
+    """Return how many requests were counted."""
+    return sum(figures(process, "corsproxy_requests_total").values())
+
+
+def busy(pid: int) -> int:
+    """Return the number of sockets that a process has open: its share of the connections."""
+    folder = Path(f"/proc/{pid}/fd")
+    return sum("socket:" in str(os.readlink(link)) for link in folder.iterdir())  # noqa: PTH115
+
+
+def test_both_workers_serve_their_share(file: Path, upstream: Origin) -> None:
+    """Of 200 connections neither has below 35 % (speed.md)."""
+    with workers(file, upstream) as process, ExitStack() as stack:
+        first, second = children(process.pid)
+        before = busy(first), busy(second)
+        for _ in range(200):
+            client = stack.enter_context(closing(connect(process.port)))
+            client.connect()
+        until(lambda: busy(first) + busy(second) >= sum(before) + 200, "all are accepted")
+        assert min(busy(first) - before[0], busy(second) - before[1]) >= 70
+
+
+def test_one_scrape_answers_for_all(file: Path, upstream: Origin) -> None:
+    """Requests over many connections are counted once each; gauges are sums (product.md, metrics)."""
+    with workers(file, upstream) as process, ExitStack() as stack:
+        clients = [stack.enter_context(closing(connect(process.port))) for _ in range(40)]
+        for client in clients:
+            assert ask(client).status == 200
+        assert requests(process) == 40
+        assert sum(figures(process, "corsproxy_connections").values()) == 40
+        assert list(figures(process, "corsproxy_build_info").values()) == [1.0]
+        assert sum(figures(process, "corsproxy_request_duration_seconds_count").values()) == 40
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
+def test_a_killed_worker_is_replaced_and_nobody_else_notices(
+    number: signal.Signals,
+    file: Path,
+    upstream: Origin,
+) -> None:
+    """Requests of the other worker and new connections go on; readiness stays (P4)."""
+    with workers(file, upstream) as process, ExitStack() as stack:
+        port = process.port
+        first, second = children(process.pid)
+        # Clients that the victim serves fail, as those of every dead process do.
+        load = stack.enter_context(Load(lambda: port, 8))
+        until(lambda: load.total > 50, "the load goes on")
+        os.kill(first, number)
+        process.wait_for(rf"worker \d \(process {first}\) was ended by {number.name}")
+        failed = len(load.failures)
+        assert get(process.health_port, "/readyz").status == 200
+        process.wait_for(r"worker \d \(process \d+\) serves")
+        assert ready(process) == b"ok\n2 of 2 workers serve\n"
+        assert second in children(process.pid)
+        assert first not in children(process.pid)
+        before = load.total
+        until(lambda: load.total > before + 50, "the load goes on")
+        load.stop()
+        assert len(load.failures) == failed <= 8
+        assert set(load.answers) == {200}
+
+
+def test_what_waits_for_a_dead_worker_is_served(file: Path, upstream: Origin) -> None:
+    """Connections in its queue, and those that come before there is a successor, all succeed (P4)."""
+    with workers(file, upstream) as process, ExitStack() as stack:
+        first, _ = children(process.pid)
+        os.kill(first, signal.SIGSTOP)
+        clients = [stack.enter_context(closing(connect(process.port))) for _ in range(40)]
+        for client in clients:
+            client.request("GET", "/")
+        os.kill(first, signal.SIGKILL)
+        for client in clients:
+            assert read(client.getresponse()).status == 200
+
+
+def test_what_was_counted_is_kept_when_a_worker_dies(file: Path, upstream: Origin) -> None:
+    """Counters never fall, or a rate over them would show what never was (product.md, metrics)."""
+    with workers(file, upstream) as process:
+        for _ in range(20):
+            assert get(process.port).status == 200
+        assert requests(process) == 20
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        process.wait_for(r"worker \d \(process \d+\) serves")
+        assert requests(process) == 20
+        assert get(process.port).status == 200
+        assert requests(process) == 21
+
+
+def test_workers_that_die_again_and_again_are_replaced_ever_later(
+    file: Path, upstream: Origin
+) -> None:
+    """The pause doubles, so that a crash loop does not eat the machine (P4)."""
+    with workers(file, upstream) as process:
+        pauses = []
+        for _ in range(3):
+            seen = process.said()
+            os.kill(children(process.pid)[-1], signal.SIGKILL)
+            pauses.append(float(process.wait_for(r"replaced in (\S+) s", seen)[1]))
+            process.wait_for(r"serves", seen)
+    assert pauses == [0.1, 0.2, 0.4]
+
+
+def test_all_workers_reload_or_none(file: Path, upstream: Origin) -> None:
+    """A valid file is in force in each worker, a broken one in none (P2)."""
+    with workers(file, upstream) as process, origin() as other, ExitStack() as stack:
+        clients = [stack.enter_context(closing(connect(process.port))) for _ in range(20)]
+        assert {ask(client).body for client in clients} == {upstream.body}
+        file.write_text(config(other.port, server=TWO))
+        process.send(signal.SIGHUP)
+        process.wait_for("configuration reloaded")
+        assert {ask(client).body for client in clients} == {other.body}
+        file.write_text("version: 7\n")
+        process.wait_for("configuration not reloaded")
+        assert {ask(client).body for client in clients} == {other.body}
+        assert b"the last reload failed" in ready(process)
+        assert figures(process, "corsproxy_config_last_reload_successful") == {
+            "corsproxy_config_last_reload_successful[]": 0.0,
+        }
+
+
+def test_a_new_worker_has_the_configuration_in_force(file: Path, upstream: Origin) -> None:
+    """Not the one on the disk, which may be broken just then (P2, P4)."""
+    with workers(file, upstream) as process:
+        file.write_text("version: 7\n")
+        process.wait_for("configuration not reloaded")
+        for pid in children(process.pid):
+            seen = process.said()
+            os.kill(pid, signal.SIGKILL)
+            process.wait_for(r"worker \d \(process \d+\) serves", seen)
+        assert get(process.port).body == upstream.body
+
+
+def test_the_number_of_workers_needs_a_restart(file: Path, upstream: Origin) -> None:
+    """It is said at the reload (config.md)."""
+    with workers(file, upstream) as process:
+        file.write_text(config(upstream.port, server="workers: 3"))
+        process.wait_for(r"restart to have these changes in force: server\.workers")
+        assert len(children(process.pid)) == 2
+
+
+def test_all_workers_drain(file: Path, upstream: Origin) -> None:
+    """Not ready at once, every answer closes, the listeners close, what runs finishes, exit 0 (P1)."""
+    with (
+        workers(file, upstream, "workers: 2, drain_delay: 1s, drain: 60s") as process,
+        ExitStack() as stack,
+    ):
+        held, *others = [stack.enter_context(closing(connect(process.port))) for _ in range(12)]
+        for client in others:
+            assert "connection" not in ask(client).headers
+        held.request("GET", "/held")
+        assert upstream.arrived.wait(10)
+        process.send(signal.SIGTERM)
+        until(lambda: get(process.health_port, "/readyz").status == 503, "it is not ready")
+        assert {ask(client).headers["connection"] for client in others} == {"close"}
+        assert get(process.port).status == 200
+        until(lambda: not accepts(process.port), "the listeners are closed")
+        assert process.process.poll() is None
+        upstream.release.set()
+        assert read(held.getresponse()).status == 200
+        assert process.code() == 0
+        assert "Traceback" not in process.errors
+
+
+def test_stops_and_signals_to_the_whole_group_are_clean(file: Path, upstream: Origin) -> None:
+    """Ctrl-C reaches every process of a terminal; workers leave it to the supervisor (P1)."""
+    with (
+        workers(file, upstream, "workers: 2, drain: 60s") as process,
+        closing(connect(process.port)) as client,
+    ):
+        client.request("GET", "/held")
+        assert upstream.arrived.wait(10)
+        for pid in [*children(process.pid), process.pid]:
+            os.kill(pid, signal.SIGINT)
+        until(lambda: not accepts(process.port), "the listeners are closed")
+        upstream.release.set()
+        assert read(client.getresponse()).status == 200
+        assert process.code() == 0
+
+
+def test_a_second_signal_ends_all_at_once(file: Path, upstream: Origin) -> None:
+    """Nobody waits for the delay or for requests, and no worker is left (P1)."""
+    with workers(file, upstream, "workers: 2, drain_delay: 60s") as process:
+        pids = children(process.pid)
+        process.send(signal.SIGTERM)
+        until(lambda: get(process.health_port, "/readyz").status == 503, "it is not ready")
+        assert process.end(signal.SIGTERM) == 0
+        assert all(map(is_gone, pids))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_workers_start_is_clean(number: signal.Signals, file: Path) -> None:
+    """Exit code 0, and no worker is left (P1)."""
+    file.write_text(config(1, server=TWO))
+    with corsproxy("run", "-c", str(file)) as process:
+        until(lambda: len(children(process.pid)) == 2, "the workers are started")
+        pids = children(process.pid)
+        assert process.end(number) == 0
+        until(lambda: all(map(is_gone, pids)), "the workers are gone")
+
+
+def test_workers_end_with_a_supervisor_that_is_killed(file: Path, upstream: Origin) -> None:
+    """Nothing holds the port when somebody starts it again; requests in flight finish."""
+    with workers(file, upstream) as process, closing(connect(process.port)) as client:
+        client.request("GET", "/held")
+        assert upstream.arrived.wait(10)
+        process.process.kill()
+        until(lambda: not accepts(process.port), "the port is free")
+        upstream.release.set()
+        assert read(client.getresponse()).status == 200
+
+
+def test_a_port_in_use_is_exit_3_although_workers_share_ports(file: Path, upstream: Origin) -> None:
+    """A second proxy of the same user is told, and does not get half of the first one's clients."""
+    with workers(file, upstream) as process:
+        port = process.port
+        second = file.with_name("second.yaml")
+        second.write_text(
+            config(upstream.port, server=TWO).replace("127.0.0.1:0", f"127.0.0.1:{port}", 1)
+        )
+        with corsproxy("run", "-c", str(second)) as other:
+            assert other.code() == 3
+        assert f"cannot listen on 127.0.0.1:{port}: address already in use" in other.errors
+
+
+def test_workers_share_a_unix_socket(file: Path, upstream: Origin, tmp_path: Path) -> None:
+    """It is one for all, answers while one of them is dead, and is gone afterwards (P4)."""
+    sock = tmp_path / "s"
+    file.write_text(config(upstream.port, server=TWO).replace("127.0.0.1:0", f"unix:{sock}", 1))
+    with corsproxy("run", "-c", str(file)) as process:
+        assert process.health_port
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        with closing(connect(80)) as client:
+            client.sock = socket.socket(socket.AF_UNIX)
+            client.sock.connect(str(sock))
+            assert ask(client).status == 200
+        assert process.end() == 0
+    assert not sock.exists()
+
+
+def test_lines_of_all_workers_are_whole(file: Path, upstream: Origin) -> None:
+    """Every request has its line in one access log, and no line is torn (product.md)."""
+    with workers(file, upstream) as process, ExitStack() as stack:
+        port = process.port
+        load = stack.enter_context(Load(lambda: port, 8))
+        until(lambda: load.total > 400, "the load goes on")
+        load.stop()
+        assert process.end() == 0
+        lines = process.output.splitlines()
+    assert Counter(bool(re.fullmatch(r"\{.*\}", line)) for line in lines) == {True: load.total}
+
+
+# Takes the role that PID 1 has (prctl(2), PR_SET_CHILD_SUBREAPER), leaves an orphan that waits for
+# a file, and becomes the proxy.
+_ADOPTING = """
+import ctypes, os, sys, time
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+if not os.fork():
+    if os.fork():
+        os._exit(0)
+    while not os.path.exists(sys.argv[-1] + ".go"):
+        time.sleep(0.01)
+    os._exit(0)
+os.execv(sys.executable, [sys.executable, "-m", "corsproxy", *sys.argv[1:]])
+"""
+
+
+def test_orphans_are_reaped(file: Path, upstream: Origin) -> None:
+    """As PID 1 of a container the supervisor inherits orphans, and no zombie stays (P5)."""
+    file.write_text(config(upstream.port, server=TWO))
+    with corsproxy("run", "-c", str(file), program=("-c", _ADOPTING)) as process:
+        assert process.health_port
+        until(lambda: len(children(process.pid)) == 3, "there are two workers and an orphan")
+        orphan = min(children(process.pid))
+        file.with_name(f"{file.name}.go").touch()
+        until(lambda: is_gone(orphan), "the orphan is reaped")
+        assert ready(process) == b"ok\n2 of 2 workers serve\n"
+        assert process.end() == 0
