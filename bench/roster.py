@@ -87,7 +87,7 @@ ROSTER = (
         program=sys.executable,
         command=_CORSPROXY,
         template="corsproxy.yaml",
-        words=(("ACCESS_LOG", "off"),),
+        words=(("ACCESS_LOG", "off"), ("WORKERS", "1")),
     ),
     Peer(
         name="corsproxy-log",
@@ -95,7 +95,15 @@ ROSTER = (
         program=sys.executable,
         command=_CORSPROXY,
         template="corsproxy.yaml",
-        words=(("ACCESS_LOG", "all"),),
+        words=(("ACCESS_LOG", "all"), ("WORKERS", "1")),
+    ),
+    Peer(
+        name="corsproxy-workers",
+        title="corsproxy, two workers",
+        program=sys.executable,
+        command=_CORSPROXY,
+        template="corsproxy.yaml",
+        words=(("ACCESS_LOG", "off"), ("WORKERS", "2")),
     ),
     Peer(
         name="usual",
