@@ -25,7 +25,7 @@ demo: $(VENV)/.runtime ## a legacy API, the proxy and a page; Ctrl-C ends all
 	@$(BIN)/python -m corsproxy demo $(ARGS)
 
 test: $(VENV)/.dev ## the fast tests (.ci/run also runs the slow ones and the browser's)
-	@$(BIN)/python -m pytest -m "not browser and not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not browser and not slow" $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, formatting, mypy --strict, the import contract
 	@echo "==> ruff check" && $(BIN)/ruff check .
@@ -54,12 +54,12 @@ clean: ## remove .venv and everything that tools left behind
 # other one too) and the console script.
 $(VENV)/.runtime: requirements.lock $(VENV)/.python
 	@echo "==> installing what corsproxy needs (requirements.lock)"
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --require-hashes -r requirements.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock pyproject.toml $(VENV)/.python
-	@echo "==> installing the dependencies and the tools (requirements-dev.lock)"
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@echo "==> installing the dependencies and the tools (requirements-dev.lock): half a minute"
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
 	@echo "==> installing corsproxy itself, editable"
 	@$(PIP) install --no-deps --no-build-isolation --quiet --editable .
 	@touch $(VENV)/.runtime $@
