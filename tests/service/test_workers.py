@@ -100,7 +100,9 @@ def test_one_scrape_answers_for_all(file: Path, upstream: Origin) -> None:
         assert sum(figures(process, "corsproxy_request_duration_seconds_count").values()) == 40
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGABRT, marks=pytest.mark.slow)]
+)
 def test_a_killed_worker_is_replaced_and_nobody_else_notices(
     number: signal.Signals,
     file: Path,
@@ -141,6 +143,7 @@ def test_what_waits_for_a_dead_worker_is_served(file: Path, upstream: Origin) ->
             assert read(client.getresponse()).status == 200
 
 
+@pytest.mark.slow
 def test_what_was_counted_is_kept_when_a_worker_dies(file: Path, upstream: Origin) -> None:
     """Counters never fall, or a rate over them would show what never was (product.md, metrics)."""
     with workers(file, upstream) as process:
@@ -154,6 +157,7 @@ def test_what_was_counted_is_kept_when_a_worker_dies(file: Path, upstream: Origi
         assert requests(process) == 21
 
 
+@pytest.mark.slow
 def test_workers_that_die_again_and_again_are_replaced_ever_later(
     file: Path, upstream: Origin
 ) -> None:
@@ -186,6 +190,7 @@ def test_all_workers_reload_or_none(file: Path, upstream: Origin) -> None:
         }
 
 
+@pytest.mark.slow
 def test_a_new_worker_has_the_configuration_in_force(file: Path, upstream: Origin) -> None:
     """Not the one on the disk, which may be broken just then (P2, P4)."""
     with workers(file, upstream) as process:
@@ -198,6 +203,7 @@ def test_a_new_worker_has_the_configuration_in_force(file: Path, upstream: Origi
         assert get(process.port).body == upstream.body
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_needs_a_restart(file: Path, upstream: Origin) -> None:
     """It is said at the reload (config.md)."""
     with workers(file, upstream) as process:
@@ -229,6 +235,7 @@ def test_all_workers_drain(file: Path, upstream: Origin) -> None:
         assert "Traceback" not in process.errors
 
 
+@pytest.mark.slow
 def test_stops_and_signals_to_the_whole_group_are_clean(file: Path, upstream: Origin) -> None:
     """Ctrl-C reaches every process of a terminal; workers leave it to the supervisor (P1)."""
     with (
@@ -266,6 +273,7 @@ def test_a_signal_while_workers_start_is_clean(number: signal.Signals, file: Pat
         until(lambda: all(map(is_gone, pids)), "the workers are gone")
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_supervisor_that_is_killed(file: Path, upstream: Origin) -> None:
     """Nothing holds the port when somebody starts it again; requests in flight finish."""
     with workers(file, upstream) as process, closing(connect(process.port)) as client:
@@ -305,6 +313,7 @@ def test_workers_share_a_unix_socket(file: Path, upstream: Origin, tmp_path: Pat
     assert not sock.exists()
 
 
+@pytest.mark.slow
 def test_lines_of_all_workers_are_whole(file: Path, upstream: Origin) -> None:
     """Every request has its line in one access log, and no line is torn (product.md)."""
     with workers(file, upstream) as process, ExitStack() as stack:
@@ -332,6 +341,7 @@ os.execv(sys.executable, [sys.executable, "-m", "corsproxy", *sys.argv[1:]])
 """
 
 
+@pytest.mark.slow
 def test_orphans_are_reaped(file: Path, upstream: Origin) -> None:
     """As PID 1 of a container the supervisor inherits orphans, and no zombie stays (P5)."""
     file.write_text(config(upstream.port, server=TWO))
