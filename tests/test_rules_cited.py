@@ -1,0 +1,100 @@
+"""Every numbered rule of the documents is cited by a test that claims it. Knows no rule's meaning."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent.parent
+
+# Rules of which nothing is built yet; each must leave this list with its first test.
+NOT_YET: Final = frozenset({"cors.md 56", "cors.md 57"})
+
+# "S1-S5" claims each of the five; a wider span says where one is, not what is proved.
+WIDEST: Final = 5
+
+_FORWARDING: Final = re.compile(r"\b([HSF])(\d{1,2})(?:-(?:\1)?(\d{1,2}))?\b")
+_CORS: Final = re.compile(r"cors\.md ((?:\d{1,2}(?:-\d{1,2})?(?:, | and )?)+)")
+_NAMED: Final = re.compile(r"_([hsf])(\d{1,2})(?=_|$)")
+# Tables whose test says so name the rule of each row by its id: "37-max-age".
+_BY_ID: Final = "the number in the id is the rule"
+_ID: Final = re.compile(r"(\d{1,2})-[a-z]")
+
+
+def _span(prefix: str, first: str, last: str | None = None) -> Iterator[str]:
+    for number in range(int(first), int(last or first) + 1):
+        yield f"{prefix}{number}"
+
+
+def _cited_in(text: str) -> Iterator[str]:
+    found = _FORWARDING.findall(text)
+    for numbers in _CORS.findall(text):
+        found += [("cors.md ", *span) for span in re.findall(r"(\d+)(?:-(\d+))?", numbers)]
+    for group, first, last in found:
+        if int(last or first) - int(first) < WIDEST:
+            yield from _span(group, first, last)
+
+
+def _claims(path: Path) -> Iterator[tuple[str, str]]:
+    """Return the name and the docstring of every test in a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if node.name.startswith("test_"):
+            yield node.name, ast.get_docstring(node) or ""
+
+
+def _ids(path: Path) -> Iterator[str]:
+    """Return the rules that the rows of a file's tables are named by."""
+    text = path.read_text(encoding="utf-8")
+    if _BY_ID in text.lower():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Constant) and (row := _ID.match(str(node.value))):
+                yield f"cors.md {row[1]}"
+
+
+def _cited() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for name, docstring in _claims(path):
+            named = (f"{group.upper()}{number}" for group, number in _NAMED.findall(name))
+            for rule in {*named, *_cited_in(docstring)}:
+                found.setdefault(rule, []).append(f"{path.name}::{name}")
+        for rule in _ids(path):
+            found.setdefault(rule, []).append(f"{path.name}, a table")
+    return found
+
+
+def _rules() -> set[str]:
+    """Return every rule that the documents number."""
+    forwarding = (ROOT / "docs" / "forwarding.md").read_text(encoding="utf-8")
+    cors = (ROOT / "docs" / "cors.md").read_text(encoding="utf-8")
+    numbered = {group + number for group, number in re.findall(r"\*\*([HSF])(\d+)\*\*", forwarding)}
+    return numbered | {f"cors.md {number}" for number in re.findall(r"(?m)^(\d+)\. ", cors)}
+
+
+def test_the_documents_number_the_rules_we_know() -> None:
+    """No more, no fewer: else a rule came or went, or this test reads the documents wrongly."""
+    expected = {*_span("H", "1", "20"), *_span("S", "1", "13"), *_span("F", "1", "10")}
+    assert _rules() == expected | set(_span("cors.md ", "1", "73"))
+
+
+def test_every_rule_is_cited_by_a_test() -> None:
+    """A rule that no test names by its number is a promise that nobody checks."""
+    missing = _rules() - set(_cited()) - NOT_YET
+    assert sorted(missing) == []
+
+
+def test_no_test_cites_a_rule_that_is_not_there() -> None:
+    """A number that no document knows is a slip, or a rule that was taken away."""
+    unknown = {rule: where for rule, where in _cited().items() if rule not in _rules()}
+    assert unknown == {}
+
+
+@pytest.mark.parametrize("rule", sorted(NOT_YET))
+def test_what_is_not_built_yet_is_not_cited(rule: str) -> None:
+    """The list of rules without a test is not stale."""
+    assert _cited().get(rule, []) == []
