@@ -16,7 +16,8 @@ from corsproxy.config.nodes import width_at
 from corsproxy.config.problems import excerpt
 from corsproxy.policy.explain import Explanation
 from corsproxy.policy.explain_plan import explain_request
-from corsproxy.policy.fetch import Asked, Field
+from corsproxy.policy.fetch import Asked
+from corsproxy.policy.fields import Field
 from corsproxy.policy.live import Reply, judge_replies, outgoing
 from corsproxy.policy.place import Place
 from corsproxy.policy.plan import Plan

@@ -5,7 +5,6 @@ It finds the route and decides by the functions that serve requests (cors.md 70)
 
 from typing import Final, NamedTuple
 
-from corsproxy.policy import fetch
 from corsproxy.policy.browsers import console
 from corsproxy.policy.change import find_new
 from corsproxy.policy.cors import decide
@@ -17,6 +16,7 @@ from corsproxy.policy.explain import (
     explain,
 )
 from corsproxy.policy.fetch import Asked
+from corsproxy.policy.fields import Field
 from corsproxy.policy.matching import Matched, match, public_origin
 from corsproxy.policy.outlook import Answer, Sent, judge, sent_for
 from corsproxy.policy.paths import is_ambiguous
@@ -96,7 +96,7 @@ def _refusal(route: Route | None, facts: Facts, path: bytes) -> _Refusal | None:
 def _unserved(matched: Matched, sent: Sent, refusal: _Refusal) -> Explanation:
     """Return what the page meets where the proxy itself answers with an error (cors.md 62)."""
     route, policy = matched
-    fields: tuple[fetch.Field, ...] = ()
+    fields: tuple[Field, ...] = ()
     if policy is not None:
         # An error is told like that of any request: no list of methods or headers.
         name = route.name.encode() if route else b""
@@ -133,7 +133,7 @@ def _without_upgrade(route: Route, sent: Sent) -> Explanation:
     return found._replace(route=route.name, works=False, fix=_NO_UPGRADE)
 
 
-def _first_answer(sent: Sent, status: int, fields: tuple[fetch.Field, ...]) -> Answer:
+def _first_answer(sent: Sent, status: int, fields: tuple[Field, ...]) -> Answer:
     return Answer("preflight" if sent.before else "request", status, fields)
 
 

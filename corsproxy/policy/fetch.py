@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from corsproxy.policy.fields import Field
 from corsproxy.policy.tokens import is_token
-
-Field = tuple[bytes, bytes]
 
 SAFELISTED_METHODS: Final = (b"GET", b"HEAD", b"POST")
 FORBIDDEN_METHODS: Final = frozenset({b"CONNECT", b"TRACE", b"TRACK"})

@@ -6,6 +6,9 @@ spellings that were seen are remembered, up to a bound, so that a peer cannot ma
 
 from typing import Final
 
+# A header line as it stood on the wire: name and value, white space around the value left out.
+Field = tuple[bytes, bytes]
+
 # Why a field is not simply passed on; ORDINARY ones are. Bits, so that the kinds a message holds can
 # be ORed into one number; plain ints, because enum flags cost more than the parsing.
 ORDINARY: Final = 0

@@ -15,7 +15,8 @@ from corsproxy.policy.explain import (
     Step,
     browser_step,
 )
-from corsproxy.policy.fetch import Asked, Blocked, Fault, Field
+from corsproxy.policy.fetch import Asked, Blocked, Fault
+from corsproxy.policy.fields import Field
 from corsproxy.policy.outlook import Answer, is_local_from_public, judge, sent_for
 from corsproxy.policy.reasons import Reason, Verdict, show
 

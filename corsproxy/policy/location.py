@@ -15,10 +15,9 @@ import re
 from typing import Final, NamedTuple
 
 from corsproxy.policy.findings import Finding, Words, find
+from corsproxy.policy.origins import DEFAULT_PORTS
 from corsproxy.policy.paths import UNCHANGED, PathMapping
 from corsproxy.policy.place import Term
-
-_DEFAULT_PORTS: Final = {b"http": b"80", b"https": b"443"}
 
 # scheme "://" or "//", then [userinfo "@"] host [":" port], then the rest. A backslash, which
 # browsers read as "/", fits nowhere before the rest.
@@ -104,7 +103,7 @@ def _host_port(scheme: bytes, authority: bytes) -> tuple[bytes, bytes] | None:
     found = _AUTHORITY.fullmatch(authority)
     if found is None:
         return None
-    return found[1].lower(), (found[2] or _DEFAULT_PORTS.get(scheme, b"")).lstrip(b"0")
+    return found[1].lower(), (found[2] or DEFAULT_PORTS.get(scheme, b"")).lstrip(b"0")
 
 
 WORDS: Final[dict[str, Words]] = {

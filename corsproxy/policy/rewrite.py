@@ -16,9 +16,8 @@ from corsproxy.policy.fields import (
     RESOURCE_POLICY,
     TIMING,
     VARY,
+    Field,
 )
-
-Field = tuple[bytes, bytes]
 
 _SPECIAL: Final = CORS | VARY | TIMING | RESOURCE_POLICY
 _OWS: Final = b" \t"

@@ -8,6 +8,7 @@ their bytes and their order (forwarding.md H7). `rule_checks` says what a rule m
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from corsproxy.policy.fields import Field
 from corsproxy.policy.globs import Glob
 from corsproxy.policy.place import Place
 from corsproxy.policy.rule_checks import check_rules
@@ -24,8 +25,6 @@ __all__ = [
     "check_rules",
     "compile_rules",
 ]
-
-Field = tuple[bytes, bytes]
 
 
 class _Lines:

@@ -11,12 +11,12 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
+from corsproxy.policy.fields import Field
 from corsproxy.policy.plan import ForwardedStyle, TrustedPeer
 from corsproxy.policy.tokens import is_token
 from corsproxy.proxy.request_head import RequestHead, is_valid_host
 
 Trusted = tuple[TrustedPeer, ...]
-Field = tuple[bytes, bytes]
 
 # The address of a peer without one: who comes by a unix socket (RFC 7239 6.2).
 UNKNOWN: Final = b"unknown"

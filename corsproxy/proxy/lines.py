@@ -7,6 +7,7 @@ What goes out is always written anew from parsed parts: one version, one Host, o
 from typing import Final
 
 from corsproxy.policy.decision import Decision
+from corsproxy.policy.fields import Field
 from corsproxy.policy.plan import Route, Upstream
 from corsproxy.proxy.asked import Asked, host_sent
 from corsproxy.proxy.bodies import Body, ChunkedBody, LengthBody
@@ -14,8 +15,6 @@ from corsproxy.proxy.faults import title_of
 from corsproxy.proxy.forwarded import Caller, forwarded_lines
 from corsproxy.proxy.request_head import RequestHead
 from corsproxy.proxy.response_head import ResponseHead
-
-Field = tuple[bytes, bytes]
 
 VIA: Final = b"Via: 1.1 corsproxy\r\n"
 _VIA_1_0: Final = b"Via: 1.0 corsproxy\r\n"

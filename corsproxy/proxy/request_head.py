@@ -14,6 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from corsproxy.policy import fields as f
 from corsproxy.policy.cors import Facts
+from corsproxy.policy.fields import Field
 from corsproxy.policy.plan import Limits
 from corsproxy.policy.tokens import is_token
 from corsproxy.proxy import faults
@@ -28,8 +29,6 @@ from corsproxy.proxy.framing import (
     read_connection,
     read_length,
 )
-
-Field = tuple[bytes, bytes]
 
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
 _HOST: Final = re.compile(

@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiohttp.http_exceptions import HttpProcessingError
 
 from corsproxy.policy import fields as f
+from corsproxy.policy.fields import Field
 from corsproxy.proxy import faults
 from corsproxy.proxy.bodies import Body, ChunkedBody, LengthBody, UntilClose
 from corsproxy.proxy.faults import Fault
@@ -22,8 +23,6 @@ from corsproxy.proxy.framing import (
     read_connection,
     read_length,
 )
-
-Field = tuple[bytes, bytes]
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_FIELDS: Final = 200
