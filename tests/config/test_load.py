@@ -208,9 +208,12 @@ def test_an_inline_policy_is_named_after_its_route() -> None:
     assert policy.name == "routes.api"
 
 
-def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Unreadable files are told like other problems, with the reason."""
-    file = tmp_path / "none.yaml"
+    monkeypatch.chdir(tmp_path)
+    file = Path("none.yaml")
     (found,) = load(file, {}).problems
     assert (found.id, found.place) == ("E001", (str(file), 1, 1))
     assert found.message == f"{file} cannot be read: No such file or directory"

@@ -3,7 +3,8 @@
 import pytest
 
 from corsproxy.policy import fetch
-from corsproxy.policy.fetch import Asked, Fault, Field
+from corsproxy.policy.fetch import Asked, Fault
+from corsproxy.policy.fields import Field
 
 APP = b"https://app.example.com"
 GET = Asked(b"GET", "https://api.example.com/", APP)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from corsproxy.policy.cors import Decision, Policy, decide
 from corsproxy.policy.decision import parse_lines
-from corsproxy.policy.fields import FIELD_KINDS
-from corsproxy.policy.rewrite import Field, merge_vary, rewrite
+from corsproxy.policy.fields import FIELD_KINDS, Field
+from corsproxy.policy.rewrite import merge_vary, rewrite
 from tests.support.policies import APP, EVIL, actual, policy_of
 
 A = APP.decode()
