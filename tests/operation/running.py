@@ -21,7 +21,7 @@ from tests.support.service import LONG
 ROOT = Path(__file__).parents[2]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\n\r\n"
 BIG = b"GET /big HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\n\r\n"
-BIG_SIZE = 1024 * 1024
+BIG_SIZE = 320 * 1024  # more than a proxy may hold (O6), and a thousand fit into a kernel
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
@@ -103,7 +103,7 @@ def scrape(port: int) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 @asynccontextmanager
 async def upstream(seconds: float = 0.0) -> AsyncIterator[int]:
-    """Answer each request after `seconds`, /big with 1 MiB; give the port."""
+    """Answer each request after `seconds`, /big with 320 KiB; give the port."""
     answering: set[asyncio.Task[None]] = set()
     writers: set[asyncio.StreamWriter] = set()
 
