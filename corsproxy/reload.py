@@ -31,7 +31,10 @@ class NotAdopted(Exception):  # noqa: N818 - it is what the log is told
 
 
 class Reloader:
-    """Watches the file at `path` and hands each valid configuration to `adopt`."""
+    """Watches the file at `path` and hands each valid configuration to `adopt`.
+
+    Takes SIGHUP from its making on, which has to be on the main thread, in the loop.
+    """
 
     def __init__(
         self,
@@ -48,10 +51,10 @@ class Reloader:
         self._tell = tell
         self._seen = seen
         self._asked = asyncio.Event()
+        call_on(signal.SIGHUP, self._asked.set)
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        call_on(signal.SIGHUP, self._asked.set)
         while True:
             if await self._is_due():
                 await self.reload()

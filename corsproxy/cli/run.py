@@ -184,19 +184,18 @@ async def _run(make: "Callable[[], Service | Supervisor]", watched: Watched | No
     from corsproxy.signals import StopSignals  # noqa: PLC0415
 
     async with make() as service:
+        # Who reads the announcement may send any signal: all are taken by then.
         stop = StopSignals()
+        reloader = watched and Reloader(
+            watched.path,
+            os.environ,
+            adopt=service.adopt,
+            tell=service.reloaded,
+            seen=watched.seen,
+        )
         _announce(service)
         async with asyncio.TaskGroup() as tasks:
-            watch = None
-            if watched is not None:
-                reloader = Reloader(
-                    watched.path,
-                    os.environ,
-                    adopt=service.adopt,
-                    tell=service.reloaded,
-                    seen=watched.seen,
-                )
-                watch = tasks.create_task(reloader.run())
+            watch = tasks.create_task(reloader.run()) if reloader else None
             await service.wait(stop)
             if watch is not None:
                 watch.cancel()
