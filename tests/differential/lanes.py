@@ -13,8 +13,8 @@ from typing import NamedTuple, cast
 from tests.differential.reading import Malformed, Seen, take_request
 from tests.support.wire import Address
 
-# How long a proxy may be silent before the case is over; only unfinished requests come to that.
-SILENCE = 0.4
+# Seconds that a proxy may be silent before the case is over; only unfinished requests come to that.
+SILENCE = 2.0
 
 
 class Reply(NamedTuple):
@@ -101,14 +101,20 @@ async def recording() -> AsyncIterator[tuple[Recorder, str]]:
         await server.wait_closed()
 
 
+async def _let_others_read() -> None:
+    """Let a proxy in this loop read what was written, so that the next piece is another read."""
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+
 class Lane(NamedTuple):
     """One way through one proxy."""
 
     address: Address
     recorder: Recorder
 
-    async def say(self, data: bytes) -> bytes:
-        """Send `data` on a new connection; return all that comes until the end, or silence."""
+    async def say(self, *pieces: bytes) -> bytes:
+        """Send `pieces` on a new connection; return all that comes until the end, or silence."""
         self.recorder.forget()
         if isinstance(self.address, str):
             reader, writer = await asyncio.open_unix_connection(self.address)
@@ -116,7 +122,11 @@ class Lane(NamedTuple):
             reader, writer = await asyncio.open_connection(*self.address)
         heard = b""
         with contextlib.suppress(TimeoutError, ConnectionError):
-            writer.write(data)
+            for piece in pieces:
+                if writer.transport.is_closing():
+                    break  # it was refused, and the connection has ended
+                writer.write(piece)
+                await _let_others_read()
             async with asyncio.timeout(SILENCE) as limit:
                 while more := await reader.read(65536):
                     heard += more

@@ -36,7 +36,7 @@ HOST: Final = _slot(
     b"host:api.example|HOST: api.example:80|Host: [::1]:80",
     b"X-No: host|Host: api.example\r\nHost: api.example|Host: a\r\nHost: b|Host: a, b|"
     b"Host: u@a|Host: a/b|Host:|Host : a|Host: a:99999|Host:\tapi.example|"
-    b"Host: api.example\t|Host: a b| Host: a|Host: a:|Ho st: a|Host: a\x01|Host: a:x",
+    b"Host: api..example|Host: api.example\t|Host: a b| Host: a|Host: a:|Ho st: a|Host: a\x01|Host: a:x",
 )
 FIELD: Final = _slot(
     b"Accept: */*|X-Tag: v|Cookie: a=b|Connection: keep-alive|User-Agent: x|X-Empty:|"

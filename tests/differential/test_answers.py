@@ -67,7 +67,7 @@ def _heard(stream: bytes, method: bytes) -> Heard:
         return Heard(None, malformed=str(fault))
     first = answers[0] if answers else None
     second = answers[1].body if len(answers) > 1 and answers[1].is_whole else None
-    if first is None or not first.is_whole or first.status in {502, 504}:
+    if first is None or not first.is_whole or first.status in {502, 503, 504}:
         return Heard(None, second)
     return Heard(first, second)
 
@@ -138,8 +138,8 @@ async def test_answers_are_understood_alike(tmp_path: Path) -> None:
 async def test_thousands_of_answers_are_understood_alike(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """S11, S12, F1, H12: the same with 4000."""
-    result = await _compare(tmp_path, seed=4000, count=4000)
+    """S11, S12, F1, H12: the same with 2000."""
+    result = await _compare(tmp_path, seed=2000, count=2000)
     with capsys.disabled():
         print(f"\n{table(result.rows, 'relays', 'refuses')}")  # noqa: T201 - the run's purpose
     assert result.faults == []

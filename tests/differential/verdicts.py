@@ -48,6 +48,11 @@ REASONS: Final = (
     ),
     Reason(
         NGINX,
+        "an empty label in Host (we: what RFC 3986 calls a name, S5)",
+        lambda stream, _: re.search(rb"(?i)host:[^\r\n]*(?:\.\.|[ \t:]\.)", stream) is not None,
+    ),
+    Reason(
+        NGINX,
         "`OPTIONS *` (we answer it ourselves and go on, H4)",
         lambda stream, _: b"OPTIONS * HTTP/1." in stream,
     ),
