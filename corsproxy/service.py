@@ -34,6 +34,9 @@ __all__ = ["CannotStart", "Options", "Service"]
 log: Final = logging.getLogger("corsproxy")
 
 _BACKLOG: Final = 1024
+# libuv takes one connection from a handle each turn of the loop. When turns are long, because much
+# arrives, new clients would wait for seconds; with several handles on the socket they do not.
+_HANDLES: Final = 4
 # How long a client may take to say goodbye over TLS, in seconds.
 _GOODBYE: Final = 2.0
 
@@ -61,6 +64,22 @@ class Options:
     sockets: tuple[socket.socket, ...] | None = None
 
 
+class Listening:
+    """The handles on one listening socket."""
+
+    def __init__(self) -> None:
+        self._servers: list[asyncio.Server] = []
+
+    def add(self, server: asyncio.Server) -> None:
+        """Take a handle that listens."""
+        self._servers.append(server)
+
+    def close(self) -> None:
+        """Take no more connections."""
+        for server in self._servers:
+            server.close()
+
+
 class Service:
     """A running proxy: `async with Service(plan) as service: await service.wait(StopSignals())`."""
 
@@ -69,7 +88,7 @@ class Service:
         self._started = plan
         self._options = options
         self._access_log: AccessLog | None = None
-        self._listeners: list[asyncio.Server] = []
+        self._listening: list[Listening] = []
         self._bound = Listeners()
         self._health: aiohttp.web.AppRunner | None = None
         self._stopping = False
@@ -124,18 +143,20 @@ class Service:
         for sock in sockets:
             await self.listen(sock)
 
-    async def listen(self, sock: socket.socket) -> asyncio.Server:
+    async def listen(self, sock: socket.socket) -> Listening:
         """Take connections from a bound socket, until what is returned is closed."""
-        loop = asyncio.get_running_loop()
         tls = self._tls_options()
+        listening = Listening()
+        self._listening.append(listening)
+        for handle in (sock, *(sock.dup() for _ in range(_HANDLES - 1))):
+            listening.add(await self._accept_from(handle, tls))
+        return listening
+
+    async def _accept_from(self, sock: socket.socket, tls: "_TlsOptions") -> asyncio.Server:
+        loop = asyncio.get_running_loop()
         if sock.family == socket.AF_UNIX:
-            listener = await loop.create_unix_server(
-                self.server, sock=sock, backlog=_BACKLOG, **tls
-            )
-        else:
-            listener = await loop.create_server(self.server, sock=sock, backlog=_BACKLOG, **tls)
-        self._listeners.append(listener)
-        return listener
+            return await loop.create_unix_server(self.server, sock=sock, backlog=_BACKLOG, **tls)
+        return await loop.create_server(self.server, sock=sock, backlog=_BACKLOG, **tls)
 
     def _tls_options(self) -> "_TlsOptions":
         """Return how a listener speaks TLS, if it does; a handshake is part of a request's head."""
@@ -224,8 +245,8 @@ class Service:
             )
 
     def _stop_listening(self) -> None:
-        for listener in self._listeners:
-            listener.close()
+        for listening in self._listening:
+            listening.close()
 
     async def _end(self) -> None:
         self._stop_listening()

@@ -15,7 +15,7 @@ from corsproxy.config import Loaded, load_text
 from corsproxy.control import Message, answer_all
 from corsproxy.listeners import CannotStart
 from corsproxy.observe import logs
-from corsproxy.service import Options, Service
+from corsproxy.service import Listening, Options, Service
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ class Worker:
         self._stack = stack
         self._service: Service
         self._sockets: list[list[socket.socket]] = []
-        self._covering: dict[int, list[asyncio.Server]] = {}
+        self._covering: dict[int, list[Listening]] = {}
         self._prepared: Loaded | None = None
         self._ending: asyncio.Task[None] | None = None
         self._questions: dict[str, Callable[[Message], Awaitable[Message]]] = {
