@@ -36,12 +36,16 @@ class Processes:
         return list(self._alive.values())
 
     async def start(self, slot: int) -> Process:
-        """Start a process for a slot; it waits for its first question."""
+        """Start a process for a slot; it waits for its first question. Raises OSError."""
         ours, its = socket.socketpair()
         asker = await Asker.on(ours)
         with its:
             its.set_inheritable(True)
-            pid = _spawn("worker", str(its.fileno()))
+            try:
+                pid = _spawn("worker", str(its.fileno()))
+            except OSError:
+                await asker.close()
+                raise
         # Nothing was awaited since it started: it is known before its end can be.
         process = self._alive[pid] = Process(slot, pid, asker, asyncio.Future())
         return process

@@ -60,6 +60,7 @@ class Supervisor:
         self._keepers: list[asyncio.Task[None]] = []
         self._last: dict[int, Snapshot] = {}
         self._departed: Snapshot = {}
+        self._deaths = 0
         self._changing = asyncio.Lock()
         self._stopping = False
         self.reload_failed = False
@@ -122,16 +123,11 @@ class Supervisor:
         return str(answer.get("error", ""))
 
     async def _keep(self, process: Process) -> None:
-        """Replace the process of a slot whenever it dies, until all are to stop (P4)."""
+        """Replace the process of a slot whenever it dies, until cancelled (P4)."""
         pause, began = 0.0, time.monotonic()
         while True:
             status = await asyncio.shield(process.ended)
-            self._serving.pop(process.slot, None)
-            await process.asker.close()
-            if self._stopping:
-                return
-            self._remember(process.slot)
-            self._cover_missing()
+            await self._bury(process)
             steady = time.monotonic() - began >= _STEADY
             pause = 0.0 if steady else min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
             log.error(
@@ -143,16 +139,36 @@ class Supervisor:
             )
             await asyncio.sleep(pause)
             began = time.monotonic()
-            process = await self._processes.start(process.slot)
-            async with self._changing:
-                fault = await self._begin(process)
-            if fault:
-                log.error("worker %d cannot serve: %s", process.slot + 1, fault)
-                kill([process])
-            else:
-                log.info("worker %d (process %d) serves", process.slot + 1, process.pid)
-                await self._ask_all("uncover", slot=process.slot)
-                self._cover_missing()
+            process = await self._successor(process.slot)
+
+    async def _bury(self, process: Process) -> None:
+        """Have others do the work of a process that died, and keep what it counted."""
+        self._serving.pop(process.slot, None)
+        self._deaths += 1
+        self._remember(process.slot)
+        self._cover_missing()
+        await process.asker.close()
+
+    async def _successor(self, slot: int) -> Process:
+        """Start another process for a slot and have it serve; one that cannot is ended again."""
+        while True:
+            try:
+                process = await self._processes.start(slot)
+                break
+            except OSError as error:  # most often: no more processes may be started
+                reason = error.strerror or str(error)
+                log.error("worker %d cannot be started: %s", slot + 1, reason)  # noqa: TRY400 - no bug of ours
+                await asyncio.sleep(_LONGEST_PAUSE)
+        async with self._changing:
+            fault = await self._begin(process)
+        if fault:
+            log.error("worker %d cannot serve: %s", slot + 1, fault)
+            kill([process])
+        else:
+            log.info("worker %d (process %d) serves", slot + 1, process.pid)
+            await self._ask_all("uncover", slot=slot)
+            self._cover_missing()
+        return process
 
     def _cover_missing(self) -> None:
         """Have one worker take the connections that come to slots without any."""
@@ -202,6 +218,7 @@ class Supervisor:
         total = sum_snapshots([*living, self._departed])
         succeeded = 0 if self.reload_failed else 1
         total["corsproxy_config_last_reload_successful"] = [((), (succeeded,))]
+        total["corsproxy_worker_deaths_total"] = [((), (self._deaths,))]
         return total
 
     async def _look(self, process: Process) -> None:
@@ -235,6 +252,7 @@ class Supervisor:
         """Have all workers stop taking requests and finish those in flight."""
         server = self.plan.server
         self._stopping = True
+        self._let_be()
         for process in self._processes.alive:
             process.asker.tell("begin_drain")
         if delayed and server.drain_delay:
@@ -245,10 +263,14 @@ class Supervisor:
             process.asker.tell("finish_drain")
         await ends_of(self._processes.alive, server.drain + _ENDING_TIME)
 
-    async def _end(self) -> None:
-        self._stopping = True
+    def _let_be(self) -> None:
+        """Replace nobody any more."""
         for keeper in self._keepers:
             keeper.cancel()
+
+    async def _end(self) -> None:
+        self._stopping = True
+        self._let_be()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         left = self._processes.alive
         for process in left:

@@ -85,6 +85,11 @@ FAMILIES: Final[dict[str, Family]] = {
         (),
         "min",
     ),
+    "corsproxy_worker_deaths_total": Family(
+        "counter",
+        "Workers that died and were replaced; counted by the supervisor of several.",
+        (),
+    ),
     "corsproxy_build_info": Family("gauge", "Always 1.", ("version",), "min"),
 }
 

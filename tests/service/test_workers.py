@@ -131,16 +131,25 @@ def test_a_killed_worker_is_replaced_and_nobody_else_notices(
 
 
 def test_what_waits_for_a_dead_worker_is_served(file: Path, upstream: Origin) -> None:
-    """Connections in its queue, and those that come before there is a successor, all succeed (P4)."""
+    """Connections in its queue, and those that come while it has no successor, all succeed (P4)."""
     with workers(file, upstream) as process, ExitStack() as stack:
-        first, _ = children(process.pid)
+        first, second = children(process.pid)
         os.kill(first, signal.SIGSTOP)
         clients = [stack.enter_context(closing(connect(process.port))) for _ in range(40)]
         for client in clients:
             client.request("GET", "/")
         os.kill(first, signal.SIGKILL)
+        until(lambda: set(children(process.pid)) - {first, second}, "there is a successor")
+        (successor,) = set(children(process.pid)) - {first, second}
+        os.kill(successor, signal.SIGSTOP)  # it takes for ever to start
         for client in clients:
             assert read(client.getresponse()).status == 200
+        for _ in range(40):
+            assert get(process.port).status == 200
+        os.kill(successor, signal.SIGCONT)
+        process.wait_for(rf"worker 1 \(process {successor}\) serves")
+        for _ in range(40):
+            assert get(process.port).status == 200
 
 
 @pytest.mark.slow
@@ -152,6 +161,7 @@ def test_what_was_counted_is_kept_when_a_worker_dies(file: Path, upstream: Origi
         assert requests(process) == 20
         os.kill(children(process.pid)[0], signal.SIGKILL)
         process.wait_for(r"worker \d \(process \d+\) serves")
+        assert sum(figures(process, "corsproxy_worker_deaths_total").values()) == 1
         assert requests(process) == 20
         assert get(process.port).status == 200
         assert requests(process) == 21
