@@ -22,7 +22,7 @@ from corsproxy.observe.refusals import Refusals
 from corsproxy.observe.snapshot import Snapshot
 from corsproxy.policy.cookies import LEFT_BECAUSE
 from corsproxy.policy.plan import Address, Plan, Route
-from corsproxy.proxy.server import Observer, ProxyServer
+from corsproxy.proxy.server import MissingParser, Observer, ProxyServer
 from corsproxy.proxy.tls import listening_context
 from corsproxy.signals import StopSignals
 
@@ -125,7 +125,10 @@ class Service:
                 plan.log.access,
             )
             observers = (*observers, self._access_log)
-        self.server = ProxyServer(plan, observers)
+        try:
+            self.server = ProxyServer(plan, observers)
+        except MissingParser as missing:
+            raise CannotStart(str(missing)) from missing
         self._tell_room()
         self.server.refusals = Refusals(log, asyncio.get_running_loop().time)
         self.server.on_upstream_cors = _tell_upstream_cors

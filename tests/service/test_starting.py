@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from aiohttp import http_parser
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 from corsproxy.cli.quick import as_yaml
 from corsproxy.cli.run import run
 from corsproxy.config import load_text
+from corsproxy.service import CannotStart, Service
 from tests.support.origin import ORIGIN, get, origin
+from tests.support.proxy import plan_of
 from tests.support.service import config, corsproxy
 
 # Hostile values: what means something to YAML, to the variables of the language, to a terminal.
@@ -74,6 +77,13 @@ def test_an_address_that_cannot_be_had_is_exit_3(listen: str, reason: str, tmp_p
     assert len(process.errors.splitlines()) == 1
     assert process.errors.startswith(f"corsproxy: cannot listen on {listen}: ")
     assert reason in process.errors
+
+
+async def test_an_aiohttp_without_its_parsers_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pure-Python parsers let through what smuggles requests: it does not start (forwarding.md)."""
+    monkeypatch.delattr(http_parser, "HttpRequestParserC")
+    with pytest.raises(CannotStart, match="C extensions are missing: install aiohttp from a wheel"):
+        await Service(plan_of(config(1))).__aenter__()
 
 
 def test_a_file_that_is_not_there_is_exit_3(tmp_path: Path) -> None:

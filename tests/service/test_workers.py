@@ -308,6 +308,16 @@ def test_a_port_in_use_is_exit_3_although_workers_share_ports(file: Path, upstre
         assert f"cannot listen on 127.0.0.1:{port}: address already in use" in other.errors
 
 
+def test_a_worker_that_dies_at_its_start_is_exit_3(file: Path) -> None:
+    """What never served is not replaced for ever: the start failed, in one line (product.md)."""
+    file.write_text(config(1, server=TWO))
+    with corsproxy("run", "-c", str(file)) as process:
+        until(lambda: children(process.pid), "the first worker is started")
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        assert process.code() == 3
+        assert process.errors == "corsproxy: worker 1 was ended by SIGKILL at its start"
+
+
 def test_workers_share_a_unix_socket(file: Path, upstream: Origin, tmp_path: Path) -> None:
     """It is one for all, answers while one of them is dead, and is gone afterwards (P4)."""
     sock = tmp_path / "s"
