@@ -35,7 +35,8 @@ class Origin(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body leave in one piece: a second one would wait for an acknowledgement
+    # Head and body leave in one piece: a second one would wait for an acknowledgement.
+    wbufsize = -1
     server: Origin
 
     def do_GET(self) -> None:
