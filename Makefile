@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Extra arguments, e.g. `make test ARGS="tests/policy -k origin"` or `make bench ARGS="--rounds 3"`.
 ARGS ?=
+# How many processes the tests run in; many of them wait for a time limit to pass.
+WORKERS ?= 3
 # The interpreter .venv is made from; naming another one makes .venv anew.
 PYTHON ?=
 
@@ -25,7 +27,7 @@ demo: $(VENV)/.runtime ## a legacy API, the proxy and a page; Ctrl-C ends all
 	@$(BIN)/python -m corsproxy demo $(ARGS)
 
 test: $(VENV)/.dev ## the fast tests (.ci/run also runs the slow ones and the browser's)
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not browser and not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not browser and not slow" $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, formatting, mypy --strict, the import contract
 	@echo "==> ruff check" && $(BIN)/ruff check .

@@ -243,6 +243,7 @@ async def until_calm(port: int, p99: float) -> None:
     raise AssertionError(f"p99 was {seen}, not {p99} seconds")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SLOW_CLIENTS)
 def test_slow_clients_leave_the_rest_served(kind: str, tmp_path: Path) -> None:
     """O4: 300 that send or read at leisure; everybody else is answered 200, p99 at most doubled."""
@@ -265,6 +266,7 @@ def test_slow_clients_leave_the_rest_served(kind: str, tmp_path: Path) -> None:
 # --- overload ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_overload_is_shed_and_the_admitted_do_not_notice(tmp_path: Path) -> None:
     """O3: at three times what a pool of 20 can do: the admitted ones, the others, and afterwards."""
     seconds, connections = 0.05, 20

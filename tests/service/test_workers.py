@@ -88,6 +88,7 @@ def test_both_workers_serve_their_share(file: Path, upstream: Origin) -> None:
         assert min(busy(first) - before[0], busy(second) - before[1]) >= 70
 
 
+@pytest.mark.slow
 def test_one_scrape_answers_for_all(file: Path, upstream: Origin) -> None:
     """Requests over many connections are counted once each; gauges are sums (product.md, metrics)."""
     with workers(file, upstream) as process, ExitStack() as stack:
@@ -130,6 +131,7 @@ def test_a_killed_worker_is_replaced_and_nobody_else_notices(
         assert set(load.answers) == {200}
 
 
+@pytest.mark.slow
 def test_what_waits_for_a_dead_worker_is_served(file: Path, upstream: Origin) -> None:
     """Connections in its queue, and those that come while it has no successor, all succeed (P4)."""
     with workers(file, upstream) as process, ExitStack() as stack:
@@ -182,6 +184,7 @@ def test_workers_that_die_again_and_again_are_replaced_ever_later(
     assert pauses == [0.1, 0.2, 0.4]
 
 
+@pytest.mark.slow
 def test_all_workers_reload_or_none(file: Path, upstream: Origin) -> None:
     """A valid file is in force in each worker, a broken one in none (P2)."""
     with workers(file, upstream) as process, origin() as other, ExitStack() as stack:
@@ -262,6 +265,7 @@ def test_stops_and_signals_to_the_whole_group_are_clean(file: Path, upstream: Or
         assert process.code() == 0
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_all_at_once(file: Path, upstream: Origin) -> None:
     """Nobody waits for the delay or for requests, and no worker is left (P1)."""
     with workers(file, upstream, "workers: 2, drain_delay: 60s") as process:
@@ -272,6 +276,7 @@ def test_a_second_signal_ends_all_at_once(file: Path, upstream: Origin) -> None:
         assert all(map(is_gone, pids))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_workers_start_is_clean(number: signal.Signals, file: Path) -> None:
     """Exit code 0, and no worker is left (P1)."""
@@ -295,6 +300,7 @@ def test_workers_end_with_a_supervisor_that_is_killed(file: Path, upstream: Orig
         assert read(client.getresponse()).status == 200
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_exit_3_although_workers_share_ports(file: Path, upstream: Origin) -> None:
     """A second proxy of the same user is told, and does not get half of the first one's clients."""
     with workers(file, upstream) as process:
@@ -318,6 +324,7 @@ def test_a_worker_that_dies_at_its_start_is_exit_3(file: Path) -> None:
         assert process.errors == "corsproxy: worker 1 was ended by SIGKILL at its start"
 
 
+@pytest.mark.slow
 def test_workers_share_a_unix_socket(file: Path, upstream: Origin, tmp_path: Path) -> None:
     """It is one for all, answers while one of them is dead, and is gone afterwards (P4)."""
     sock = tmp_path / "s"
