@@ -130,11 +130,11 @@ HOSTILE: Final[dict[str, Callable[[], str]]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_of_a_mebibyte_is_refused_in_time(name: str) -> None:
-    """forwarding.md K1: within 200 ms; CPU time, so that a busy machine does not fail it."""
+    """forwarding.md K1: within 200 ms; the best of several, in CPU time, for machines are busy."""
     text = HOSTILE[name]()
     assert len(text) <= LARGEST_FILE
     best = 1.0
-    for _ in range(3):
+    for _ in range(10):
         begin = time.process_time()
         loaded = load_text(text, "hostile.yaml", {"X": "y" * 100_000})
         best = min(best, time.process_time() - begin)
