@@ -124,3 +124,13 @@ def sum_snapshots(snapshots: Iterable[Snapshot]) -> Snapshot:
 
 def _add(one: float, other: float) -> float:
     return one + other
+
+
+def families_table() -> str:
+    """Return all families as a Markdown table, for the documentation."""
+    rows = ["| metric | kind | labels | tells |", "|---|---|---|---|"]
+    rows += [
+        f"| `{name}` | {family.kind} | {', '.join(family.labels)} | {family.help} |"
+        for name, family in FAMILIES.items()
+    ]
+    return "\n".join(rows)

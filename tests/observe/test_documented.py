@@ -1,0 +1,15 @@
+"""What the documentation tells of metrics is what there is."""
+
+from pathlib import Path
+
+from corsproxy.observe.snapshot import families_table
+
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+
+
+def test_every_metric_is_documented() -> None:
+    """product.md: name, kind, labels and help stand in docs/operations.md as in the code.
+
+    Put `families_table()` there where this fails.
+    """
+    assert f"\n\n{families_table()}\n\n" in PAGE.read_text(encoding="utf-8")
