@@ -3,13 +3,13 @@
 playwright's route() is never used: with it Chromium sends no preflight and lets everything pass.
 """
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.support.demo import FREE_PORTS, DemoProcess, demo
+from tests.support.programs import program
 
 _FLAGS = (
     "--no-sandbox",
@@ -34,9 +34,7 @@ def running() -> Iterator[DemoProcess]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Return the installed Chromium, started."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("no chromium is installed (Debian: apt-get install chromium)")
+    path = program("chromium", "chromium", "chromium-browser")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=list(_FLAGS))
         yield started

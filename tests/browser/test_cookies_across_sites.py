@@ -17,6 +17,7 @@ from playwright.sync_api import sync_playwright
 from tests.support.certificates import Authority
 from tests.support.firefox import firefox
 from tests.support.login import legacy_login
+from tests.support.programs import program
 from tests.support.service import corsproxy
 
 pytestmark = pytest.mark.browser
@@ -127,9 +128,9 @@ def sites(
         yield from _chromium(home, authority, port)
         return
     trust(authority, home)
+    program("firefox-esr", "firefox-esr", "firefox")
     with firefox(home, (APP, OTHER, API)) as started:
-        if started is None:
-            pytest.skip("no firefox is installed (Debian: apt-get install firefox-esr)")
+        assert started is not None
 
         def browse(url: str, script: str) -> str:
             started.visit(url)
@@ -139,9 +140,7 @@ def sites(
 
 
 def _chromium(home: Path, authority: Authority, port: int) -> Iterator[Sites]:
-    path = which("chromium") or which("chromium-browser")
-    if path is None:
-        pytest.skip("no chromium is installed (Debian: apt-get install chromium)")
+    path = program("chromium", "chromium", "chromium-browser")
     trust(authority, home / ".pki" / "nssdb")
     flags = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP *.test 127.0.0.1"]
     with sync_playwright() as playwright:

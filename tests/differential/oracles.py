@@ -1,15 +1,12 @@
 """nginx and HAProxy beside us, each with as many lanes as we have. Knows their configuration."""
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.differential.lanes import Lane, recording
+from tests.support.programs import program
 from tests.support.proxy import one_route, running_proxy
 from tests.support.wire import connect
 
@@ -52,15 +49,6 @@ listen lane{number}
 """
 
 
-def program(name: str, package: str) -> str:
-    """Return the path of a program; skip the test where it is missing, but never in CI."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None and os.environ.get("CI") != "true":
-        pytest.skip(f"{name} is not installed: apt-get install {package}")
-    assert found, f"{name} is not installed, and CI must not skip this: apt-get install {package}"
-    return found
-
-
 @asynccontextmanager
 async def _running(command: Sequence[str], sockets: list[str]) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
@@ -91,7 +79,7 @@ async def _accepts(path: str, process: asyncio.subprocess.Process) -> None:
 @asynccontextmanager
 async def nginx(here: Path, count: int) -> AsyncIterator[list[Lane]]:
     """Run nginx with `count` lanes, its files below `here`."""
-    binary = program("nginx", "nginx-light")
+    binary = program("nginx-light", "nginx")
     async with AsyncExitStack() as stack:
         ends = [await stack.enter_async_context(recording()) for _ in range(count)]
         lanes = "".join(

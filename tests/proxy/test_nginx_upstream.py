@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.programs import program
 from tests.support.proxy import one_route, running_proxy
 from tests.support.wire import End, connect
 
@@ -37,14 +37,6 @@ http {{
 BIG = os.urandom(3 * 1024 * 1024)
 
 
-def _nginx() -> str:
-    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None and os.environ.get("CI") != "true":
-        pytest.skip("nginx is not installed: apt-get install nginx-light")
-    assert found, "nginx is not installed, and CI must not skip this: apt-get install nginx-light"
-    return found
-
-
 @asynccontextmanager
 async def nginx(here: Path) -> AsyncIterator[str]:
     """Run nginx on a unix socket below `here`; gives its address as a URL."""
@@ -53,7 +45,12 @@ async def nginx(here: Path) -> AsyncIterator[str]:
     (here / "root" / "big").write_bytes(BIG)
     (here / "nginx.conf").write_text(CONFIG.format(here=here))
     process = await asyncio.create_subprocess_exec(
-        _nginx(), "-c", str(here / "nginx.conf"), "-p", str(here), stderr=asyncio.subprocess.DEVNULL
+        program("nginx-light", "nginx"),
+        "-c",
+        str(here / "nginx.conf"),
+        "-p",
+        str(here),
+        stderr=asyncio.subprocess.DEVNULL,
     )
     try:
         await _accepts(here / "nginx.sock")
