@@ -55,12 +55,17 @@ class UpstreamTimeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLimits:
-    """How many connections to one upstream, and how long a request waits for one (S12, F4)."""
+    """How many connections to one upstream, and how long a request waits for one (S12, F4, O4).
+
+    `tunnels` None stands for half of `max_connections`.
+    """
 
     max_connections: int = 1024
     max_idle: int = 64
     idle: float = 1.0
     queue: float = 1.0
+    reuse: Literal["always", "never"] = "always"
+    tunnels: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,9 +150,9 @@ class ChunkedBody:
 Body = LengthBody | ChunkedBody | UntilClose
 
 
-def as_chunk(payload: bytes) -> bytes:
+def as_chunk(payload: bytes | bytearray) -> bytes:
     """Frame `payload`, which is not empty, as one chunk."""
-    return b"%x\r\n%b\r\n" % (len(payload), payload)
+    return b"%x\r\n%b\r\n" % (len(payload), bytes(payload))
 
 
 LAST_CHUNK: Final = b"0\r\n\r\n"

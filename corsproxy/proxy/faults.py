@@ -153,6 +153,12 @@ POOL_FULL: Final = FaultKind(
     503,
     "All connections to the upstream server are busy. Try again shortly.",
 )
+TUNNELS_FULL: Final = FaultKind(
+    "tunnels_full",
+    "proxy",
+    503,
+    "No more tunnels to the upstream server may be opened. Try again later.",
+)
 CIRCUIT_OPEN: Final = FaultKind(
     "upstream_circuit_open",
     "proxy",

@@ -36,7 +36,7 @@ upstreams:
     url: http://LEGACY.internal:9000
     host_header: api.example.com:8443
     timeouts: {connect: 1s, response_header: 2s, idle: 3s, total: 4s, tunnel_idle: 5h}
-    pool: {max_connections: 9, max_idle: 8, idle: 7s, queue: 6s}
+    pool: {max_connections: 9, max_idle: 8, idle: 7s, queue: 6s, reuse: never, tunnels: 5}
 policies:
   spa:
     allow_origins: [https://app.example.com]
@@ -109,7 +109,9 @@ def test_upstreams_reach_the_plan() -> None:
     assert named.timeouts == UpstreamTimeouts(
         connect=1, response_header=2, idle=3, total=4, tunnel_idle=18000
     )
-    assert named.pool == PoolLimits(max_connections=9, max_idle=8, idle=7, queue=6)
+    assert named.pool == PoolLimits(
+        max_connections=9, max_idle=8, idle=7, queue=6, reuse="never", tunnels=5
+    )
     assert by_url.address == UnixAddress("/run/app.sock")
     assert by_url.pool == PoolLimits()
     assert by_url.host_header == "upstream"

@@ -1,0 +1,387 @@
+"""Nothing of one request reaches another, and no client holds more than its share.
+
+forwarding.md S9, S12, F7, O4: what an attacker tried on the connections of others.
+"""
+
+import asyncio
+from collections import Counter
+from typing import cast
+
+import pytest
+
+from corsproxy.observe.record import Record
+from corsproxy.proxy.client import ClientConnection
+from tests.support.answers import ANSWERING, OK
+from tests.support.client import RawClient
+from tests.support.kernel import shrink_buffers
+from tests.support.proxy import Proxy, Way, through
+from tests.support.upstream import (
+    Script,
+    close,
+    head_of_request,
+    pour,
+    repeat,
+    request,
+    send,
+    wait,
+)
+from tests.support.wire import eventually, patiently
+
+MIB = 1024 * 1024
+LIMIT = 256 * 1024  # bytes in the proxy, a direction (O6)
+GET = b"GET /get HTTP/1.1\r\nHost: a\r\n\r\n"
+VICTIM = b"GET /victim HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n"
+UPGRADE = b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+ONLY = "match: {path: /only/}"
+
+
+def connections(proxy: Proxy) -> list[ClientConnection]:
+    """Return the connections of clients, the oldest first."""
+    return list(cast("dict[ClientConnection, object]", proxy.server._connections))
+
+
+async def came_by(proxy: Proxy) -> None:
+    """Return when the proxy has seen all that was sent to it before."""
+    async with await proxy.client() as other:
+        for _ in range(2):  # what comes in the same turn of the loop may come in any order
+            await other.exchange(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS")
+
+
+# --- a request's body and the next request (S12) ------------------------------------------------
+
+LENGTH = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n", b"x" * 65537
+CHUNKED = (
+    b"POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"10001\r\n%b\r\n0\r\n\r\n" % (b"x" * 65537),
+)
+
+
+@pytest.mark.parametrize("upload", [LENGTH, CHUNKED], ids=["length", "chunked"])
+@pytest.mark.parametrize("missing", [180, 1])
+@pytest.mark.parametrize("status", [b"200 OK", b"413 Content Too Large"])
+async def test_s12_an_upload_that_was_cut_short_ends_its_connection(
+    upload: tuple[bytes, bytes], missing: int, status: bytes
+) -> None:
+    """S12, F5: bytes that were received and dropped are still awaited by the upstream."""
+    head, body = upload
+    go = asyncio.Event()
+    early = b"HTTP/1.1 %b\r\nContent-Length: 10\r\n\r\nhello" % status
+    first: Script = [head_of_request(), send(early), wait(go), send(b"world"), *ANSWERING]
+    async with through(first, ANSWERING) as (client, proxy, upstream):
+        await client.send(head + body[:-missing])
+        await client.until(b"hello")
+        await client.send(body[-missing:])
+        await came_by(proxy)
+        go.set()
+        await client.until(b"world")
+        async with await proxy.client() as other:
+            assert (await other.exchange(VICTIM)).body == b"hi"
+        assert b"/victim" not in upstream.received[0]
+        assert [one.target for one in upstream.connections[1].requests] == [b"/victim"]
+
+
+async def test_s12_an_upload_that_was_sent_whole_before_its_response_keeps_its_connection() -> None:
+    """S12: an early response does no harm if every byte went out all the same."""
+    early = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
+    go = asyncio.Event()
+    script: Script = [request(), send(early), wait(go), send(b"world"), *ANSWERING]
+    async with through(script) as (client, proxy, upstream):
+        await client.send(LENGTH[0] + LENGTH[1])
+        await client.until(b"hello")
+        go.set()
+        await client.until(b"world")
+        async with await proxy.client() as other:
+            assert (await other.exchange(VICTIM)).body == b"hi"
+        assert len(upstream.connections) == 1
+
+
+# --- a slow reader and the next user of its upstream connection (S12, F7) -----------------------
+
+
+async def test_s12_a_connection_that_a_slow_reader_paused_is_read_again() -> None:
+    """S12, F7: the last piece pauses it, and the next user's response is read all the same."""
+    big = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (20_000, bytes(20_000))
+    async with through([repeat(request(), send(big))]) as way:
+        shrink_buffers(way.client)
+        await came_by(way.proxy)
+        connection = connections(way.proxy)[0]
+        sent = 0
+        while not connection.is_write_paused:
+            await way.client.send(GET)
+            sent += 1
+            await eventually(lambda: way.proxy.server.in_flight == 0, "the end of the response")
+        async with await way.proxy.client() as victim:
+            assert len((await victim.exchange(VICTIM)).body) == 20_000
+        assert len(way.upstream.connections) == 1
+        for _ in range(sent):
+            assert len((await way.client.response()).body) == 20_000
+        assert len((await way.client.exchange(GET)).body) == 20_000
+
+
+async def stalled(way: Way) -> int:
+    """Wait until nothing moves any more; return what waits in the proxy to be written to clients."""
+    calm, before = 0, (-1, -1)
+    while calm < 20:
+        await asyncio.sleep(0.005)
+        now = (way.client.sent, sum(one.sent for one in way.upstream.connections))
+        calm = calm + 1 if now == before else 0
+        before = now
+    return sum(one.transport.get_write_buffer_size() for one in connections(way.proxy))
+
+
+# --- what one client that does not read may hold (F7) -------------------------------------------
+
+BIG: Script = [
+    request(),
+    send(b"HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n"),
+    pour(64 * MIB),
+]
+ENDLESS: Script = [head_of_request(), send(SWITCHED), pour(64 * MIB)]
+
+
+@pytest.mark.parametrize(
+    ("last", "script"),
+    [pytest.param(GET, BIG, id="a large one"), pytest.param(UPGRADE, ENDLESS, id="a tunnel")],
+)
+async def test_f7_what_begins_behind_unread_responses_is_held_back(
+    last: bytes, script: Script
+) -> None:
+    """F7: 300 responses unread, then something endless: it does not begin before they are read."""
+    small = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 30000\r\n\r\n" + bytes(30_000)
+    smalls: list[Script] = [[request(), send(small), close()]] * 300
+    async with through(*smalls, script) as way:
+        shrink_buffers(way.client)
+        await way.client.send(GET * 300 + last)
+        assert await stalled(way) <= LIMIT
+        assert len(way.upstream.connections) < 300
+
+
+async def test_f7_own_responses_that_are_not_read_hold_their_client_back() -> None:
+    """F7, S9: a client that pipelines and does not read is read from no more."""
+    async with through(ANSWERING, route=ONLY) as way:
+        shrink_buffers(way.client)
+        pouring = asyncio.create_task(way.client.pour(64 * MIB, GET * 1000))
+        held = await stalled(way)
+        pouring.cancel()
+        await asyncio.gather(pouring, return_exceptions=True)
+        assert held <= LIMIT
+        assert way.client.sent < 64 * MIB
+        assert not way.upstream.connections
+
+
+async def test_f7_a_client_that_reads_at_last_gets_every_response() -> None:
+    """F7, S9: what was held back is served in order when the client reads on."""
+    count = 30_000
+    async with through(ANSWERING, route=ONLY) as way:
+        shrink_buffers(way.client)
+        sending = asyncio.create_task(
+            way.client.send(GET * count + b"GET /only/x HTTP/1.1\r\nHost: a\r\n\r\n")
+        )
+        await stalled(way)
+        for _ in range(count):
+            assert (await way.client.response()).status == 404
+        assert (await way.client.response()).body == b"hi"
+        await sending
+
+
+@pytest.mark.parametrize("kind", ["upload", "tunnel"])
+async def test_f7_a_first_piece_that_fills_the_upstream_holds_the_client_back(kind: str) -> None:
+    """F7: a buffer that is full from the first write on counts like one that fills later."""
+    upload = b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"1f000\r\n%b\r\n" % bytes(0x1F000)
+    first, script = (
+        (upload + chunk, [head_of_request(), wait(asyncio.Event())])
+        if kind == "upload"
+        else (UPGRADE + chunk, [head_of_request(), send(SWITCHED), wait(asyncio.Event())])
+    )
+    async with through(script) as way:
+        way.upstream._listener.setsockopt(1, 8, 4096)  # SOL_SOCKET, SO_RCVBUF: inherited
+        await way.client.send(first)
+        pouring = asyncio.create_task(way.client.pour(64 * MIB, chunk))
+        await stalled(way)
+        pouring.cancel()
+        await asyncio.gather(pouring, return_exceptions=True)
+        pool = next(iter(way.proxy.server._pools.values()))
+        waiting = [one.transport.get_write_buffer_size() for one in (*pool._open, *pool._tunnels)]
+        assert max(waiting) <= LIMIT
+        assert way.client.sent < 64 * MIB
+
+
+@pytest.mark.parametrize("end", ["FIN", "reset"])
+async def test_f6_a_client_that_leaves_while_it_does_not_read_ends_its_request(end: str) -> None:
+    """F6, F7: nothing is read from it, and its end is noticed all the same."""
+    async with through(BIG) as way:
+        shrink_buffers(way.client)
+        await way.client.send(GET)
+        await stalled(way)
+        sender = way.upstream.connections[0]
+        if end == "FIN":
+            way.client.finish()
+        else:
+            way.client.reset()
+        await patiently(sender.peer_ended.wait(), "the end of the upstream's connection")
+        await eventually(lambda: way.proxy.server.in_flight == 0, "the end of the request")
+
+
+# --- turns (S9) ---------------------------------------------------------------------------------
+
+
+async def test_s9_a_client_gets_16_requests_a_turn_of_the_loop() -> None:
+    """S9: however much it pipelines, others have their turn after sixteen of its requests."""
+    turn = 0
+    turns: Counter[int] = Counter()
+
+    def count(_: Record) -> None:
+        turns[turn] += 1
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    async with through(ANSWERING, route=ONLY) as way:
+        way.proxy.server.observers = (count,)
+        sending = asyncio.create_task(way.client.send(GET * 500))
+        for _ in range(500):
+            assert (await way.client.response()).status == 404
+        await sending
+    counting.cancel()
+    await asyncio.gather(counting, return_exceptions=True)
+    assert max(turns.values()) == 16
+    assert turns.total() == 500
+
+
+# --- tunnels (O4) -------------------------------------------------------------------------------
+
+
+async def open_tunnel(proxy: Proxy) -> RawClient:
+    """Return a client with an open tunnel."""
+    client = await proxy.client()
+    assert (await client.exchange(UPGRADE)).status == 101
+    return client
+
+
+@pytest.mark.parametrize(
+    ("pool", "most"),
+    [
+        ("{max_connections: 4}", 2),
+        ("{max_connections: 2, tunnels: 3}", 3),
+        ("{max_connections: 1}", 1),
+    ],
+)
+async def test_o4_tunnels_have_places_of_their_own(pool: str, most: int) -> None:
+    """O4: above `pool.tunnels` 503; requests have all their connections, and ends free places."""
+    chat: Script = [head_of_request(), send(SWITCHED)]
+    scripts = [chat] * most + [ANSWERING]
+    async with through(*scripts, upstream=f"pool: {pool}") as way:
+        tunnels = [await open_tunnel(way.proxy) for _ in range(most)]
+        refused = await way.client.exchange(UPGRADE)
+        assert (refused.status, refused.problem()["error"]) == (503, "tunnels_full")
+        async with await way.proxy.client() as other:
+            assert (await other.exchange(GET)).body == b"hi"
+        for tunnel in tunnels:
+            tunnel.close()
+        assert len(way.upstream.connections) == most + 1
+        await eventually(lambda: way.proxy.server.in_flight == 0, "the ends of the tunnels")
+        async with await way.proxy.client() as other:
+            assert (await other.exchange(UPGRADE)).body == b"hi"  # it is asked again
+
+
+async def test_o4_an_upgrade_that_fails_gives_its_place_back() -> None:
+    """O4: refused by the upstream, or left by its client, it holds no place of a tunnel."""
+    black: Script = [head_of_request()]
+    async with through(ANSWERING, black, ANSWERING, upstream="pool: {tunnels: 1}") as way:
+        for _ in range(3):
+            async with await way.proxy.client() as client:
+                assert (await client.exchange(UPGRADE)).body == b"hi"
+        pool = next(iter(way.proxy.server._pools.values()))
+        assert pool._tunnel_places == 0
+
+
+# --- bodies that wait (O4) ----------------------------------------------------------------------
+
+
+async def test_o4_gathered_bodies_have_a_limit_together() -> None:
+    """O4: what is beyond it gets 503, the others go on, and at the end nothing is counted."""
+    async with through(ANSWERING) as way:
+        gathered = way.proxy.server.gathered
+        assert gathered.limit == 64 * MIB
+        gathered.limit = 100_000
+        head = b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"
+        first, second = way.client, await way.proxy.client()
+        await first.send(head % 1 + bytes(59_999))
+        await eventually(lambda: gathered.size == 59_999, "the first body")
+        await second.send(head % 2 + bytes(59_999))
+        refused = await second.response()
+        assert (refused.status, refused.problem()["error"]) == (503, "overloaded")
+        await first.send(b"x")
+        assert (await first.response()).body == b"hi"
+        assert gathered.size == 0
+        assert [one.target for one in way.upstream.requests] == [b"/1"]
+        await second.send(b"x")  # what is left of it is read, and the next request served
+        assert (await second.exchange(head % 3 + bytes(60_000))).body == b"hi"
+        second.reset()
+
+
+@pytest.mark.parametrize("how", ["leaves", "refused"])
+async def test_o4_a_body_that_never_goes_out_is_no_longer_counted(how: str) -> None:
+    """O4: its client leaves, or its framing breaks: the place is free."""
+    chunks = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    length = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+    async with through(ANSWERING) as way:
+        gathered = way.proxy.server.gathered
+        if how == "leaves":
+            await way.client.send(length + bytes(500))
+            await eventually(lambda: gathered.size == 500, "the body")
+            way.client.reset()
+        else:
+            await way.client.send(chunks + b"3\r\nabc\r\nzz\r\n")
+            assert (await way.client.response()).status == 400
+        await eventually(lambda: way.proxy.server.in_flight == 0, "the end")
+        assert gathered.size == 0
+
+
+# --- upstreams that send more than they were asked for (S12) ------------------------------------
+
+EXCESS = OK + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
+
+
+@pytest.mark.parametrize("when", ["with the response", "while idle", "before the next request"])
+async def test_s12_an_upstream_that_showed_excess_is_not_reused_for_a_minute(when: str) -> None:
+    """S12: what it sends late nobody could tell from the next response; it is logged once."""
+    more = asyncio.Event()
+    first: Script = [request(), send(EXCESS if when == "with the response" else OK), wait(more)]
+    if when != "with the response":
+        first.append(send(EXCESS))
+    async with through(first, ANSWERING) as (client, proxy, upstream):
+        warned: list[str] = []
+        proxy.server.on_excess = lambda one: warned.append(one.name)
+        assert (await client.exchange(GET)).body == b"hi"
+        if when == "while idle":
+            more.set()
+            await patiently(upstream.connections[0].peer_ended.wait(), "the end")
+        elif when == "before the next request":
+            upstream.connections[0].sock.send(EXCESS)  # no turn of the loop lies between the two
+        for number in range(3):
+            assert (await client.exchange(GET)).body == b"hi"
+            assert len(upstream.connections) == number + 2
+        assert warned == ["legacy"]
+        pool = next(iter(proxy.server._pools.values()))
+        pool._clock.now += 61
+        for _ in range(3):
+            assert (await client.exchange(GET)).body == b"hi"
+        assert len(upstream.connections) == 5
+        more.set()
+
+
+async def test_s12_reuse_never_gives_each_request_a_connection_of_its_own() -> None:
+    """S12, `pool.reuse`: what an upstream sends too much or too late reaches nobody."""
+    poison: Script = [repeat(request(), send(EXCESS))]
+    async with through(poison, upstream="pool: {reuse: never}") as (client, proxy, upstream):
+        for number in range(5):
+            assert (await client.exchange(GET)).body == b"hi"
+            assert len(upstream.connections) == number + 1
+        assert not next(iter(proxy.server._pools.values()))._idle
