@@ -5,8 +5,12 @@ the exchange's matter.
 """
 
 import asyncio
+import contextlib
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from typing import TYPE_CHECKING, Final
 
 from aiohttp.http_parser import HttpRequestParser
@@ -149,8 +153,6 @@ class ClientConnection(asyncio.Protocol):
             data = self._drain(data)
             if data:
                 self._serve(data)
-        elif self._paused:
-            self._hold(data)  # it was read before the pause; requests begin in their order
         else:
             self._serve(self._held + data if self._held else data)
 
@@ -443,7 +445,7 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Hold everything up that would write more: the client reads more slowly than we write (F7)."""
         self.is_write_paused = True
-        self._unsent = self.transport.get_write_buffer_size()
+        self._unsent = self._count_unsent()
         self.write_deadline = self.clock.after(self.server.plan.server.timeouts.write_idle)
         self.server.write_paused.add(self)
         if self.exchange is not None:
@@ -462,7 +464,7 @@ class ClientConnection(asyncio.Protocol):
 
     def write_expired(self) -> None:
         """End the connection if its client read nothing for `write_idle`, with or without a request."""
-        unsent = self.transport.get_write_buffer_size()
+        unsent = self._count_unsent()
         if unsent < self._unsent:
             self._unsent = unsent
             self.write_deadline = self.clock.after(self.server.plan.server.timeouts.write_idle)
@@ -470,3 +472,14 @@ class ClientConnection(asyncio.Protocol):
             self.exchange.client_stalled()
         else:
             self.transport.abort()
+
+    def _count_unsent(self) -> int:
+        """Return how many bytes the client has not acknowledged yet.
+
+        The kernel's queue counts too: it is so long that a slow client, which reads all the time,
+        may need minutes until the kernel takes more from us.
+        """
+        queued = bytearray(4)
+        with contextlib.suppress(OSError):  # not every system counts for every kind of socket
+            fcntl.ioctl(self.descriptor(), termios.TIOCOUTQ, queued)
+        return self.transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)

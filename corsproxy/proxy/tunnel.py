@@ -48,14 +48,10 @@ class Tunnel:
             self._upstream.transport.write(early)
         if self._upstream.is_write_paused:
             self._client.pause(UPLOAD)
-        else:
-            self._client.resume(UPLOAD)
         # What the client does not read holds up the upstream only: the other direction goes on.
         self._client.resume(WRITE)
         if self._client.is_write_paused:
             self._upstream.pause_reading()
-        else:
-            self._upstream.resume_reading()
 
     # --- what the client does --------------------------------------------------------------
 

@@ -4,6 +4,7 @@ forwarding.md S9, S12, F7, O4: what an attacker tried on the connections of othe
 """
 
 import asyncio
+import socket
 from collections import Counter
 from typing import cast
 
@@ -17,12 +18,15 @@ from tests.support.kernel import shrink_buffers
 from tests.support.proxy import Proxy, Way, through
 from tests.support.upstream import (
     Script,
+    ScriptedUpstream,
     close,
     head_of_request,
     pour,
     repeat,
     request,
     send,
+    swallow,
+    until,
     wait,
 )
 from tests.support.wire import eventually, patiently
@@ -94,6 +98,26 @@ async def test_s12_an_upload_that_was_sent_whole_before_its_response_keeps_its_c
         async with await proxy.client() as other:
             assert (await other.exchange(VICTIM)).body == b"hi"
         assert len(upstream.connections) == 1
+
+
+async def test_s12_a_request_that_has_not_left_yet_ends_its_connection() -> None:
+    """S12: the upstream responds before it has read, and what it did not read waits in the proxy."""
+    first: Script = [request(), send(OK), head_of_request(), send(OK), wait(asyncio.Event())]
+    async with through(first, ANSWERING) as (client, proxy, upstream):
+        read_little(upstream)
+        assert (await client.exchange(GET)).body == b"hi"
+        (idle,) = proxy.server.pool_of(proxy.server.plan.upstreams[0])._idle
+        idle.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        post = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"
+        assert (await client.exchange(post + bytes(60_000))).body == b"hi"
+        async with await proxy.client() as other:
+            assert (await other.exchange(VICTIM)).body == b"hi"
+        assert [one.target for one in upstream.connections[1].requests] == [b"/victim"]
+
+
+def read_little(upstream: ScriptedUpstream) -> None:
+    """Give later connections of the upstream a small buffer, so that what it does not read waits."""
+    upstream._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
 
 # --- a slow reader and the next user of its upstream connection (S12, F7) -----------------------
@@ -196,7 +220,7 @@ async def test_f7_a_first_piece_that_fills_the_upstream_holds_the_client_back(ki
         else (UPGRADE + chunk, [head_of_request(), send(SWITCHED), wait(asyncio.Event())])
     )
     async with through(script) as way:
-        way.upstream._listener.setsockopt(1, 8, 4096)  # SOL_SOCKET, SO_RCVBUF: inherited
+        read_little(way.upstream)
         await way.client.send(first)
         pouring = asyncio.create_task(way.client.pour(64 * MIB, chunk))
         await stalled(way)
@@ -222,6 +246,97 @@ async def test_f6_a_client_that_leaves_while_it_does_not_read_ends_its_request(e
             way.client.reset()
         await patiently(sender.peer_ended.wait(), "the end of the upstream's connection")
         await eventually(lambda: way.proxy.server.in_flight == 0, "the end of the request")
+
+
+@pytest.mark.parametrize("half_close", ["close", "answer"])
+async def test_h20_a_fin_behind_what_is_unread_waits_if_it_may_be_answered(half_close: str) -> None:
+    """H20, F6: with `half_close: answer` a client that does not read yet may still have sent its FIN."""
+    big = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (16 * MIB)
+    script: Script = [request(), send(big), pour(16 * MIB)]
+    async with through(script, server=f"half_close: {half_close}") as way:
+        shrink_buffers(way.client)
+        await way.client.send(GET)
+        await stalled(way)
+        way.client.finish()
+        if half_close == "close":
+            await patiently(way.upstream.connections[0].peer_ended.wait(), "the end")
+        else:
+            await asyncio.sleep(0.3)  # two ticks, in which nothing may happen
+            assert len((await way.client.response()).body) == 16 * MIB
+
+
+async def test_h17_a_fin_behind_what_is_unread_ends_no_tunnel() -> None:
+    """H17, F7: it is passed on once the upstream has read what came before it."""
+    go = asyncio.Event()
+    size = 16 * MIB
+    script: Script = [head_of_request(), send(SWITCHED), wait(go), swallow(size), send(b"bye")]
+    async with through(script) as way:
+        read_little(way.upstream)
+        assert (await way.client.exchange(UPGRADE)).status == 101
+        pouring = asyncio.create_task(way.client.pour(size, bytes(64 * 1024)))
+        await stalled(way)
+        go.set()
+        await pouring
+        way.client.finish()
+        assert await way.client.until(b"bye") == b"bye"
+
+
+def client_side(way: Way) -> ClientConnection:
+    """Return the proxy's end of the client's connection."""
+    return connections(way.proxy)[0]
+
+
+async def test_f7_a_request_that_meets_a_full_buffer_leaves_its_response_unread() -> None:
+    """F7, O1: the upstream is not read from, and is not late, until the client reads again."""
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    async with through(ANSWERING, upstream="timeouts: {response_header: 200ms}") as way:
+        await way.client.send(post)
+        await way.client.until(b"100 Continue\r\n\r\n")
+        client_side(way).pause_writing()  # as the 100 does if the buffer is almost full
+        await way.client.send(b"body")
+        connection = await way.upstream.connection(0)
+        await eventually(lambda: len(connection.requests) == 1, "the request")
+        await asyncio.sleep(0.6)  # longer than `response_header`
+        assert way.client.unread == b""
+        client_side(way).resume_writing()
+        assert (await way.client.response()).body == b"hi"
+
+
+async def test_f7_a_tunnel_begins_in_the_state_of_its_client() -> None:
+    """F7, H17: what the upstream sends waits, what the client sends goes through."""
+    go = asyncio.Event()
+    script: Script = [head_of_request(), wait(go), send(SWITCHED), until(b"2"), pour(64 * MIB)]
+    async with through(script) as way:
+        await way.client.send(UPGRADE)
+        await way.upstream.connection(0)
+        await eventually(lambda: len(way.upstream.requests) == 1, "the request")
+        side = client_side(way)
+        side.pause_writing()
+        side._pause_for_write()
+        go.set()
+        pool = next(iter(way.proxy.server._pools.values()))
+        (upstream,) = pool._open
+        upstream.resume_reading()  # the 101 was read before the buffer was full
+        await eventually(lambda: bool(pool._tunnels), "the tunnel")
+        await way.client.send(b"2")
+        await stalled(way)
+        assert way.upstream.connections[0].sent > 0
+        assert side.transport.get_write_buffer_size() <= LIMIT
+        assert upstream.is_read_paused
+
+
+async def test_o1_an_upstream_is_not_idle_while_its_client_does_not_read() -> None:
+    """O1, F7: `idle` is for the upstream; what the client takes its time for is `write_idle`."""
+    size = 16 * MIB
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    async with through(
+        [request(), send(head), pour(size)], upstream="timeouts: {idle: 200ms}"
+    ) as way:
+        shrink_buffers(way.client)
+        await way.client.send(GET)
+        await stalled(way)
+        await asyncio.sleep(0.6)  # longer than `idle`
+        assert len((await way.client.response()).body) == size
 
 
 # --- turns (S9) ---------------------------------------------------------------------------------
@@ -375,6 +490,23 @@ async def test_s12_an_upstream_that_showed_excess_is_not_reused_for_a_minute(whe
             assert (await client.exchange(GET)).body == b"hi"
         assert len(upstream.connections) == 5
         more.set()
+
+
+async def test_s12_excess_on_one_connection_ends_the_other_idle_ones() -> None:
+    """S12: an upstream that was wrong once may be so on any of them."""
+    go = asyncio.Event()
+    both: Script = [request(), wait(go), send(OK)]
+    async with through(both, both, ANSWERING) as (client, proxy, upstream):
+        async with await proxy.client() as other:
+            await client.send(GET)
+            await other.send(GET)
+            await eventually(lambda: len(upstream.requests) == 2, "both requests")
+            go.set()
+            assert (await client.response()).body == b"hi"
+            assert (await other.response()).body == b"hi"
+        await upstream.connections[0].send(b"x")
+        for one in upstream.connections:
+            await patiently(one.peer_ended.wait(), "its end")
 
 
 async def test_s12_reuse_never_gives_each_request_a_connection_of_its_own() -> None:

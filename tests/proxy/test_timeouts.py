@@ -181,6 +181,22 @@ async def test_write_idle_a_client_that_reads_slowly_is_not() -> None:
         assert read + await client.count(size - read) == size
 
 
+async def test_write_idle_a_buffer_that_empties_slowly_is_not() -> None:
+    """O1: it takes longer than `write_idle` until more may be read, but something goes all the time."""
+    size = 64 * 1024 * 1024
+    start = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    script: Script = [request(), send(start), pour(size)]
+    async with through(script, server=server("write_idle: 700ms")) as (client, _, _):
+        shrink_buffers(client)
+        await client.send(GET)
+        await client.until(b"\r\n\r\n")
+        read = 0
+        for _ in range(14):
+            await asyncio.sleep(0.25)
+            read += await client.count(40_000)
+        assert read + await client.count(size - read) == size
+
+
 async def test_connect_an_upstream_that_does_not_accept_is_504() -> None:
     """O1, F2: the handshake of TCP stays without an answer."""
     full = socket.socket()
