@@ -146,7 +146,7 @@ class ClientConnection(asyncio.Protocol):
                 if self.exchange is None:
                     self._serve(data)
                 else:
-                    self._hold(data)
+                    self._hold(data, exchange)
         elif self._lingering or self._closing:
             return
         elif self.leftover is not None:
@@ -194,7 +194,7 @@ class ClientConnection(asyncio.Protocol):
                     exchange.begin(data[end:at])
                 if exchange.phase is not Phase.ENDED:
                     if at < len(data):
-                        self._hold(data[at:])
+                        self._hold(data[at:], exchange)
                     return
                 if self.leftover is not None and at < len(data):
                     data, at = self._drain(data[at:]), 0
@@ -210,13 +210,18 @@ class ClientConnection(asyncio.Protocol):
         if self.is_write_paused:
             self.pause(WRITE)  # `write_idle` is running
         else:
-            self.pause(TURN)
-            self.loop.call_soon(self._next_turn)
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        """Go on with what is held in the next turn of the loop, after everybody else's (S9)."""
+        self.pause(TURN)
+        self.loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
+        held = self.take_held()
         self.resume(TURN)
-        if not self._closing:
-            self._go_on()
+        if held:  # else its exchange has ended, and what was left of it is not wanted any more
+            self.data_received(held)
 
     def _go_on(self) -> None:
         """Serve what is held, unless something is under way or holds it up."""
@@ -243,10 +248,12 @@ class ClientConnection(asyncio.Protocol):
         if self._half_closed:
             self.close_now()  # the rest of it will never come
 
-    def _hold(self, data: bytes) -> None:
-        """Keep what belongs to later requests, up to a bound (S9)."""
+    def _hold(self, data: bytes, exchange: "Exchange | Tunnel") -> None:
+        """Keep what `exchange` did not take: later requests, up to a bound, or the rest of its body."""
         self._held += data
-        if len(self._held) > _MAX_HELD:
+        if type(exchange) is Exchange and not exchange.upload_complete:
+            self._end_turn()
+        elif len(self._held) > _MAX_HELD:
             self.pause(PIPELINE)
 
     def take_held(self) -> bytes:
@@ -297,16 +304,20 @@ class ClientConnection(asyncio.Protocol):
         """Read on what is left of a body whose request was answered (S10)."""
         body = self.leftover
         assert body is not None  # noqa: S101 - only called while there is one
-        self._drained += len(data)
         try:
             body.feed(data)
         except BadChunk:
             self._close(linger=True)
             return b""
+        rest = body.excess
         if body.complete:
             self.leftover = None
             self._await_next()
-            return body.excess
+            return rest
+        self._drained += len(data) - len(rest)
+        if rest:
+            self._held = rest
+            self._end_turn()
         if self._drained > DRAINED:
             self._close(linger=True)
         return b""

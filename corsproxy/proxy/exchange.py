@@ -164,7 +164,10 @@ class Exchange:
         return self.upload is None or self.upload.complete
 
     def receive(self, data: bytes) -> bytes:
-        """Take bytes from the client; return those that belong to later requests."""
+        """Take bytes from the client; return those that were not taken.
+
+        They belong to later requests or, if the body is not complete, to a later turn of the loop.
+        """
         upload = self.upload
         if upload is None or upload.complete:
             return data

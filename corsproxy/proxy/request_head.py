@@ -39,6 +39,9 @@ _DEFAULT_PORT: Final = {b"http": b":80", b"https": b":443"}
 _LONGEST_REQUEST_ID: Final = 128
 _REQUEST_ID: Final = b"-_.:+/=@~abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
+# How many lines of a chunked body are read in one turn of the loop (S9).
+_MOST_CHUNK_LINES: Final = 512
+
 _COMMON_METHODS: Final = frozenset(
     {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"},
 )
@@ -94,7 +97,7 @@ class RequestHead:
     def body(self) -> Body | None:
         """Return a reader for the body that follows, None where none does."""
         if self.chunked:
-            return ChunkedBody()
+            return ChunkedBody(_MOST_CHUNK_LINES)
         return LengthBody(self.length) if self.length else None
 
 

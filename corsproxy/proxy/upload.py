@@ -54,8 +54,8 @@ class Upload:
 
     @property
     def excess(self) -> bytes:
-        """What came behind the body: it belongs to later requests."""
-        return self.body.excess if self.complete else b""
+        """What was not taken: of later requests if the body is complete, else its own."""
+        return self.body.excess
 
     @property
     def moved(self) -> int:
