@@ -15,6 +15,7 @@ from corsproxy.proxy.breaker import Breaker, State
 from corsproxy.proxy.clock import Clock
 from corsproxy.proxy.dial import Dialler
 from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.resolve import Resolver
 from corsproxy.proxy.upstream import UpstreamConnection
 
 _MARGIN: Final = 1.0
@@ -45,10 +46,10 @@ class Borrower(Protocol):
 class Pool:
     """The connections to one upstream, of one worker."""
 
-    def __init__(self, upstream: Upstream, clock: Clock) -> None:
+    def __init__(self, upstream: Upstream, clock: Clock, resolver: Resolver) -> None:
         self.upstream = upstream
         self._clock = clock
-        self._dialler = Dialler(upstream)
+        self._dialler = Dialler(upstream, resolver)
         self._idle: deque[UpstreamConnection] = deque()
         self._queue: deque[tuple[float, Borrower]] = deque()
         self._dials: set[asyncio.Task[None]] = set()

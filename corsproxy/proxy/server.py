@@ -26,6 +26,7 @@ from corsproxy.proxy.clock import Clock
 from corsproxy.proxy.descriptors import make_room
 from corsproxy.proxy.pool import Pool
 from corsproxy.proxy.records import record_of
+from corsproxy.proxy.resolve import Resolver
 
 if TYPE_CHECKING:
     from corsproxy.observe.refusals import Refusals
@@ -67,6 +68,7 @@ class ProxyServer(web.Server):
         self.room = make_room(plan.server.limits.max_connections)
         self.closing = False
         self._left = asyncio.Event()
+        self.resolver = Resolver()
         self._pools: dict[str, Pool] = {}
         self._retired: list[Pool] = []
         self._warned: set[str] = set()
@@ -105,13 +107,13 @@ class ProxyServer(web.Server):
         """Return the pool of `upstream`; a changed upstream gets a new one, the old one runs dry."""
         pool = self._pools.get(upstream.name)
         if pool is None:
-            pool = self._pools[upstream.name] = Pool(upstream, self.clock)
+            pool = self._pools[upstream.name] = Pool(upstream, self.clock, self.resolver)
         elif pool.upstream is not upstream:
             if pool.upstream == upstream:
                 pool.upstream = upstream  # compared once a reload, not with every request
             else:
                 self._retire(pool)
-                pool = self._pools[upstream.name] = Pool(upstream, self.clock)
+                pool = self._pools[upstream.name] = Pool(upstream, self.clock, self.resolver)
         return pool
 
     def replace_plan(self, plan: Plan) -> None:
