@@ -3,12 +3,14 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
 from corsproxy.policy.plan import TcpAddress, UnixAddress, Upstream, UpstreamTimeouts
-from corsproxy.proxy import faults
+from corsproxy.proxy import faults, resolve
 from corsproxy.proxy.dial import Dialler
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.resolve import Resolver
@@ -29,6 +31,13 @@ def upstream(host: str = "api.test", port: int = 80, connect: float = 2.0) -> Up
 
 # Loopback, too, and nothing listens on it: with the port of a test's server it refuses.
 REFUSING = "127.0.0.2"
+SILENT = "127.0.0.3"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give lookups a long head start: on a busy machine a quick one may take its time."""
+    monkeypatch.setattr(resolve, "_HEAD_START", 4.0)
 
 
 @pytest.fixture
@@ -37,6 +46,20 @@ def there() -> Iterator[tuple[str, int]]:
     with listen() as sock:
         host, port = sock.getsockname()
         yield host, port
+
+
+@contextmanager
+def silent(port: int) -> Iterator[None]:
+    """Let SILENT respond to no handshake on `port`: its backlog is full."""
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind((SILENT, port))
+        full.listen(0)
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+            filler.connect_ex(full.getsockname())
+        yield
 
 
 async def open_one(dialler: Dialler) -> tuple[asyncio.Transport, tuple[str, int]]:
@@ -76,26 +99,12 @@ async def test_f9_an_address_that_refuses_gives_way_to_the_next(there: tuple[str
 
 async def test_f9_an_address_that_is_silent_gives_way_in_time(there: tuple[str, int]) -> None:
     """F9, RFC 8305 5: the next one starts after a quarter of a second, not after `connect`."""
-    full = socket.socket()
-    full.bind(("127.0.0.3", there[1]))
-    full.listen(0)
-    fillers = []
-    for _ in range(3):  # a full backlog: further handshakes hear nothing
-        filler = socket.socket()
-        filler.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-        filler.connect_ex(full.getsockname())
-        fillers.append(filler)
-    try:
-        dialler = Dialler(
-            upstream(port=there[1], connect=5.0), Resolver(Names("127.0.0.3", there[0]))
-        )
+    with silent(there[1]):
+        dialler = Dialler(upstream(port=there[1], connect=5.0), Resolver(Names(SILENT, there[0])))
         loop = asyncio.get_running_loop()
         started = loop.time()
         assert await leads_to(dialler) == there
         assert 0.2 < loop.time() - started < 2.0
-    finally:
-        for one in (full, *fillers):
-            one.close()
 
 
 async def test_f9_a_name_is_looked_up_once_while_it_works(there: tuple[str, int]) -> None:
@@ -118,6 +127,32 @@ async def test_f9_a_failure_to_connect_looks_the_name_up_anew(there: tuple[str, 
     assert len(names.asked) == 2
 
 
+async def test_f9_an_address_that_stays_silent_is_looked_up_anew(there: tuple[str, int]) -> None:
+    """F9: a time limit that passed is a failure to connect like any other."""
+    names = Names(SILENT)
+    dialler = Dialler(upstream(port=there[1], connect=0.3), Resolver(names))
+    with silent(there[1]):
+        assert await fault_of(dialler) is faults.UPSTREAM_CONNECT_TIMEOUT
+    names.addresses = [there[0]]
+    assert await leads_to(dialler) == there
+    assert len(names.asked) == 2
+
+
+async def test_f9_an_address_that_fails_in_tls_is_looked_up_anew() -> None:
+    """F9: whoever has the address now may be another server, with another certificate."""
+    names = Names("127.0.0.1")
+
+    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        dialler = Dialler(replace(upstream(port=port), scheme="https"), Resolver(names))
+        for lookups in (1, 2):
+            assert await fault_of(dialler) is faults.UPSTREAM_TLS
+            assert len(names.asked) == lookups
+
+
 async def test_f9_upstreams_of_one_name_share_its_addresses_not_the_port() -> None:
     """F9: one lookup a name, whatever ports its upstreams listen on."""
     with listen() as one, listen() as other:
@@ -131,7 +166,7 @@ async def test_f9_upstreams_of_one_name_share_its_addresses_not_the_port() -> No
 
 async def test_f2_when_all_addresses_fail_it_is_one_fault(there: tuple[str, int]) -> None:
     """F2: 502, whatever their number and family."""
-    names = Names(REFUSING, "127.0.0.3", "::1")
+    names = Names(REFUSING, SILENT, "::1")
     dialler = Dialler(upstream(port=there[1]), Resolver(names))
     assert await fault_of(dialler) is faults.UPSTREAM_UNREACHABLE
 
