@@ -17,6 +17,7 @@ from corsproxy.proxy.breaker import Breaker, State
 from corsproxy.proxy.clock import Clock
 from corsproxy.proxy.dial import Dialler
 from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.resolve import Resolver
 from corsproxy.proxy.upstream import UpstreamConnection
 
 _MARGIN: Final = 1.0
@@ -54,11 +55,12 @@ class Pool:
         self,
         upstream: Upstream,
         clock: Clock,
+        resolver: Resolver,
         on_excess: Callable[[Upstream], None] | None = None,
     ) -> None:
         self.upstream = upstream
         self._clock = clock
-        self._dialler = Dialler(upstream)
+        self._dialler = Dialler(upstream, resolver)
         self._idle: deque[UpstreamConnection] = deque()
         self._queue: deque[tuple[float, Borrower]] = deque()
         self._dials: set[asyncio.Task[None]] = set()

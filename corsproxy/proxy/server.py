@@ -26,6 +26,7 @@ from corsproxy.proxy.clock import Clock
 from corsproxy.proxy.descriptors import make_room
 from corsproxy.proxy.pool import Pool
 from corsproxy.proxy.records import record_of
+from corsproxy.proxy.resolve import Resolver
 from corsproxy.proxy.upload import Gathered
 from corsproxy.proxy.watch import Watch
 
@@ -73,6 +74,7 @@ class ProxyServer(web.Server):
         self.room = make_room(plan.server.limits.max_connections)
         self.closing = False
         self._left = asyncio.Event()
+        self.resolver = Resolver()
         self._pools: dict[str, Pool] = {}
         self._retired: list[Pool] = []
         self._warned: set[str] = set()
@@ -112,14 +114,17 @@ class ProxyServer(web.Server):
         """Return the pool of `upstream`; a changed upstream gets a new one, the old one runs dry."""
         pool = self._pools.get(upstream.name)
         if pool is None:
-            pool = self._pools[upstream.name] = Pool(upstream, self.clock, self._exceeded)
+            pool = self._pools[upstream.name] = self._new_pool(upstream)
         elif pool.upstream is not upstream:
             if pool.upstream == upstream:
                 pool.upstream = upstream  # compared once a reload, not with every request
             else:
                 self._retire(pool)
-                pool = self._pools[upstream.name] = Pool(upstream, self.clock, self._exceeded)
+                pool = self._pools[upstream.name] = self._new_pool(upstream)
         return pool
+
+    def _new_pool(self, upstream: Upstream) -> Pool:
+        return Pool(upstream, self.clock, self.resolver, self._exceeded)
 
     def _exceeded(self, upstream: Upstream) -> None:
         if self.on_excess is not None:

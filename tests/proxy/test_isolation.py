@@ -510,7 +510,8 @@ async def test_s12_an_upstream_that_showed_excess_is_not_reused_for_a_minute(whe
     first: Script = [request(), send(EXCESS if when == "with the response" else OK), wait(more)]
     if when != "with the response":
         first.append(send(EXCESS))
-    async with through(first, ANSWERING) as (client, proxy, upstream):
+    again: Script = [request(), send(EXCESS)]
+    async with through(first, again, ANSWERING) as (client, proxy, upstream):
         warned: list[str] = []
         proxy.server.on_excess = lambda one: warned.append(one.name)
         assert (await client.exchange(GET)).body == b"hi"
@@ -535,7 +536,8 @@ async def test_s12_excess_on_one_connection_ends_the_other_idle_ones() -> None:
     """S12: an upstream that was wrong once may be so on any of them."""
     go = asyncio.Event()
     both: Script = [request(), wait(go), send(OK)]
-    async with through(both, both, ANSWERING) as (client, proxy, upstream):
+    keep = "pool: {idle: 60s}"
+    async with through(both, both, ANSWERING, upstream=keep) as (client, proxy, upstream):
         async with await proxy.client() as other:
             await client.send(GET)
             await other.send(GET)
