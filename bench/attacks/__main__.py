@@ -10,6 +10,7 @@ import asyncio
 import sys
 import tempfile
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Final
 
 from bench.attacks.attack import Attack
@@ -21,6 +22,7 @@ from bench.load import LoadError
 
 # Seconds for an attack with all that goes with it: the start, a quiet moment, and late responses.
 _LIMIT: Final = 60.0
+_FAILURES: Final = (DidNotStart, LoadError, SubprocessError, OSError, EOFError, TimeoutError)
 
 
 async def attempt(attack: Attack, checkout: Checkout) -> list[Claim]:
@@ -29,7 +31,7 @@ async def attempt(attack: Attack, checkout: Checkout) -> list[Claim]:
         try:
             async with asyncio.timeout(_LIMIT):
                 return await attack.run(Scene(checkout, Path(folder)))
-        except (DidNotStart, LoadError, OSError, EOFError, TimeoutError) as failure:
+        except _FAILURES as failure:
             lines = (str(failure) or type(failure).__name__).split("\n")
             return [Claim(f"did not come to an end: {lines[0]}", "comes to an end", held=False)]
 

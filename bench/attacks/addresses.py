@@ -31,12 +31,13 @@ async def _mapped(scene: Scene) -> list[Claim]:
     upstream = Recorder()
     server = f"listen: '[::]:0', {_TRUSTED}"
     async with upstream.running() as port, scene.proxy(config(port, server=server)) as proxy:
-        served = await status(proxy.port, get(b"/", b"X-Forwarded-For: " + _REAL)) == 200
-    if not served:
-        # A listener of its own for IPv4 is what P7 has in its place.
-        return [none_of(0, 1, "IPv4 peers at all on [::]")]
+        code = await status(proxy.port, get(b"/", b"X-Forwarded-For: " + _REAL))
+    if not code:
+        # What P7 has in its place is a listener of its own for IPv4.
+        return [none_of(0, 1, "IPv4 peers let in on [::]")]
     said = b"".join(upstream.values(b"X-Forwarded-For"))
     return [
+        all_of(int(code == 200), 1, "requests served"),
         none_of(int(b"::ffff:" in said.lower()), 1, "addresses written as ::ffff:"),
         all_of(int(_REAL in said), 1, "addresses that a trusted peer named were believed"),
     ]

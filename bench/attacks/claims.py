@@ -54,6 +54,11 @@ def at_most(count: int, most: int, what: str) -> Claim:
     return Claim(f"{count} {what}", f"at most {most}", count <= most)
 
 
+def at_least(count: int, least: int, what: str) -> Claim:
+    """Claim that `count` is at least `least`."""
+    return Claim(f"{count} {what}", f"at least {least}", count >= least)
+
+
 def all_of(count: int, total: int, what: str) -> Claim:
     """Claim that `count` is `total`; `what` names what went well."""
     return Claim(f"{count} of {total} {what}", "all", count == total)

@@ -104,6 +104,7 @@ async def _slow(scene: Scene) -> list[Claim]:
         serving(misbehave.converse) as upstream,
         scene.proxy(config(upstream, server=server)) as proxy,
     ):
+        await proxy.rest()
         with ExitStack() as stack:
             (sock,) = await _open(stack, proxy, 1, _HEAD)
             began, is_over = time.perf_counter(), False

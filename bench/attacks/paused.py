@@ -13,6 +13,8 @@ from bench.attacks.upstreams import OK, Reader, Writer, path_of, responding, ser
 
 _PIECE: Final = 20 * 1024
 _UNREAD: Final = 400
+# After so many requests that the upstream does not get, the client is not read from any more.
+_NOT_READ: Final = 8
 # Around what the kernel takes for a client: the last piece of one of these overflows it.
 _DOWNLOADS: Final = range(2_200_000, 3_800_000, 40_000)
 _SECONDS: Final = 13.0
@@ -34,9 +36,20 @@ class _Upstream:
         return True
 
 
+async def _is_set(event: asyncio.Event) -> bool:
+    """Wait a moment for `event`, and another one for what it was about to arrive."""
+    try:
+        async with asyncio.timeout(0.5):
+            await event.wait()
+    except TimeoutError:
+        return False
+    await asyncio.sleep(0.002)
+    return True
+
+
 async def _unread(scene: Scene) -> list[Claim]:
     """Leave one response after the other unread; ask as somebody else after each of them."""
-    upstream, victims, failed, at = _Upstream(), 0, 0, 0
+    upstream, victims, failed, at, held = _Upstream(), 0, 0, 0, 0
     async with (
         serving(responding(upstream.respond)) as port,
         scene.proxy(config(port, upstream=_UPSTREAM)) as proxy,
@@ -47,14 +60,11 @@ async def _unread(scene: Scene) -> list[Claim]:
                 for number in range(1, _UNREAD + 1):
                     upstream.sent.clear()
                     await asyncio.get_running_loop().sock_sendall(sock, get(b"/%d" % _PIECE))
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(0.5):
-                            await upstream.sent.wait()
-                    await asyncio.sleep(0.002)
+                    held += not await _is_set(upstream.sent)
                     victims += 1
                     if await status(proxy.port, get(b"/2")) != 200:
                         failed, at = 1, number
-                    if failed:
+                    if failed or held == _NOT_READ:
                         break
     where = f", the first behind {at} unread responses" if at else ""
     return [none_of(failed, victims, f"requests of others never got their response{where}")]

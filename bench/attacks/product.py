@@ -27,7 +27,7 @@ class WrongCode(Exception):  # noqa: N818 - it says what is wrong with a run
 
 
 class DidNotStart(Exception):  # noqa: N818 - what happened
-    """The product ended, or said nothing, in place of serving."""
+    """The product ended, or did not serve."""
 
 
 class Checkout(NamedTuple):
@@ -54,6 +54,8 @@ class Checkout(NamedTuple):
 
     def check(self) -> None:
         """Raise WrongCode unless a process started like the product imports this checkout's code."""
+        if not (self.root / "corsproxy" / "__init__.py").is_file():
+            raise WrongCode(f"{self.root} is not a checkout of corsproxy")
         found = (
             self.run("-c", "import corsproxy; print(corsproxy.__file__)").stdout.decode().strip()
         )
@@ -115,9 +117,13 @@ class Proxy:
             raise WrongCode(f"process {pid} of the product does not run from {root}")
 
     async def rest(self, request: bytes = get(b"/fine")) -> None:
-        """Serve a few requests, then take the memory at rest as the base of `memory_above_idle`."""
+        """Serve a few requests, then take the memory at rest as the base of `memory_above_idle`.
+
+        Raises DidNotStart if they are not served: what is measured then would mean nothing.
+        """
         for _ in range(_WARM_UP):
-            await status(self.port, request)
+            if (code := await status(self.port, request)) != 200:
+                raise DidNotStart(f"an honest request got {code or 'no response'}")
         await asyncio.sleep(_SETTLE)
         self._idle = resident_bytes(self.process.pid)
         forget_peak(self.process.pid)

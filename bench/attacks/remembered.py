@@ -41,7 +41,9 @@ async def _kept(scene: Scene, requests: Iterator[bytes], what: str) -> list[Clai
         for request in requests:
             await status(proxy.port, request)
         await asyncio.sleep(1)
-        return [memory(proxy.memory_kept(), within=_NOISE, what=f"{what}: memory kept")]
+        kept = proxy.memory_kept()
+        await proxy.rest()
+    return [memory(kept, within=_NOISE, what=f"{what}: memory kept")]
 
 
 async def _connection(scene: Scene) -> list[Claim]:

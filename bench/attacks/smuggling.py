@@ -95,7 +95,7 @@ async def _swallow(scene: Scene, how: str, *, chunked: bool) -> list[Claim]:
 async def _length_sent(strict: Strict, proxy: Proxy, head: bytes, body: bytes) -> int:
     """Return how long `head` is when it reaches the upstream: an attacker finds that out by trying."""
     await status(proxy.port, head + body)
-    return len(strict.heads[-1])
+    return len(strict.heads[-1]) if strict.heads else _BACK
 
 
 async def _hide(scene: Scene) -> list[Claim]:

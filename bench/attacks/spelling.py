@@ -3,7 +3,7 @@
 from typing import Final
 
 from bench.attacks.attack import Attack
-from bench.attacks.claims import Claim, none_of
+from bench.attacks.claims import Claim, all_of, none_of
 from bench.attacks.clients import get, status
 from bench.attacks.product import Scene, config
 from bench.attacks.upstreams import Recorder, path_of
@@ -35,12 +35,16 @@ async def _hosts(scene: Scene) -> list[Claim]:
 
 async def _pass_by(scene: Scene, requests: list[bytes]) -> list[Claim]:
     """Send requests that are the stricter route's; count what reached the upstream past it."""
-    upstream = Recorder()
+    upstream, honest = Recorder(), get(b"/admin/s", host=b"admin.test")
     async with upstream.running() as port, scene.proxy(config(port, more=_STRICT)) as proxy:
+        plain = await status(proxy.port, honest) == 200
         for request in requests:
             await status(proxy.port, request)
     passed = [path_of(head) for head in upstream.heads if b"\r\nX-Strict: yes\r\n" not in head]
-    return [none_of(len(passed), len(requests), "spellings passed the stricter route")]
+    return [
+        none_of(len(passed), len(requests), "spellings passed the stricter route"),
+        all_of(int(plain), 1, "plain requests served"),
+    ]
 
 
 async def _names(scene: Scene) -> list[Claim]:
@@ -50,8 +54,10 @@ async def _names(scene: Scene) -> list[Claim]:
         for name in _NAMES:
             await status(proxy.port, get(b"/", name + b": mine"))
     passed = sum(bool(upstream.values(name)) for name in _NAMES)
+    ruled = upstream.values(b"X-Api-Key").count(b"secret")
     return [
-        none_of(passed, len(_NAMES), "spellings reached the upstream beside the rule's own field")
+        none_of(passed, len(_NAMES), "spellings reached the upstream beside the rule's own field"),
+        all_of(ruled, len(_NAMES), "requests with the rule's own field"),
     ]
 
 

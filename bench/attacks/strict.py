@@ -47,7 +47,7 @@ class Strict:
             elif path == b"/open/ignored":
                 await self._ignore(Body(head, reader), writer)
             else:
-                self._note(await Body(head, reader).rest())
+                self.note(await Body(head, reader).rest())
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(path), path))
 
     async def _respond_early(
@@ -58,16 +58,17 @@ class Strict:
         writer.write(b"HTTP/1.1 %b Early\r\nContent-Length: 10\r\n\r\nhello" % status)
         await self.finish.wait()
         writer.write(b"world")
-        self._note(await body.rest())
+        self.note(await body.rest())
 
     async def _ignore(self, body: "Body", writer: Writer) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE)
         for _ in range(LARGE // 65536):
             writer.write(bytes(65536))
             await writer.drain()
-        self._note(await body.rest())
+        self.note(await body.rest())
 
-    def _note(self, body: bytes) -> None:
+    def note(self, body: bytes) -> None:
+        """Count a body that holds what only another request can have."""
         self.swallowed += SECRET in body or b"HTTP/1.1\r\n" in body
 
 

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from bench import report
 from bench.attacks.attack import Attack
 from bench.attacks.claims import BROKEN, HELD, NOT_RUN, Claim, verdict_of
 
@@ -37,7 +36,8 @@ def as_text(results: Results) -> str:
 def as_markdown(results: Results) -> str:
     """Return the table as Markdown, with what each attack is."""
     rows = [[cell.replace("|", r"\|") for cell in row] for row in _rows(results, titled=True)]
-    return report.table(_HEAD, rows)
+    lines = [_HEAD, ["---"] * len(_HEAD), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def summary(results: Results) -> str:
