@@ -70,10 +70,16 @@ async def fetch(
             writer.transport.abort()
 
 
-async def status(port: int, data: bytes, *, patience: float = 5.0) -> int:
+async def status(
+    port: int,
+    data: bytes,
+    *,
+    tls: ssl.SSLContext | None = None,
+    patience: float = 5.0,
+) -> int:
     """Return the status of the response to `data` on a fresh connection, 0 if there is none."""
     try:
-        return (await fetch(port, data, patience=patience)).status
+        return (await fetch(port, data, tls=tls, patience=patience)).status
     except (OSError, EOFError, TimeoutError):
         return 0
 

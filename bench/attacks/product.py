@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -116,13 +117,15 @@ class Proxy:
         if not is_there or b"PYTHONPATH=%b" % os.fsencode(self._checkout.root) not in environment:
             raise WrongCode(f"process {pid} of the product does not run from {root}")
 
-    async def rest(self, request: bytes = get(b"/fine")) -> None:
+    async def rest(
+        self, request: bytes = get(b"/fine"), *, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Serve a few requests, then take the memory at rest as the base of `memory_above_idle`.
 
         Raises DidNotStart if they are not served: what is measured then would mean nothing.
         """
         for _ in range(_WARM_UP):
-            if (code := await status(self.port, request)) != 200:
+            if (code := await status(self.port, request, tls=tls)) != 200:
                 raise DidNotStart(f"an honest request got {code or 'no response'}")
         await asyncio.sleep(_SETTLE)
         self._idle = resident_bytes(self.process.pid)

@@ -82,7 +82,7 @@ async def _handshakes(scene: Scene) -> list[Claim]:
     ):
         targets = proxy.targets()
         targets["others"] = targets["others"]._replace(tls=tls)
-        await proxy.rest()
+        await proxy.rest(tls=tls)
         return await _fill(proxy, proxy.port, targets)
 
 
