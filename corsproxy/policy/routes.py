@@ -3,11 +3,14 @@
 Most specific wins (cors.md 72): exact host, then `*.` host with the longest first, then any host;
 within one host exact path, then the longest prefix; within one path the methods that are listed,
 then any. A level that has no answer for the levels below it falls through to the next.
-Dictionaries only: the cost does not grow with the number of routes.
+Dictionaries only: the cost does not grow with the number of routes. Paths are compared as
+`paths.as_compared` has them, hosts in lower case, without port and without a root dot.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Final, Generic, NamedTuple, TypeVar
+
+from corsproxy.policy.paths import as_compared, as_compared_text
 
 T = TypeVar("T")
 
@@ -150,10 +153,14 @@ class RouteTable(Generic[T]):
         `host` is the value of Host as sent, port included; `path` is the target up to its "?";
         `method` is the request's, of a preflight the one it announces (cors.md 6).
         """
+        if b"%" in path:
+            path = as_compared(path)
         if self._named:
             colon = host.rfind(b":")
             # In "[::1]" the last colon belongs to the address.
             name = (host if colon < 0 or host.endswith(b"]") else host[:colon]).lower()
+            if name.endswith(b"."):
+                name = name[:-1]
             paths = self._exact.get(name)
             route = None if paths is None else paths.match(path, method)
             if route is None and self._wild:
@@ -185,9 +192,9 @@ class RouteTable(Generic[T]):
 
 
 def cells(match: Match) -> Iterator[Cell]:
-    """Yield every place of the table that `match` claims, each once."""
-    hosts = dict.fromkeys(host.lower() for host in match.hosts) or {"": None}
-    paths = dict.fromkeys(match.paths) or {"/": None}
+    """Yield every place of the table that `match` claims, each once, as requests are compared."""
+    hosts = dict.fromkeys(host.lower().removesuffix(".") for host in match.hosts) or {"": None}
+    paths = dict.fromkeys(map(as_compared_text, match.paths)) or {"/": None}
     methods: list[bytes | None] = [None] if match.methods is None else [*sorted(match.methods)]
     for host in hosts:
         for path in paths:
