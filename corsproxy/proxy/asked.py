@@ -77,6 +77,9 @@ class Asked(NamedTuple):
         The user's rules come last and see both (config.md, `request_headers`).
         """
         route, fields = self.route, self.head.fields
+        lookalikes = route.lookalikes
+        if lookalikes is not None and lookalikes.may_be_among(self.head.kinds):
+            fields = lookalikes.without(fields)
         how = route.upstream.origin_header
         if how == "strip" or (how == "rewrite" and self._may_vouch()):
             fields = reshape_origin(fields, how, self._site_sent)
