@@ -7,7 +7,7 @@ must not come a second time in a spelling that they do not see (forwarding.md S6
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from corsproxy.policy.fields import UNDERSCORED, Field
+from corsproxy.policy.fields import Field
 from corsproxy.policy.rules import Rule
 
 
@@ -19,16 +19,13 @@ def dashed(name: bytes) -> bytes:
 class Lookalikes(NamedTuple):
     """The spellings that a route drops: those of `names`, dashed, but for the `own` ones themselves.
 
-    `of_dashes`: a rule has an underscore in its name, so that also names without one can be such.
+    A field without an underscore in its name (`fields.UNDERSCORED`) can only be one if `of_dashes`:
+    a rule itself has an underscore in a name.
     """
 
     names: frozenset[bytes]
     own: frozenset[bytes]
     of_dashes: bool
-
-    def may_be_among(self, kinds: int) -> bool:
-        """Tell whether a request can hold any; `kinds` is the OR of its fields' (`fields`)."""
-        return bool(kinds & UNDERSCORED) or self.of_dashes
 
     def without(self, fields: Sequence[Field]) -> list[Field]:
         """Return `fields` less what only looks like a name of the rules."""

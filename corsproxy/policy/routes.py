@@ -10,7 +10,7 @@ Dictionaries only: the cost does not grow with the number of routes. Paths are c
 from collections.abc import Iterable, Iterator
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from corsproxy.policy.paths import as_compared, as_compared_text
+from corsproxy.policy.paths import PERCENT, as_compared, as_compared_text
 
 T = TypeVar("T")
 
@@ -153,15 +153,16 @@ class RouteTable(Generic[T]):
         `host` is the value of Host as sent, port included; `path` is the target up to its "?";
         `method` is the request's, of a preflight the one it announces (cors.md 6).
         """
-        if b"%" in path:
+        if PERCENT in path:
             path = as_compared(path)
         if self._named:
             colon = host.rfind(b":")
             # In "[::1]" the last colon belongs to the address.
             name = (host if colon < 0 or host.endswith(b"]") else host[:colon]).lower()
-            if name.endswith(b"."):
-                name = name[:-1]
             paths = self._exact.get(name)
+            if paths is None and name.endswith(b"."):
+                name = name[:-1]
+                paths = self._exact.get(name)
             route = None if paths is None else paths.match(path, method)
             if route is None and self._wild:
                 route = self._match_wild(name, path, method)
