@@ -119,6 +119,11 @@ SOUND = {
         "match: {path: /open/}, upstream: api, cors: wide",
     ),
     "another upstream": (WIDE, "match: {path: /admin/}, upstream: other, cors: narrow"),
+    "another upstream of two policies": (
+        WIDE,
+        "match: {path: /admin/}, upstream: other, cors: narrow",
+        "match: {path: /page/}, upstream: other, cors: wide",
+    ),
     "patterns that cover": (
         "upstream: api, cors: wide",
         "match: {path: /admin/}, upstream: api, cors: subdomains",

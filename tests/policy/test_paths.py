@@ -300,6 +300,7 @@ def test_every_slug_has_a_case() -> None:
         (PathTerms(term("/api/v1")), ("/api/",), PathMapping(b"/api/v1")),
         (PathTerms(term("/api")), ("/api",), PathMapping(b"/api")),
         (PathTerms(term("/%61pi")), ("/api/",), PathMapping(b"/%61pi")),
+        (PathTerms(term("/api")), ("/%61pi/",), PathMapping(b"/api")),
         (PathTerms(term("/")), ("/x",), PathMapping()),
         (PathTerms(replace_prefix=term("/v1")), ("/api/",), PathMapping(b"/api", b"/v1")),
         (PathTerms(replace_prefix=term("/")), ("/api/",), PathMapping(b"/api")),

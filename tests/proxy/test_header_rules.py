@@ -252,13 +252,14 @@ async def test_s6_what_only_looks_like_a_name_of_the_rules_is_dropped(
 ) -> None:
     """S6: a server behind CGI, WSGI or PHP would merge the two, and may take the client's."""
     async with through(answering(b""), route=OFF + f"request_headers:\n  - {rule}") as way:
-        await way.client.exchange(asking(name + b": admin\r\nX_Other: 1\r\n"))
+        other = b"X_Other" if b"_" in name else b"X-Other"
+        await way.client.exchange(asking(name + b": admin\r\n" + other + b": 1\r\n"))
         (seen,) = way.upstream.requests
         assert b"admin" not in seen.head.raw
         assert [b": ".join(one) for one in seen.head.fields if one[1] == b"secret"] == [
             left
         ] * bool(left)
-        assert seen.head.value("x_other") == b"1"
+        assert seen.head.value(other.decode()) == b"1"
 
 
 KEPT = [
