@@ -111,6 +111,9 @@ PATHS = table(
         (b"/api%2Fv1/", None),
         (b"/he%61lth", "health"),
         (b"/%2561pi/", None),
+        (b"/%61%70%69/%76%31" + b"%2F" * 9, "api"),
+        (b"/%61%70%69/%76%31/" + b"%61" * 9, "v1"),
+        (b"/health" + b"%61" * 50, None),
         (b"/%68%65%61%6C%74%68", "health"),
         (b"/spelt/x", "spelt"),
         (b"/health", "health"),
@@ -267,7 +270,10 @@ def test_the_table_agrees_with_a_naive_matcher(
     for host_, path_ in requests:
         for method in (b"GET", b"PUT", b"FOO"):
             expected = naive(entries, host_, path_, method)
-            assert routes.match(host_.upper().encode() + b":80", path_.encode(), method) == expected
+            host, path = host_.upper().encode(), path_.encode()
+            assert routes.match(host + b":80", path, method) == expected
+            spelled = path.replace(b"a", b"%61").replace(b"b", b"%62")
+            assert routes.match(host + b".", spelled, method) == expected
 
 
 def opcodes(routes: RouteTable[str], host: bytes, path: bytes) -> int:
@@ -313,3 +319,5 @@ def test_a_hostile_host_and_path_cost_no_more_than_the_configuration() -> None:
     routes = table((Match(("*.example",), ("/a/b/",)), "r"))
     assert opcodes(routes, b"a." * 15_000, b"/" * 30_000) < 200
     assert opcodes(routes, b"a.example", b"/" * 30_000) < 400
+    assert opcodes(routes, b"a.example", b"/%61" * 8_000) < 800
+    assert opcodes(routes, b"a.example", b"%" * 30_000) < 800
