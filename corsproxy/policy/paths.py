@@ -127,7 +127,7 @@ def _end_of_prefix(target: bytes, prefix: bytes) -> int:
     if PERCENT not in target and PERCENT not in prefix:
         return -1
     path = _PATH_END.split(target, 1)[0]
-    count = prefix.count(b"/") + 1  # whole segments: an encoded "/" is none to either side
+    count = prefix.count(b"/") + 1  # whole segments: an encoded "/" separates none
     spelled = b"/".join(path.split(b"/", count)[:count])
     return len(spelled) if as_compared(spelled) == as_compared(prefix) else -1
 
