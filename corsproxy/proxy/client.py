@@ -21,7 +21,7 @@ from corsproxy.proxy.bodies import BadChunk, Body
 from corsproxy.proxy.clock import NEVER, Clock
 from corsproxy.proxy.exchange import DRAINED, Exchange, Phase
 from corsproxy.proxy.faults import Fault
-from corsproxy.proxy.forwarded import Peer
+from corsproxy.proxy.forwarded import Peer, address_of_peer
 from corsproxy.proxy.lines import CLOSE, own_answer
 from corsproxy.proxy.pauses import PIPELINE, TURN, UPLOAD, WRITE
 from corsproxy.proxy.records import record_of_unread
@@ -104,7 +104,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport = bounded(transport)
         peername = transport.get_extra_info("peername")
         self.peer = Peer(
-            peername[0].encode() if isinstance(peername, tuple) else b"unknown",
+            address_of_peer(peername[0]) if isinstance(peername, tuple) else b"unknown",
             b"http" if transport.get_extra_info("sslcontext") is None else b"https",
         )
         server = self.server

@@ -250,7 +250,7 @@ class Exchange:
 
     def caller(self) -> Caller:
         """Return where the request came from, as far as it can be believed (K3)."""
-        return caller_of(self.head, self.client.peer, self.plan.server.trusted_proxies)
+        return caller_of(self.head, self.client.peer, self.plan.server)
 
     # --- rewrite, answer -------------------------------------------------------------------
 

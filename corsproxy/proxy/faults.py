@@ -55,7 +55,7 @@ BAD_FRAMING: Final = _client(
 BAD_CONNECTION: Final = _client(
     "bad_connection_header",
     400,
-    "The Connection header names a field that must reach the server.",
+    "The Connection header names a field that must reach the server, or more than 32 names.",
 )
 REPEATED_HEADER: Final = _client(
     "repeated_header",

@@ -24,6 +24,7 @@ version: 1
 server:
   listen: ["[::1]:8080", unix:/run/corsproxy.sock]
   trusted_proxies: [10.0.0.0/8, "::1"]
+  trusted_headers: forwarded
   limits: {max_connections: 1, max_requests_in_flight: 2, max_request_line: 3KiB,
            max_header_bytes: 4KB, max_headers: 5, max_body: 6MiB}
   timeouts: {request_header: 1s, request_body_idle: 2s, keepalive: 3m, write_idle: 4}
@@ -89,6 +90,7 @@ def test_the_listening_side_reaches_the_plan() -> None:
         ),
         timeouts=ServerTimeouts(request_header=1, request_body_idle=2, keepalive=180, write_idle=4),
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("::1")),
+        trusted_headers="forwarded",
         drain_delay=0,
         drain=0.25,
     )
@@ -123,7 +125,7 @@ def test_policies_reach_the_plan() -> None:
     assert policy is not None
     terms = policy.terms
     assert [(term.text, term.place and term.place.line) for term in terms.allow_origins] == [
-        ("https://app.example.com", 21),
+        ("https://app.example.com", 22),
     ]
     assert [term.text for term in terms.allow_methods] == ["PUT"]
     assert [term.text for term in terms.allow_headers] == ["X-A"]
@@ -142,8 +144,8 @@ def test_policies_reach_the_plan() -> None:
     assert terms.dangerously_allow_insecure_origins
     assert terms.dangerously_allow_public_suffix_wildcards
     assert terms.dangerously_allow_null_origin
-    assert str(terms.place_of("max_age")) == "config.yaml:26:14"
-    assert str(terms.place) == "config.yaml:20:3"
+    assert str(terms.place_of("max_age")) == "config.yaml:27:14"
+    assert str(terms.place) == "config.yaml:21:3"
 
 
 def test_routes_reach_the_plan() -> None:
