@@ -104,16 +104,21 @@ async def test_s12_an_upload_that_was_sent_whole_before_its_response_keeps_its_c
 async def test_s12_a_request_that_has_not_left_yet_ends_its_connection() -> None:
     """S12: the upstream responds before it has read, and what it did not read waits in the proxy."""
     first: Script = [request(), send(OK), head_of_request(), send(OK), wait(asyncio.Event())]
-    async with through(first, ANSWERING) as (client, proxy, upstream):
-        read_little(upstream)
-        assert (await client.exchange(GET)).body == b"hi"
-        (idle,) = proxy.server.pool_of(proxy.server.plan.upstreams[0])._idle
-        idle.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    async with through(first, ANSWERING) as way:
+        await squeeze(way)
         post = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"
-        assert (await client.exchange(post + bytes(60_000))).body == b"hi"
-        async with await proxy.client() as other:
+        assert (await way.client.exchange(post + bytes(60_000))).body == b"hi"
+        async with await way.proxy.client() as other:
             assert (await other.exchange(VICTIM)).body == b"hi"
-        assert [one.target for one in upstream.connections[1].requests] == [b"/victim"]
+        assert [one.target for one in way.upstream.connections[1].requests] == [b"/victim"]
+
+
+async def squeeze(way: Way) -> None:
+    """Use a connection once, and give both its ends small buffers: what is not read waits in the proxy."""
+    read_little(way.upstream)
+    assert (await way.client.exchange(GET)).body == b"hi"
+    (idle,) = way.proxy.server.pool_of(way.proxy.server.plan.upstreams[0])._idle
+    idle.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
 def read_little(upstream: ScriptedUpstream) -> None:
@@ -215,13 +220,14 @@ async def test_f7_a_first_piece_that_fills_the_upstream_holds_the_client_back(ki
     """F7: a buffer that is full from the first write on counts like one that fills later."""
     upload = b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"1f000\r\n%b\r\n" % bytes(0x1F000)
-    first, script = (
-        (upload + chunk, [head_of_request(), wait(asyncio.Event())])
+    never = wait(asyncio.Event())
+    first, then = (
+        (upload + chunk, [head_of_request(), never])
         if kind == "upload"
-        else (UPGRADE + chunk, [head_of_request(), send(SWITCHED), wait(asyncio.Event())])
+        else (UPGRADE + chunk, [head_of_request(), send(SWITCHED), never])
     )
-    async with through(script) as way:
-        read_little(way.upstream)
+    async with through([request(), send(OK), *then]) as way:
+        await squeeze(way)
         await way.client.send(first)
         pouring = asyncio.create_task(way.client.pour(64 * MIB, chunk))
         await stalled(way)
@@ -298,7 +304,7 @@ async def test_f7_a_request_that_meets_a_full_buffer_leaves_its_response_unread(
         connection = await way.upstream.connection(0)
         await eventually(lambda: len(connection.requests) == 1, "the request")
         await asyncio.sleep(1.5)  # longer than `response_header`
-        assert way.client.unread == b""
+        assert way.proxy.server.in_flight == 1
         client_side(way).resume_writing()
         assert (await way.client.response()).body == b"hi"
 
@@ -440,8 +446,25 @@ async def test_o4_tunnels_have_places_of_their_own(pool: str, most: int) -> None
             tunnel.close()
         assert len(way.upstream.connections) == most + 1
         await eventually(lambda: way.proxy.server.in_flight == 0, "the ends of the tunnels")
+        assert way.proxy.server.pool_of(way.proxy.server.plan.upstreams[0]).states()["tunnel"] == 0
         async with await way.proxy.client() as other:
             assert (await other.exchange(UPGRADE)).body == b"hi"  # it is asked again
+
+
+async def test_o4_a_request_that_waited_for_an_upgrade_gets_a_connection_at_once() -> None:
+    """O4: with the 101 its connection counts as a tunnel, and its place is free."""
+    go = asyncio.Event()
+    chat: Script = [head_of_request(), wait(go), send(SWITCHED)]
+    pool = "pool: {max_connections: 1, queue: 30s}"
+    async with through(chat, ANSWERING, upstream=pool) as (client, proxy, upstream):
+        await client.send(UPGRADE)
+        await eventually(lambda: len(upstream.requests) == 1, "the upgrade")
+        async with await proxy.client() as other:
+            await other.send(GET)
+            await came_by(proxy)
+            go.set()
+            assert (await other.response()).body == b"hi"
+        assert (await client.response()).status == 101
 
 
 async def test_o4_an_upgrade_that_fails_gives_its_place_back() -> None:
