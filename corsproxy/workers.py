@@ -19,7 +19,7 @@ from corsproxy.listeners import Bound, CannotStart, Listeners
 from corsproxy.observe.snapshot import FAMILIES, Snapshot, sum_snapshots
 from corsproxy.processes import Process, Processes, ends_of, how_it_ended, kill
 from corsproxy.reload import NotAdopted
-from corsproxy.service import what_waits
+from corsproxy.service import addresses_of, what_waits
 from corsproxy.signals import StopSignals, call_on
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("corsproxy")
 
-_BACKLOG: Final = 1024
 # Seconds: how long a worker may take to answer for its metrics, to end when it is told to, and to
 # end beyond `server.drain`.
 _SCRAPE_TIME: Final = 1.0
@@ -51,8 +50,9 @@ class Supervisor:
         self._text = loaded.text
         self._name = name
         self._count = count
-        self._listeners = Listeners(count)
-        self._health_listeners = Listeners()
+        addresses = addresses_of(loaded.plan)
+        self._listeners = Listeners(count, addresses)
+        self._health_listeners = Listeners(addresses=addresses)
         self._health: web.AppRunner | None = None
         self._bound: tuple[Bound, ...] = ()
         self._processes = Processes()
@@ -93,7 +93,6 @@ class Supervisor:
         self.addresses = tuple([bound.address for bound in self._bound])
         for bound in self._bound:
             for sock in bound.sockets:
-                sock.listen(_BACKLOG)
                 sock.set_inheritable(True)
         call_on(signal.SIGCHLD, self._processes.reap)
         self._processes.reap()  # what ended before anybody listened
