@@ -11,10 +11,10 @@ import ssl
 import sys
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TypedDict
+from typing import Final, Self, TypedDict
 
 from corsproxy.acceptor import Acceptor
-from corsproxy.admin.health import Readiness, serve_health
+from corsproxy.admin.health import HealthListener, Readiness, serve_health
 from corsproxy.config import Loaded
 from corsproxy.config.certificates import BadTlsFile
 from corsproxy.listeners import BACKLOG, CannotStart, Listeners
@@ -26,9 +26,6 @@ from corsproxy.policy.plan import Address, Plan, Route
 from corsproxy.proxy.server import MissingParser, Observer, ProxyServer
 from corsproxy.proxy.tls import listening_context
 from corsproxy.signals import StopSignals
-
-if TYPE_CHECKING:
-    import aiohttp.web
 
 __all__ = ["CannotStart", "Options", "Service"]
 
@@ -93,7 +90,7 @@ class Service:
         self._access_log: AccessLog | None = None
         self._listening: list[Listening] = []
         self._bound = Listeners(addresses=addresses_of(plan))
-        self._health: aiohttp.web.AppRunner | None = None
+        self._health: HealthListener | None = None
         self._stopping = False
         self.reload_failed = False
         self.addresses: tuple[Address, ...] = ()
@@ -264,7 +261,7 @@ class Service:
         if hasattr(self, "server"):
             await self.server.shutdown()
         if self._health is not None:
-            await self._health.cleanup()
+            await self._health.close()
         self._bound.close()
         if self._access_log is not None:
             self._access_log.close()

@@ -12,7 +12,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from corsproxy.admin.health import Readiness, serve_health
+from corsproxy.admin.health import HealthListener, Readiness, serve_health
 from corsproxy.config import Loaded
 from corsproxy.control import Gone, Message
 from corsproxy.listeners import Bound, CannotStart, Listeners
@@ -23,8 +23,6 @@ from corsproxy.service import addresses_of, what_waits
 from corsproxy.signals import StopSignals, call_on
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from corsproxy.policy.plan import Address, Plan
 
 log: Final = logging.getLogger("corsproxy")
@@ -53,7 +51,7 @@ class Supervisor:
         addresses = addresses_of(loaded.plan)
         self._listeners = Listeners(count, addresses)
         self._health_listeners = Listeners(addresses=addresses)
-        self._health: web.AppRunner | None = None
+        self._health: HealthListener | None = None
         self._bound: tuple[Bound, ...] = ()
         self._processes = Processes()
         self._serving: dict[int, Process] = {}
@@ -279,6 +277,6 @@ class Supervisor:
         await ends_of(left, _ENDING_TIME)
         await asyncio.gather(*[process.asker.close() for process in left])
         if self._health is not None:
-            await self._health.cleanup()
+            await self._health.close()
         self._listeners.close()
         self._health_listeners.close()
