@@ -22,8 +22,8 @@ _REST: Final = 0.2
 class Acceptor:
     """Gives each connection that comes to a listening socket to `take`, until closed.
 
-    `relieve` is asked for a descriptor where none is left; it returns whether it let one go. The
-    socket is the acceptor's from now on.
+    `relieve` is asked for a descriptor where none is left; it returns whether one is let go, now or
+    at the next turn of the loop. The socket is the acceptor's from now on.
     """
 
     def __init__(
@@ -53,8 +53,7 @@ class Acceptor:
             except OSError as error:
                 if not self._relieve():
                     self._rest(error)
-                    return
-                continue
+                return
             self._is_short = False
             sock.setblocking(False)  # noqa: FBT003 - the socket module's own signature
             self._take(sock)

@@ -90,17 +90,15 @@ class Gate:
         task.add_done_callback(self._tasks.discard)
 
     def _relieve(self) -> bool:
-        """Let a descriptor go for a connection that is there; the next attempt may find it."""
-        if self._reserve.give():
-            return True
-        self._end_oldest()
-        return False
+        """Let a descriptor go for a connection that is there; return False if there is none."""
+        return self._reserve.give() or self._end_oldest()
 
-    def _end_oldest(self) -> None:
-        """End who has been silent longest, else who has been there longest."""
+    def _end_oldest(self) -> bool:
+        """End who has been silent longest, else who has been there longest, if anybody is there."""
         for connection in self._waiting or self._served:
             connection.end()
-            return
+            return True
+        return False
 
     def asked(self, connection: "_Connection") -> None:
         """Note that a connection has sent its request."""

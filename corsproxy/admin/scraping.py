@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from time import monotonic
 from typing import Final
 
 from corsproxy.observe.exposition import render_each
@@ -48,17 +49,17 @@ class Scraping:
     async def _render(self) -> None:
         try:
             while self._awaited:
-                await asyncio.sleep(self._rests_until - self._loop.time())
+                await asyncio.sleep(self._rests_until - monotonic())
                 awaited, self._awaited = self._awaited, {}
                 await self._render_for(awaited)
         finally:
             self._rendering = None
 
     async def _render_for(self, awaited: dict[str, "asyncio.Future[Text]"]) -> None:
-        began = self._loop.time()
+        began = monotonic()
         try:
             snapshot = await self._scrape()
-            began = self._loop.time()
+            began = monotonic()
             with self._lent():
                 texts = await asyncio.to_thread(render_each, snapshot, list(awaited))
         except BaseException as error:
@@ -70,7 +71,7 @@ class Scraping:
         else:
             for accept, future in awaited.items():
                 future.set_result(texts[accept])
-        ended = self._loop.time()
+        ended = monotonic()
         self._rests_until = ended + min(_REST_PER_WORK * (ended - began), _LONGEST_REST)
 
     async def close(self) -> None:
