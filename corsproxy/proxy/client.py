@@ -111,7 +111,10 @@ class ClientConnection(asyncio.Protocol):
             handshake.made()
             self.deadline = handshake.deadline
         server.enter(self, self.transport)
-        if server.crowd.make_room(server.connection_count, server.room):
+        count, room = server.connection_count, server.room
+        if count > room.served:
+            server.tell_overload("the number of connections", room.served)
+        if server.crowd.make_room(count, room):
             server.crowd.waiting[self] = None
         else:
             self._turn_away()
@@ -119,7 +122,6 @@ class ClientConnection(asyncio.Protocol):
     def _turn_away(self) -> None:
         """Answer one request at most, with 503 and the CORS headers of its route, and close (O2)."""
         server = self.server
-        server.tell_overload("the number of connections", server.room.served)
         if server.connection_count > server.room.served + server.room.held:
             self.transport.abort()
             return

@@ -18,7 +18,7 @@ from tests.support.client import RawClient
 from tests.support.proxy import one_route, plan_of
 from tests.support.tls import TlsClient, tls_client
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send, wait
-from tests.support.wire import Address, End, eventually
+from tests.support.wire import Address, End, eventually, patiently
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -116,8 +116,7 @@ async def test_the_time_of_the_first_head_includes_the_handshake(
     async with serving(pair, times) as (service, to, _):
         async with await RawClient.to(to) as silent:
             await silent.send(first_bytes)
-            await silent.until_end()
-            assert silent.end is not None
+            await patiently(silent.until_end(), "the end of a silent connection")
         assert service.server.connection_count == 0
         async with tls_client(to, authority.trust()) as client:
             await eventually(lambda: len(service.server.connections) == 1, "a client")

@@ -271,6 +271,17 @@ async def test_a_scrape_that_fails_is_told_to_who_asked_and_to_nobody_else() -> 
 # --- descriptors ---------------------------------------------------------------------------
 
 
+async def test_what_the_reserve_gave_comes_back_with_a_connection() -> None:
+    """O2: the descriptor of a probe that has ended is kept for the next one."""
+    async with health() as there:
+        reserve = there.listener._reserve
+        full = len(reserve._kept)
+        assert full == 64
+        assert reserve.give()
+        assert await there.ask() == 200
+        await eventually(lambda: len(reserve._kept) == full, "that it is kept again")
+
+
 async def test_a_reserve_is_given_and_filled_again() -> None:
     """O2: each descriptor that was kept back is there when it is needed, and kept again after it."""
     reserve = Reserve(3)
