@@ -4,9 +4,18 @@ import contextlib
 import errno
 import os
 import socket
+import stat
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
 from corsproxy.policy.plan import Address, TcpAddress, UnixAddress
+
+# How many connections the kernel keeps for a socket until they are accepted.
+BACKLOG: Final = 1024
+
+# A file's device and inode.
+_Identity = tuple[int, int]
 
 
 class CannotStart(Exception):  # noqa: N818 - it is what the user is told
@@ -28,36 +37,79 @@ class Bound(NamedTuple):
 
 
 class Listeners:
-    """The sockets of this process, each address shared by `shares` workers."""
+    """The sockets of this process, each address shared by `shares` workers.
 
-    def __init__(self, shares: int = 1) -> None:
+    `addresses` are all that will be bound: an IPv6 wildcard leaves IPv4 to another one of them
+    that has the same port, whichever of the two is bound first (P7).
+    """
+
+    def __init__(self, shares: int = 1, addresses: Iterable[Address] = ()) -> None:
         self._shares = shares
+        self._ipv4_ports = frozenset(
+            [port for address in addresses for port in _ipv4_port(address)]
+        )
         self._bound: list[Bound] = []
+        self._paths: list[tuple[str, _Identity]] = []
 
     def bind(self, address: Address, shares: int | None = None) -> Bound:
-        """Bind `address` and return its sockets. Raises CannotStart."""
+        """Bind `address`, listen there and return the sockets. Raises CannotStart.
+
+        What is returned does listen: of two sockets that are merely bound to one address, both
+        would be there, and one of them would never get a connection.
+        """
         try:
-            bound = _bind(address, shares or self._shares)
+            if isinstance(address, UnixAddress):
+                bound = Bound(address, (self._bind_unix(address.path),))
+            else:
+                only_v6 = not _is_any_ipv6(address.host) or address.port in self._ipv4_ports
+                bound = _bind_tcp(address, shares or self._shares, only_v6=only_v6)
         except OSError as error:
             raise CannotStart(_why_cannot_bind(address, error)) from error
         self._bound.append(bound)
         return bound
 
+    def _bind_unix(self, path: str) -> socket.socket:
+        """Bind a unix socket; take the place of one of this user's that nobody serves any more."""
+        _make_way(path)
+        with _closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
+            sock.bind(path)
+            found = _socket_at(path)
+            if found is not None:
+                self._paths.append((path, found))
+            sock.listen(BACKLOG)
+            sock.setblocking(False)  # noqa: FBT003
+            return sock
+
     def close(self) -> None:
         """Close the sockets, and remove those that have a path. May be called again."""
         bound, self._bound = self._bound, []
-        for address, sockets in bound:
+        for _, sockets in bound:
             for sock in sockets:
                 sock.close()
-            if isinstance(address, UnixAddress):
+        paths, self._paths = self._paths, []
+        for path, ours in paths:
+            # Somebody else may have put something of theirs there since.
+            if _socket_at(path) == ours:
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(address.path)  # noqa: PTH108 - a socket's path is a string everywhere else
+                    os.unlink(path)  # noqa: PTH108 - a socket's path is a string everywhere else
 
 
-def _bind(address: Address, shares: int) -> Bound:
-    if isinstance(address, UnixAddress):
-        return Bound(address, (_bind_unix(address.path),))
-    first = _bind_tcp(address, shared=False)
+# --- TCP -----------------------------------------------------------------------------------
+
+
+def _ipv4_port(address: Address) -> list[int]:
+    """Return the port that an IPv4 address takes, if this is one; a name may be one, too."""
+    if not isinstance(address, TcpAddress) or ":" in address.host or not address.port:
+        return []
+    return [address.port]
+
+
+def _is_any_ipv6(host: str) -> bool:
+    return ":" in host and IPv6Address(host).is_unspecified
+
+
+def _bind_tcp(address: TcpAddress, shares: int, *, only_v6: bool) -> Bound:
+    first = _bind_one(address, shared=False, only_v6=only_v6)
     if shares > 1:
         # Sockets that share a port do not object to those of another program of this user: only
         # one that does not share finds out that somebody is there.
@@ -67,7 +119,9 @@ def _bind(address: Address, shares: int) -> Bound:
     sockets = [first] if shares == 1 else []
     try:
         while len(sockets) < shares:
-            sockets.append(_bind_tcp(address, shared=True))
+            sockets.append(_bind_one(address, shared=True, only_v6=only_v6))
+        for sock in sockets:
+            sock.listen(BACKLOG)
     except OSError:
         for sock in sockets:
             sock.close()
@@ -76,7 +130,7 @@ def _bind(address: Address, shares: int) -> Bound:
     return Bound(TcpAddress(host, port), tuple(sockets))
 
 
-def _bind_tcp(address: TcpAddress, *, shared: bool) -> socket.socket:
+def _bind_one(address: TcpAddress, *, shared: bool, only_v6: bool) -> socket.socket:
     infos = socket.getaddrinfo(
         address.host,
         address.port,
@@ -84,44 +138,82 @@ def _bind_tcp(address: TcpAddress, *, shared: bool) -> socket.socket:
         flags=socket.AI_PASSIVE,
     )
     family, kind, protocol, _, where = infos[0]
-    sock = socket.socket(family, kind, protocol)
-    try:
+    with _closed_on_error(socket.socket(family, kind, protocol)) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address.host != "::")
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_v6)
         sock.bind(where)
         sock.setblocking(False)  # noqa: FBT003
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+        return sock
 
 
-def _bind_unix(path: str) -> socket.socket:
-    """Bind a unix socket; take the place of one that nobody serves any more."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+@contextlib.contextmanager
+def _closed_on_error(sock: socket.socket) -> Iterator[socket.socket]:
     try:
-        if _is_abandoned(path):
-            os.unlink(path)  # noqa: PTH108
-        sock.bind(path)
-        sock.setblocking(False)  # noqa: FBT003
+        yield sock
     except BaseException:
         sock.close()
         raise
-    return sock
+
+
+# --- unix sockets --------------------------------------------------------------------------
+
+
+def _make_way(path: str) -> None:
+    """Remove a socket of this user at `path` that nobody serves. Raises CannotStart for all else.
+
+    A file, a directory, a symbolic link or somebody else's socket stays where it is (P7).
+    """
+    try:
+        there = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(there.st_mode):
+        raise _occupied(path, f"{_kind_of(there.st_mode)} is there", "move it away")
+    if there.st_uid != os.geteuid():
+        raise _occupied(path, f"a socket of user {there.st_uid} is there", "have it removed")
+    if not _is_abandoned(path):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    if _socket_at(path) == _identity(there):
+        os.unlink(path)  # noqa: PTH108
+
+
+def _occupied(path: str, by: str, advice: str) -> CannotStart:
+    return CannotStart(f"cannot listen on unix:{path}: {by}; {advice}, or choose another path")
+
+
+def _kind_of(mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return "a symbolic link"
+    return "a directory" if stat.S_ISDIR(mode) else "a file that is not a socket"
 
 
 def _is_abandoned(path: str) -> bool:
+    """Tell whether nobody listens at a socket. Does not wait for one whose queue is full."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # noqa: FBT003
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             return True
-        except FileNotFoundError:
-            pass
+        except BlockingIOError:
+            return False
     return False
+
+
+def _socket_at(path: str) -> _Identity | None:
+    """Return which socket `path` is, without following a link; None unless it is one."""
+    try:
+        there = os.lstat(path)
+    except OSError:
+        return None
+    return _identity(there) if stat.S_ISSOCK(there.st_mode) else None
+
+
+def _identity(there: os.stat_result) -> _Identity:
+    return there.st_dev, there.st_ino
 
 
 _ADVICE: Final = {

@@ -11,12 +11,13 @@ import ssl
 import sys
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TypedDict
+from typing import Final, Self, TypedDict
 
-from corsproxy.admin.health import Readiness, serve_health
+from corsproxy.acceptor import Acceptor
+from corsproxy.admin.health import HealthListener, Readiness, serve_health
 from corsproxy.config import Loaded
 from corsproxy.config.certificates import BadTlsFile
-from corsproxy.listeners import CannotStart, Listeners
+from corsproxy.listeners import BACKLOG, CannotStart, Listeners
 from corsproxy.observe.access_log import AccessLog
 from corsproxy.observe.refusals import Refusals
 from corsproxy.observe.snapshot import Snapshot
@@ -26,27 +27,26 @@ from corsproxy.proxy.server import MissingParser, Observer, ProxyServer
 from corsproxy.proxy.tls import listening_context
 from corsproxy.signals import StopSignals
 
-if TYPE_CHECKING:
-    import aiohttp.web
-
 __all__ = ["CannotStart", "Options", "Service"]
 
 log: Final = logging.getLogger("corsproxy")
 
-_BACKLOG: Final = 1024
+# asyncio takes so many connections from a handle each turn of the loop before the first of them is
+# counted: no more than there are descriptors for.
+_AT_ONCE: Final = 4
 # libuv takes one connection from a handle each turn of the loop. When turns are long, because much
 # arrives, new clients would wait for seconds; with several handles on the socket they do not.
 _HANDLES: Final = 4
-# How long a client may take to say goodbye over TLS, in seconds.
-_GOODBYE: Final = 2.0
 
 
-class _TlsOptions(TypedDict, total=False):
-    """What `create_server` wants to know about TLS."""
+class _UnixOptions(TypedDict, total=False):
+    """What `create_unix_server` wants to know on some versions only."""
 
-    ssl: ssl.SSLContext
-    ssl_handshake_timeout: float | None
-    ssl_shutdown_timeout: float
+    cleanup_socket: bool
+
+
+# From 3.13 on the loops remove a socket's path by default, which is not theirs but `Listeners`'.
+_UNIX: Final[_UnixOptions] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +68,9 @@ class Listening:
     """The handles on one listening socket."""
 
     def __init__(self) -> None:
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | Acceptor] = []
 
-    def add(self, server: asyncio.Server) -> None:
+    def add(self, server: asyncio.Server | Acceptor) -> None:
         """Take a handle that listens."""
         self._servers.append(server)
 
@@ -89,8 +89,8 @@ class Service:
         self._options = options
         self._access_log: AccessLog | None = None
         self._listening: list[Listening] = []
-        self._bound = Listeners()
-        self._health: aiohttp.web.AppRunner | None = None
+        self._bound = Listeners(addresses=addresses_of(plan))
+        self._health: HealthListener | None = None
         self._stopping = False
         self.reload_failed = False
         self.addresses: tuple[Address, ...] = ()
@@ -149,33 +149,38 @@ class Service:
 
     async def listen(self, sock: socket.socket) -> Listening:
         """Take connections from a bound socket, until what is returned is closed."""
-        tls = self._tls_options()
+        context = self._tls_context()
         listening = Listening()
         self._listening.append(listening)
+        if context is not None:
+            take = self.server.handshakes.take
+            listening.add(Acceptor(sock, lambda accepted: take(accepted, context)))
+            return listening
         for handle in (sock, *(sock.dup() for _ in range(_HANDLES - 1))):
-            listening.add(await self._accept_from(handle, tls))
+            listening.add(await self._accept_from(handle))
+        sock.listen(BACKLOG)  # the loops have made it _AT_ONCE
         return listening
 
-    async def _accept_from(self, sock: socket.socket, tls: "_TlsOptions") -> asyncio.Server:
+    async def _accept_from(self, sock: socket.socket) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         if sock.family == socket.AF_UNIX:
-            return await loop.create_unix_server(self.server, sock=sock, backlog=_BACKLOG, **tls)
-        return await loop.create_server(self.server, sock=sock, backlog=_BACKLOG, **tls)
+            return await loop.create_unix_server(
+                self.server,
+                sock=sock,
+                backlog=_AT_ONCE,
+                **_UNIX,  # type: ignore[misc] # of 3.13
+            )
+        return await loop.create_server(self.server, sock=sock, backlog=_AT_ONCE)
 
-    def _tls_options(self) -> "_TlsOptions":
-        """Return how a listener speaks TLS, if it does; a handshake is part of a request's head."""
-        server = self.plan.server
-        if server.tls is None:
-            return {}
+    def _tls_context(self) -> ssl.SSLContext | None:
+        """Return what listeners speak TLS with, None if they do not. Raises CannotStart."""
+        tls = self.plan.server.tls
+        if tls is None:
+            return None
         try:
-            context = listening_context(server.tls)
+            return listening_context(tls)
         except BadTlsFile as fault:
             raise CannotStart(f"cannot speak TLS: {fault}; check server.tls") from fault
-        return {
-            "ssl": context,
-            "ssl_handshake_timeout": server.timeouts.request_header or None,
-            "ssl_shutdown_timeout": _GOODBYE,
-        }
 
     async def _listen_for_health(self, address: Address) -> None:
         self.health_address, (sock,) = self._bound.bind(address)
@@ -257,10 +262,15 @@ class Service:
         if hasattr(self, "server"):
             await self.server.shutdown()
         if self._health is not None:
-            await self._health.cleanup()
+            await self._health.close()
         self._bound.close()
         if self._access_log is not None:
             self._access_log.close()
+
+
+def addresses_of(plan: Plan) -> tuple[Address, ...]:
+    """Return all addresses that are listened on."""
+    return plan.server.listen if plan.health is None else (*plan.server.listen, plan.health)
 
 
 def what_waits(started: Plan, plan: Plan) -> list[str]:

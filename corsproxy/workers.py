@@ -12,24 +12,21 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from corsproxy.admin.health import Readiness, serve_health
+from corsproxy.admin.health import HealthListener, Readiness, serve_health
 from corsproxy.config import Loaded
 from corsproxy.control import Gone, Message
 from corsproxy.listeners import Bound, CannotStart, Listeners
 from corsproxy.observe.snapshot import FAMILIES, Snapshot, sum_snapshots
 from corsproxy.processes import Process, Processes, ends_of, how_it_ended, kill
 from corsproxy.reload import NotAdopted
-from corsproxy.service import what_waits
+from corsproxy.service import addresses_of, what_waits
 from corsproxy.signals import StopSignals, call_on
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from corsproxy.policy.plan import Address, Plan
 
 log: Final = logging.getLogger("corsproxy")
 
-_BACKLOG: Final = 1024
 # Seconds: how long a worker may take to answer for its metrics, to end when it is told to, and to
 # end beyond `server.drain`.
 _SCRAPE_TIME: Final = 1.0
@@ -51,9 +48,10 @@ class Supervisor:
         self._text = loaded.text
         self._name = name
         self._count = count
-        self._listeners = Listeners(count)
-        self._health_listeners = Listeners()
-        self._health: web.AppRunner | None = None
+        addresses = addresses_of(loaded.plan)
+        self._listeners = Listeners(count, addresses)
+        self._health_listeners = Listeners(addresses=addresses)
+        self._health: HealthListener | None = None
         self._bound: tuple[Bound, ...] = ()
         self._processes = Processes()
         self._serving: dict[int, Process] = {}
@@ -93,7 +91,6 @@ class Supervisor:
         self.addresses = tuple([bound.address for bound in self._bound])
         for bound in self._bound:
             for sock in bound.sockets:
-                sock.listen(_BACKLOG)
                 sock.set_inheritable(True)
         call_on(signal.SIGCHLD, self._processes.reap)
         self._processes.reap()  # what ended before anybody listened
@@ -280,6 +277,6 @@ class Supervisor:
         await ends_of(left, _ENDING_TIME)
         await asyncio.gather(*[process.asker.close() for process in left])
         if self._health is not None:
-            await self._health.cleanup()
+            await self._health.close()
         self._listeners.close()
         self._health_listeners.close()

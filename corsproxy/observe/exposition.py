@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from corsproxy.observe.snapshot import BOUNDS, FAMILIES, Series, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 
@@ -55,10 +55,21 @@ def render(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
 
     Takes milliseconds, with hundreds of routes tens of them: not to be called in an event loop.
     """
+    return render_each(snapshot, [accept])[accept]
+
+
+def render_each(snapshot: Snapshot, accepts: "Iterable[str]") -> dict[str, tuple[bytes, str]]:
+    """Return by Accept header what `render` does; each format is rendered once."""
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
     from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(snapshot))
-    encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
+    texts: dict[str, tuple[bytes, str]] = {}
+    found: dict[str, tuple[bytes, str]] = {}
+    for accept in accepts:
+        encode, content_type = choose_encoder(accept)
+        if content_type not in texts:
+            texts[content_type] = encode(registry), content_type
+        found[accept] = texts[content_type]
+    return found

@@ -108,10 +108,11 @@ class Refusals:
         )
 
     def overloaded(self, what: str, limit: int) -> None:
-        """Log that requests or connections are turned away, `what` being at its `limit` (O2, O3)."""
+        """Log that `what` is at its `limit`, so that something has to give way or go (O2, O3)."""
         if self._overload.take(self._clock()):
             self._log.warning(
-                "overloaded: %s is at its limit of %d; what is beyond it is answered 503%s",
+                "overloaded: %s is at its limit of %d; what is beyond it is turned away, unless an "
+                "idle connection makes way%s",
                 what,
                 limit,
                 _and_more(self._overload.take_left_out()),

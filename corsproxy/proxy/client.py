@@ -7,6 +7,7 @@ the exchange's matter.
 import asyncio
 import contextlib
 import fcntl
+import select
 import socket
 import struct
 import sys
@@ -29,6 +30,7 @@ from corsproxy.proxy.request_head import read_request_head
 from corsproxy.proxy.upstream import bounded, send_fin
 
 if TYPE_CHECKING:
+    from corsproxy.proxy.handshakes import Handshake
     from corsproxy.proxy.server import ProxyServer
     from corsproxy.proxy.tunnel import Tunnel
 
@@ -55,7 +57,9 @@ class ClientConnection(asyncio.Protocol):
         "_closing",
         "_drained",
         "_half_closed",
+        "_handshake",
         "_held",
+        "_is_new",
         "_lingering",
         "_parser",
         "_paused",
@@ -76,7 +80,7 @@ class ClientConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, server: "ProxyServer") -> None:
+    def __init__(self, server: "ProxyServer", handshake: "Handshake | None" = None) -> None:
         self.server = server
         self.loop = server.loop
         self.clock: Clock = server.clock
@@ -96,11 +100,16 @@ class ClientConnection(asyncio.Protocol):
         self._closing = False
         self._half_closed = False
         self._unsent = 0
+        self._handshake = handshake
+        self._is_new = True
 
     # --- the connection --------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Enter the connection in the server's books; turn it away above the limit (O2)."""
+        """Enter the connection in the server's books; turn it away above the limit (O2).
+
+        The time for the head of its first request began when it was accepted.
+        """
         self.transport = bounded(transport)
         peername = transport.get_extra_info("peername")
         self.peer = Peer(
@@ -108,15 +117,24 @@ class ClientConnection(asyncio.Protocol):
             b"http" if transport.get_extra_info("sslcontext") is None else b"https",
         )
         server = self.server
+        handshake, self._handshake = self._handshake, None
+        if handshake is None:
+            self.deadline = self.clock.after(server.plan.server.timeouts.request_header)
+        else:
+            handshake.made()
+            self.deadline = handshake.deadline
         server.enter(self, self.transport)
-        self.deadline = self.clock.after(server.plan.server.timeouts.keepalive)
-        if server.connection_count > server.room.served:
+        count, room = server.connection_count, server.room
+        if count > room.served:
+            server.tell_overload("the number of connections", room.served)
+        if server.crowd.make_room(count, room):
+            server.crowd.waiting[self] = None
+        else:
             self._turn_away()
 
     def _turn_away(self) -> None:
         """Answer one request at most, with 503 and the CORS headers of its route, and close (O2)."""
         server = self.server
-        server.tell_overload("the number of connections", server.room.served)
         if server.connection_count > server.room.served + server.room.held:
             self.transport.abort()
             return
@@ -166,7 +184,7 @@ class ClientConnection(asyncio.Protocol):
     def _serve(self, data: bytes) -> None:
         """Serve the requests in `data`, which begins with a head; hold what cannot begin yet."""
         self._serving = True
-        is_begun = bool(self._held)
+        is_begun = self._is_new or bool(self._held)
         self._held = b""
         at = begun = 0  # an index, for to cut off each head would copy all that is behind it
         try:
@@ -178,13 +196,14 @@ class ClientConnection(asyncio.Protocol):
                 if end < 4:
                     self._hold_head(data[at:], is_begun=is_begun)
                     return
-                is_begun = False
+                is_begun = self._is_new = False
                 begun += 1
                 head = read_request_head(
                     self._parser or self._new_parser(),
                     data[at:end],
                     self.server.plan.server.limits,
                 )
+                self.server.crowd.waiting.pop(self, None)
                 exchange = self.exchange = Exchange(self, self.server.plan, head)
                 self.server.in_flight += 1
                 if head.chunked:
@@ -242,6 +261,7 @@ class ClientConnection(asyncio.Protocol):
             raise Fault(faults.TOO_LARGE_HEAD)
         if data.count(b"\n") > data.count(b"\r\n") or data[:1] in {b"\r", b"\n", b" "}:
             raise Fault(faults.BAD_REQUEST_LINE)
+        self.server.crowd.waiting.pop(self, None)
         if not is_begun and not self.is_surplus:
             self.deadline = self.clock.after(self.server.plan.server.timeouts.request_header)
         self._held = data
@@ -295,6 +315,7 @@ class ClientConnection(asyncio.Protocol):
         if self.is_write_paused:
             self.pause(WRITE)
         self.resume(PIPELINE)
+        self.server.crowd.waiting[self] = None
         if self._held and not self._serving:
             self._go_on()
         elif self.server.closing and not self._serving:
@@ -366,6 +387,24 @@ class ClientConnection(asyncio.Protocol):
         """Close an idle connection; leave one alone that has work (called when draining ends)."""
         if self.exchange is None and not self._closing and not self._held:
             self._close(linger=self.leftover is not None)
+
+    def give_way(self) -> bool:
+        """Close for somebody else's sake; return False where no request is waited for (O2)."""
+        if self._closing or self.exchange is not None or self._held or self._has_unread():
+            return False
+        self.close_now()
+        return True
+
+    def _has_unread(self) -> bool:
+        """Tell whether something has arrived that the loop has not yet seen: a request, most likely."""
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket"), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def cut_off(self) -> None:
+        """End at once, whatever was still to be sent, and leave the books."""
+        self.server.connection_lost(self)
+        self.transport.abort()
 
     def cut(self, *, reset: bool) -> None:
         """End the connection so that what was sent never looks whole (F1, H18)."""

@@ -11,11 +11,19 @@ from typing import Final, NamedTuple
 _RESERVED: Final = 64
 
 
+# So many TLS handshakes may be under way at a time, where as many clients can be served.
+_FEWEST_HANDSHAKES: Final = 8
+
+
 class Room(NamedTuple):
-    """How many clients can be served, and how many more can be held while they are turned away."""
+    """How many clients can be served, and how many more can be held while they are turned away.
+
+    Of those served, `handshaking` may be in their TLS handshake at a time.
+    """
 
     served: int
     held: int
+    handshaking: int
 
 
 def room_for(wanted: int, allowed: int) -> Room:
@@ -24,7 +32,8 @@ def room_for(wanted: int, allowed: int) -> Room:
     Two thirds of the descriptors are for clients, for most of them idle, one for upstreams.
     """
     served = max(1, min(wanted, allowed * 2 // 3 - _RESERVED))
-    return Room(served, max(1, min(served, allowed // 16)))
+    handshaking = max(served // 10, min(served, _FEWEST_HANDSHAKES))
+    return Room(served, max(1, min(served, allowed // 16)), handshaking)
 
 
 def make_room(wanted: int) -> Room:

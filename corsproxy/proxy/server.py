@@ -23,7 +23,9 @@ from corsproxy.proxy import faults
 from corsproxy.proxy.breaker import State
 from corsproxy.proxy.client import ClientConnection
 from corsproxy.proxy.clock import Clock
+from corsproxy.proxy.crowd import Crowd
 from corsproxy.proxy.descriptors import make_room
+from corsproxy.proxy.handshakes import Handshakes
 from corsproxy.proxy.pool import Pool
 from corsproxy.proxy.records import record_of
 from corsproxy.proxy.resolve import Resolver
@@ -72,6 +74,8 @@ class ProxyServer(web.Server):
         # Clients that do not read what was written to them (F7).
         self.write_paused: set[ClientConnection] = set()
         self.room = make_room(plan.server.limits.max_connections)
+        self.crowd = Crowd()
+        self.handshakes = Handshakes(self)
         self.closing = False
         self._left = asyncio.Event()
         self.resolver = Resolver()
@@ -97,13 +101,14 @@ class ProxyServer(web.Server):
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:  # noqa: ANN401, ARG002
         """Strike a connection off the books."""
         self._connections.pop(handler, None)
+        self.crowd.forget(handler)
         if not self._connections:
             self._left.set()
 
     @property
     def connection_count(self) -> int:
-        """The number of client connections."""
-        return len(self._connections)
+        """The number of client connections, TLS handshakes included (O2)."""
+        return len(self._connections) + len(self.handshakes)
 
     def new_request_id(self) -> bytes:
         """Return an id that no other request has."""
@@ -253,6 +258,7 @@ class ProxyServer(web.Server):
         for stalled in [one for one in self.write_paused if one.write_deadline < now]:
             stalled.write_expired()
         self.watch.look()
+        self.handshakes.sweep(now)
         limit = self.plan.server.limits.max_requests_in_flight
         for pool in [*self._pools.values(), *self._retired]:
             pool.sweep(now)
@@ -268,6 +274,7 @@ class ProxyServer(web.Server):
         count, not requests (P1).
         """
         self.draining = self.closing = True
+        self.handshakes.close()
         self.pre_shutdown()
         self._left.clear()
         if not self._connections:
@@ -280,6 +287,7 @@ class ProxyServer(web.Server):
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's signature
         """End every connection, to clients and upstreams, at once."""
+        self.handshakes.close()
         await super().shutdown(timeout)
         self.clock.stop()
         for pool in [*self._pools.values(), *self._retired]:

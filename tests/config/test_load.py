@@ -175,6 +175,27 @@ def test_what_is_not_written_has_the_defaults_of_the_plan() -> None:
     assert plan.upstreams[0].authority == b"h"
 
 
+@pytest.mark.parametrize(
+    ("listen", "health"),
+    [
+        ("127.0.0.1:80", "127.0.0.1:9902"),
+        ("'[::1]:80'", "[::1]:9902"),
+        ("['[::1]:80', '127.1.2.3:80', 'localhost:81']", "127.0.0.1:9902"),
+        ("10.0.0.1:80", "0.0.0.0:9902"),
+        ("'[::]:80'", "[::]:9902"),
+        ("['0.0.0.0:80', '[::]:80']", "[::]:9902"),
+        ("['127.0.0.1:80', '[2001:db8::1]:80']", "[::]:9902"),
+        ("['127.0.0.1:80', unix:/run/s]", "0.0.0.0:9902"),
+        ("host.example:80", "0.0.0.0:9902"),
+    ],
+)
+def test_health_takes_the_family_of_the_listeners(listen: str, health: str) -> None:
+    """P7, config.md `health.listen`: loopback beside loopback only, IPv6 where a listener has it."""
+    routes = "routes: [{upstream: 'http://h', cors: false}]"
+    plan = plan_of(f"version: 1\nserver: {{listen: {listen}}}\n{routes}\n")
+    assert str(plan.health) == health
+
+
 def test_health_can_be_off() -> None:
     """Then there is no listener for it."""
     text = "version: 1\nhealth: {listen: off}\nroutes: [{upstream: 'http://h', cors: false}]\n"

@@ -50,6 +50,10 @@ class Running(NamedTuple):
         """Return how many descriptors it has open."""
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
+    def highest_descriptor(self) -> int:
+        """Return the number of the last of them."""
+        return max(int(one.name) for one in Path(f"/proc/{self.process.pid}/fd").iterdir())
+
 
 @contextmanager
 def running(config: str, folder: Path, *, stdout: int, files: int = 0) -> Iterator[Running]:

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
 
 import pytest
 
@@ -69,53 +70,74 @@ def assert_shed(answer: Response, word: str) -> None:
 # --- O2: connections -----------------------------------------------------------------------
 
 
+class Busy(NamedTuple):
+    """Clients whose requests are at work until `go_on`."""
+
+    clients: list[RawClient]
+    go: asyncio.Event
+
+    async def go_on(self) -> None:
+        """Let the upstream respond to all of them."""
+        self.go.set()
+        for client in self.clients:
+            assert (await client.response()).status == 200
+
+
+@asynccontextmanager
+async def busy_proxy(limit: int) -> AsyncIterator[tuple[Proxy, AsyncExitStack, Busy]]:
+    """Run a proxy whose `limit` of connections is reached by clients with a request at work."""
+    go = asyncio.Event()
+    held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
+    server = f"limits: {{max_connections: {limit}}}"
+    async with proxy_with(held, server=server) as (proxy, upstream, stack):
+        busy = Busy([await client_of(proxy, stack) for _ in range(limit)], go)
+        for number, client in enumerate(busy.clients):
+            await client.send(GET)
+            await upstream.connection(number)
+        yield proxy, stack, busy
+
+
 async def test_a_connection_beyond_the_limit_gets_one_readable_answer() -> None:
     """O2, cors.md 62: 503 with the CORS headers of its route, then close; the others are served."""
-    async with proxy_with(ANSWERING, server="limits: {max_connections: 3}") as (proxy, _, stack):
-        served = [await client_of(proxy, stack) for _ in range(3)]
-        for client in served:
-            assert (await client.exchange(GET)).status == 200
+    async with busy_proxy(3) as (proxy, stack, busy):
         surplus = await client_of(proxy, stack)
         assert_shed(await surplus.exchange(GET), "overloaded")
         assert await surplus.ending() is End.FIN
-        for client in served:
+        await busy.go_on()
+        for client in busy.clients:
             assert (await client.exchange(GET)).status == 200
 
 
 async def test_a_preflight_is_answered_beyond_the_limit() -> None:
     """cors.md 6: it is decided before any limit of load; the connection ends all the same."""
-    async with proxy_with(ANSWERING, server="limits: {max_connections: 1}") as (proxy, _, stack):
-        first = await client_of(proxy, stack)
-        assert (await first.exchange(GET)).status == 200
+    async with busy_proxy(1) as (proxy, stack, busy):
         surplus = await client_of(proxy, stack)
         answer = await surplus.exchange(PREFLIGHT, "OPTIONS")
         assert answer.status == 204
         assert answer.head.values("connection") == [b"close"]
         assert await surplus.ending() is End.FIN
+        await busy.go_on()
 
 
 async def test_a_connection_beyond_the_limit_may_not_linger() -> None:
     """O2: who says nothing, or says it slowly, is told so after a second."""
-    async with proxy_with(ANSWERING, server="limits: {max_connections: 1}") as (proxy, _, stack):
-        first = await client_of(proxy, stack)
-        assert (await first.exchange(GET)).status == 200
+    async with busy_proxy(1) as (proxy, stack, busy):
         silent = await client_of(proxy, stack)
         assert (await silent.response()).status == 503
         assert await silent.ending() is End.FIN
+        await busy.go_on()
 
 
 async def test_connections_far_beyond_the_limit_are_reset() -> None:
     """O2: turning away is bounded, too; a flood costs no more than the limit again."""
-    async with proxy_with(ANSWERING, server="limits: {max_connections: 2}") as (proxy, _, stack):
-        for _ in range(2):
-            client = await client_of(proxy, stack)
-            assert (await client.exchange(GET)).status == 200
+    async with busy_proxy(2) as (proxy, stack, busy):
         surplus = [await client_of(proxy, stack) for _ in range(2)]
         await eventually(lambda: proxy.server.connection_count == 4, "four connections")
         flood = await client_of(proxy, stack)
         assert await flood.ending() is not None
         for client in surplus:
             assert_shed(await client.exchange(GET), "overloaded")
+        await busy.go_on()
 
 
 async def test_a_place_that_comes_free_is_taken() -> None:

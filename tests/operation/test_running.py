@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,6 @@ import pytest
 from tests.operation.running import (
     BIG,
     GET,
-    Client,
     ask_at,
     client_to,
     play,
@@ -30,6 +30,7 @@ from tests.operation.running import (
     scrape,
     upstream,
 )
+from tests.support.certificates import Authority
 from tests.support.origin import ask, connect, get, origin
 from tests.support.service import LONG, config, until
 
@@ -155,32 +156,41 @@ def test_the_log_has_every_request_at_the_end(tmp_path: Path) -> None:
 
 
 def test_with_few_descriptors_clients_are_turned_away_in_time(tmp_path: Path) -> None:
-    """O2: 200 connections on 256 descriptors: those served go on, the others are told or cut."""
+    """O2: 200 that have begun to ask, on 256 descriptors: as many as fit are served."""
 
     async def main() -> None:
         async with upstream() as port:
             with running(config(port), tmp_path, stdout=subprocess.DEVNULL, files=256) as proxy:
-                served: list[Client] = []
-                turned_away = 0
+                clients = [await client_to(proxy.port) for _ in range(200)]
+                for client in clients:
+                    client.writer.write(GET[:20])
+                assert await asyncio.to_thread(get, proxy.health, "/livez")
+                await asyncio.sleep(1.5)  # who is beyond the limit has a second to ask
+                statuses = Counter[int]()
+                for client in clients:
+                    try:
+                        statuses[await asyncio.wait_for(client.get(GET[20:]), LONG)] += 1
+                    except (OSError, EOFError):
+                        statuses[0] += 1
+                assert statuses[200] == 256 * 2 // 3 - 64
+                assert statuses[0] + statuses[503] == 200 - statuses[200]
+                assert await (await client_to(proxy.port)).get() == 200
+
+    play(main)
+
+
+def test_with_few_descriptors_who_waits_gives_way(tmp_path: Path) -> None:
+    """O2: 200 that ask one after the other on 256 descriptors are all served."""
+
+    async def main() -> None:
+        async with upstream() as port:
+            with running(config(port), tmp_path, stdout=subprocess.DEVNULL, files=256) as proxy:
                 for _ in range(200):
                     client = await client_to(proxy.port)
-                    try:
-                        status = await asyncio.wait_for(client.get(), LONG)
-                    except (OSError, EOFError):
-                        status = 0
-                    if status == 200:
-                        served.append(client)
-                    else:
-                        assert status in {0, 503}
-                        turned_away += 1
-                assert len(served) == 256 * 2 // 3 - 64
-                assert turned_away == 200 - len(served)
+                    assert await asyncio.wait_for(client.get(), LONG) == 200
                 assert await asyncio.to_thread(get, proxy.health, "/livez")
-                assert {await client.get() for client in served} == {200}
-                for client in served:
-                    client.writer.close()
-                await asyncio.to_thread(until, lambda: proxy.descriptors() < 100, "room")
-                assert await (await client_to(proxy.port)).get() == 200
+                assert proxy.descriptors() < 256 - 50
+                assert scrape_connections(proxy.health) == 256 * 2 // 3 - 64
 
     play(main)
 
@@ -322,5 +332,103 @@ def test_slowhttptest_denies_nobody_anything(mode: str, tmp_path: Path) -> None:
                 plain = re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", said)
                 found = re.findall(r"service available:\s*(YES|NO)", plain)
                 assert set(found) == {"YES"}, plain
+
+    play(main)
+
+
+# --- silent connections --------------------------------------------------------------------
+
+SILENT = 600
+FILES = 512  # open files at most: fewer than there are silent connections
+
+
+def test_silent_connections_to_the_health_port_leave_probes_answered(tmp_path: Path) -> None:
+    """O2: 600 of them, while clients are served as ever."""
+
+    async def main() -> None:
+        async with upstream() as port:
+            with running(config(port), tmp_path, stdout=subprocess.DEVNULL, files=FILES) as proxy:
+                silent = [await client_to(proxy.health) for _ in range(SILENT)]
+                for path in ("/livez", "/readyz", "/metrics") * 3:
+                    assert (await asyncio.to_thread(get, proxy.health, path)).status == 200
+                assert await (await client_to(proxy.port)).get() == 200
+                assert scrape_connections(proxy.health) == 1
+                assert proxy.descriptors() < 64 + 64 + 64
+                assert len(silent) == SILENT
+
+    play(main)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_silent_connections_to_a_listener_leave_everybody_served(
+    workers: int,
+    scheme: str,
+    tmp_path: Path,
+) -> None:
+    """O2: 600 of them with 512 descriptors, TLS or not: others have their responses, health too."""
+    tls = scheme == "https"
+    authority = Authority(tmp_path / "authority", "authority")
+    pair = authority.sign("localhost", "DNS:localhost")
+    keys = f"workers: {workers}, drain_delay: 0"
+    if tls:
+        keys += f", tls: {{cert_file: {pair.cert}, key_file: {pair.key}}}"
+
+    async def ask_once(port: int) -> bytes:
+        """Ask on a connection of its own."""
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1",
+            port,
+            ssl=authority.trust() if tls else None,
+            server_hostname="localhost" if tls else None,
+        )
+        writer.write(GET)
+        try:
+            return await asyncio.wait_for(reader.readuntil(b"hi"), LONG)
+        finally:
+            writer.transport.abort()
+
+    async def main() -> None:
+        async with upstream() as port:
+            text = config(port, server=keys)
+            with running(text, tmp_path, stdout=subprocess.DEVNULL, files=FILES) as proxy:
+                await ask_once(proxy.port)
+                silent = [await client_to(proxy.port) for _ in range(SILENT)]
+                for _ in range(10):
+                    assert (await ask_once(proxy.port)).startswith(b"HTTP/1.1 200 ")
+                    assert (await asyncio.to_thread(get, proxy.health, "/livez")).status == 200
+                assert (await asyncio.to_thread(get, proxy.health, "/metrics")).status == 200
+                most = SILENT if not tls else workers * FILES * 2 // 3 // 10
+                assert 1 <= scrape_connections(proxy.health) <= most + 10
+                assert len(silent) == SILENT
+
+    play(main)
+
+
+def test_health_answers_without_any_descriptor(tmp_path: Path) -> None:
+    """O2: descriptors are reserved for it: probe after probe is answered when none is left."""
+
+    async def main() -> None:
+        async with upstream() as port:
+            with running(config(port), tmp_path, stdout=subprocess.DEVNULL, files=FILES) as proxy:
+                client = await client_to(proxy.port)
+                assert await client.get() == 200
+                pid = proxy.process.pid
+                before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+                limit = (proxy.highest_descriptor() + 1, before[1])
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+                knocking = [await client_to(proxy.port) for _ in range(200)]
+                used = proxy.cpu_seconds()
+                for number in range(100):
+                    path = ("/livez", "/readyz", "/metrics")[number % 3]
+                    assert (await asyncio.to_thread(get, proxy.health, path)).status == 200
+                    assert await client.get() == 200
+                assert proxy.cpu_seconds() - used < 2.0
+                silent = [await client_to(proxy.health) for _ in range(SILENT)]
+                assert (await asyncio.to_thread(get, proxy.health, "/livez")).status == 200
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+                assert await (await client_to(proxy.port)).get() == 200
+                assert (len(silent), len(knocking)) == (SILENT, 200)
 
     play(main)

@@ -77,9 +77,9 @@ async def test_keepalive_an_idle_connection_is_closed() -> None:
         assert await client.ending() is End.FIN
 
 
-async def test_keepalive_counts_for_a_connection_that_never_asks_too() -> None:
-    """O1, O4."""
-    async with through(ANSWERING, server=server("keepalive: 200ms")) as (client, _, _):
+async def test_request_header_counts_for_a_connection_that_never_asks_too() -> None:
+    """O1, O2: it has the time of a head from accept, not that between two requests."""
+    async with through(ANSWERING, server=server("request_header: 200ms")) as (client, _, _):
         assert await client.ending() is End.FIN
 
 

@@ -1,5 +1,7 @@
 """From the listening side as written to the one that is served. Knows addresses, no routes."""
 
+from collections.abc import Collection
+from ipaddress import ip_address
 from typing import Final
 
 from corsproxy.config.addresses import Fault, read_listen, read_network
@@ -21,6 +23,7 @@ from corsproxy.policy.plan import (
 )
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_HEALTH_PORT: Final = 9902
 _HERE: Final = _LOOPBACK | {"0.0.0.0", "::"}  # noqa: S104 - read, not bound
 
 
@@ -30,6 +33,11 @@ class Listeners:
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
         self._taken: dict[Address, Path] = {}
+
+    @property
+    def addresses(self) -> Collection[Address]:
+        """All of them so far."""
+        return self._taken.keys()
 
     def read(self, text: str, path: Path) -> Address | None:
         """Return the address that the value at `path` is; None with a problem noted."""
@@ -99,7 +107,31 @@ def _tls(draft: Draft, written: ServerTlsSection | None) -> ServerTls | None:
 def build_health(settings: Settings, listeners: Listeners) -> Address | None:
     """Return where health is answered; None for nowhere."""
     text = settings.health.listen
+    if text is None:
+        text = _health_beside(listeners.addresses)
     return None if text == "off" else listeners.read(text, ("health", "listen"))
+
+
+def _health_beside(listeners: Collection[Address]) -> str:
+    """Return where health is answered beside these listeners, of their family (P7).
+
+    An IPv6 wildcard takes IPv4 too. On loopback one address has to do: the one that is asked first.
+    """
+    hosts = [address.host if isinstance(address, TcpAddress) else "" for address in listeners]
+    if hosts and all(map(_is_loopback, hosts)):
+        host = "[::1]" if all(":" in host for host in hosts) else "127.0.0.1"
+    else:
+        host = "[::]" if any(":" in host for host in hosts) else "0.0.0.0"  # noqa: S104 - the user's network is its boundary
+    return f"{host}:{_HEALTH_PORT}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def build_log(settings: Settings) -> LogSettings:

@@ -21,7 +21,8 @@ class LimitsSection(Section):
 
     max_connections: Positive = key(
         10_000,
-        "Client connections per worker; above: 503 with Retry-After, and the connection is closed.",
+        "Client connections per worker, TLS handshakes included; above, the longest idle is closed,"
+        " and if none is idle the new one gets 503 with Retry-After.",
     )
     max_requests_in_flight: Positive = key(
         1000,
@@ -40,7 +41,8 @@ class ServerTimeoutsSection(Section):
 
     request_header: Seconds = key(
         10.0,
-        "From the first byte of a request to the end of its head; then 408.",
+        "From the first byte of a request to the end of its head; then 408. For the first request of"
+        " a connection from accept, TLS handshake included.",
         "10s",
     )
     request_body_idle: Seconds = key(30.0, "Between two pieces of a request's body.", "30s")
@@ -122,10 +124,11 @@ class ServerSection(Section):
 class HealthSection(Section):
     """The listener for probes and metrics."""
 
-    listen: Text = key(
-        "0.0.0.0:9902",
-        "Where /livez, /readyz and /metrics are answered, and nothing else; off for nowhere."
-        " Needs a restart.",
+    listen: Text | None = key(
+        None,
+        "Where /livez, /readyz and /metrics are answered, and nothing else; off for nowhere. Default:"
+        " port 9902 on loopback if every listener is there, else on all addresses, those of IPv6"
+        " included if a listener has one. Needs a restart.",
         "0.0.0.0:9902",
     )
 

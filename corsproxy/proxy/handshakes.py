@@ -1,0 +1,146 @@
+"""Connections from accept to the end of their TLS handshake. Knows sockets and times, no requests.
+
+The loops' servers count a TLS connection only after its handshake: silent ones would take all
+descriptors unseen. Here each is counted from accept on (forwarding.md O2). Until its first byte it
+is a socket and an entry in a list; then a handshake begins, which makes a client of it.
+"""
+
+import ssl
+from collections import OrderedDict
+from socket import socket
+from typing import TYPE_CHECKING, Final
+
+from corsproxy.proxy.client import ClientConnection
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+    from corsproxy.proxy.server import ProxyServer
+
+# How long a client may take to say goodbye over TLS, in seconds.
+_GOODBYE: Final = 2.0
+# How long a handshake that has begun keeps its place when others need it, in seconds: clients that
+# mean it take a round trip or two.
+_ROUND_TRIPS: Final = 1.0
+
+
+class Handshake:
+    """One connection that is to speak TLS; `deadline` is that of its first request's head."""
+
+    __slots__ = ("_all", "_context", "_is_shaking", "_sock", "_task", "began", "deadline")
+
+    def __init__(
+        self, handshakes: "Handshakes", sock: socket, context: ssl.SSLContext, deadline: float
+    ) -> None:
+        self._all = handshakes
+        self._sock = sock
+        self._context = context
+        self._task: Task[None] | None = None
+        self._is_shaking = False
+        self.began = 0.0
+        self.deadline = deadline
+        handshakes.loop.add_reader(sock, self._begin)
+
+    def _begin(self) -> None:
+        """Begin the handshake: the first byte is there."""
+        loop = self._all.loop
+        loop.remove_reader(self._sock)
+        self.began = loop.time()
+        self._task = loop.create_task(self._shake())
+        self._all.begun(self)
+
+    async def _shake(self) -> None:
+        server = self._all.server
+        self._is_shaking = True
+        try:
+            await server.loop.connect_accepted_socket(
+                lambda: ClientConnection(server, self),
+                self._sock,
+                ssl=self._context,
+                ssl_handshake_timeout=server.plan.server.timeouts.request_header or None,
+                ssl_shutdown_timeout=_GOODBYE,
+            )
+        except OSError:
+            pass  # it left, or what it speaks is not TLS: nobody's request was lost
+        finally:
+            self._all.over(self)
+
+    def made(self) -> None:
+        """Note that a client was made of it, which is counted from now on."""
+        self._all.over(self)
+
+    def cut(self) -> None:
+        """End it at once."""
+        self._all.over(self)
+        if self._task is not None:
+            self._task.cancel()
+        if not self._is_shaking:  # a task that has not run yet never will
+            self._all.loop.remove_reader(self._sock)
+            self._sock.close()
+
+
+class Handshakes:
+    """All connections of a worker that are to speak TLS and do not yet, the longest there first."""
+
+    def __init__(self, server: "ProxyServer") -> None:
+        self.server = server
+        self.loop = server.loop
+        self._silent: OrderedDict[Handshake, None] = OrderedDict()
+        self._begun: OrderedDict[Handshake, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._silent) + len(self._begun)
+
+    def take(self, sock: socket, context: ssl.SSLContext) -> None:
+        """Take an accepted connection, or close it at once: TLS has no response to give before."""
+        server = self.server
+        room = server.room
+        if len(self) >= room.handshaking and not self._make_room():
+            server.tell_overload("the number of TLS handshakes", room.handshaking)
+            sock.close()
+            return
+        count = server.connection_count + 1
+        if not server.crowd.make_room(count, room) and count > room.served + room.held:
+            server.tell_overload("the number of connections", room.served)
+            sock.close()
+            return
+        deadline = server.clock.after(server.plan.server.timeouts.request_header)
+        self._silent[Handshake(self, sock, context, deadline)] = None
+
+    def _make_room(self) -> bool:
+        """End the handshake that can be spared best; return False if there is none.
+
+        Silent ones first: a client that means it sends its first byte at once. Those that have
+        begun are only ended if they are slow, or under load no handshake would ever come to its
+        end.
+        """
+        for handshake in self._silent:
+            handshake.cut()
+            return True
+        for handshake in self._begun:
+            if self.loop.time() - handshake.began < _ROUND_TRIPS:
+                return False
+            handshake.cut()
+            return True
+        return False
+
+    def begun(self, handshake: Handshake) -> None:
+        """Note that a connection is silent no more."""
+        del self._silent[handshake]
+        self._begun[handshake] = None
+
+    def over(self, handshake: Handshake) -> None:
+        """Count a connection here no more."""
+        self._silent.pop(handshake, None)
+        self._begun.pop(handshake, None)
+
+    def sweep(self, now: float) -> None:
+        """End those that have taken longer than a request's head may take."""
+        late = [one for each in (self._silent, self._begun) for one in each if one.deadline < now]
+        for handshake in late:
+            handshake.cut()
+
+    def close(self) -> None:
+        """End all of them."""
+        for handshake in [*self._silent, *self._begun]:
+            handshake.cut()
