@@ -344,6 +344,26 @@ async def test_o1_an_upstream_is_not_idle_while_its_client_does_not_read() -> No
         assert len((await way.client.response()).body) == size
 
 
+async def test_o1_a_response_that_begins_behind_unread_hints_is_not_late() -> None:
+    """O1, F7: its head came in the read that filled the buffer, and the rest waits for the client."""
+    size = 20_000
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: %b\r\n\r\n" % (b"x" * 6000) * 10
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    go = asyncio.Event()
+    script: Script = [request(), send(OK), request(), wait(go), send(hints + head), pour(size)]
+    async with through(script, upstream="timeouts: {idle: 1s}") as way:
+        shrink_buffers(way.client, 4096)
+        assert (await way.client.exchange(GET)).body == b"hi"
+        sock = client_side(way).transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await way.client.send(GET)
+        await eventually(lambda: len(way.upstream.requests) == 2, "the request")
+        go.set()
+        await eventually(lambda: client_side(way).is_write_paused, "the buffer to fill")
+        await asyncio.sleep(1.5)  # longer than `idle`
+        assert len((await way.client.response()).body) == size
+
+
 # --- turns (S9) ---------------------------------------------------------------------------------
 
 

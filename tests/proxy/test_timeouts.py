@@ -135,6 +135,16 @@ async def test_request_body_idle_a_gathered_body_that_trickles_is_408() -> None:
         assert way.upstream.connections == []
 
 
+async def test_request_body_idle_a_gathered_body_that_stops_is_not_given_more_time() -> None:
+    """O1: what came fast before the stop does not count for it."""
+    limit = 2.0
+    async with through(ANSWERING, server=server(f"request_body_idle: {limit}s")) as (client, _, _):
+        await client.send(POST % 60_000 + bytes(50_000))
+        began = asyncio.get_running_loop().time()
+        assert (await client.response()).status == 408
+        assert limit <= asyncio.get_running_loop().time() - began < 2 * limit
+
+
 async def _trickle(client: RawClient, size: int) -> None:
     for _ in range(size):
         await client.send(b"x")
