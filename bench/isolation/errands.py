@@ -172,24 +172,26 @@ class Book:
 
     def another_response(self, errand: Errand, tag: bytes, head: bytes, where: str) -> None:
         """Note a response that reached another request than its own."""
-        poisoned = self._poison.get(tag)
-        source = self.find(tag) if poisoned is None else poisoned
-        late = source is not None and (
-            source.reply.excess == "late" if poisoned else _was_poisoned(source)
-        )
-        if late and not self._late_counts:
+        victim = self._poison.get(tag)
+        source = self.find(tag) if victim is None else victim
+        is_late = source is not None and source.place == errand.place and _is_late(source, victim)
+        if is_late and not self._late_counts:
             self.apart["responses shifted by late excess"] += 1
+        elif victim is None:
+            self.wrong("another request's response", errand, head, where)
         else:
-            kind = "excess reached a request" if poisoned else "another request's response"
-            self.wrong(kind, errand, head, where)
+            self.wrong("excess reached a request", errand, head, where)
 
     def killed_since(self, moment: float) -> bool:
         """Tell whether a worker was killed since `moment`, or just before it."""
         return any(one > moment - 1 for one in self.kills[-3:])
 
 
-def _was_poisoned(errand: Errand) -> bool:
-    return errand.carrier is not None and errand.carrier.poisoned
+def _is_late(source: Errand, victim: Errand | None) -> bool:
+    """Tell whether a response of `source`, or excess behind that to `victim`, was shifted late."""
+    if victim is not None:
+        return victim.reply.excess == "late"
+    return source.carrier is not None and source.carrier.poisoned
 
 
 def now() -> float:

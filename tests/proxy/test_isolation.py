@@ -23,6 +23,7 @@ FUZZ = settings(
     deadline=None,
     # Without shrinking: a failing example may wait for its response for seconds.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 GATHERED = 64 * 1024  # up to here a body is read whole before it is forwarded (O4)

@@ -312,12 +312,24 @@ def _watch_upstreams(patch: pytest.MonkeyPatch, seen: Invariants) -> None:
     def made(original: Any, connection: UpstreamConnection, transport: Any) -> None:  # noqa: ANN401
         original(connection, seen.upstream_made(connection, transport))
 
-    def begin(original: Any, connection: UpstreamConnection, holder: Any, *more: Any) -> Any:  # noqa: ANN401
+    def begin(
+        original: Any,  # noqa: ANN401
+        connection: UpstreamConnection,
+        holder: Any,  # noqa: ANN401
+        *more: Any,  # noqa: ANN401
+        **named: Any,  # noqa: ANN401
+    ) -> None:
         seen.begun(connection, holder)
-        return original(connection, holder, *more)
+        original(connection, holder, *more, **named)
 
-    def give_back(original: Any, pool: Pool, connection: UpstreamConnection) -> None:  # noqa: ANN401
-        seen.given_back(connection, lambda: original(pool, connection))
+    def give_back(
+        original: Any,  # noqa: ANN401
+        pool: Pool,
+        connection: UpstreamConnection,
+        *more: Any,  # noqa: ANN401
+        **named: Any,  # noqa: ANN401
+    ) -> None:
+        seen.given_back(connection, lambda: original(pool, connection, *more, **named))
 
     def received(original: Any, connection: UpstreamConnection, data: bytes) -> None:  # noqa: ANN401
         seen.upstream_received(connection, lambda: original(connection, data))
