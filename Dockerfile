@@ -1,7 +1,11 @@
 # The image: corsproxy in a virtual environment of its own, run by nobody in particular (uid 65532)
 # on a root file system that may be read-only. `docker compose up` runs the demo from it.
 
-FROM python:3.13-slim-trixie AS build
+# A full version, so that a rebuild does not change it unasked. A tag can still be moved; a release
+# pins the digest, too: see docs/operations.md.
+ARG BASE=python:3.13.18-slim-trixie
+
+FROM ${BASE} AS build
 
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -11,11 +15,14 @@ RUN apt-get update \
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 
-# The dependencies change less often than the code: a layer of their own.
-COPY requirements.lock ./
+# The dependencies change less often than the code: a layer of their own. What builds the wheel is
+# installed beside it, from hashes as well: an isolated build would fetch whatever is newest.
+COPY requirements.lock requirements-build.lock ./
 RUN python -m venv --without-pip /opt/corsproxy \
     && python -m pip --python /opt/corsproxy/bin/python install \
         --require-hashes --only-binary :all: --requirement requirements.lock \
+    && python -m pip install \
+        --require-hashes --only-binary :all: --requirement requirements-build.lock \
     # Debug symbols and sources for C are three quarters of what the dependencies weigh.
     && find /opt/corsproxy -name '*.so' -exec strip --strip-unneeded {} + \
     && find /opt/corsproxy -type f \
@@ -23,12 +30,13 @@ RUN python -m venv --without-pip /opt/corsproxy \
 
 COPY pyproject.toml README.md LICENSE ./
 COPY corsproxy ./corsproxy
-RUN python -m pip wheel --no-deps --wheel-dir /wheel . \
+RUN python -m pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheel . \
     && python -m pip --python /opt/corsproxy/bin/python install --no-deps --no-index /wheel/*.whl
 
 
-FROM python:3.13-slim-trixie
+FROM ${BASE}
 
+ARG BASE
 ARG VERSION=unreleased
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="corsproxy" \
@@ -36,7 +44,7 @@ LABEL org.opencontainers.image.title="corsproxy" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.base.name="docker.io/library/python:3.13-slim-trixie"
+      org.opencontainers.image.base.name="docker.io/library/${BASE}"
 
 COPY --from=build /opt/corsproxy /opt/corsproxy
 

@@ -38,11 +38,12 @@ lint: $(VENV)/.dev ## ruff, formatting, mypy --strict, the import contract
 bench: $(VENV)/.dev ## CPU per request beside each peer that is installed (needs wrk and nginx)
 	@$(BIN)/python -m bench.run $(ARGS)
 
-lock: $(VENV)/.runtime ## renew both lock files from pyproject.toml
+lock: $(VENV)/.runtime ## renew the lock files from pyproject.toml
 	@$(PIP) install --quiet 'uv>=0.9,<1'
-	@for job in "requirements.lock" "requirements-dev.lock --group dev"; do \
+	@for job in "requirements.lock pyproject.toml" "requirements-build.lock --group build" \
+	  "requirements-dev.lock pyproject.toml --group dev"; do \
 	  set -- $$job; file=$$1; shift; echo "==> $$file"; \
-	  $(BIN)/uv pip compile pyproject.toml "$$@" --upgrade --universal --python-version 3.11 \
+	  $(BIN)/uv pip compile "$$@" --upgrade --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --quiet --output-file $$file.new || exit 1; \
 	  { echo "# Exact versions with hashes, made from pyproject.toml by make lock."; cat $$file.new; } > $$file; \
 	  rm $$file.new; \

@@ -1,4 +1,4 @@
-"""What a process tree costs, from /proc: CPU seconds and resident bytes. Knows no proxy and no load."""
+"""What a process tree costs, from /proc: CPU seconds, resident bytes and their peak. Knows no proxy and no load."""
 
 import os
 from pathlib import Path
@@ -18,27 +18,44 @@ def _stat(pid: int) -> list[str]:
     return text.rpartition(")")[2].split()
 
 
-def _tree(root: int) -> list[list[str]]:
+def _tree(root: int) -> dict[int, list[str]]:
     stats = {int(p.name): _stat(int(p.name)) for p in Path("/proc").iterdir() if p.name.isdigit()}
-    found, waiting = [], [root]
+    found, waiting = {}, [root]
     while waiting:
         pid = waiting.pop()
         if not stats.get(pid):
             continue
-        found.append(stats[pid])
+        found[pid] = stats[pid]
         waiting += [child for child, stat in stats.items() if stat and int(stat[_PARENT]) == pid]
     return found
 
 
+def processes(root: int) -> list[int]:
+    """Return the ids of `root` and its living descendants, `root` first."""
+    return list(_tree(root))
+
+
 def cpu_seconds(root: int) -> float:
     """Return user plus system seconds that `root` and its living descendants have used so far."""
-    ticks = sum(int(stat[_USER]) + int(stat[_SYSTEM]) for stat in _tree(root))
+    ticks = sum(int(stat[_USER]) + int(stat[_SYSTEM]) for stat in _tree(root).values())
     return ticks / _TICKS_A_SECOND
 
 
 def resident_bytes(root: int) -> int:
     """Return the resident memory of `root` and its descendants, in bytes; shared pages count each time."""
-    return sum(int(stat[_RESIDENT]) for stat in _tree(root)) * _PAGE
+    return sum(int(stat[_RESIDENT]) for stat in _tree(root).values()) * _PAGE
+
+
+def forget_peak(root: int) -> None:
+    """Have the kernel measure the peaks of `root` and its descendants anew (proc(5), clear_refs)."""
+    for pid in processes(root):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_bytes(root: int) -> int:
+    """Return the sum of the peaks of resident memory of `root` and its descendants, in bytes."""
+    status = [Path(f"/proc/{pid}/status").read_text() for pid in processes(root)]
+    return sum(int(text.partition("VmHWM:")[2].split()[0]) for text in status) * 1024
 
 
 def cores() -> tuple[str, str]:

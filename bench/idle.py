@@ -15,7 +15,8 @@ CONNECTIONS = 2000
 _SETTLE = 0.5
 
 
-def _allow_descriptors(wanted: int) -> None:
+def allow_descriptors(wanted: int) -> None:
+    """Raise this process's limit of open files to `wanted`. Raises LoadError if that is not allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise LoadError(f"{wanted} descriptors are needed and {hard} allowed: raise `ulimit -n`")
@@ -51,7 +52,7 @@ def memory(peer: Peer, site: Site) -> tuple[float, float]:
 
     Each connection has had one answer before it falls idle. Raises LoadError if one is closed.
     """
-    _allow_descriptors(2 * CONNECTIONS + 256)
+    allow_descriptors(2 * CONNECTIONS + 256)
     with started(peer, site) as running, ExitStack() as stack:
         wait_for_answer(running.port, alive=running.alive)
         time.sleep(_SETTLE)

@@ -98,7 +98,8 @@ async def _skip_body(reader: Reader, head: bytes) -> None:
         await reader.readexactly(int(length))
 
 
-async def _serve(reader: Reader, writer: Writer) -> None:
+async def converse(reader: Reader, writer: Writer) -> None:
+    """Answer the requests of one connection until it ends or one of them asks for its end."""
     with contextlib.suppress(OSError, EOFError):
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -111,7 +112,7 @@ async def _serve(reader: Reader, writer: Writer) -> None:
 @asynccontextmanager
 async def upstream() -> AsyncIterator[int]:
     """Serve on a free loopback port; give the port."""
-    server = await asyncio.start_server(_serve, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.start_server(converse, "127.0.0.1", 0, backlog=1024)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

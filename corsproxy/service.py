@@ -21,7 +21,7 @@ from corsproxy.observe.access_log import AccessLog
 from corsproxy.observe.refusals import Refusals
 from corsproxy.observe.snapshot import Snapshot
 from corsproxy.policy.cookies import LEFT_BECAUSE
-from corsproxy.policy.plan import Address, Plan, Route
+from corsproxy.policy.plan import Address, Plan, Route, Upstream
 from corsproxy.proxy.server import MissingParser, Observer, ProxyServer
 from corsproxy.proxy.tls import listening_context
 from corsproxy.signals import StopSignals
@@ -133,6 +133,7 @@ class Service:
         self.server.refusals = Refusals(log, asyncio.get_running_loop().time)
         self.server.on_upstream_cors = _tell_upstream_cors
         self.server.on_cookie_left = _tell_cookie_left
+        self.server.on_excess = _warn_of_excess
         await self._listen_for_requests()
         if plan.health is not None and self._options.sockets is None:
             await self._listen_for_health(plan.health)
@@ -290,6 +291,14 @@ def _tell_upstream_cors(route: Route) -> None:
         "upstream_cors_headers: %s (cors.md 49)",
         route.name,
         policy.upstream_cors_headers if policy is not None else "keep",
+    )
+
+
+def _warn_of_excess(upstream: Upstream) -> None:
+    log.warning(
+        "upstream %s sent bytes that belong to no response; for a minute none of its connections is "
+        "used again. If that goes on, set pool.reuse: never for it (forwarding.md S12)",
+        upstream.name,
     )
 
 

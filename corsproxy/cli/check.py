@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from corsproxy.cli.files import DEFAULT_FILES, default_file
+from corsproxy.cli.terminal import say, say_verbatim
 from corsproxy.config import Loaded, Problem, format_problems, load
 from corsproxy.config.catalogue import ENTRIES, SLUGS
 from corsproxy.config.effective import effective_text
@@ -68,17 +69,17 @@ def check(
     Exit code 0: nothing wrong, or warnings only; 1: problems, or tests that fail; 2: usage.
     """  # noqa: D301 - click keeps the lines after this escape
     if explain is not None:
-        click.echo(_explanation(explain), nl=False)
+        say(_explanation(explain), nl=False)
         return
     loaded = [(path, load(path, os.environ)) for path in files or (_default(),)]
     found = {path: (*one.problems, *run_tests(one)) for path, one in loaded}
     problems = [problem for one in found.values() for problem in one]
-    click.echo(format_problems(problems, style), nl=False, err=print_effective)
+    say(format_problems(problems, style), nl=False, err=print_effective)
     for path, one in loaded:
         if print_effective:
             _print(one)
         if style == "full":
-            click.echo(_summary(path, one, found[path]), err=True)
+            say(_summary(path, one, found[path]), err=True)
     if any(strict or problem.severity == "error" for problem in problems):
         sys.exit(EXIT_PROBLEMS)
 
@@ -97,7 +98,7 @@ def _default() -> Path:
 
 def _print(loaded: Loaded) -> None:
     if loaded.plan is not None and loaded.settings is not None and loaded.document is not None:
-        click.echo(effective_text(loaded.settings, loaded.document), nl=False)
+        say_verbatim(effective_text(loaded.settings, loaded.document))
 
 
 def _summary(path: Path, loaded: Loaded, problems: tuple[Problem, ...]) -> str:

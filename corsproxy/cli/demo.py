@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from corsproxy.cli.terminal import say, say_verbatim
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
@@ -151,14 +153,14 @@ def demo(  # noqa: PLR0913 - one parameter an option
 
     wanted = stage.WantedPorts(page=page_port, api=api_port, proxy=proxy_port)
     if print_config:
-        click.echo(words.config_text(wanted.or_preferred()), nl=False)
+        say_verbatim(words.config_text(wanted.or_preferred()))
     elif only is None:
         if listen is not None:
             raise click.UsageError("--listen goes with --only; use --page-port and its like")
-        _run(stage.play(wanted, click.echo))
+        _run(stage.play(wanted, say))
     else:
         settings = PageSettings(page=page, api=api, proxy=proxy)
-        _run(stage.play_one(only, listen, settings, click.echo))
+        _run(stage.play_one(only, listen, settings, say))
 
 
 def _run(play: "Coroutine[None, None, None]") -> None:
@@ -166,11 +168,14 @@ def _run(play: "Coroutine[None, None, None]") -> None:
     import uvloop  # noqa: PLC0415 - slow to import, and only needed here
 
     from corsproxy.demo.ports import CannotListenError  # noqa: PLC0415
+    from corsproxy.observe.logs import TextFormatter  # noqa: PLC0415
     from corsproxy.service import CannotStart  # noqa: PLC0415
 
-    logging.basicConfig(level="INFO", stream=sys.stderr, format="%(levelname)s %(message)s")
+    shown = logging.StreamHandler(sys.stderr)
+    shown.setFormatter(TextFormatter())
+    logging.basicConfig(level="INFO", handlers=[shown])
     try:
         uvloop.run(play)
     except (CannotListenError, CannotStart) as error:
-        click.echo(f"corsproxy: cannot start the demo: {error}", err=True)
+        say(f"corsproxy: cannot start the demo: {error}", err=True)
         raise SystemExit(_CANNOT_START) from None

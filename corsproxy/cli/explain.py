@@ -1,7 +1,6 @@
 """`corsproxy explain`: tell why a page's request works or not. Knows how to ask and print, no rule."""
 
 import asyncio
-import json
 import os
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 
 from corsproxy.cli.asking import CannotAsk, ask
 from corsproxy.cli.files import DEFAULT_FILES, config_option, default_file
+from corsproxy.cli.terminal import say, say_json, say_verbatim
 from corsproxy.config import Loaded, format_problems, load
 from corsproxy.config.nodes import width_at
 from corsproxy.config.problems import excerpt
@@ -25,6 +25,7 @@ from corsproxy.policy.reasons import show
 from corsproxy.policy.render import render
 from corsproxy.policy.tokens import is_token
 from corsproxy.policy.urls import read_url
+from corsproxy.policy.visible import printable
 
 EXIT_REFUSED: Final = 1
 EXIT_CANNOT: Final = 3
@@ -110,11 +111,11 @@ def explain(  # noqa: PLR0913 - click passes each option by its name
     found = _ask(asked) if live else by_file
     assert found is not None  # noqa: S101 - without --live there is a file
     if as_json:
-        click.echo(_as_json(found, by_file if live else None))
+        say_json(_as_json(found, by_file if live else None))
     else:
-        click.echo(_text(found, None if live else file), nl=False)
+        say_verbatim(_text(found, None if live else file))
         if live and by_file and file:
-            click.echo(_comparison(found, by_file, file), nl=False)
+            say_verbatim(_comparison(found, by_file, file))
     if exit_code and not found.works:
         sys.exit(EXIT_REFUSED)
 
@@ -166,7 +167,7 @@ def _load(named: Path | None) -> _File:
         )
     loaded = load(path, os.environ)
     if loaded.plan is None:
-        click.echo(format_problems(loaded.problems, "full"), err=True, nl=False)
+        say(format_problems(loaded.problems, "full"), err=True, nl=False)
         raise SystemExit(EXIT_CANNOT)
     return _File(path, loaded.plan, loaded)
 
@@ -192,16 +193,16 @@ def _ask(asked: Asked) -> Explanation:
     try:
         return judge_replies(asked, *asyncio.run(exchange()))
     except CannotAsk as error:
-        click.echo(f"corsproxy: {error}", err=True)
+        say(f"corsproxy: {error}", err=True)
         raise SystemExit(EXIT_CANNOT) from None
 
 
-def _as_json(found: Explanation, by_file: Explanation | None) -> str:
+def _as_json(found: Explanation, by_file: Explanation | None) -> dict[str, object]:
     """Return `found`, and under `by_file` what a file says where the URL itself was asked."""
     told = found.as_json()
     if by_file is not None:
         told["by_file"] = by_file.as_json()
-    return json.dumps(told, indent=2, ensure_ascii=False)
+    return told
 
 
 def _text(found: Explanation, file: _File | None) -> str:
@@ -212,7 +213,7 @@ def _text(found: Explanation, file: _File | None) -> str:
 def _comparison(found: Explanation, by_file: Explanation, file: _File) -> str:
     """Return what the file says of the same request, after what its URL answered."""
     same = found.works == by_file.works
-    title = f"\n{file.path} says {'the same' if same else 'otherwise'}:\n\n"
+    title = f"\n{printable(str(file.path))} says {'the same' if same else 'otherwise'}:\n\n"
     advice = (
         ""
         if same

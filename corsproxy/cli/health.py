@@ -8,6 +8,8 @@ import socket
 
 import click
 
+from corsproxy.cli.terminal import say
+
 _UNHEALTHY = 1
 # What a server listens on is not what a client connects to.
 _LOOPBACK_OF = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not bound
@@ -79,16 +81,16 @@ def health(*, ready: bool, address: str | tuple[str, int], timeout: float) -> No
     try:
         status, body = _ask(address, path, timeout)
     except OSError as error:
-        click.echo(
+        say(
             f"unhealthy: no answer from {where}{path} within {timeout:g} s: {error}; "
             "is corsproxy running, and is --address what health.listen says?",
             err=True,
         )
         raise SystemExit(_UNHEALTHY) from None
     if status != 200:
-        click.echo(f"unhealthy: {where}{path} answered {status or 'no HTTP'}: {body}", err=True)
+        say(f"unhealthy: {where}{path} answered {status or 'no HTTP'}: {body}", err=True)
         raise SystemExit(_UNHEALTHY)
-    click.echo(f"healthy: {where}{path} answered 200")
+    say(f"healthy: {where}{path} answered 200")
 
 
 def _ask(address: str | tuple[str, int], path: str, timeout: float) -> tuple[int, str]:

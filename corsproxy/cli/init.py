@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from corsproxy.cli.terminal import say_verbatim
 from corsproxy.config import starts
 from corsproxy.config.example import example_text
 
@@ -29,4 +30,4 @@ def init(start: str) -> None:
       corsproxy init > config.yaml
       corsproxy init kubernetes > config.yaml
     """  # noqa: D301 - click keeps the lines after this escape
-    click.echo(_STARTS[start](), nl=False)
+    say_verbatim(_STARTS[start]())

@@ -11,6 +11,7 @@ import click
 
 from corsproxy.cli.files import config_option, default_file
 from corsproxy.cli.quick import as_yaml
+from corsproxy.cli.terminal import say
 
 # The rest is imported where it is used: it takes long, and the first thing is to take signals.
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def run(
 def _run_flags(text: str) -> int:
     from corsproxy.config import load_text  # noqa: PLC0415
 
-    click.echo("# The same as a file:\n" + text)
+    say("# The same as a file:\n" + text)
     loaded = load_text(text, "<flags>", {})
     return _exit_code(_run(_service(_plan_or_exit(loaded), colour=sys.stdout.isatty()), None))
 
@@ -132,7 +133,7 @@ def _plan_or_exit(loaded: "Loaded") -> "Plan":
     from corsproxy.config import format_problems  # noqa: PLC0415
 
     if loaded.problems:
-        click.echo(format_problems(loaded.problems, "full"), err=True, nl=False)
+        say(format_problems(loaded.problems, "full"), err=True, nl=False)
     if loaded.plan is None:
         raise SystemExit(EXIT_CANNOT_START)
     return loaded.plan
@@ -171,7 +172,7 @@ def _exit_code(main: "Coroutine[None, None, None]", *, supervises: bool = False)
         # A supervisor waits for its workers and has no use for a faster loop.
         (asyncio.run if supervises else uvloop.run)(main)
     except CannotStart as error:
-        click.echo(f"corsproxy: {error}", err=True)
+        say(f"corsproxy: {error}", err=True)
         return EXIT_CANNOT_START
     finally:
         ignore_signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -205,12 +206,12 @@ def _announce(service: "Service | Supervisor") -> None:
     """Say where it listens, and what each route does."""
     for address in service.addresses:
         tls = service.plan.server.tls is not None
-        click.echo(f"listening on {_url(address, 'https' if tls else 'http')}", err=True)
+        say(f"listening on {_url(address, 'https' if tls else 'http')}", err=True)
     for route in service.plan.routes:
         policy = route.policy.name if route.policy is not None else "no policy"
-        click.echo(f"  route {route.name}: -> {route.upstream.name} ({policy})", err=True)
+        say(f"  route {route.name}: -> {route.upstream.name} ({policy})", err=True)
     if service.health_address is not None:
-        click.echo(f"health on {_url(service.health_address)}/readyz", err=True)
+        say(f"health on {_url(service.health_address)}/readyz", err=True)
 
 
 def _url(address: "TcpAddress | UnixAddress", scheme: str = "http") -> str:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import click
 
+from corsproxy.cli.terminal import say_verbatim
 from corsproxy.config.schema import json_schema, reference_text
 
 
@@ -29,4 +30,4 @@ def schema(style: Literal["json", "markdown"]) -> None:
 
     With the first line of `corsproxy init full` an editor completes and checks the file.
     """  # noqa: D301 - click keeps the lines after this escape
-    click.echo(json_schema() if style == "json" else reference_text(), nl=False)
+    say_verbatim(json_schema() if style == "json" else reference_text())

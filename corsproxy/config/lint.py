@@ -29,6 +29,11 @@ def lint(draft: Draft, settings: Settings, routes: tuple[int, ...]) -> None:
         reason, advice = "TLS has no half close (forwarding.md H20)", "remove it"
         at = ("server", "half_close")
         draft.note("no_effect", at, key="half_close", reason=reason, advice=advice)
+    server = settings.server
+    if not server.trusted_proxies and "trusted_headers" in server.model_fields_set:
+        reason, advice = "trusted_proxies lists no peer", "list your proxies there"
+        at = ("server", "trusted_headers")
+        draft.note("no_effect", at, key="trusted_headers", reason=reason, advice=advice)
     for name, upstream in settings.upstreams.items():
         _without_effect(draft, upstream, ("upstreams", name))
 

@@ -1,13 +1,13 @@
 """A problem of a configuration and the four ways to print it. Knows words and carets, no rules."""
 
-import json
 import unicodedata
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from corsproxy.config.catalogue import ENTRIES
-from corsproxy.policy.findings import Severity, printable
+from corsproxy.policy.findings import Severity
 from corsproxy.policy.place import Place
+from corsproxy.policy.visible import json_text, printable
 
 Format = Literal["full", "concise", "json", "github"]
 
@@ -126,7 +126,7 @@ class Found:
 def format_problems(problems: Sequence[Problem], style: Format) -> str:
     """Return `problems` as text, the last line ended; nothing for none (JSON: an empty list)."""
     if style == "json":
-        return json.dumps([_as_json(item) for item in problems], ensure_ascii=False) + "\n"
+        return json_text([_as_json(item) for item in problems]) + "\n"
     write = {"full": _full, "concise": concise, "github": _github}[style]
     return "".join(f"{write(item)}\n" for item in problems)
 

@@ -18,8 +18,7 @@ _LONGEST_VALUE: Final = 512
 _LONGEST_SHOWN: Final = 640
 _LONGEST_ESCAPED: Final = 100
 # What ends a line, moves a cursor or escapes; and, of a client's bytes, all that is not ASCII.
-CONTROLS: Final = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)]}
-_ESCAPED: Final = CONTROLS | {code: f"\\x{code:02x}" for code in [0x20, 0x5C, *range(0xA0, 0x100)]}
+_ESCAPED: Final = {code: f"\\x{code:02x}" for code in [*range(0x21), 0x5C, *range(0x7F, 0x100)]}
 _TRACE: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _NO_TRACE: Final = b"0" * 32
 

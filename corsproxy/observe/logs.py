@@ -8,9 +8,10 @@ import json
 import logging
 from typing import Final
 
-from corsproxy.observe.access_log import CONTROLS, stamp
+from corsproxy.observe.access_log import stamp
 from corsproxy.observe.writer import LineWriter
 from corsproxy.policy.plan import LogSettings
+from corsproxy.policy.visible import printable, printable_lines
 
 # Under this name a message's `extra` holds its fields: names of the Elastic Common Schema, or ours.
 FIELDS: Final = "fields"
@@ -42,10 +43,10 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return `record` as text."""
-        line = f"{record.levelname} {record.getMessage().translate(CONTROLS)}"
+        line = f"{record.levelname} {printable(record.getMessage())}"
         if record.exc_info is None:
             return line
-        trace = self.formatException(record.exc_info).replace("\n", "\n  ")
+        trace = printable_lines(self.formatException(record.exc_info)).replace("\n", "\n  ")
         return f"{line}\n  {trace}"
 
 

@@ -65,7 +65,7 @@ FAMILIES: Final[dict[str, Family]] = {
     ),
     "corsproxy_upstream_connections": Family(
         "gauge",
-        "Connections to an upstream: connecting, active or idle.",
+        "Connections to an upstream: connecting, active, idle or tunnel.",
         ("upstream", "state"),
     ),
     "corsproxy_upstream_circuit": Family(

@@ -1,10 +1,12 @@
 """What each HTTP field name means to a proxy. Knows names (RFC 9110, Fetch), not messages.
 
 `FIELD_KINDS[name]` classifies a name as it stood on the wire with one dictionary look-up: the
-spellings that were seen are remembered, up to a bound, so that a peer cannot make it grow.
+spellings that were seen are remembered (`memo`).
 """
 
 from typing import Final
+
+from corsproxy.policy.memo import Memo
 
 # A header line as it stood on the wire: name and value, white space around the value left out.
 Field = tuple[bytes, bytes]
@@ -35,8 +37,11 @@ KEEP_ALIVE: Final = 1 << 19
 TIMING: Final = 1 << 20
 RESOURCE_POLICY: Final = 1 << 21
 FETCH_SITE: Final = 1 << 22
+# An ordinary name that holds an underscore: it may look like another one (S6, `lookalikes`).
+UNDERSCORED: Final = 1 << 23
 
 _KINDS: Final[dict[bytes, int]] = {
+    b"proxy": SPOOF,  # httpoxy: CGI makes HTTP_PROXY of it (forwarding.md S6)
     # RFC 9110 7.6.1 and the names that grew around it (forwarding.md H6).
     b"connection": CONNECTION,
     b"keep-alive": KEEP_ALIVE,
@@ -62,6 +67,7 @@ _KINDS: Final[dict[bytes, int]] = {
     b"x-forwarded-host": FORWARDED,
     b"x-forwarded-port": FORWARDED,
     b"x-forwarded-prefix": FORWARDED,
+    b"x-real-ip": FORWARDED,
     b"via": VIA,
     b"vary": VARY,
     b"location": LOCATION,
@@ -102,9 +108,6 @@ _SPOOFABLE: Final = frozenset(
     },
 )
 
-_REMEMBERED_SPELLINGS: Final = 4096
-_LONGEST_REMEMBERED: Final = 64
-
 
 def classify(name: bytes) -> int:
     """Return what the field `name`, in any case, means to a proxy."""
@@ -114,25 +117,11 @@ def classify(name: bytes) -> int:
         return kind
     if lower.startswith(_CORS_PREFIX):
         return CORS
-    if lower == b"proxy":
-        return SPOOF
     if b"_" in lower:
         dashed = lower.replace(b"_", b"-")
-        if dashed in _SPOOFABLE or dashed.startswith(b"x-forwarded-"):
-            return SPOOF
-    elif lower.startswith(b"x-forwarded-"):
-        return FORWARDED
-    return ORDINARY
+        is_spoof = dashed in _SPOOFABLE or dashed.startswith(b"x-forwarded-")
+        return SPOOF if is_spoof else UNDERSCORED
+    return FORWARDED if lower.startswith(b"x-forwarded-") else ORDINARY
 
 
-class _FieldKinds(dict[bytes, int]):
-    def __missing__(self, name: bytes) -> int:
-        kind = classify(name)
-        if len(name) <= _LONGEST_REMEMBERED:
-            if len(self) >= _REMEMBERED_SPELLINGS:
-                self.clear()
-            self[name] = kind
-        return kind
-
-
-FIELD_KINDS: Final = _FieldKinds()
+FIELD_KINDS: Final = Memo(classify, most=4096)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from corsproxy.policy.place import Place
+from corsproxy.policy.visible import printable
 
 Severity = Literal["error", "warning"]
 
@@ -53,8 +54,3 @@ def find(
         message=words.message.format(value=shown, detail=detail),
         suggestion=words.suggestion.format(value=shown, detail=detail),
     )
-
-
-def printable(value: str) -> str:
-    """Return `value` with control characters escaped, so that a message stays one line."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in value)

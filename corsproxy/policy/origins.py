@@ -5,10 +5,10 @@ by the shapes of the patterns, not by their number (cors.md 13, 19).
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final, NamedTuple
 
+from corsproxy.policy.memo import remembered
 from corsproxy.policy.place import Term
 from corsproxy.policy.reasons import Reason
 
@@ -35,8 +35,8 @@ class Origin(NamedTuple):
     port: bytes
 
 
-# Refused origins come again and again from the same pages; the bound keeps strangers from filling it.
-@lru_cache(maxsize=1024)
+# Refused origins come again and again from the same pages.
+@remembered(1024)
 def parse_origin(value: bytes) -> Origin | None:
     """Return `value` in parts, or None where it is not what cors.md 10 calls an origin."""
     scheme, mark, authority = value.partition(b"://")

@@ -1,6 +1,7 @@
 """Request paths as bytes: which are ambiguous, and how prefixes change. Knows no hosts, no queries' meaning.
 
-Nothing is decoded or normalised: what was matched is what is forwarded (cors.md 71).
+What is forwarded is never decoded or normalised. Only to compare paths, percent-encoded unreserved
+characters count as what they encode (cors.md 71; RFC 3986 6.2.2.2).
 """
 
 import re
@@ -10,13 +11,29 @@ from typing import Final, NamedTuple
 from corsproxy.policy.findings import Finding, Words, find
 from corsproxy.policy.place import Term
 
+# Bytes that most paths do not hold. As numbers, since bytes are looked for ten times as slowly.
+DOT: Final = 0x2E
+PERCENT: Final = 0x25
+
 # A dot segment in any spelling, up to a separator in any spelling, the end, or a parameter; or NUL.
 # Each alternative is of bounded length, so the search is linear in the path.
 _AMBIGUOUS: Final = re.compile(
-    rb"(?:\A|[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:\Z|[/\\;]|%2f|%5c)|%00",
+    rb"(?:\A|[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:\Z|[/\\;]|%2f|%5c|%3b)|%00",
     re.IGNORECASE,
 )
 
+# RFC 3986 2.3. None of them parts a path, so that decoding them never moves a segment's end.
+_UNRESERVED: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+# The two digits behind a "%", in each of their spellings, to the character that they encode.
+_ENCODED: Final[dict[bytes, bytes]] = {
+    spelled.encode(): bytes((byte,))
+    for byte in _UNRESERVED
+    for high in {f"{byte:02x}"[0], f"{byte:02X}"[0]}
+    for low in {f"{byte:02x}"[1], f"{byte:02X}"[1]}
+    for spelled in [high + low]
+}
+
+_PATH_END: Final = re.compile(rb"[?#]")
 # What may stand in a path (RFC 3986 3.3), empty segments included; a prefix is nothing else.
 _PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 
@@ -25,11 +42,32 @@ def is_ambiguous(path: bytes) -> bool:
     """Tell whether servers disagree on what `path` names (forwarding.md H1).
 
     True for a segment `.` or `..`, its dots and the separators around it in any percent spelling,
-    parameters (`..;x`) left aside, and for `%00`. `%2F` and `//` alone are not ambiguous.
+    parameters (`..;x`, `..%3bx`) left aside, and for `%00`. `%2F` and `//` alone are not ambiguous.
     """
-    if b"." not in path and b"%" not in path:
+    if DOT not in path and PERCENT not in path:
         return False
     return _AMBIGUOUS.search(path) is not None
+
+
+def as_compared(path: bytes) -> bytes:
+    """Return `path` as routes compare it: percent-encoded unreserved characters are decoded.
+
+    `/%61dmin` is `/admin` to every server (RFC 3986 6.2.2.2), so a route for the one takes the
+    other too (forwarding.md H1). One pass: `%2561` stays what it is, and so does every `%2F`.
+    """
+    if PERCENT not in path:
+        return path
+    first, *pieces = path.split(b"%")
+    decoded = [first]
+    for piece in pieces:
+        plain = _ENCODED.get(piece[:2])
+        decoded += (b"%", piece) if plain is None else (plain, piece[2:])
+    return b"".join(decoded)
+
+
+def as_compared_text(path: str) -> str:
+    """Return what `as_compared` makes of a path that a user wrote, valid or not."""
+    return as_compared(path.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
 class PathTerms(NamedTuple):
@@ -73,12 +111,25 @@ UNCHANGED: Final = PathMapping()
 
 
 def _swap(target: bytes, old: bytes, new: bytes) -> bytes | None:
-    if not target.startswith(old):
-        return None
-    rest = target[len(old) :]
-    if rest[:1] not in {b"", b"/", b"?", b"#"}:
+    """Return `target` with `new` in place of its prefix `old`; None if it does not have it."""
+    end = len(old) if target.startswith(old) else _end_of_prefix(target, old)
+    rest = target[end:]
+    if end < 0 or rest[:1] not in {b"", b"/", b"?", b"#"}:
         return None
     return new + rest if new or rest[:1] == b"/" else b"/" + rest
+
+
+def _end_of_prefix(target: bytes, prefix: bytes) -> int:
+    """Return where in `target` ends what is `prefix` in another spelling; -1 if nothing is.
+
+    A prefix that matched has to be recognised when it is stripped, however it was spelled.
+    """
+    if PERCENT not in target and PERCENT not in prefix:
+        return -1
+    path = _PATH_END.split(target, 1)[0]
+    count = prefix.count(b"/") + 1  # whole segments: an encoded "/" separates none
+    spelled = b"/".join(path.split(b"/", count)[:count])
+    return len(spelled) if as_compared(spelled) == as_compared(prefix) else -1
 
 
 WORDS: Final[dict[str, Words]] = {
@@ -148,11 +199,11 @@ def _bare(prefix: str) -> bytes:
 
 def _overlaps(prefix: str, paths: Sequence[str]) -> bool:
     """Tell whether some request that `paths` match begins with the segments of `prefix`."""
-    segments = prefix.rstrip("/") + "/"
+    segments = as_compared_text(prefix.rstrip("/") + "/")
     return any(
         (path.rstrip("/") + "/").startswith(segments)
         or (path.endswith("/") and segments.startswith(path))
-        for path in paths
+        for path in map(as_compared_text, paths)
     )
 
 

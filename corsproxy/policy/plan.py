@@ -12,6 +12,7 @@ from corsproxy.policy.cookies import CookieRule
 from corsproxy.policy.cors import Policy
 from corsproxy.policy.fields import LOCATION, REQUEST_ID, SET_COOKIE
 from corsproxy.policy.location import Site
+from corsproxy.policy.lookalikes import Lookalikes, lookalikes_of
 from corsproxy.policy.paths import UNCHANGED, PathMapping
 from corsproxy.policy.place import Place
 from corsproxy.policy.routes import RouteTable
@@ -55,12 +56,17 @@ class UpstreamTimeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLimits:
-    """How many connections to one upstream, and how long a request waits for one (S12, F4)."""
+    """How many connections to one upstream, and how long a request waits for one (S12, F4, O4).
+
+    `tunnels` None stands for half of `max_connections`.
+    """
 
     max_connections: int = 1024
     max_idle: int = 64
     idle: float = 1.0
     queue: float = 1.0
+    reuse: Literal["always", "never"] = "always"
+    tunnels: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +141,10 @@ class Route:
     max_body: int = 0
     place: Place | None = None
     # Derived, so that a route that changes nothing costs one test: whether requests are changed,
-    # and the kinds of fields for which an answer has to be looked at. Every answer has an
-    # X-Request-Id, so its kind stands for "always".
+    # what looks like a header that its rules decide about (S6), and the kinds of fields for which
+    # an answer has to be looked at. Every answer has an X-Request-Id, so its kind stands for "always".
     reshapes_requests: bool = field(init=False)
+    lookalikes: Lookalikes | None = field(init=False)
     reshaped_kinds: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -153,6 +160,7 @@ class Route:
             | (REQUEST_ID if self.response_rules else 0)
         )
         object.__setattr__(self, "reshapes_requests", reshapes)
+        object.__setattr__(self, "lookalikes", lookalikes_of(self.request_rules))
         object.__setattr__(self, "reshaped_kinds", kinds)
 
 
@@ -178,6 +186,9 @@ class ServerTimeouts:
     write_idle: float = 30.0
 
 
+# Which family of headers the trusted peers write: X-Forwarded-* and X-Real-IP, or RFC 7239 (K3).
+TrustedHeaders = Literal["x-forwarded", "forwarded"]
+
 # "unix" stands for whoever may open the unix socket that is listened on (forwarding.md K3).
 TrustedPeer = IPv4Network | IPv6Network | Literal["unix"]
 
@@ -201,6 +212,7 @@ class Server:
     limits: Limits = Limits()
     timeouts: ServerTimeouts = ServerTimeouts()
     trusted_proxies: tuple[TrustedPeer, ...] = ()
+    trusted_headers: TrustedHeaders = "x-forwarded"
     drain_delay: float = 5.0
     drain: float = 20.0
     half_close: Literal["close", "answer"] = "close"

@@ -6,6 +6,7 @@ from typing import Final
 from corsproxy.policy.explain import Explanation, State
 from corsproxy.policy.outlook import Answer
 from corsproxy.policy.reasons import show
+from corsproxy.policy.visible import printable
 
 _MARKS: Final[dict[State, str]] = {"ok": "✓", "failed": "✗", "skipped": "-"}
 _COLOURS: Final[dict[State, str]] = {"ok": "32", "failed": "31", "skipped": "2"}
@@ -23,14 +24,14 @@ def render(explanation: Explanation, *, color: bool, excerpt: Sequence[str] = ()
 
 def _lines(explanation: Explanation, excerpt: Sequence[str], *, color: bool) -> Iterator[str]:
     state: State = "ok" if explanation.works else "failed"
-    title = f"{_MARKS[state]} {_clean(explanation.request)} {_outcome(explanation)}"
+    title = f"{_MARKS[state]} {printable(explanation.request)} {_outcome(explanation)}"
     yield _paint(title, "1;" + _COLOURS[state], color=color)
     yield ""
     width = max(len(step.name) for step in explanation.steps)
     for step in explanation.steps:
-        where = f"  ({step.place})" if step.place else ""
+        where = f"  ({printable(str(step.place))})" if step.place else ""
         mark = _paint(_MARKS[step.state], _COLOURS[step.state], color=color)
-        yield f"  {mark} {step.name:<{width}}  {_clean(step.words)}{where}"
+        yield f"  {mark} {step.name:<{width}}  {printable(step.words)}{where}"
     yield ""
     yield from _verdict(explanation, excerpt)
     for answer in explanation.answers:
@@ -40,11 +41,11 @@ def _lines(explanation: Explanation, excerpt: Sequence[str], *, color: bool) -> 
         if printed:
             yield ""
             yield f"{_BROWSERS[browser]} prints:"
-            yield from (f"  {_clean(line)}" for line in printed)
+            yield from (f"  {printable(line)}" for line in printed)
     yield from _change(explanation)
     for note in explanation.notes:
         yield ""
-        yield f"Note: {_clean(note)}"
+        yield f"Note: {printable(note)}"
 
 
 def _outcome(explanation: Explanation) -> str:
@@ -56,11 +57,11 @@ def _outcome(explanation: Explanation) -> str:
 
 def _verdict(explanation: Explanation, excerpt: Sequence[str]) -> Iterator[str]:
     code = f" ({explanation.reason})" if explanation.reason else ""
-    where = f", decided at {explanation.place}" if explanation.place else ""
-    yield f"{explanation.verdict}: {_clean(explanation.words)}{code}{where}"
-    yield from (f"  {_clean(line)}" for line in excerpt)
+    where = f", decided at {printable(str(explanation.place))}" if explanation.place else ""
+    yield f"{explanation.verdict}: {printable(explanation.words)}{code}{where}"
+    yield from (f"  {printable(line)}" for line in excerpt)
     if not explanation.works:
-        yield f"To do: {_clean(explanation.fix)}"
+        yield f"To do: {printable(explanation.fix)}"
 
 
 def _answer(answer: Answer) -> Iterator[str]:
@@ -77,17 +78,12 @@ def _change(explanation: Explanation) -> Iterator[str]:
     change = explanation.change
     if change is None:
         return
-    where = f" ({change.place})" if change.place else ""
+    where = f" ({printable(str(change.place))})" if change.place else ""
     target = f"the route {change.policy}" if change.is_new else f"the policy {change.policy}{where}"
     yield ""
     yield f"The smallest change that would allow it, in {target}:"
-    yield from (f"  {line}" for line in change.yaml().splitlines())
+    yield from (f"  {printable(line)}" for line in change.yaml().splitlines())
 
 
 def _paint(text: str, code: str, *, color: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if color else text
-
-
-def _clean(text: str) -> str:
-    """Return `text` without control characters: a terminal must not obey a client (cors.md 69)."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -3,11 +3,14 @@
 Most specific wins (cors.md 72): exact host, then `*.` host with the longest first, then any host;
 within one host exact path, then the longest prefix; within one path the methods that are listed,
 then any. A level that has no answer for the levels below it falls through to the next.
-Dictionaries only: the cost does not grow with the number of routes.
+Dictionaries only: the cost does not grow with the number of routes. Paths are compared as
+`paths.as_compared` has them, hosts in lower case, without port and without a root dot.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Final, Generic, NamedTuple, TypeVar
+
+from corsproxy.policy.paths import PERCENT, as_compared, as_compared_text
 
 T = TypeVar("T")
 
@@ -110,7 +113,7 @@ class _Paths(Generic[T]):
 class RouteTable(Generic[T]):
     """All routes, found by host, path and method. Iterates over the routes in their given order."""
 
-    __slots__ = ("_any", "_entries", "_exact", "_named", "_wild")
+    __slots__ = ("_any", "_entries", "_exact", "_longest", "_named", "_wild")
 
     def __init__(self) -> None:
         self._entries: tuple[T, ...] = ()
@@ -118,6 +121,7 @@ class RouteTable(Generic[T]):
         self._wild: dict[bytes, _Paths[T]] = {}
         self._any: _Paths[T] = _Paths()
         self._named = False
+        self._longest = 0
 
     @classmethod
     def compile(cls, entries: Iterable[tuple[Match, T]]) -> "RouteTable[T]":
@@ -129,7 +133,9 @@ class RouteTable(Generic[T]):
         table._entries = tuple(route for _, route in placed)
         for match, route in placed:
             for cell in cells(match):
-                methods = table._claim(cell.host).claim(cell.path.encode())
+                path = cell.path.encode()
+                table._longest = max(table._longest, len(path))
+                methods = table._claim(cell.host).claim(path)
                 if cell.method is None:
                     methods.rest = route
                 else:
@@ -150,11 +156,18 @@ class RouteTable(Generic[T]):
         `host` is the value of Host as sent, port included; `path` is the target up to its "?";
         `method` is the request's, of a preflight the one it announces (cors.md 6).
         """
+        if PERCENT in path:
+            # What is longer than every path that is configured is told from it by its start: the
+            # work is bounded by the configuration. An encoded character takes three bytes.
+            path = as_compared(path[: 3 * self._longest + 3])
         if self._named:
             colon = host.rfind(b":")
             # In "[::1]" the last colon belongs to the address.
             name = (host if colon < 0 or host.endswith(b"]") else host[:colon]).lower()
             paths = self._exact.get(name)
+            if paths is None and name.endswith(b"."):
+                name = name[:-1]
+                paths = self._exact.get(name)
             route = None if paths is None else paths.match(path, method)
             if route is None and self._wild:
                 route = self._match_wild(name, path, method)
@@ -185,9 +198,9 @@ class RouteTable(Generic[T]):
 
 
 def cells(match: Match) -> Iterator[Cell]:
-    """Yield every place of the table that `match` claims, each once."""
-    hosts = dict.fromkeys(host.lower() for host in match.hosts) or {"": None}
-    paths = dict.fromkeys(match.paths) or {"/": None}
+    """Yield every place of the table that `match` claims, each once, as requests are compared."""
+    hosts = dict.fromkeys(host.lower().removesuffix(".") for host in match.hosts) or {"": None}
+    paths = dict.fromkeys(map(as_compared_text, match.paths)) or {"/": None}
     methods: list[bytes | None] = [None] if match.methods is None else [*sorted(match.methods)]
     for host in hosts:
         for path in paths:

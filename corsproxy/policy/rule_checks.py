@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from corsproxy.policy import fields
-from corsproxy.policy.findings import Finding, Words, find, printable
+from corsproxy.policy.findings import Finding, Words, find
 from corsproxy.policy.place import Place
 from corsproxy.policy.rule_terms import RuleTerm, Side, WhenTerm
 from corsproxy.policy.tokens import is_token_text
 from corsproxy.policy.variables import VARIABLES, UnknownVariable, compile_value, is_sendable
+from corsproxy.policy.visible import printable
 
 WORDS: Final[dict[str, Words]] = {
     "rule_name_invalid": Words(

@@ -73,7 +73,7 @@ def admit(plan: Plan, head: RequestHead, peer: Peer, request_id: bytes) -> Answe
 
 def _own_origin(plan: Plan, route: Route | None, head: RequestHead, peer: Peer) -> bytes:
     """Return the public origin of the route: `public_url`, else what was asked for (cors.md 55)."""
-    return public_origin(route) or own_origin(head, peer, plan.server.trusted_proxies)
+    return public_origin(route) or own_origin(head, peer, plan.server)
 
 
 def _find_fault(head: RequestHead, route: Route | None) -> FaultKind | None:

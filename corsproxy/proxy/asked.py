@@ -6,6 +6,7 @@ Made only for routes that change something; others never come here.
 from typing import NamedTuple
 
 from corsproxy.policy.decision import Decision, parse_lines
+from corsproxy.policy.fields import UNDERSCORED
 from corsproxy.policy.location import Links, Site
 from corsproxy.policy.plan import Route, Upstream
 from corsproxy.policy.reasons import Verdict
@@ -77,6 +78,9 @@ class Asked(NamedTuple):
         The user's rules come last and see both (config.md, `request_headers`).
         """
         route, fields = self.route, self.head.fields
+        lookalikes = route.lookalikes
+        if lookalikes is not None and (self.head.kinds & UNDERSCORED or lookalikes.of_dashes):
+            fields = lookalikes.without(fields)
         how = route.upstream.origin_header
         if how == "strip" or (how == "rewrite" and self._may_vouch()):
             fields = reshape_origin(fields, how, self._site_sent)

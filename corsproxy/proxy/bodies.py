@@ -1,7 +1,7 @@
 """How a message body is delimited on the wire (RFC 9112 6 and 7). Counts bytes, knows no sockets.
 
 A reader takes what arrived and returns the payload in it; `complete` says whether the body has
-ended, and `excess` holds what came behind its end.
+ended, and `excess` holds what it did not take: what came behind its end, or beyond its share.
 """
 
 from typing import Final
@@ -58,16 +58,21 @@ class UntilClose:
 
 
 class ChunkedBody:
-    """A chunked body, held strictly to its grammar; extensions and trailers are dropped (H15)."""
+    """A chunked body, held strictly to its grammar; extensions and trailers are dropped (H15).
 
-    __slots__ = ("_extensions", "_left", "_line", "_trailers", "complete", "excess")
+    One call of `feed` reads at most `most_lines` lines, 0 for any number: chunks of a byte cost a
+    thousand times as much as large ones, and what one read holds of them would take long.
+    """
+
+    __slots__ = ("_extensions", "_left", "_line", "_most_lines", "_trailers", "complete", "excess")
 
     # What `_left` means beside the number of payload bytes left in the current chunk.
     _SIZE: Final = 0
     _CRLF: Final = -1
     _TRAILER: Final = -2
 
-    def __init__(self) -> None:
+    def __init__(self, most_lines: int = 0) -> None:
+        self._most_lines = most_lines
         self._left = self._SIZE
         self._line = b""
         self._extensions = 0
@@ -81,7 +86,8 @@ class ChunkedBody:
         if self._line:
             data = self._line + data
             self._line = b""
-        at, end = 0, len(data)
+        at, end, lines = 0, len(data), 0
+        self.excess = b""
         while at < end and not self.complete:
             if self._left > 0:
                 piece = data[at : at + self._left]
@@ -95,7 +101,10 @@ class ChunkedBody:
                     return b"".join(pieces)
                 self._read_line(data[at:line_end])
                 at = line_end + 2
-        if self.complete:
+                lines += 1
+                if lines == self._most_lines:
+                    break
+        if at < end:
             self.excess = data[at:]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -150,9 +159,9 @@ class ChunkedBody:
 Body = LengthBody | ChunkedBody | UntilClose
 
 
-def as_chunk(payload: bytes) -> bytes:
+def as_chunk(payload: bytes | bytearray) -> bytes:
     """Frame `payload`, which is not empty, as one chunk."""
-    return b"%x\r\n%b\r\n" % (len(payload), payload)
+    return b"%x\r\n%b\r\n" % (len(payload), bytes(payload))
 
 
 LAST_CHUNK: Final = b"0\r\n\r\n"

@@ -5,9 +5,12 @@ the exchange's matter.
 """
 
 import asyncio
-import select
+import contextlib
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from typing import TYPE_CHECKING, Final
 
 from aiohttp.http_parser import HttpRequestParser
@@ -15,12 +18,12 @@ from aiohttp.http_parser import HttpRequestParser
 from corsproxy.proxy import faults
 from corsproxy.proxy.admit import refuse
 from corsproxy.proxy.bodies import BadChunk, Body
-from corsproxy.proxy.clock import NEVER, TICK, Clock
+from corsproxy.proxy.clock import NEVER, Clock
 from corsproxy.proxy.exchange import DRAINED, Exchange, Phase
 from corsproxy.proxy.faults import Fault
-from corsproxy.proxy.forwarded import Peer
+from corsproxy.proxy.forwarded import Peer, address_of_peer
 from corsproxy.proxy.lines import CLOSE, own_answer
-from corsproxy.proxy.pauses import PIPELINE, UPLOAD
+from corsproxy.proxy.pauses import PIPELINE, TURN, UPLOAD, WRITE
 from corsproxy.proxy.records import record_of_unread
 from corsproxy.proxy.request_head import read_request_head
 from corsproxy.proxy.upstream import bounded, send_fin
@@ -29,7 +32,10 @@ if TYPE_CHECKING:
     from corsproxy.proxy.server import ProxyServer
     from corsproxy.proxy.tunnel import Tunnel
 
-_MAX_HELD: Final = 64 * 1024
+# With this much held, one more read of uvloop's (up to 256 000 bytes) still fits into O6's 256 KiB.
+_MAX_HELD: Final = 4 * 1024
+# How many requests of one client may begin before others have their turn (S9).
+_MOST_A_TURN: Final = 16
 _DRAIN_TIME: Final = 1.0
 _LINGER_TIME: Final = 2.0
 # How long a connection beyond the limit may take for the request that is answered 503.
@@ -39,7 +45,11 @@ _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class ClientConnection(asyncio.Protocol):
-    """A client's connection. Its requests are answered in order, one at a time (S9)."""
+    """A client's connection. Its requests are answered in order, one at a time (S9).
+
+    While more is waiting to be written than `HIGH_WATER`, no request is begun and none read (F7):
+    what a client does not read can only ever hold up itself.
+    """
 
     __slots__ = (
         "_closing",
@@ -50,7 +60,7 @@ class ClientConnection(asyncio.Protocol):
         "_parser",
         "_paused",
         "_serving",
-        "_watch",
+        "_unsent",
         "clock",
         "deadline",
         "exchange",
@@ -61,6 +71,7 @@ class ClientConnection(asyncio.Protocol):
         "peer",
         "server",
         "transport",
+        "write_deadline",
     )
 
     transport: asyncio.Transport
@@ -74,6 +85,7 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = NEVER
         self.is_surplus = False
         self.is_write_paused = False
+        self.write_deadline = NEVER
         self.peer = _NOBODY
         self._parser: HttpRequestParser | None = None
         self._held = b""
@@ -83,7 +95,7 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = False
         self._closing = False
         self._half_closed = False
-        self._watch: asyncio.TimerHandle | None = None
+        self._unsent = 0
 
     # --- the connection --------------------------------------------------------------------
 
@@ -92,7 +104,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport = bounded(transport)
         peername = transport.get_extra_info("peername")
         self.peer = Peer(
-            peername[0].encode() if isinstance(peername, tuple) else b"unknown",
+            address_of_peer(peername[0]) if isinstance(peername, tuple) else b"unknown",
             b"http" if transport.get_extra_info("sslcontext") is None else b"https",
         )
         server = self.server
@@ -117,8 +129,8 @@ class ClientConnection(asyncio.Protocol):
         self._closing = True
         self._held = b""
         self.leftover = None
-        if self._watch is not None:
-            self._watch.cancel()
+        self.server.watch.discard(self)
+        self.server.write_paused.discard(self)
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None
             exchange.client_left()
@@ -128,11 +140,13 @@ class ClientConnection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is not None:
             data = exchange.receive(data)
+            if self.is_write_paused:
+                self._pause_for_write()  # the body that was still to be read may have ended
             if data:
                 if self.exchange is None:
                     self._serve(data)
                 else:
-                    self._hold(data)
+                    self._hold(data, exchange)
         elif self._lingering or self._closing:
             return
         elif self.leftover is not None:
@@ -150,36 +164,71 @@ class ClientConnection(asyncio.Protocol):
     # --- requests --------------------------------------------------------------------------
 
     def _serve(self, data: bytes) -> None:
-        """Serve the requests in `data`, which begins with a head; hold what is not yet whole."""
+        """Serve the requests in `data`, which begins with a head; hold what cannot begin yet."""
         self._serving = True
         is_begun = bool(self._held)
         self._held = b""
+        at = begun = 0  # an index, for to cut off each head would copy all that is behind it
         try:
-            while data and not self._closing:
-                end = data.find(b"\r\n\r\n") + 4
+            while at < len(data) and not self._closing:
+                if self.is_write_paused or begun == _MOST_A_TURN:
+                    self._postpone(data[at:])
+                    return
+                end = data.find(b"\r\n\r\n", at) + 4
                 if end < 4:
-                    self._hold_head(data, is_begun=is_begun)
+                    self._hold_head(data[at:], is_begun=is_begun)
                     return
                 is_begun = False
-                rest = data[end:]
+                begun += 1
                 head = read_request_head(
                     self._parser or self._new_parser(),
-                    data[:end] if rest else data,
+                    data[at:end],
                     self.server.plan.server.limits,
                 )
                 exchange = self.exchange = Exchange(self, self.server.plan, head)
                 self.server.in_flight += 1
-                data = exchange.begin(rest)
+                if head.chunked:
+                    data, at = exchange.begin(data[end:]), 0
+                else:
+                    at = min(end + (head.length or 0), len(data))
+                    exchange.begin(data[end:at])
                 if exchange.phase is not Phase.ENDED:
-                    if data:
-                        self._hold(data)
+                    if at < len(data):
+                        self._hold(data[at:], exchange)
                     return
-                if self.leftover is not None and data:
-                    data = self._drain(data)
+                if self.leftover is not None and at < len(data):
+                    data, at = self._drain(data[at:]), 0
         except Fault as fault:
             self._refuse(fault)
         finally:
             self._serving = False
+
+    def _postpone(self, data: bytes) -> None:
+        """Hold requests that wait for the client to read (F7), or for the next turn (S9)."""
+        self._held = data
+        self.deadline = NEVER
+        if self.is_write_paused:
+            self.pause(WRITE)  # `write_idle` is running
+        else:
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        """Go on with what is held in the next turn of the loop, after everybody else's (S9)."""
+        self.pause(TURN)
+        self.loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        held = self.take_held()
+        self.resume(TURN)
+        if held:  # else its exchange has ended, and what was left of it is not wanted any more
+            self.data_received(held)
+
+    def _go_on(self) -> None:
+        """Serve what is held, unless something is under way or holds it up."""
+        if self._paused:
+            self.deadline = NEVER  # nothing is read, so nothing can be late
+        elif self.exchange is None and self.leftover is None and not self._closing:
+            self._serve(self.take_held())
 
     def _hold_head(self, data: bytes, *, is_begun: bool) -> None:
         """Keep the start of a head; refuse at once what can no longer become one (S3, S4, S7)."""
@@ -199,10 +248,12 @@ class ClientConnection(asyncio.Protocol):
         if self._half_closed:
             self.close_now()  # the rest of it will never come
 
-    def _hold(self, data: bytes) -> None:
-        """Keep what belongs to later requests, up to a bound (S9)."""
+    def _hold(self, data: bytes, exchange: "Exchange | Tunnel") -> None:
+        """Keep what `exchange` did not take: later requests, up to a bound, or the rest of its body."""
         self._held += data
-        if len(self._held) > _MAX_HELD:
+        if type(exchange) is Exchange and not exchange.upload_complete:
+            self._end_turn()
+        elif len(self._held) > _MAX_HELD:
             self.pause(PIPELINE)
 
     def take_held(self) -> bytes:
@@ -241,8 +292,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _await_next(self) -> None:
         self.deadline = self.clock.after(self.server.plan.server.timeouts.keepalive)
+        if self.is_write_paused:
+            self.pause(WRITE)
+        self.resume(PIPELINE)
         if self._held and not self._serving:
-            self._serve(self.take_held())
+            self._go_on()
         elif self.server.closing and not self._serving:
             self.close()  # its answer promised to keep it, before the drain began
 
@@ -250,16 +304,20 @@ class ClientConnection(asyncio.Protocol):
         """Read on what is left of a body whose request was answered (S10)."""
         body = self.leftover
         assert body is not None  # noqa: S101 - only called while there is one
-        self._drained += len(data)
         try:
             body.feed(data)
         except BadChunk:
             self._close(linger=True)
             return b""
+        rest = body.excess
         if body.complete:
             self.leftover = None
             self._await_next()
-            return body.excess
+            return rest
+        self._drained += len(data) - len(rest)
+        if rest:
+            self._held = rest
+            self._end_turn()
         if self._drained > DRAINED:
             self._close(linger=True)
         return b""
@@ -287,12 +345,11 @@ class ClientConnection(asyncio.Protocol):
         self.leftover = None
         self._held = b""
         self._closing = True
-        self._paused = 0
         transport = self.transport
         if linger and not transport.is_closing():
             self._lingering = True
             self.deadline = self.clock.after(_LINGER_TIME)
-            transport.resume_reading()
+            self.resume(self._paused)
             if transport.can_write_eof():
                 send_fin(transport)
         else:
@@ -352,44 +409,88 @@ class ClientConnection(asyncio.Protocol):
         """Stop reading, for the reason `why`."""
         if not self._paused and not self.transport.is_closing():
             self.transport.pause_reading()
-            if self._watch is None:
-                self._watch = self.loop.call_later(TICK, self._look_for_end)
+            if why != TURN:  # which is over before anybody could look
+                self.server.watch.add(self)
         self._paused |= why
-
-    def _look_for_end(self) -> None:
-        """While nothing is read from the client, look whether it was reset all the same (F6).
-
-        A FIN waits behind what is unread, and is judged when it is read (H20).
-        """
-        self._watch = None
-        if not self._paused or self.transport.is_closing():
-            return
-        poll = select.poll()
-        poll.register(self.transport.get_extra_info("socket"), select.POLLERR)
-        if any(seen & select.POLLERR for _, seen in poll.poll(0)):
-            self.transport.abort()
-        else:
-            self._watch = self.loop.call_later(TICK, self._look_for_end)
 
     def resume(self, why: int) -> None:
         """Take back the reason `why`; read on if it was the last."""
         if self._paused & why:
             self._paused &= ~why
-            if not self._paused and not self.transport.is_closing():
-                self.transport.resume_reading()
+            if not self._paused:
+                self.server.watch.discard(self)
+                if not self.transport.is_closing():
+                    self.transport.resume_reading()
 
     def is_paused(self, why: int) -> bool:
-        """Tell whether reading is paused for the reason `why`."""
+        """Return whether reading is paused for the reason `why`."""
         return bool(self._paused & why)
 
+    def descriptor(self) -> int:
+        """Return the descriptor of the socket."""
+        return int(self.transport.get_extra_info("socket").fileno())
+
+    @property
+    def leaves_by_fin(self) -> bool:
+        """Whether a FIN means that the client has left, whatever is unread before it (H20)."""
+        is_tunnel = self.exchange is not None and type(self.exchange) is not Exchange
+        return self.server.plan.server.half_close == "close" and not is_tunnel
+
+    def peer_left(self, *, by_reset: bool) -> None:
+        """End what the client wanted: it has left while nothing was read from it (F6)."""
+        if by_reset or self.exchange is not None:
+            self.transport.abort()
+        elif not self._closing:
+            self.close_now()
+
+    def _pause_for_write(self) -> None:
+        """Read no more while the client reads nothing; what is under way is read to its end (F7)."""
+        exchange = self.exchange
+        if exchange is None:
+            if not self._closing and self.leftover is None:
+                self.deadline = NEVER
+                self.pause(WRITE)
+        elif type(exchange) is Exchange and exchange.upload_complete:
+            self.pause(WRITE)
+
     def pause_writing(self) -> None:
-        """Note that the client reads more slowly than we write (F7)."""
+        """Hold everything up that would write more: the client reads more slowly than we write (F7)."""
         self.is_write_paused = True
+        self._unsent = self._count_unsent()
+        self.write_deadline = self.clock.after(self.server.plan.server.timeouts.write_idle)
+        self.server.write_paused.add(self)
         if self.exchange is not None:
             self.exchange.client_paused()
+        self._pause_for_write()
 
     def resume_writing(self) -> None:
-        """Note that the client has caught up."""
+        """Go on: the client has caught up."""
         self.is_write_paused = False
+        self.server.write_paused.discard(self)
+        self.resume(WRITE)
         if self.exchange is not None:
             self.exchange.client_resumed()
+        elif self.leftover is None and not (self._serving or self._closing):
+            self._await_next()
+
+    def write_expired(self) -> None:
+        """End the connection if its client read nothing for `write_idle`, with or without a request."""
+        unsent = self._count_unsent()
+        if unsent < self._unsent:
+            self._unsent = unsent
+            self.write_deadline = self.clock.after(self.server.plan.server.timeouts.write_idle)
+        elif self.exchange is not None:
+            self.exchange.client_stalled()
+        else:
+            self.transport.abort()
+
+    def _count_unsent(self) -> int:
+        """Return how many bytes the client has not acknowledged yet.
+
+        The kernel's queue counts too: it is so long that a slow client, which reads all the time,
+        may need minutes until the kernel takes more from us.
+        """
+        queued = bytearray(4)
+        with contextlib.suppress(OSError):  # not every system counts for every kind of socket
+            fcntl.ioctl(self.descriptor(), termios.TIOCOUTQ, queued)
+        return self.transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)

@@ -1,7 +1,7 @@
 """Opening connections to upstreams: names, addresses, TLS. Knows no HTTP.
 
-Names are resolved anew after 10 s or when no address answered, and all addresses are tried, the
-next one starting before the one before has failed (forwarding.md F9, RFC 8305).
+A name's addresses are expired when no connection could be made, and all of them are tried, the next
+one starting before the one before has failed (forwarding.md F9, RFC 8305).
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Final
 
@@ -19,12 +19,10 @@ from corsproxy.config.certificates import BadTlsFile
 from corsproxy.policy.plan import TcpAddress, UnixAddress, Upstream
 from corsproxy.proxy import faults
 from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.resolve import AddressInfo, Name, Resolver
 from corsproxy.proxy.tls import RenewedContext, dialling_context
 
-AddressInfo = aiohappyeyeballs.AddrInfoType
-
 _OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
-_RESOLVED_FOR: Final = 10.0
 _HEAD_START: Final = 0.25
 # How long an upstream may take to say goodbye over TLS before the connection is simply dropped.
 _GOODBYE: Final = 2.0
@@ -33,12 +31,15 @@ _GOODBYE: Final = 2.0
 class Dialler:
     """Opens connections to one upstream. Not safe to share between loops."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, resolver: Resolver) -> None:
+        address = upstream.address
         self._upstream = upstream
         self._loop = asyncio.get_running_loop()
         self._tls: RenewedContext | None = None
-        self._resolved: list[AddressInfo] = []
-        self._resolved_until = 0.0
+        self._literal = _literal(address) if isinstance(address, TcpAddress) else []
+        self._name: Name | None = None
+        if isinstance(address, TcpAddress) and not self._literal:
+            self._name = resolver.name(address.host)
 
     async def open(
         self,
@@ -49,8 +50,10 @@ class Dialler:
         sock: socket.socket | None = None
         try:
             async with asyncio.timeout(upstream.timeouts.connect or None):
-                sock = await self._connect()
-                protocol = await self._speak(factory, sock)
+                addresses = await self._name.addresses() if self._name else ()
+                with self._expiring(addresses):
+                    sock = await self._connect(addresses)
+                    protocol = await self._speak(factory, sock)
         except TimeoutError as error:
             raise self._failed(sock, faults.UPSTREAM_CONNECT_TIMEOUT) from error
         except socket.gaierror as error:
@@ -70,8 +73,17 @@ class Dialler:
             raise
         return protocol, sock
 
+    @contextlib.contextmanager
+    def _expiring(self, addresses: Sequence[AddressInfo]) -> Iterator[None]:
+        """Expire `addresses` if what is done with them fails: they may be another server's by now."""
+        try:
+            yield
+        except BaseException:  # a time limit comes as a cancellation
+            if self._name is not None:
+                self._name.failed(addresses)
+            raise
+
     def _failed(self, sock: socket.socket | None, kind: faults.FaultKind, note: str = "") -> Fault:
-        self._resolved_until = 0.0
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.close()
@@ -103,7 +115,8 @@ class Dialler:
             )
         return protocol
 
-    async def _connect(self) -> socket.socket:
+    async def _connect(self, addresses: Sequence[AddressInfo]) -> socket.socket:
+        """Return a socket connected to the socket file, the literal, or one of `addresses`."""
         address = self._upstream.address
         if isinstance(address, UnixAddress):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -115,24 +128,12 @@ class Dialler:
                 raise
             return sock
         sock = await aiohappyeyeballs.start_connection(
-            await self._resolve(address),
+            self._literal or [_at(info, address.port) for info in addresses],
             happy_eyeballs_delay=_HEAD_START,
             loop=self._loop,
         )
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
-
-    async def _resolve(self, address: TcpAddress) -> list[AddressInfo]:
-        if self._loop.time() < self._resolved_until:
-            return self._resolved
-        infos = _literal(address) or await self._loop.getaddrinfo(
-            address.host,
-            address.port,
-            type=socket.SOCK_STREAM,
-        )
-        self._resolved = list(infos)
-        self._resolved_until = self._loop.time() + _RESOLVED_FOR
-        return self._resolved
 
 
 def _why(error: ssl.SSLError) -> str:
@@ -140,6 +141,12 @@ def _why(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate was not believed: {error.verify_message}"
     return error.reason or "the handshake failed"
+
+
+def _at(info: AddressInfo, port: int) -> AddressInfo:
+    """Return `info` with `port` in the place of its own."""
+    host, _, *rest = info[4]
+    return (*info[:4], (host, port, *rest))
 
 
 def _literal(address: TcpAddress) -> list[AddressInfo]:

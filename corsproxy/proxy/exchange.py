@@ -56,6 +56,8 @@ DRAINED: Final = 64 * 1024
 
 # After these the client and the proxy may disagree on where the next request begins.
 _ENDS_CONNECTION: Final = frozenset({400, 405, 408, 413, 414, 417, 431, 501, 505})
+# Bytes a second: a gathered body that is slower over `request_body_idle` is too slow (O4).
+_SLOWEST_GATHERED: Final = 100
 _SAFE_TO_REPEAT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 
@@ -88,6 +90,7 @@ class Exchange:
     note = ""
     retries = 0
     is_at_work = False  # counted among those that max_requests_in_flight bounds (O3)
+    has_tunnel_place = False  # counted among those that pool.tunnels bounds (O4)
     pace: Pace | None = None
     until = NEVER
     chunked_out = False
@@ -114,7 +117,7 @@ class Exchange:
         head = self.head
         body = head.body()
         if body is not None:
-            self.upload = Upload(body, head.length)
+            self.upload = Upload(body, head.length, self.client.server.gathered)
         admitted = admit(self.plan, head, self.client.peer, self.request_id)
         self.route = admitted.route
         self.decision = admitted.decision
@@ -132,17 +135,25 @@ class Exchange:
             return data
         self.upload.limit = admitted.route.max_body
         self.phase = _GATHERING
+        self.pace = Pace(self.touched, self.upload.moved, _SLOWEST_GATHERED)
         self._await_body()
         if head.expect is not None and head.minor == 1 and not data:
             self.client.write(CONTINUE)  # H14
         return self.receive(data) if data else b""
 
     def _why_shed(self) -> FaultKind | None:
-        """Return why the request is not sent on just now (O2, O3, O7); preflights were answered."""
+        """Return why the request is not sent on just now (O2-O4, O7); preflights were answered."""
         client = self.client
         if client.is_surplus or client.server.is_full():
             return faults.OVERLOADED
         assert self.pool is not None  # noqa: S101
+        # Last of all, because a place in the circuit's trial or among the tunnels is taken by asking.
+        if self.head.upgrade:
+            self.has_tunnel_place = self.pool.reserve_tunnel()
+            if not self.has_tunnel_place:
+                what = f"pool.tunnels of upstream {self.pool.upstream.name}"
+                client.server.tell_overload(what, self.pool.most_tunnels)
+                return faults.TUNNELS_FULL
         return None if self.pool.admits() else faults.CIRCUIT_OPEN
 
     # --- the request's body ----------------------------------------------------------------
@@ -153,17 +164,19 @@ class Exchange:
         return self.upload is None or self.upload.complete
 
     def receive(self, data: bytes) -> bytes:
-        """Take bytes from the client; return those that belong to later requests."""
+        """Take bytes from the client; return those that were not taken.
+
+        They belong to later requests or, if the body is not complete, to a later turn of the loop.
+        """
         upload = self.upload
         if upload is None or upload.complete:
             return data
         try:
             payload = upload.take(data)
+            self.touched = self.client.clock.now
+            self._pass_on(upload, payload)
         except Fault as fault:
             self._fail(fault)
-            return b""
-        self.touched = self.client.clock.now
-        self._pass_on(upload, payload)
         return upload.excess
 
     def _pass_on(self, upload: Upload, payload: bytes) -> None:
@@ -177,7 +190,7 @@ class Exchange:
             if not upload.complete:
                 self.client.pause(UPLOAD)
         elif self.upstream is not None and not upload.is_stopped:
-            self.upstream.transport.write(upload.framed(payload))
+            self.upstream.send(upload.framed(payload), is_last=upload.complete)
             if upload.complete:
                 self._await_answer()
 
@@ -196,6 +209,7 @@ class Exchange:
                 return
             self.is_at_work = True
             self.client.server.at_work += 1
+        self.pace = None
         self.upstream_began = perf_counter()
         if not self.retries:
             self.until = self.client.clock.after(self.forward.route.timeouts.total)
@@ -215,18 +229,20 @@ class Exchange:
         self.upstream = connection
         self.phase = _AWAITING
         connection.begin(self, head.method)
+        if self.client.is_write_paused:
+            connection.pause_reading()  # F7: an interim response may have filled the buffer
         route, _, decision = self.forward
         lines = request_lines(head, route, self.caller(), self.request_id, decision)
         upload = self.upload
-        if upload is None:
-            connection.transport.write(lines)
-        else:
-            connection.transport.write(lines + upload.release())
+        if upload is not None:
+            lines += upload.release()
+        connection.send(lines, is_last=self.upload_complete)
         if self.upload_complete:
             self._await_answer()
         else:
             self._await_body()
-            self.client.resume(UPLOAD)
+            if not connection.is_write_paused:
+                self.client.resume(UPLOAD)
 
     def not_connected(self, fault: Fault) -> None:
         """Tell the client that no upstream connection is to be had."""
@@ -234,7 +250,7 @@ class Exchange:
 
     def caller(self) -> Caller:
         """Return where the request came from, as far as it can be believed (K3)."""
-        return caller_of(self.head, self.client.peer, self.plan.server.trusted_proxies)
+        return caller_of(self.head, self.client.peer, self.plan.server)
 
     # --- rewrite, answer -------------------------------------------------------------------
 
@@ -295,18 +311,11 @@ class Exchange:
             b"HTTP/1.1 %b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
             % (head.status_line, self._rewritten(head), protocol),
         )
-        early = self.client.take_held()
-        if early:
-            upstream.transport.write(early)  # S8: it waited for the 101
         assert self.forward is not None  # noqa: S101
-        tunnel = Tunnel(
-            self,
-            upstream,
-            idle=self.forward.route.timeouts.tunnel_idle,
-            write_idle=self.plan.server.timeouts.write_idle,
-        )
+        tunnel = Tunnel(self, upstream, idle=self.forward.route.timeouts.tunnel_idle)
         self.client.exchange = tunnel
         upstream.enter(tunnel)
+        tunnel.begin(self.client.take_held())  # S8: it waited for the 101
 
     def tunnel_ended(self, fault: FaultKind | None) -> None:
         """Account for the tunnel that this exchange became."""
@@ -326,8 +335,6 @@ class Exchange:
         self.upstream = None
         if self.chunked_out:
             self.client.write(LAST_CHUNK)
-        if not self.upload_complete:
-            upstream.keep_alive = False
         # First the connection, then the client: its next request may go out on this very one.
         self.pool.give_back(upstream)
         self._end()
@@ -374,8 +381,6 @@ class Exchange:
 
     def _answer(self, answer: Answer, data: bytes) -> bytes:
         """Send an answer of the proxy's own; return what in `data` belongs to later requests."""
-        if self.upload is not None:
-            self.upload.drop()
         self.status = answer.status
         self.fault = answer.fault
         rest = self.receive(data) if data else b""
@@ -416,11 +421,24 @@ class Exchange:
     def _await_answer(self) -> None:
         assert self.forward is not None  # noqa: S101
         self.touched = self.client.clock.now
-        self._arm(self.forward.route.timeouts.response_header)
+        if self._is_held_back():
+            self.client.deadline = self.until
+        else:
+            self._arm(self.forward.route.timeouts.response_header)
 
     def _await_rest(self) -> None:
         assert self.forward is not None  # noqa: S101
-        self._arm(self.forward.route.timeouts.idle)
+        if self._is_held_back():
+            self.client.deadline = self.until
+        else:
+            self._arm(self.forward.route.timeouts.idle)
+
+    def _is_held_back(self) -> bool:
+        """Return whether the upstream cannot be late, because nothing is read from it (F7).
+
+        The client is, and its connection keeps the time for that (`write_idle`).
+        """
+        return self.upstream is not None and self.upstream.is_read_paused
 
     def _arm(self, seconds: float) -> None:
         self._limit = seconds
@@ -431,17 +449,33 @@ class Exchange:
         phase = self.phase
         is_over = self.until <= now
         idle_until = self.touched + (self._limit or NEVER)
-        if idle_until > now and not is_over:
+        if phase is _GATHERING:
+            self._expired_gathering(idle_until, now)
+        elif idle_until > now and not is_over:
             self.client.deadline = min(idle_until, self.until)
-        elif phase is _GATHERING:
-            self._fail(Fault(faults.REQUEST_TIMEOUT))
         elif phase is _AWAITING or phase is _CONNECTING:
             self._give_up(is_over=is_over)
         else:
-            stalled = self.client.is_write_paused and not is_over
-            self.fault = faults.WRITE_STALLED if stalled else faults.UPSTREAM_TRUNCATED
-            self._drop_upstream()
-            self._end(cut=True)
+            self._cut(faults.UPSTREAM_TRUNCATED)
+
+    def _expired_gathering(self, idle_until: float, now: float) -> None:
+        """Fail a body that stopped, or that trickles in: while it is gathered it costs memory (O4)."""
+        assert self.pace is not None and self.upload is not None  # noqa: S101, PT018
+        kept_until = self.pace.look(now, self.upload.moved) + self._limit
+        if min(idle_until, kept_until) > now:
+            self.client.deadline = min(idle_until, kept_until)
+        else:
+            self._fail(Fault(faults.REQUEST_TIMEOUT))
+
+    def client_stalled(self) -> None:
+        """End everything: the client reads nothing of what was written to it for `write_idle` (O1)."""
+        self._cut(faults.WRITE_STALLED)
+
+    def _cut(self, fault: FaultKind) -> None:
+        """End the exchange so that what was sent never looks whole (F1)."""
+        self.fault = fault
+        self._drop_upstream()
+        self._end(cut=True)
 
     def _give_up(self, *, is_over: bool) -> None:
         """Tell the client that no answer began in time, or that its own request did not come."""
@@ -473,10 +507,8 @@ class Exchange:
         """End the transfer: its client holds up what others need (O4)."""
         if self.phase is _AWAITING:
             self._fail(Fault(faults.REQUEST_TIMEOUT))
-            return
-        self.fault = faults.WRITE_STALLED
-        self._drop_upstream()
-        self._end(cut=True)
+        else:
+            self._cut(faults.WRITE_STALLED)
 
     # --- back-pressure (F7) ----------------------------------------------------------------
 
@@ -491,19 +523,21 @@ class Exchange:
 
     def client_paused(self) -> None:
         """Stop reading from the upstream while the client does not read."""
-        self.touched = self.client.clock.now
-        if self.phase is _RELAYING:
-            self._arm(self.plan.server.timeouts.write_idle)
         if self.upstream is not None:
-            self.upstream.transport.pause_reading()
+            self.upstream.pause_reading()
+            if self.upload_complete:
+                self.client.deadline = self.until
 
     def client_resumed(self) -> None:
         """Go on reading from the upstream."""
+        if self.upstream is None:
+            return
+        self.upstream.resume_reading()
         self.touched = self.client.clock.now
         if self.phase is _RELAYING:
             self._await_rest()
-        if self.upstream is not None:
-            self.upstream.transport.resume_reading()
+        elif self.upload_complete:
+            self._await_answer()
 
     # --- the end ---------------------------------------------------------------------------
 
@@ -537,5 +571,10 @@ class Exchange:
 
     def _account(self) -> None:
         self.phase = _ENDED
+        if self.upload is not None:
+            self.upload.drop()
+        if self.has_tunnel_place:
+            assert self.pool is not None  # noqa: S101
+            self.pool.release_tunnel()
         client = self.client
         client.server.account(self)

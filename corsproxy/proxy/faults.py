@@ -55,7 +55,7 @@ BAD_FRAMING: Final = _client(
 BAD_CONNECTION: Final = _client(
     "bad_connection_header",
     400,
-    "The Connection header names a field that must reach the server.",
+    "The Connection header names a field that must reach the server, or more than 32 names.",
 )
 REPEATED_HEADER: Final = _client(
     "repeated_header",
@@ -152,6 +152,12 @@ POOL_FULL: Final = FaultKind(
     "proxy",
     503,
     "All connections to the upstream server are busy. Try again shortly.",
+)
+TUNNELS_FULL: Final = FaultKind(
+    "tunnels_full",
+    "proxy",
+    503,
+    "No more tunnels to the upstream server may be opened. Try again later.",
 )
 CIRCUIT_OPEN: Final = FaultKind(
     "upstream_circuit_open",

@@ -2,19 +2,19 @@
 
 X-Forwarded-* and Forwarded (RFC 7239) of peers that are not trusted are removed and written anew;
 among trusted ones the rightmost address that is not trusted counts as the client (forwarding.md K3).
-Where a trusted peer sends both, X-Forwarded-* counts: a proxy that writes only those lets a client's
-Forwarded through.
+`trusted_headers` says which family the trusted peers write. What they send of the other one may be a
+client's that they let through, so it is removed like a stranger's.
 """
 
 import re
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
 from corsproxy.policy.fields import Field
-from corsproxy.policy.plan import ForwardedStyle, TrustedPeer
+from corsproxy.policy.memo import remembered
+from corsproxy.policy.plan import ForwardedStyle, Server, TrustedHeaders, TrustedPeer
 from corsproxy.policy.tokens import is_token
-from corsproxy.proxy.request_head import RequestHead, is_valid_host
+from corsproxy.proxy.request_head import RequestHead, host_of
 
 Trusted = tuple[TrustedPeer, ...]
 
@@ -27,6 +27,9 @@ _HOST: Final = b"x-forwarded-host"
 _PREFIX: Final = b"x-forwarded-prefix"
 _FORWARDED: Final = b"forwarded"
 _WRITTEN: Final = frozenset({_FOR, _PROTO, _HOST, _PREFIX, _FORWARDED})
+
+# A handshake of a WebSocket is a request like others: Traefik and Envoy name its scheme so.
+_SCHEMES: Final = {b"http": b"http", b"https": b"https", b"ws": b"http", b"wss": b"https"}
 
 # RFC 7239 4: parameters of one element between ";", elements between ",".
 _PARAMETER: Final = re.compile(
@@ -44,14 +47,14 @@ class Peer(NamedTuple):
 class Caller(NamedTuple):
     """Where a request came from, as far as it can be believed.
 
-    `peer` sent it to us; what it says of others is passed on where `is_believed`.
+    `peer` sent it to us; `believed` is what it says of others and may be passed on.
     """
 
     client: bytes
     scheme: bytes
     host: bytes
     peer: Peer
-    is_believed: bool = False
+    believed: tuple[Field, ...] = ()
 
 
 class _Said(NamedTuple):
@@ -70,23 +73,34 @@ def address_of_peer(host: str) -> bytes:
     return str(address.ipv4_mapped or address).encode()
 
 
-@lru_cache(maxsize=4096)
 def is_trusted(address: bytes, trusted: Trusted) -> bool:
     """Tell whether `address` is one of `trusted`."""
     if address == UNKNOWN:
         return "unix" in trusted
-    try:
-        parsed = ip_address(address.decode("ascii"))
-    except (ValueError, UnicodeDecodeError):
+    parsed = _parsed(address)
+    if parsed is None:
         return False
-    return any(parsed in network for network in trusted if network != "unix")
+    for network in trusted:  # noqa: SIM110 - a generator costs more than what it asks
+        if network != "unix" and parsed in network:
+            return True
+    return False
 
 
-def caller_of(head: RequestHead, peer: Peer, trusted: Trusted) -> Caller:
+@remembered(4096)
+def _parsed(address: bytes) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(address.decode("ascii"))
+    except ValueError:
+        return None
+
+
+def caller_of(head: RequestHead, peer: Peer, server: Server) -> Caller:
     """Return where the request came from."""
+    trusted = server.trusted_proxies
     if not trusted or not head.forwarded or not is_trusted(peer.address, trusted):
         return Caller(peer.address, peer.scheme, head.host, peer)
-    said = _read(head.forwarded)
+    believed = _of_family(head.forwarded, server.trusted_headers)
+    said = _read(believed)
     client, at = peer.address, -1
     for index in reversed(range(len(said.addresses))):
         address = _address_in(said.addresses[index])
@@ -99,16 +113,22 @@ def caller_of(head: RequestHead, peer: Peer, trusted: Trusted) -> Caller:
     host = _pick(said.hosts, at, len(said.addresses))
     return Caller(
         client,
-        scheme if scheme in {b"http", b"https"} else peer.scheme,
-        host if is_valid_host(host) else head.host,
+        _SCHEMES.get(scheme, peer.scheme),
+        host_of(host) or head.host,
         peer,
-        is_believed=True,
+        believed,
     )
 
 
-def own_origin(head: RequestHead, peer: Peer, trusted: Trusted) -> bytes:
+def _of_family(fields: tuple[Field, ...], family: TrustedHeaders) -> tuple[Field, ...]:
+    """Return those of `fields` that trusted peers write themselves (K3)."""
+    is_rfc_7239 = family == "forwarded"
+    return tuple([field for field in fields if (field[0].lower() == _FORWARDED) is is_rfc_7239])
+
+
+def own_origin(head: RequestHead, peer: Peer, server: Server) -> bytes:
     """Return the origin that the client asked for: a request from it is not cross-origin (cors.md 55)."""
-    caller = caller_of(head, peer, trusted)
+    caller = caller_of(head, peer, server)
     return b"%b://%b" % (caller.scheme, caller.host.lower())
 
 
@@ -122,9 +142,9 @@ def forwarded_lines(
 
     `prefix` is the start of the path that the upstream does not get to see, b"" for none.
     """
-    if style == "x-forwarded" and not caller.is_believed:  # the common case is worth a shortcut
+    believed = caller.believed
+    if style == "x-forwarded" and not believed:  # the common case is worth a shortcut
         return _x_forwarded(caller, caller.peer.address, prefix)
-    believed = head.forwarded if caller.is_believed else ()
     if style == "off":
         return b"".join([b"%b: %b\r\n" % field for field in believed])
     lines = [b"%b: %b\r\n" % field for field in believed if field[0].lower() not in _WRITTEN]
@@ -169,7 +189,7 @@ def _quoted(value: bytes) -> bytes:
 
 
 def _read(fields: tuple[Field, ...]) -> _Said:
-    """Return what `fields` say, X-Forwarded-* before Forwarded."""
+    """Return what `fields` say, which are of one family."""
     said = _Said(_list(fields, _FOR), _list(fields, _PROTO), _list(fields, _HOST))
     return said if any(said) else _read_forwarded(_joined(fields, _FORWARDED))
 
@@ -183,7 +203,7 @@ def _list(fields: tuple[Field, ...], name: bytes) -> list[bytes]:
     return [part for item in items if (part := item.strip(b" \t"))]
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def _read_forwarded(value: bytes) -> _Said:
     """Return what a Forwarded field says; nothing at all where it is malformed."""
     said = _Said([], [], [])
@@ -209,13 +229,16 @@ def _unquoted(value: bytes) -> bytes:
 
 
 def _pick(values: list[bytes], at: int, count: int) -> bytes:
-    """Return what belongs to the hop `at`, where each of the `count` hops has a value of its own."""
+    """Return what belongs to the hop `at`, if each of the `count` hops has a value of its own.
+
+    Otherwise the first value counts: that of the client's end (K3).
+    """
     if not values:
         return b""
-    return values[at] if len(values) == count else values[-1]
+    return values[at] if len(values) == count else values[0]
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _address_in(node: bytes) -> bytes:
     """Return the address in `1.2.3.4:80`, `[::1]:80` or a plain one; b"" where there is none."""
     text = node.decode("ascii", "replace")

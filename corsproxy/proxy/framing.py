@@ -4,9 +4,9 @@ What is written here is stricter than any parser: a message whose end two reader
 different places is refused (forwarding.md S1, S2, S11).
 """
 
-from functools import lru_cache
 from typing import Final, NamedTuple
 
+from corsproxy.policy.memo import remembered
 from corsproxy.policy.tokens import is_token
 
 _LARGEST_LENGTH: Final = (1 << 63) - 1
@@ -41,20 +41,29 @@ def read_length(value: bytes) -> int | None:
     return length if length <= _LARGEST_LENGTH else None
 
 
+# What no sender needs, and each of which costs a look at every field of the message (O6).
+MOST_OPTIONS: Final = 32
+
+
 class Connection(NamedTuple):
-    """What a Connection field says: its well-known options and the fields it names (lower case)."""
+    """What a Connection field says: its well-known options and the fields it names (lower case).
+
+    `listed` is how many options it lists, repeated ones included.
+    """
 
     close: bool
     keep_alive: bool
     upgrade: bool
     named: frozenset[bytes]
     is_malformed: bool
+    listed: int
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def read_connection(value: bytes) -> Connection:
     """Read one Connection field value (RFC 9110 7.6.1)."""
-    options = {option.strip(b" \t").lower() for option in value.split(b",")} - {b""}
+    listed = [name for option in value.split(b",") if (name := option.strip(b" \t").lower())]
+    options = frozenset(listed)
     named = frozenset(options - {b"close", b"keep-alive", b"upgrade"})
     return Connection(
         close=b"close" in options,
@@ -65,6 +74,7 @@ def read_connection(value: bytes) -> Connection:
             name in _NOT_HOP_BY_HOP or name.startswith(b"x-forwarded-") or not is_token(name)
             for name in named
         ),
+        listed=len(listed),
     )
 
 
@@ -76,6 +86,7 @@ def join_connections(first: Connection, second: Connection) -> Connection:
         upgrade=first.upgrade or second.upgrade,
         named=first.named | second.named,
         is_malformed=first.is_malformed or second.is_malformed,
+        listed=first.listed + second.listed,
     )
 
 

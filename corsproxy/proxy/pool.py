@@ -1,11 +1,13 @@
 """The connections to one upstream: lent, taken back, opened, queued for. Knows no requests.
 
-A connection goes back only when its answer and the upload were complete and nothing was in excess
-(forwarding.md S12); it is lent again only while it is quiet and young (F4).
+A connection goes back only if its response was complete, nothing was in excess, and every byte of
+the request was written to it (forwarding.md S12); it is lent again only while it is quiet and young
+(F4). A connection in the pool is never paused. Tunnels have a limit of their own (O4).
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from operator import itemgetter
 from typing import Final, Protocol
 
@@ -15,6 +17,7 @@ from corsproxy.proxy.breaker import Breaker, State
 from corsproxy.proxy.clock import Clock
 from corsproxy.proxy.dial import Dialler
 from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.resolve import Resolver
 from corsproxy.proxy.upstream import UpstreamConnection
 
 _MARGIN: Final = 1.0
@@ -26,6 +29,9 @@ _REPEATS_SHARE: Final = 0.2
 _QUEUE_AT_LEAST: Final = 16
 # For how long a client may hold up a transfer before others may need its connection more (O4).
 _PATIENCE: Final = 1.0
+# For how long no connection of an upstream is reused that sent bytes behind a response (S12). Such
+# bytes may also come late, when the next request is under way, and then nobody can tell.
+_DISTRUST: Final = 60.0
 
 
 class Borrower(Protocol):
@@ -45,14 +51,24 @@ class Borrower(Protocol):
 class Pool:
     """The connections to one upstream, of one worker."""
 
-    def __init__(self, upstream: Upstream, clock: Clock) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        clock: Clock,
+        resolver: Resolver,
+        on_excess: Callable[[Upstream], None] | None = None,
+    ) -> None:
         self.upstream = upstream
         self._clock = clock
-        self._dialler = Dialler(upstream)
+        self._dialler = Dialler(upstream, resolver)
         self._idle: deque[UpstreamConnection] = deque()
         self._queue: deque[tuple[float, Borrower]] = deque()
         self._dials: set[asyncio.Task[None]] = set()
         self._open: set[UpstreamConnection] = set()
+        self._tunnels: set[UpstreamConnection] = set()
+        self._tunnel_places = 0
+        self._on_excess = on_excess
+        self._distrusted_until = 0.0
         self._retired = False
         self._repeats = 0
         self._struck_off_at = 0.0
@@ -61,7 +77,7 @@ class Pool:
 
     @property
     def open(self) -> int:
-        """The number of connections that are open or being opened."""
+        """The number of connections that are open or being opened, tunnels excepted."""
         return len(self._open) + len(self._dials)
 
     @property
@@ -76,6 +92,7 @@ class Pool:
             "connecting": len(self._dials),
             "active": len(self._open) - idle,
             "idle": idle,
+            "tunnel": len(self._tunnels),
         }
 
     @property
@@ -127,15 +144,58 @@ class Pool:
     def give_back(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over; close it unless it can be used again."""
         connection.waiter = None
-        fit = connection.keep_alive and connection.is_open and not self._retired
+        fit = connection.is_reusable and not self._retired and self._may_reuse()
         # Who queues gets it at once: only a peek tells whether something was pushed meanwhile.
         if fit and not (self._queue and not connection.is_quiet()):
+            # Its last client may have been too slow for the last piece: that is over with it.
+            connection.resume_reading()
             self._offer(connection)
         else:
             connection.close()
 
+    def _may_reuse(self) -> bool:
+        return self.upstream.pool.reuse == "always" and self._distrusted_until <= self._clock.now
+
+    def exceeded(self) -> None:
+        """Reuse no connection for a while: bytes came that belong to no response (S12)."""
+        is_news = self._distrusted_until <= self._clock.now
+        self._distrusted_until = self._clock.now + _DISTRUST
+        for connection in list(self._idle):
+            connection.close()
+        if is_news and self._on_excess is not None:
+            self._on_excess(self.upstream)
+
+    # --- tunnels (O4) ----------------------------------------------------------------------
+
+    @property
+    def most_tunnels(self) -> int:
+        """The number of tunnels that may be open or on their way."""
+        settings = self.upstream.pool
+        half = max(1, settings.max_connections // 2)
+        return half if settings.tunnels is None else settings.tunnels
+
+    def reserve_tunnel(self) -> bool:
+        """Reserve a place for a tunnel; return False if all are taken."""
+        if self._tunnel_places >= self.most_tunnels:
+            return False
+        self._tunnel_places += 1
+        return True
+
+    def release_tunnel(self) -> None:
+        """Give a reserved place back."""
+        self._tunnel_places -= 1
+
+    def tunnelled(self, connection: UpstreamConnection) -> None:
+        """Count `connection`, which became a tunnel, as such: it takes no request's place."""
+        self._open.discard(connection)
+        self._tunnels.add(connection)
+        self._serve_queue()
+
+    # --- the queue -------------------------------------------------------------------------
+
     def forget(self, connection: UpstreamConnection) -> None:
         """Drop a connection that is gone, and open one for the next in the queue if any."""
+        self._tunnels.discard(connection)
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -179,7 +239,7 @@ class Pool:
     @property
     def is_dry(self) -> bool:
         """Whether nothing is open, being opened or queued for."""
-        return not (self._open or self._dials or self._queue)
+        return not (self._open or self._dials or self._queue or self._tunnels)
 
     def retire(self) -> None:
         """Lend no more; what is lent is closed when it comes back."""
@@ -193,7 +253,7 @@ class Pool:
         self._queue.clear()
         for task in self._dials:
             task.cancel()
-        for connection in list(self._open):
+        for connection in [*self._open, *self._tunnels]:
             connection.close()
 
     def _dial(self) -> None:

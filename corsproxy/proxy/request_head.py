@@ -7,7 +7,6 @@ Everything that forwarding.md S1-S7 calls refused raises a Fault before a route 
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Final
 
 from aiohttp.http_exceptions import HttpProcessingError
@@ -15,12 +14,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from corsproxy.policy import fields as f
 from corsproxy.policy.cors import Facts
 from corsproxy.policy.fields import Field
+from corsproxy.policy.memo import remembered
 from corsproxy.policy.plan import Limits
 from corsproxy.policy.tokens import is_token
 from corsproxy.proxy import faults
 from corsproxy.proxy.bodies import Body, ChunkedBody, LengthBody
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.framing import (
+    MOST_OPTIONS,
     NO_CONNECTION,
     Connection,
     is_chunked,
@@ -32,12 +33,16 @@ from corsproxy.proxy.framing import (
 
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
 _HOST: Final = re.compile(
-    rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?",
+    rb"([A-Za-z0-9._~!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?",
 )
+_LONGEST_HOST: Final = 261
 _ABSOLUTE: Final = re.compile(rb"(https?)://([^/?]*)(.*)", re.IGNORECASE)
 _DEFAULT_PORT: Final = {b"http": b":80", b"https": b":443"}
 _LONGEST_REQUEST_ID: Final = 128
 _REQUEST_ID: Final = b"-_.:+/=@~abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+# How many lines of a chunked body are read in one turn of the loop (S9).
+_MOST_CHUNK_LINES: Final = 512
 
 _COMMON_METHODS: Final = frozenset(
     {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"},
@@ -94,7 +99,7 @@ class RequestHead:
     def body(self) -> Body | None:
         """Return a reader for the body that follows, None where none does."""
         if self.chunked:
-            return ChunkedBody()
+            return ChunkedBody(_MOST_CHUNK_LINES)
         return LengthBody(self.length) if self.length else None
 
 
@@ -197,6 +202,7 @@ def _settle(head: RequestHead) -> None:
         named = head.connection.named
         if named:
             head.fields = [field for field in head.fields if field[0].lower() not in named]
+            head.forwarded = tuple([one for one in head.forwarded if one[0].lower() not in named])
         if head.connection.close:
             head.keep_alive = False
         elif head.minor == 0:
@@ -214,24 +220,37 @@ def _settle_target(head: RequestHead) -> None:
         raise Fault(faults.BAD_TARGET)
     scheme, authority, rest = match.groups()
     port = _DEFAULT_PORT[scheme.lower()]
-    same = authority.lower().removesuffix(port) == head.host.lower().removesuffix(port)
-    if not authority or not same:
+    named = host_of(authority)
+    if named is None:
+        raise Fault(faults.BAD_TARGET)
+    if not head.kinds & f.HOST:
+        head.host = named  # HTTP/1.0: nothing else names a host
+    elif named.lower().removesuffix(port) != head.host.lower().removesuffix(port):
         raise Fault(faults.BAD_TARGET)
     head.target = rest if rest.startswith(b"/") else b"/" + rest
     head.path = head.target.partition(b"?")[0]
 
 
-@lru_cache(maxsize=1024)
-def is_valid_host(value: bytes) -> bool:
-    """Tell whether `value` is one host with at most a port (S5)."""
-    match = _HOST.fullmatch(value)
-    return match is not None and (match[1] is None or 1 <= int(match[1]) <= 65535)
+@remembered(1024)
+def host_of(value: bytes) -> bytes | None:
+    """Return the one host, with at most a port, that `value` names; None if it names none (S5).
+
+    An empty port is none: its colon is left out.
+    """
+    match = _HOST.fullmatch(value) if len(value) <= _LONGEST_HOST else None
+    if match is None:
+        return None
+    name, port = match.groups()
+    if not port:
+        return name
+    return value if 1 <= int(port) <= 65535 else None
 
 
 def _read_host(head: RequestHead, value: bytes) -> None:
-    if not is_valid_host(value):
+    host = host_of(value)
+    if host is None:
         raise Fault(faults.BAD_HOST)
-    head.host = value
+    head.host = host
 
 
 def _read_length(head: RequestHead, value: bytes) -> None:
@@ -251,7 +270,7 @@ def _read_connection(head: RequestHead, value: bytes) -> None:
     head.connection = read_connection(value)
     if earlier is not NO_CONNECTION:
         head.connection = join_connections(earlier, head.connection)
-    if head.connection.is_malformed:
+    if head.connection.is_malformed or head.connection.listed > MOST_OPTIONS:
         raise Fault(faults.BAD_CONNECTION)
 
 
@@ -313,6 +332,7 @@ _PASSED: Final = (
     | f.SET_COOKIE
     | f.TIMING
     | f.RESOURCE_POLICY
+    | f.UNDERSCORED
 )
 _REPEATED: Final = {
     f.HOST: faults.BAD_HOST,

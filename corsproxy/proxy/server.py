@@ -26,6 +26,9 @@ from corsproxy.proxy.clock import Clock
 from corsproxy.proxy.descriptors import make_room
 from corsproxy.proxy.pool import Pool
 from corsproxy.proxy.records import record_of
+from corsproxy.proxy.resolve import Resolver
+from corsproxy.proxy.upload import Gathered
+from corsproxy.proxy.watch import Watch
 
 if TYPE_CHECKING:
     from corsproxy.observe.refusals import Refusals
@@ -64,15 +67,21 @@ class ProxyServer(web.Server):
         self.in_flight = 0
         # Those of them that were sent on: gathering a body and tunnelling take no turn (O3, O4).
         self.at_work = 0
+        self.gathered = Gathered()
+        self.watch = Watch()
+        # Clients that do not read what was written to them (F7).
+        self.write_paused: set[ClientConnection] = set()
         self.room = make_room(plan.server.limits.max_connections)
         self.closing = False
         self._left = asyncio.Event()
+        self.resolver = Resolver()
         self._pools: dict[str, Pool] = {}
         self._retired: list[Pool] = []
         self._warned: set[str] = set()
         self._id_prefix = secrets.token_hex(6).encode()
         self._id_number = 0
         self.on_upstream_cors: Callable[[Route], None] | None = None
+        self.on_excess: Callable[[Upstream], None] | None = None
         self.cookies_left: Counter[tuple[str, str]] = Counter()
         self.on_cookie_left: Callable[[Route, str], None] | None = None
         self.clock.start()
@@ -105,14 +114,21 @@ class ProxyServer(web.Server):
         """Return the pool of `upstream`; a changed upstream gets a new one, the old one runs dry."""
         pool = self._pools.get(upstream.name)
         if pool is None:
-            pool = self._pools[upstream.name] = Pool(upstream, self.clock)
+            pool = self._pools[upstream.name] = self._new_pool(upstream)
         elif pool.upstream is not upstream:
             if pool.upstream == upstream:
                 pool.upstream = upstream  # compared once a reload, not with every request
             else:
                 self._retire(pool)
-                pool = self._pools[upstream.name] = Pool(upstream, self.clock)
+                pool = self._pools[upstream.name] = self._new_pool(upstream)
         return pool
+
+    def _new_pool(self, upstream: Upstream) -> Pool:
+        return Pool(upstream, self.clock, self.resolver, self._exceeded)
+
+    def _exceeded(self, upstream: Upstream) -> None:
+        if self.on_excess is not None:
+            self.on_excess(upstream)
 
     def replace_plan(self, plan: Plan) -> None:
         """Serve later requests by `plan`; those in flight finish under theirs."""
@@ -234,6 +250,9 @@ class ProxyServer(web.Server):
         late = [connection for connection in self._connections if connection.deadline < now]  # type: ignore[attr-defined]
         for connection in late:
             connection.expired(now)  # type: ignore[attr-defined]
+        for stalled in [one for one in self.write_paused if one.write_deadline < now]:
+            stalled.write_expired()
+        self.watch.look()
         limit = self.plan.server.limits.max_requests_in_flight
         for pool in [*self._pools.values(), *self._retired]:
             pool.sweep(now)

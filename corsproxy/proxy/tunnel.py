@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from corsproxy.proxy import faults
 from corsproxy.proxy.clock import NEVER
 from corsproxy.proxy.faults import Fault, FaultKind
-from corsproxy.proxy.pauses import UPLOAD
+from corsproxy.proxy.pauses import UPLOAD, WRITE
 from corsproxy.proxy.upstream import UpstreamConnection, send_fin
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 class Tunnel:
     """A tunnel between a client and an upstream.
 
-    `idle` is for how many seconds nobody may say anything, `write_idle` for how many the client may
-    leave what was sent to it unread; 0 means no limit.
+    `idle` is for how many seconds it may be silent in both directions; 0 means no limit.
     """
 
     def __init__(
@@ -30,17 +29,29 @@ class Tunnel:
         upstream: UpstreamConnection,
         *,
         idle: float,
-        write_idle: float,
     ) -> None:
         self._exchange = exchange
         self._client: ClientConnection = exchange.client
         self._upstream = upstream
         self._idle = idle
-        self._write_idle = write_idle
         self._touched = self._client.clock.now
         self._half_closed = False
         self._is_over = False
+
+    def begin(self, early: bytes) -> None:
+        """Begin in the state that both connections are in; `early` waited for the 101 (S8, F7).
+
+        A connection reports a full buffer once, and its user of that moment was the exchange.
+        """
         self._arm()
+        if early:
+            self._upstream.transport.write(early)
+        if self._upstream.is_write_paused:
+            self._client.pause(UPLOAD)
+        # What the client does not read holds up the upstream only: the other direction goes on.
+        self._client.resume(WRITE)
+        if self._client.is_write_paused:
+            self._upstream.pause_reading()
 
     # --- what the client does --------------------------------------------------------------
 
@@ -65,15 +76,12 @@ class Tunnel:
 
     def client_paused(self) -> None:
         """Stop reading from the upstream while the client does not read (F7)."""
-        self._touched = self._client.clock.now
-        self._arm()
-        self._upstream.transport.pause_reading()
+        self._upstream.pause_reading()
 
     def client_resumed(self) -> None:
         """Go on reading from the upstream."""
         self._touched = self._client.clock.now
-        self._arm()
-        self._upstream.transport.resume_reading()
+        self._upstream.resume_reading()
 
     def client_left(self) -> None:
         """End the tunnel: one end of it is gone."""
@@ -112,20 +120,19 @@ class Tunnel:
     # --- the end ---------------------------------------------------------------------------
 
     def expired(self, now: float) -> None:
-        """Learn that the deadline passed; it moves where something has happened since it was set."""
-        idle_until = self._touched + (self._limit() or NEVER)
+        """End the tunnel if it was silent for `idle`; the deadline moves if it was not."""
+        idle_until = self._touched + (self._idle or NEVER)
         if idle_until > now:
             self._client.deadline = idle_until
-        elif self._client.is_write_paused:
-            self._end(faults.WRITE_STALLED, cut=True)
         else:
-            self._end(None)  # nobody said anything for `tunnel_idle`: no fault
+            self._end(None)  # silence is no fault
 
-    def _limit(self) -> float:
-        return self._write_idle if self._client.is_write_paused else self._idle
+    def client_stalled(self) -> None:
+        """End the tunnel: the client reads nothing of what was written to it for `write_idle`."""
+        self._end(faults.WRITE_STALLED, cut=True)
 
     def _arm(self) -> None:
-        self._client.deadline = self._client.clock.after(self._limit())
+        self._client.deadline = self._client.clock.after(self._idle)
 
     def _end(self, fault: FaultKind | None, *, cut: bool = False) -> None:
         if self._is_over:

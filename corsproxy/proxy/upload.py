@@ -9,29 +9,53 @@ from corsproxy.proxy.faults import Fault
 # A body of at most this length is read whole before an upstream connection is taken (O4).
 GATHERED: Final = 64 * 1024
 
+# What all bodies of a worker that wait for an upstream connection may hold together (O4).
+MOST_GATHERED: Final = 64 * 1024 * 1024
+
+
+class Gathered:
+    """How many bytes the waiting bodies of one worker hold together, at most `limit`."""
+
+    __slots__ = ("limit", "size")
+
+    def __init__(self, limit: int = MOST_GATHERED) -> None:
+        self.limit = limit
+        self.size = 0
+
 
 class Upload:
     """What a client uploads with one request.
 
-    `is_stopped` once an early answer made the rest pointless (F5). `limit` is the largest number of
-    bytes that a body without a length may have, 0 for none (O5). `length` is what was announced.
+    `is_stopped` once an early response made the rest pointless (F5); what arrives from then on is
+    dropped, so the request is never whole on its upstream connection. `limit` is the largest number
+    of bytes that a body without a length may have, 0 for none (O5). `length` is what was announced.
     """
 
-    __slots__ = ("_counted", "_held", "_is_short", "body", "complete", "is_stopped", "limit")
+    __slots__ = (
+        "_counted",
+        "_gathered",
+        "_held",
+        "_is_short",
+        "body",
+        "complete",
+        "is_stopped",
+        "limit",
+    )
 
-    def __init__(self, body: Body, length: int | None) -> None:
+    def __init__(self, body: Body, length: int | None, gathered: Gathered) -> None:
         self.body = body
         self._is_short = length is not None and length <= GATHERED
         self.complete = body.complete
         self.is_stopped = False
         self.limit = 0
         self._counted = 0
-        self._held: list[bytes] = []
+        self._gathered = gathered
+        self._held: bytes | bytearray = b""
 
     @property
     def excess(self) -> bytes:
-        """What came behind the body: it belongs to later requests."""
-        return self.body.excess if self.complete else b""
+        """What was not taken: of later requests if the body is complete, else its own."""
+        return self.body.excess
 
     @property
     def moved(self) -> int:
@@ -40,7 +64,7 @@ class Upload:
         return -body.remaining if isinstance(body, LengthBody) else self._counted
 
     def take(self, data: bytes) -> bytes:
-        """Return the payload in `data`. Raise Fault where the framing is broken, or at the limit."""
+        """Return the payload in `data`. Raise Fault if the framing is broken, or at the limit."""
         try:
             payload = self.body.feed(data)
         except BadChunk as error:
@@ -52,28 +76,38 @@ class Upload:
         return payload
 
     def hold(self, payload: bytes) -> None:
-        """Keep `payload` until there is somebody to send it to."""
-        if payload:
-            self._held.append(payload)
+        """Keep `payload` until there is a connection. Raise Fault above the worker's limit (O4)."""
+        gathered = self._gathered
+        if gathered.size + len(payload) > gathered.limit:
+            raise Fault(faults.OVERLOADED, "the bodies that wait for an upstream connection")
+        gathered.size += len(payload)
+        if not self._held:
+            self._held = payload  # most bodies come in one piece, which needs no copy
+            return
+        if isinstance(self._held, bytes):
+            # One buffer: a list of pieces would cost an object for every two bytes of a hostile body.
+            self._held = bytearray(self._held)
+        self._held += payload
 
     def drop(self) -> None:
-        """Forget what was held: nobody will want it."""
-        self._held = []
+        """Discard what was held."""
+        self._gathered.size -= len(self._held)
+        self._held = b""
 
     def may_begin(self) -> bool:
-        """Tell whether enough is here to take an upstream connection for it (O4)."""
+        """Return whether enough has arrived to take an upstream connection for it (O4)."""
         return self.complete or (bool(self._held) and not self._is_short)
 
     def release(self) -> bytes:
         """Return what was held, framed for the upstream."""
-        payload = b"".join(self._held)
-        self._held = []
+        payload = self._held
+        self.drop()
         return self.framed(payload)
 
-    def framed(self, payload: bytes) -> bytes:
-        """Return `payload`, and the end of the body if it was the last of it, as they go upstream."""
+    def framed(self, payload: bytes | bytearray) -> bytes:
+        """Return `payload` as it goes upstream, with the end mark if it was the last of the body."""
         if not isinstance(self.body, ChunkedBody):
-            return payload
+            return bytes(payload)
         # An empty chunk would be the last one.
         chunk = as_chunk(payload) if payload else b""
         return chunk + LAST_CHUNK if self.complete else chunk

@@ -109,6 +109,9 @@ class UpstreamConnection(asyncio.Protocol):
         "has_answered",
         "idle_until",
         "is_open",
+        "is_read_paused",
+        "is_request_sent",
+        "is_write_paused",
         "keep_alive",
         "kept_for",
         "pool",
@@ -126,6 +129,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.pool = pool
         self.waiter: Waiter | None = None
         self.is_open = False
+        self.is_read_paused = False
+        self.is_write_paused = False
+        self.is_request_sent = True
         self.keep_alive = False
         self.kept_for: float | None = None
         self.idle_until = 0.0
@@ -149,24 +155,64 @@ class UpstreamConnection(asyncio.Protocol):
         self._method = method
         self._body = None
         self.keep_alive = False
+        self.is_request_sent = False
         self.was_reused = self.has_answered
         self.has_answered = False
 
+    def send(self, data: bytes, *, is_last: bool) -> None:
+        """Write a piece of the request; `is_last` if the request ends with it, end mark included."""
+        self.transport.write(data)
+        self.is_request_sent = is_last
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether its next response can only belong to the next request (S12).
+
+        Keep-alive holds, and every byte of the last request has left for the upstream: what was
+        received of an upload but dropped is missing there, and the upstream would take the next
+        request for it.
+        """
+        return (
+            self.keep_alive
+            and self.is_request_sent
+            and self.is_open
+            and not self.transport.get_write_buffer_size()
+        )
+
+    def pause_reading(self) -> None:
+        """Read no more until resumed (F7)."""
+        if not self.is_read_paused:
+            self.is_read_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self.is_read_paused:
+            self.is_read_paused = False
+            self.transport.resume_reading()
+
     def is_quiet(self) -> bool:
-        """Tell whether nothing has arrived that the loop has not seen yet: bytes, FIN or reset."""
+        """Return whether nothing arrived that the loop has not seen yet: bytes, a FIN or a reset."""
         if self._poll is None:
             self._poll = select.poll()
             self._poll.register(self.sock, select.POLLIN | select.POLLRDHUP)
-        return not self._poll.poll(0)
+        seen = self._poll.poll(0)
+        if not seen:
+            return True
+        # Over TLS they may be the protocol's own; a FIN behind them is an end as good as any.
+        if seen[0][1] == select.POLLIN and self.pool.upstream.scheme == "http":
+            self.pool.exceeded()
+        return False
 
     def data_received(self, data: bytes) -> None:
         """Read what arrived as the part of an answer that is due."""
         waiter = self.waiter
         if waiter is None:
-            if self.tunnel is None:
-                self.close()
-            else:
+            if self.tunnel is not None:
                 self.tunnel.upstream_sent(data)
+            elif self.is_open:
+                self.pool.exceeded()
+                self.close()
             return
         self.has_answered = True
         try:
@@ -220,9 +266,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.kept_for = head.kept_for
         if body is None:
             if data:
-                self.keep_alive = (
-                    False  # S11, H12: an answer in excess, or a body where none may be
-                )
+                self._exceeded()  # S11, H12: a response in excess, or a body where none may be
             waiter.answer_began(head, None, b"")
         else:
             try:
@@ -234,7 +278,7 @@ class UpstreamConnection(asyncio.Protocol):
             if not body.complete:
                 return
             if body.excess:
-                self.keep_alive = False
+                self._exceeded()
         if self.waiter is waiter:
             waiter.answer_ended()
 
@@ -244,8 +288,13 @@ class UpstreamConnection(asyncio.Protocol):
             waiter.answer_came(payload)
         if body.complete and self.waiter is waiter:
             if body.excess:
-                self.keep_alive = False
+                self._exceeded()
             waiter.answer_ended()
+
+    def _exceeded(self) -> None:
+        """Note bytes behind the end of a response: this upstream and we disagree on where it is."""
+        self.keep_alive = False
+        self.pool.exceeded()
 
     def eof_received(self) -> bool:
         """Take a FIN: the end of a body that only this ends, half of a tunnel's, or of everything."""
@@ -274,6 +323,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Carry bytes for `tunnel` from now on; no more answers are read."""
         self.waiter = None
         self.tunnel = tunnel
+        self.pool.tunnelled(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who waits, and the pool."""
@@ -307,12 +357,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Pass back-pressure on (F7)."""
+        self.is_write_paused = True
         user = self.waiter or self.tunnel
         if user is not None:
             user.upstream_paused()
 
     def resume_writing(self) -> None:
         """Pass the end of back-pressure on."""
+        self.is_write_paused = False
         user = self.waiter or self.tunnel
         if user is not None:
             user.upstream_resumed()

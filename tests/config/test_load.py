@@ -24,6 +24,7 @@ version: 1
 server:
   listen: ["[::1]:8080", unix:/run/corsproxy.sock]
   trusted_proxies: [10.0.0.0/8, "::1"]
+  trusted_headers: forwarded
   limits: {max_connections: 1, max_requests_in_flight: 2, max_request_line: 3KiB,
            max_header_bytes: 4KB, max_headers: 5, max_body: 6MiB}
   timeouts: {request_header: 1s, request_body_idle: 2s, keepalive: 3m, write_idle: 4}
@@ -36,7 +37,7 @@ upstreams:
     url: http://LEGACY.internal:9000
     host_header: api.example.com:8443
     timeouts: {connect: 1s, response_header: 2s, idle: 3s, total: 4s, tunnel_idle: 5h}
-    pool: {max_connections: 9, max_idle: 8, idle: 7s, queue: 6s}
+    pool: {max_connections: 9, max_idle: 8, idle: 7s, queue: 6s, reuse: never, tunnels: 5}
 policies:
   spa:
     allow_origins: [https://app.example.com]
@@ -89,6 +90,7 @@ def test_the_listening_side_reaches_the_plan() -> None:
         ),
         timeouts=ServerTimeouts(request_header=1, request_body_idle=2, keepalive=180, write_idle=4),
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("::1")),
+        trusted_headers="forwarded",
         drain_delay=0,
         drain=0.25,
     )
@@ -109,7 +111,9 @@ def test_upstreams_reach_the_plan() -> None:
     assert named.timeouts == UpstreamTimeouts(
         connect=1, response_header=2, idle=3, total=4, tunnel_idle=18000
     )
-    assert named.pool == PoolLimits(max_connections=9, max_idle=8, idle=7, queue=6)
+    assert named.pool == PoolLimits(
+        max_connections=9, max_idle=8, idle=7, queue=6, reuse="never", tunnels=5
+    )
     assert by_url.address == UnixAddress("/run/app.sock")
     assert by_url.pool == PoolLimits()
     assert by_url.host_header == "upstream"
@@ -121,7 +125,7 @@ def test_policies_reach_the_plan() -> None:
     assert policy is not None
     terms = policy.terms
     assert [(term.text, term.place and term.place.line) for term in terms.allow_origins] == [
-        ("https://app.example.com", 21),
+        ("https://app.example.com", 22),
     ]
     assert [term.text for term in terms.allow_methods] == ["PUT"]
     assert [term.text for term in terms.allow_headers] == ["X-A"]
@@ -140,8 +144,8 @@ def test_policies_reach_the_plan() -> None:
     assert terms.dangerously_allow_insecure_origins
     assert terms.dangerously_allow_public_suffix_wildcards
     assert terms.dangerously_allow_null_origin
-    assert str(terms.place_of("max_age")) == "config.yaml:26:14"
-    assert str(terms.place) == "config.yaml:20:3"
+    assert str(terms.place_of("max_age")) == "config.yaml:27:14"
+    assert str(terms.place) == "config.yaml:21:3"
 
 
 def test_routes_reach_the_plan() -> None:

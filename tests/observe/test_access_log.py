@@ -38,6 +38,14 @@ def test_no_value_adds_a_line(record: Record) -> None:
 
 @settings(max_examples=200)
 @given(hostile_records)
+def test_no_value_reaches_a_terminal_as_it_is(record: Record) -> None:
+    """cors.md 69: DEL, C1 and invisible characters are escaped as well; the colours are our own."""
+    for write in FORMATS.values():
+        assert re.sub(r"\x1b\[\d+m", "", write(record)[:-1]).isprintable()
+
+
+@settings(max_examples=200)
+@given(hostile_records)
 def test_json_stays_json_and_text_stays_words(record: Record) -> None:
     """cors.md 69: nothing of a client's can add a field, or look like another word."""
     fields = json.loads(as_json(record))

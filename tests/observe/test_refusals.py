@@ -183,7 +183,7 @@ def test_messages_are_text_on_a_terminal_and_stay_one_line(reading: tuple[int, i
     except ValueError:
         logging.getLogger("corsproxy").exception("a bug")
     first, second, *trace = said(reading)
-    assert first == "WARNING from x\\x0d\\x0aERROR forged\\x1b[2J"
+    assert first == "WARNING from x\\r\\nERROR forged\\x1b[2J"
     assert second == "ERROR a bug"
     assert trace
     assert all(line.startswith("  ") for line in trace)

@@ -68,6 +68,25 @@ def test_no_route_is_said_before_all_else(method: bytes, url: str) -> None:
     assert found.change is None
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com/%61pi/a",
+        "http://api.example.com.:8080/ap%69/%7E",
+        "http://API.example.com/api",
+    ],
+)
+def test_70_the_route_is_found_in_every_spelling(url: str) -> None:
+    """cors.md 70-72: unreserved characters decoded, no root dot, as requests are matched."""
+    assert explain_request(plan_of(), Asked(b"PUT", url, APP)).route == "api"
+
+
+def test_h1_a_dot_segment_before_an_encoded_semicolon_is_refused_too() -> None:
+    """H1, cors.md 70: explained as it is served."""
+    found = explain_request(plan_of(), Asked(b"PUT", "http://api.example.com/api/..%3bx/a", APP))
+    assert (found.works, found.answers[0].status) == (False, 400)
+
+
 def test_a_404_that_a_page_may_read_does_not_work_either() -> None:
     """cors.md 62: the headers are those of `defaults.cors`."""
     text = TEXT + "defaults: {cors: {allow_origins: ['*']}}\n"

@@ -1,7 +1,8 @@
 """Findings: one line each, with words from one table (config.md)."""
 
-from corsproxy.policy.findings import Words, find, printable
+from corsproxy.policy.findings import Words, find
 from corsproxy.policy.place import Place
+from corsproxy.policy.visible import printable
 
 TABLE = {"odd": Words("warning", "{value} is odd: {detail}", "write {value} twice")}
 

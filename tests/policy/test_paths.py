@@ -11,11 +11,13 @@ from corsproxy.policy.paths import (
     WORDS,
     PathMapping,
     PathTerms,
+    as_compared,
     check_path,
     compile_path,
     is_ambiguous,
 )
 from corsproxy.policy.place import Place, Term
+from corsproxy.policy.routes import Match, RouteTable
 
 PLACE = Place("config.yaml", 3, 5)
 
@@ -38,6 +40,9 @@ AMBIGUOUS = [
     b"/..;x=1/b",
     b"/a/.;/b",
     b"/%2e%2e;a",
+    b"/..%3bx/b",
+    b"/a/%2e%3B",
+    b"/a%2F.%3b%2Fb",
     b"//../a",
     b"/a/b%00",
     b"/%00",
@@ -54,6 +59,8 @@ PLAIN = [
     b"/...",
     b"/%2e%2e%2e",
     b"/.a;..",
+    b"/a%3b../b",
+    b"/..a%3b",
     b"/a;/b",
     b"/a\\b",
     b"/%2Fx%5Cy",
@@ -79,25 +86,42 @@ def test_other_paths_are_not(path: bytes) -> None:
 
 
 pieces = st.sampled_from(
-    [b"/", b"\\", b"%2F", b"%2f", b"%5C", b".", b"..", b"%2e", b"%2E", b";", b"a", b"%00", b"%"],
+    [
+        b"/",
+        b"\\",
+        b"%2F",
+        b"%2f",
+        b"%5C",
+        b".",
+        b"..",
+        b"%2e",
+        b"%2E",
+        b";",
+        b"%3b",
+        b"%3B",
+        b"a",
+        b"%00",
+        b"%",
+    ],
 )
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(pieces, max_size=8).map(b"".join))
 def test_ambiguity_agrees_with_the_rule_as_it_is_worded(path: bytes) -> None:
-    r"""forwarding.md H1: split at `/ \ %2F %5C`, look at each segment up to its `;`."""
+    r"""forwarding.md H1: split at `/ \ %2F %5C`, look at each segment up to its `;` or `%3b`."""
     segments = re.split(rb"(?i)[/\\]|%2f|%5c", path)
-    dots = [segment.partition(b";")[0].lower().replace(b"%2e", b".") for segment in segments]
+    dots = [re.split(rb"(?i);|%3b", one)[0].lower().replace(b"%2e", b".") for one in segments]
     assert is_ambiguous(path) == (b"." in dots or b".." in dots or b"%00" in path)
 
 
-@pytest.mark.parametrize("piece", [b"%2e", b"/.", b".", b"%", b"/.%2e", b"%2f%2e%2ea"])
+@pytest.mark.parametrize("piece", [b"%2e", b"%61", b"/.", b".", b"%", b"/.%2e", b"%2f%2e%2ea"])
 def test_hostile_paths_cost_linear_time(piece: bytes) -> None:
     """cors.md 13 in spirit: a megabyte takes no more than a bounded search per byte."""
     path = b"/a" + piece * (1_000_000 // len(piece)) + b"a"
     began = perf_counter()
     is_ambiguous(path)
+    as_compared(path)
     assert perf_counter() - began < 2
 
 
@@ -110,6 +134,12 @@ MAPPINGS = [
     (b"/api", b"", b"/api//evil.example/x", b"//evil.example/x", b"/api//evil.example/x"),
     (b"/api", b"", b"/api/a%2Fb/%2e?x=%2b+", b"/a%2Fb/%2e?x=%2b+", b"/api/a%2Fb/%2e?x=%2b+"),
     (b"/api", b"", b"/api%2Fx", b"/api%2Fx", b"/api/api%2Fx"),
+    (b"/api", b"", b"/%61pi/x%2E?q=%61", b"/x%2E?q=%61", b"/api/x%2E?q=%61"),
+    (b"/api", b"", b"/ap%69", b"/", b"/api/"),
+    (b"/api", b"", b"/ap%69?/%61pi", b"/?/%61pi", b"/api/?/%61pi"),
+    (b"/api", b"", b"/%61pi%2Dx", b"/%61pi%2Dx", b"/api/%61pi%2Dx"),
+    (b"/%61pi", b"", b"/api/x", b"/x", b"/%61pi/x"),
+    (b"/~me", b"", b"/%7Eme/x", b"/x", b"/~me/x"),
     (b"/api", b"/v1", b"/api/x", b"/v1/x", b"/api/x"),
     (b"/api", b"/v1", b"/api", b"/v1", b"/api"),
     (b"/api", b"/v1", b"/api?q", b"/v1?q", b"/api?q"),
@@ -151,6 +181,70 @@ def test_a_way_back_leads_to_the_same_place(strip: bytes, add: bytes, rest: byte
     sent = mapping.to_upstream(strip + rest)
     assert sent == add + rest
     assert mapping.to_public(sent) == strip + rest
+
+
+def naive(path: bytes) -> bytes:
+    """Decode percent-encoded unreserved characters, byte by byte, by the letter of RFC 3986."""
+    made, at = b"", 0
+    while at < len(path):
+        piece = path[at : at + 3]
+        if re.fullmatch(rb"%[0-9A-Fa-f]{2}", piece):
+            char = bytes([int(piece[1:], 16)])
+            made += char if re.fullmatch(rb"[A-Za-z0-9._~-]", char) else piece
+            at += 3
+        else:
+            made += piece[:1]
+            at += 1
+    return made
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.binary(max_size=2)
+        | st.binary(min_size=1, max_size=1).map(lambda byte: b"%%%02X" % byte[0])
+        | pieces
+    ).map(b"".join)
+)
+def test_71_paths_are_compared_as_a_naive_decoder_has_them(path: bytes) -> None:
+    """cors.md 71, forwarding.md H1: unreserved characters are decoded, once, and nothing else."""
+    assert as_compared(path) == naive(path)
+    assert as_compared(path.replace(b"%", b"")) == path.replace(b"%", b"")
+
+
+def test_71_every_spelling_of_every_byte_is_compared_as_the_naive_decoder_has_it() -> None:
+    """cors.md 71: 256 bytes, hex digits in each case."""
+    for byte in range(256):
+        for spelled in (b"%%%02x" % byte, b"%%%02X" % byte, b"%%%x%X" % divmod(byte, 16)):
+            assert as_compared(b"/a" + spelled + b"b") == naive(b"/a" + spelled + b"b")
+
+
+@st.composite
+def spelled_otherwise(draw: st.DrawFn, path: bytes) -> bytes:
+    """Percent-encode some unreserved characters of `path`."""
+    chosen = draw(st.lists(st.booleans(), min_size=len(path), max_size=len(path)))
+    return b"".join(
+        b"%%%02x" % byte if encode and byte not in b"/?#%" else bytes([byte])
+        for byte, encode in zip(path, chosen, strict=True)
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_prefix_that_matched_is_stripped_in_every_spelling(data: st.DataObject) -> None:
+    """H1, cors.md 71: what matches the route below its prefix loses that prefix; the rest stays."""
+    strip = data.draw(st.sampled_from([b"/api", b"/a/b", b"/v%2F1", b"/x-y"]))
+    rest = data.draw(
+        st.sampled_from([b"", b"/", b"/x%2E%61?q=%61", b"?%2f", b"x", b"%2Fx", b"%61"])
+    )
+    spelled = data.draw(spelled_otherwise(strip))
+    target = spelled + rest
+    routes = RouteTable.compile([(Match(paths=(strip.decode() + "/",)), "api")])
+    matches = routes.match(b"h", target.partition(b"?")[0], b"GET") == "api"
+    assert matches == (rest[:1] in {b"", b"/", b"?"})
+    mapping = PathMapping(strip, b"/v1")
+    assert mapping.to_upstream(target) == b"/v1" + (rest if matches else target)
+    assert mapping.stripped(target) == (strip if matches else b"")
 
 
 def term(text: str) -> Term:
@@ -206,6 +300,8 @@ def test_every_slug_has_a_case() -> None:
         (PathTerms(term("/api")), ("/api/v1/", "/x"), PathMapping(b"/api")),
         (PathTerms(term("/api/v1")), ("/api/",), PathMapping(b"/api/v1")),
         (PathTerms(term("/api")), ("/api",), PathMapping(b"/api")),
+        (PathTerms(term("/%61pi")), ("/api/",), PathMapping(b"/%61pi")),
+        (PathTerms(term("/api")), ("/%61pi/",), PathMapping(b"/api")),
         (PathTerms(term("/")), ("/x",), PathMapping()),
         (PathTerms(replace_prefix=term("/v1")), ("/api/",), PathMapping(b"/api", b"/v1")),
         (PathTerms(replace_prefix=term("/")), ("/api/",), PathMapping(b"/api")),

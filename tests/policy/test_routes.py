@@ -34,6 +34,7 @@ HOSTS = table(
     (host("*.eu.example.com"), "longer wild"),
     (host("[::1]"), "six"),
     (host("127.0.0.1"), "four"),
+    (host("rooted.example."), "rooted"),
     (host(), "any"),
 )
 
@@ -55,7 +56,14 @@ HOSTS = table(
         (b"a..example.com", "any"),
         (b"aexample.com", "any"),
         (b"a.example.com.evil.com", "any"),
-        (b"api.example.com.", "any"),
+        (b"api.example.com.", "exact"),
+        (b"API.example.com.:80", "exact"),
+        (b"www.example.com.", "wild"),
+        (b"api.example.com..", "any"),
+        (b"example.com.", "any"),
+        (b".", "any"),
+        (b"rooted.example", "rooted"),
+        (b"rooted.example.", "rooted"),
         (b"[::1]", "six"),
         (b"[::1]:8080", "six"),
         (b"[::2]:8080", "any"),
@@ -67,7 +75,7 @@ HOSTS = table(
     ],
 )
 def test_hosts_go_exact_then_longest_wildcard_then_any(sent: bytes, expected: str) -> None:
-    """cors.md 72: exact host, `*.` host, any host; case-insensitively and without port."""
+    """cors.md 72: exact host, `*.` host, any host; in any case, without port or root dot."""
     assert HOSTS.match(sent, b"/", b"GET") == expected
 
 
@@ -77,6 +85,7 @@ PATHS = table(
     (path("/api/v1"), "exactly v1"),
     (path("/health"), "health"),
     (path("/a%2Fb/"), "encoded"),
+    (path("/%73pelt/"), "spelt"),
 )
 
 
@@ -95,7 +104,18 @@ PATHS = table(
         (b"/apix", None),
         (b"/API/", None),
         (b"//api/", None),
-        (b"/%61pi/", None),
+        (b"/%61pi/", "api"),
+        (b"/%41pi/", None),
+        (b"/ap%69", "api"),
+        (b"/api/%76%31", "exactly v1"),
+        (b"/api%2Fv1/", None),
+        (b"/he%61lth", "health"),
+        (b"/%2561pi/", None),
+        (b"/%61%70%69/%76%31" + b"%2F" * 9, "api"),
+        (b"/%61%70%69/%76%31/" + b"%61" * 9, "v1"),
+        (b"/health" + b"%61" * 50, None),
+        (b"/%68%65%61%6C%74%68", "health"),
+        (b"/spelt/x", "spelt"),
         (b"/health", "health"),
         (b"/health/", None),
         (b"/healthy", None),
@@ -112,7 +132,7 @@ def test_paths_go_exact_then_longest_prefix_of_whole_segments(
     sent: bytes,
     expected: str | None,
 ) -> None:
-    """cors.md 71, 72, 73: as sent, case-sensitive, nothing decoded; no route is None."""
+    """cors.md 71, 72, 73: case-sensitive, only unreserved characters decoded; no route is None."""
     assert PATHS.match(b"h", sent, b"GET") == expected
 
 
@@ -165,6 +185,8 @@ TIES = [
     (Match(), path("/"), Cell("", "/", None)),
     (host("A.example"), host("b.example", "a.EXAMPLE"), Cell("a.example", "/", None)),
     (path("/a/", "/b"), path("/b"), Cell("", "/b", None)),
+    (path("/a"), path("/%61"), Cell("", "/a", None)),
+    (host("a.example"), host("A.example."), Cell("a.example", "/", None)),
     (
         Match(methods=frozenset({b"GET", b"PUT"})),
         Match(methods=frozenset({b"GET", b"POST"})),
@@ -248,7 +270,10 @@ def test_the_table_agrees_with_a_naive_matcher(
     for host_, path_ in requests:
         for method in (b"GET", b"PUT", b"FOO"):
             expected = naive(entries, host_, path_, method)
-            assert routes.match(host_.upper().encode() + b":80", path_.encode(), method) == expected
+            host, path = host_.upper().encode(), path_.encode()
+            assert routes.match(host + b":80", path, method) == expected
+            spelled = path.replace(b"a", b"%61").replace(b"b", b"%62")
+            assert routes.match(host + b".", spelled, method) == expected
 
 
 def opcodes(routes: RouteTable[str], host: bytes, path: bytes) -> int:
@@ -294,3 +319,5 @@ def test_a_hostile_host_and_path_cost_no_more_than_the_configuration() -> None:
     routes = table((Match(("*.example",), ("/a/b/",)), "r"))
     assert opcodes(routes, b"a." * 15_000, b"/" * 30_000) < 200
     assert opcodes(routes, b"a.example", b"/" * 30_000) < 400
+    assert opcodes(routes, b"a.example", b"/%61" * 8_000) < 800
+    assert opcodes(routes, b"a.example", b"%" * 30_000) < 800

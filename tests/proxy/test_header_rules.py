@@ -199,10 +199,11 @@ REQUESTS = [
     (
         "no rule, no change",
         "",
-        b"X-One: 1\r\nx-one: 2\r\n",
+        b"X-One: 1\r\nx-one: 2\r\nx_one: 3\r\n",
         [
             b"X-One: 1",
             b"x-one: 2",
+            b"x_one: 3",
             b"X-Forwarded-For: 127.0.0.1",
             b"X-Forwarded-Proto: http",
             b"X-Forwarded-Host: api.example.com",
@@ -228,3 +229,62 @@ async def test_rules_for_requests_to_the_byte(
         host = b"Host: %b" % way.upstream.authority.encode()
         lines = [b"GET / HTTP/1.1", host, *expected, b"", b""]
         assert way.upstream.received == [b"\r\n".join(lines)]
+
+
+LOOKALIKES = [
+    ("set: {X-Api-Key: secret}", b"X_Api_Key", b"X-Api-Key: secret"),
+    ("set: {X-Api-Key: secret}", b"x-API_key", b"X-Api-Key: secret"),
+    ("default: {X-Api-Key: secret}", b"X_Api_Key", b"X-Api-Key: secret"),
+    ("remove: [X-Role]", b"X_Role", b""),
+    ("remove: [X-Role]", b"X_ROLE", b""),
+    ("rename: {X-Old: X-New}", b"X_Old", b""),
+    ("rename: {X-Old: X-New}", b"X_New", b""),
+    ("replace: {header: X-Role, find: admin, with: user}", b"X_Role", b""),
+    ("set: {X_Api_Key: secret}", b"X-Api-Key", b"X_Api_Key: secret"),
+    ("set: {X_Api_Key: secret}", b"X-Api_Key", b"X_Api_Key: secret"),
+    ("when: {methods: POST}\n    set: {X-Api-Key: secret}", b"X_Api_Key", b""),
+]
+
+
+@pytest.mark.parametrize(("rule", "name", "left"), LOOKALIKES)
+async def test_s6_what_only_looks_like_a_name_of_the_rules_is_dropped(
+    rule: str, name: bytes, left: bytes
+) -> None:
+    """S6: a server behind CGI, WSGI or PHP would merge the two, and may take the client's."""
+    async with through(answering(b""), route=OFF + f"request_headers:\n  - {rule}") as way:
+        other = b"X_Other" if b"_" in name else b"X-Other"
+        await way.client.exchange(asking(name + b": admin\r\n" + other + b": 1\r\n"))
+        (seen,) = way.upstream.requests
+        assert b"admin" not in seen.head.raw
+        assert [b": ".join(one) for one in seen.head.fields if one[1] == b"secret"] == [
+            left
+        ] * bool(left)
+        assert seen.head.value(other.decode()) == b"1"
+
+
+KEPT = [
+    ("add: {X-Tag: a}", b"X_Tag", b"X_Tag"),
+    ("rename: {X_Old: X-New}", b"X_Old", b"X-New"),
+    ("rename: {X_Tenant: X-Tenant}", b"X_Tenant", b"X-Tenant"),
+    ("rename: {X_Tenant: X-Tenant}", b"X-Tenant", b"X-Tenant"),
+    ("default: {X_Old: other}", b"X_Old", b"X_Old"),
+    ("set: {X-Api-Key: secret}", b"X_Api_Keys", b"X_Api_Keys"),
+]
+
+
+@pytest.mark.parametrize(("rule", "name", "kept"), KEPT)
+async def test_s6_names_that_the_rules_see_themselves_are_theirs(
+    rule: str, name: bytes, kept: bytes
+) -> None:
+    """S6: a rule with an underscore in its name means just that header; `add` decides about none."""
+    async with through(answering(b""), route=OFF + f"request_headers: [{{{rule}}}]") as way:
+        await way.client.exchange(asking(name + b": mine\r\n"))
+        (seen,) = way.upstream.requests
+        assert [one for one in seen.head.fields if one[1] == b"mine"] == [(kept, b"mine")]
+
+
+async def test_s6_proxy_is_dropped_in_any_case() -> None:
+    """S6: httpoxy: CGI makes HTTP_PROXY of it, which programs take for a setting."""
+    async with through(answering(b""), route=OFF) as way:
+        await way.client.exchange(asking(b"pRoXy: evil.example\r\n"))
+        assert b"evil" not in way.upstream.requests[0].head.raw

@@ -1,234 +1,582 @@
-"""No byte crosses from one request to another: forwarding.md S12, F5, F7.
+"""Nothing of one request reaches another, and no client holds more than its share.
 
-What is asserted here is what clients and the upstream see; the invariants of
-`tests/support/invariants.py` are checked beside it, as beside every test.
+forwarding.md S9, S12, F7, O4: what an attacker tried on the connections of others.
 """
 
 import asyncio
-from typing import NamedTuple
+import socket
+from collections import Counter
+from typing import cast
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
+from corsproxy.observe.record import Record
+from corsproxy.proxy.bodies import ChunkedBody
+from corsproxy.proxy.client import ClientConnection
+from tests.support.answers import ANSWERING, OK
 from tests.support.client import RawClient
-from tests.support.kernel import in_kernel
-from tests.support.messages import read_request
-from tests.support.proxy import Proxy, through
-from tests.support.upstream import UpstreamConnection, request
+from tests.support.kernel import shrink_buffers
+from tests.support.proxy import Proxy, Way, through
+from tests.support.upstream import (
+    Script,
+    ScriptedUpstream,
+    close,
+    head_of_request,
+    pour,
+    repeat,
+    request,
+    send,
+    swallow,
+    until,
+    wait,
+)
 from tests.support.wire import eventually, patiently
 
-FUZZ = settings(
-    max_examples=50,
-    deadline=None,
-    # Without shrinking: a failing example may wait for its response for seconds.
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    report_multiple_bugs=False,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-GATHERED = 64 * 1024  # up to here a body is read whole before it is forwarded (O4)
-BIG = bytes(20_000)
-CROWD = 300  # as many of these are more than kernels hold between two sockets
-GET_BIG = b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n"
-NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\nCookie: secret=1\r\n\r\n"
+MIB = 1024 * 1024
+LIMIT = 256 * 1024  # bytes in the proxy, a direction (O6)
+GET = b"GET /get HTTP/1.1\r\nHost: a\r\n\r\n"
+VICTIM = b"GET /victim HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n"
+UPGRADE = b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+ONLY = "match: {path: /only/}"
 
 
-def _framed(body: bytes, *, is_chunked: bool) -> tuple[bytes, bytes]:
-    """Return a framing header line and the body in that framing."""
-    if not is_chunked:
-        return b"Content-Length: %d" % len(body), body
-    pieces = [body[at : at + 9000] for at in range(0, len(body), 9000)]
-    chunks = b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in pieces)
-    return b"Transfer-Encoding: chunked", chunks + b"0\r\n\r\n"
+def connections(proxy: Proxy) -> list[ClientConnection]:
+    """Return the connections of clients, the oldest first."""
+    return list(cast("dict[ClientConnection, object]", proxy.server._connections))
 
 
-class Early(NamedTuple):
-    """An upload whose response begins before its end.
-
-    `kept` is how many bytes of it the client sends after that, `read` how many the upstream reads
-    before, `shown` how many bytes of the response come before the client sends on.
-    """
-
-    size: int
-    kept: int
-    read: int
-    upload_chunked: bool
-    status: bytes
-    response_size: int
-    response_chunked: bool
-    shown: int
-
-    @property
-    def upload(self) -> bytes:
-        """The request's body."""
-        return b"u" * self.size
-
-    def request(self) -> bytes:
-        """Return the request as the client sends it."""
-        framing, body = _framed(self.upload, is_chunked=self.upload_chunked)
-        return b"POST /early HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n%b" % (framing, body)
-
-    def halves(self) -> tuple[bytes, bytes]:
-        """Return the head of the response with what is shown of its body, and the rest."""
-        framing, body = _framed(b"r" * self.response_size, is_chunked=self.response_chunked)
-        head = b"HTTP/1.1 %b\r\n%b\r\n\r\n" % (self.status, framing)
-        shown = min(self.shown, len(body) - 1)
-        return head + body[:shown], body[shown:]
-
-
-EARLY = st.builds(
-    Early,
-    size=st.sampled_from([GATHERED - 1, GATHERED, GATHERED + 1, 66_000, 90_000, 180_000]),
-    kept=st.sampled_from([0, 1, 2, 4, 5, 7, 180, 1000, 40_000]),
-    read=st.sampled_from([0, 1, 100, 20_000]),
-    upload_chunked=st.booleans(),
-    status=st.sampled_from([b"200 OK", b"201 Created", b"404 Not Found", b"413 Too Large"]),
-    response_size=st.sampled_from([1, 2, 300, 5000]),
-    response_chunked=st.booleans(),
-    shown=st.sampled_from([0, 1, 100, 5000]),
-)
-
-
-class StrictUpstream:
-    """Reads requests strictly; responds to /early by its plan, to others with their target."""
-
-    def __init__(self, plan: Early, go_on: asyncio.Event) -> None:
-        self._plan, self._go_on = plan, go_on
-        self.lines: list[bytes] = []
-
-    async def serve(self, connection: UpstreamConnection) -> None:
-        """Be the one step of a script."""
-        while True:
-            head = await connection.until(b"\r\n\r\n")
-            line = head.partition(b"\r\n")[0]
-            self.lines.append(line)
-            if line.startswith(b"POST /early "):
-                await self._respond_early(connection, head)
-            else:
-                target = line.split(b" ")[1]
-                response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
-                await connection.send(response % (len(target), target))
-
-    async def _respond_early(self, connection: UpstreamConnection, head: bytes) -> None:
-        start = await connection.exactly(self._plan.read)
-        shown, rest = self._plan.halves()
-        await connection.send(shown)
-        await self._go_on.wait()
-        await connection.send(rest)
-        connection._unread[:0] = head + start
-        message = await read_request(connection)
-        assert message.body == self._plan.upload, f"not its own: {message.body.strip(b'u')!r}"
-
-
-async def _upload(client: RawClient, plan: Early, go_on: asyncio.Event, proxy: Proxy) -> None:
-    """Send the request, the last of it only after the response has begun, and let that go on."""
-    data = plan.request()
-    cut = len(data) - plan.kept
-    await patiently(client.send(data[:cut]), "the proxy to take the upload")
-    if plan.kept and plan.size > GATHERED:
-        while b"\r\n\r\n" not in client.unread:
-            assert await patiently(client.more(), "the head of the early response")
-    await client.send(data[cut:])
-    # Once two requests of somebody else's have been served, what was sent before has been read.
+async def came_by(proxy: Proxy) -> None:
+    """Return when the proxy has seen all that was sent to it before."""
     async with await proxy.client() as other:
-        for target in (b"/turn/1", b"/turn/2"):
-            answer = await other.exchange(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target)
-            assert answer.body == target
-    go_on.set()
+        for _ in range(2):  # what comes in the same turn of the loop may come in any order
+            await other.exchange(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS")
 
 
-async def _check(plan: Early) -> None:
-    go_on = asyncio.Event()
-    strict = StrictUpstream(plan, go_on)
-    async with through([strict.serve]) as (client, proxy, upstream):
-        await _upload(client, plan, go_on, proxy)
-        response = await client.response()
-        assert (response.status, response.body) == (int(plan.status[:3]), b"r" * plan.response_size)
+# --- a request's body and the next request (S12) ------------------------------------------------
+
+LENGTH = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n", b"x" * 65537
+CHUNKED = (
+    b"POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"10001\r\n%b\r\n0\r\n\r\n" % (b"x" * 65537),
+)
+
+
+@pytest.mark.parametrize("upload", [LENGTH, CHUNKED], ids=["length", "chunked"])
+@pytest.mark.parametrize("missing", [180, 1])
+@pytest.mark.parametrize("status", [b"200 OK", b"413 Content Too Large"])
+async def test_s12_an_upload_that_was_cut_short_ends_its_connection(
+    upload: tuple[bytes, bytes], missing: int, status: bytes
+) -> None:
+    """S12, F5: bytes that were received and dropped are still awaited by the upstream."""
+    head, body = upload
+    go = asyncio.Event()
+    early = b"HTTP/1.1 %b\r\nContent-Length: 10\r\n\r\nhello" % status
+    first: Script = [head_of_request(), send(early), wait(go), send(b"world"), *ANSWERING]
+    async with through(first, ANSWERING) as (client, proxy, upstream):
+        await client.send(head + body[:-missing])
+        await client.until(b"hello")
+        await client.send(body[-missing:])
+        await came_by(proxy)
+        go.set()
+        await client.until(b"world")
         async with await proxy.client() as other:
-            answer = await other.exchange(NEXT)
-            assert (answer.status, answer.body) == (200, b"/next"), str(upstream)
-        assert client.unread == b""
-    seen = [line for line in strict.lines if not line.startswith(b"GET /turn/")]
-    assert seen == [b"POST /early HTTP/1.1", b"GET /next HTTP/1.1"]
+            assert (await other.exchange(VICTIM)).body == b"hi"
+        assert b"/victim" not in upstream.received[0]
+        assert [one.target for one in upstream.connections[1].requests] == [b"/victim"]
 
 
-@given(plan=EARLY)
-@FUZZ
-async def test_an_early_response_leaves_nothing_to_the_next_request(plan: Early) -> None:
-    """S12, F5: whatever of an upload was not sent, the next request is not read as the rest."""
-    await _check(plan)
+async def test_s12_an_upload_that_was_sent_whole_before_its_response_keeps_its_connection() -> None:
+    """S12: an early response does no harm if every byte went out all the same."""
+    early = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
+    go = asyncio.Event()
+    script: Script = [request(), send(early), wait(go), send(b"world"), *ANSWERING]
+    async with through(script) as (client, proxy, upstream):
+        await client.send(LENGTH[0] + LENGTH[1])
+        await client.until(b"hello")
+        go.set()
+        await client.until(b"world")
+        async with await proxy.client() as other:
+            assert (await other.exchange(VICTIM)).body == b"hi"
+        assert len(upstream.connections) == 1
 
 
-@pytest.mark.parametrize("kept", [1, 180, 4000])
-async def test_dropped_bytes_of_an_upload_end_the_connection(kept: int) -> None:
-    """S12: 65537 bytes, the response before the last of them: the next request is not its body."""
-    await _check(
-        Early(
-            size=65537,
-            kept=kept,
-            read=0,
-            upload_chunked=False,
-            status=b"200 OK",
-            response_size=2,
-            response_chunked=False,
-            shown=0,
-        ),
-    )
+async def test_s12_a_request_that_has_not_left_yet_ends_its_connection() -> None:
+    """S12: the upstream responds before it has read, and what it did not read waits in the proxy."""
+    first: Script = [request(), send(OK), head_of_request(), send(OK), wait(asyncio.Event())]
+    async with through(first, ANSWERING) as way:
+        await squeeze(way)
+        post = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"
+        assert (await way.client.exchange(post + bytes(60_000))).body == b"hi"
+        async with await way.proxy.client() as other:
+            assert (await other.exchange(VICTIM)).body == b"hi"
+        assert [one.target for one in way.upstream.connections[1].requests] == [b"/victim"]
 
 
-async def _by_target(connection: UpstreamConnection) -> None:
-    """Respond with 20 KB to /big, with the target to others; forget what was read."""
-    while True:
-        await request()(connection)
-        target = connection.requests.pop().target
-        del connection.received[:]
-        body = BIG if target == b"/big" else target
-        await connection.send(
-            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-        )
+async def squeeze(way: Way) -> None:
+    """Use a connection once, and give both its ends small buffers: what is not read waits in the proxy."""
+    read_little(way.upstream)
+    assert (await way.client.exchange(GET)).body == b"hi"
+    (idle,) = way.proxy.server.pool_of(way.proxy.server.plan.upstreams[0])._idle
+    idle.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
-async def _next_is_served(proxy: Proxy) -> None:
-    async with await proxy.client() as other:
-        assert (await patiently(other.exchange(NEXT), "the next response")).body == b"/next"
+def read_little(upstream: ScriptedUpstream) -> None:
+    """Give later connections of the upstream a small buffer, so that what it does not read waits."""
+    upstream._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
 
-async def test_a_slow_reader_leaves_no_paused_connection() -> None:
-    """S12, F7: whichever response fills the client's buffers, the next user's is read."""
-    async with through([_by_target]) as (client, proxy, _):
-        for _ in range(CROWD):
-            await client.send(GET_BIG)
-            await _next_is_served(proxy)
-            await eventually(lambda: not proxy.server.in_flight, "all to be relayed")
-            await _next_is_served(proxy)
-        for _ in range(CROWD):
-            assert (await client.response()).body == BIG
+# --- a slow reader and the next user of its upstream connection (S12, F7) -----------------------
 
 
-async def _stands_still(proxy: Proxy) -> None:
-    """Wait until nothing moves between two sockets any more, however often others are served."""
-    calm, before = 0, -1
+async def test_s12_a_connection_that_a_slow_reader_paused_is_read_again() -> None:
+    """S12, F7: the last piece pauses it, and the next user's response is read all the same."""
+    big = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (20_000, bytes(20_000))
+    async with through([repeat(request(), send(big))]) as way:
+        shrink_buffers(way.client)
+        await came_by(way.proxy)
+        connection = connections(way.proxy)[0]
+        sent = 0
+        while not connection.is_write_paused:
+            await way.client.send(GET)
+            sent += 1
+            await eventually(lambda: way.proxy.server.in_flight == 0, "the end of the response")
+        async with await way.proxy.client() as victim:
+            assert len((await victim.exchange(VICTIM)).body) == 20_000
+        assert len(way.upstream.connections) == 1
+        for _ in range(sent):
+            assert len((await way.client.response()).body) == 20_000
+        assert len((await way.client.exchange(GET)).body) == 20_000
+
+
+async def stalled(way: Way) -> int:
+    """Wait until nothing moves any more; return what waits in the proxy to be written to clients."""
+    calm, before = 0, (-1, -1)
     while calm < 20:
-        await _next_is_served(proxy)
-        calm = calm + 1 if in_kernel() == before else 0
-        before = in_kernel()
+        await asyncio.sleep(0.005)
+        now = (way.client.sent, sum(one.sent for one in way.upstream.connections))
+        calm = calm + 1 if now == before else 0
+        before = now
+    return sum(one.transport.get_write_buffer_size() for one in connections(way.proxy))
 
 
-async def test_no_request_begins_behind_responses_that_are_not_read() -> None:
-    """F7: requests behind responses that fill the client's buffers wait until those are read."""
-    async with through([_by_target]) as (client, proxy, _):
-        await client.send(CROWD * GET_BIG)
-        await _stands_still(proxy)
-        for _ in range(CROWD):
-            assert (await client.response()).body == BIG
-        assert proxy.server.in_flight == 0
+# --- what one client that does not read may hold (F7) -------------------------------------------
+
+BIG: Script = [
+    request(),
+    send(b"HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n"),
+    pour(64 * MIB),
+]
+ENDLESS: Script = [head_of_request(), send(SWITCHED), pour(64 * MIB)]
 
 
-async def test_own_responses_that_are_not_read_hold_requests_back() -> None:
-    """F7: responses of the proxy's own fill a client's buffers like others; none is lost."""
-    crowd = 20_000
-    async with through([_by_target], route="match: {path: /next}") as (client, proxy, _):
-        await client.send(crowd * GET_BIG)
-        await _stands_still(proxy)
-        for _ in range(crowd):
-            assert (await client.response()).status == 404
+@pytest.mark.parametrize(
+    ("last", "script"),
+    [pytest.param(GET, BIG, id="a large one"), pytest.param(UPGRADE, ENDLESS, id="a tunnel")],
+)
+async def test_f7_what_begins_behind_unread_responses_is_held_back(
+    last: bytes, script: Script
+) -> None:
+    """F7: 300 responses unread, then something endless: it does not begin before they are read."""
+    small = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 30000\r\n\r\n" + bytes(30_000)
+    smalls: list[Script] = [[request(), send(small), close()]] * 300
+    async with through(*smalls, script) as way:
+        shrink_buffers(way.client)
+        await way.client.send(GET * 300 + last)
+        assert await stalled(way) <= LIMIT
+        assert len(way.upstream.connections) < 300
+
+
+async def test_f7_own_responses_that_are_not_read_hold_their_client_back() -> None:
+    """F7, S9: a client that pipelines and does not read is read from no more."""
+    async with through(ANSWERING, route=ONLY) as way:
+        shrink_buffers(way.client)
+        pouring = asyncio.create_task(way.client.pour(64 * MIB, GET * 1000))
+        held = await stalled(way)
+        pouring.cancel()
+        await asyncio.gather(pouring, return_exceptions=True)
+        assert held <= LIMIT
+        assert way.client.sent < 64 * MIB
+        assert not way.upstream.connections
+
+
+async def test_f7_a_client_that_reads_at_last_gets_every_response() -> None:
+    """F7, S9: what was held back is served in order when the client reads on."""
+    count = 30_000
+    async with through(ANSWERING, route=ONLY) as way:
+        shrink_buffers(way.client)
+        sending = asyncio.create_task(
+            way.client.send(GET * count + b"GET /only/x HTTP/1.1\r\nHost: a\r\n\r\n")
+        )
+        await stalled(way)
+        for _ in range(count):
+            assert (await way.client.response()).status == 404
+        assert (await way.client.response()).body == b"hi"
+        await sending
+
+
+@pytest.mark.parametrize("kind", ["upload", "tunnel"])
+async def test_f7_a_first_piece_that_fills_the_upstream_holds_the_client_back(kind: str) -> None:
+    """F7: a buffer that is full from the first write on counts like one that fills later."""
+    upload = b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"1f000\r\n%b\r\n" % bytes(0x1F000)
+    never = wait(asyncio.Event())
+    first, then = (
+        (upload + chunk, [head_of_request(), never])
+        if kind == "upload"
+        else (UPGRADE + chunk, [head_of_request(), send(SWITCHED), never])
+    )
+    async with through([request(), send(OK), *then]) as way:
+        await squeeze(way)
+        await way.client.send(first)
+        pouring = asyncio.create_task(way.client.pour(64 * MIB, chunk))
+        await stalled(way)
+        pouring.cancel()
+        await asyncio.gather(pouring, return_exceptions=True)
+        pool = next(iter(way.proxy.server._pools.values()))
+        waiting = [one.transport.get_write_buffer_size() for one in (*pool._open, *pool._tunnels)]
+        assert max(waiting) <= LIMIT
+        assert way.client.sent < 64 * MIB
+
+
+@pytest.mark.parametrize("end", ["FIN", "reset"])
+async def test_f6_a_client_that_leaves_while_it_does_not_read_ends_its_request(end: str) -> None:
+    """F6, F7: nothing is read from it, and its end is noticed all the same."""
+    async with through(BIG) as way:
+        shrink_buffers(way.client)
+        await way.client.send(GET)
+        await stalled(way)
+        sender = way.upstream.connections[0]
+        if end == "FIN":
+            way.client.finish()
+        else:
+            way.client.reset()
+        await patiently(sender.peer_ended.wait(), "the end of the upstream's connection")
+        await eventually(lambda: way.proxy.server.in_flight == 0, "the end of the request")
+
+
+@pytest.mark.parametrize("half_close", ["close", "answer"])
+async def test_h20_a_fin_behind_what_is_unread_waits_if_it_may_be_answered(half_close: str) -> None:
+    """H20, F6: with `half_close: answer` a client that does not read yet may still have sent its FIN."""
+    big = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (16 * MIB)
+    script: Script = [request(), send(big), pour(16 * MIB)]
+    async with through(script, server=f"half_close: {half_close}") as way:
+        shrink_buffers(way.client)
+        await way.client.send(GET)
+        await stalled(way)
+        way.client.finish()
+        if half_close == "close":
+            await patiently(way.upstream.connections[0].peer_ended.wait(), "the end")
+        else:
+            await asyncio.sleep(0.3)  # two ticks, in which nothing may happen
+            assert len((await way.client.response()).body) == 16 * MIB
+
+
+async def test_h17_a_fin_behind_what_is_unread_ends_no_tunnel() -> None:
+    """H17, F7: it is passed on once the upstream has read what came before it."""
+    go = asyncio.Event()
+    size = 16 * MIB
+    script: Script = [head_of_request(), send(SWITCHED), wait(go), swallow(size), send(b"bye")]
+    async with through(script) as way:
+        read_little(way.upstream)
+        assert (await way.client.exchange(UPGRADE)).status == 101
+        pouring = asyncio.create_task(way.client.pour(size, bytes(64 * 1024)))
+        await stalled(way)
+        go.set()
+        await pouring
+        way.client.finish()
+        assert await way.client.until(b"bye") == b"bye"
+
+
+def client_side(way: Way) -> ClientConnection:
+    """Return the proxy's end of the client's connection."""
+    return connections(way.proxy)[0]
+
+
+async def test_f7_a_request_that_meets_a_full_buffer_leaves_its_response_unread() -> None:
+    """F7, O1: the upstream is not read from, and is not late, until the client reads again."""
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    async with through(ANSWERING, upstream="timeouts: {response_header: 1s}") as way:
+        await way.client.send(post)
+        await way.client.until(b"100 Continue\r\n\r\n")
+        client_side(way).pause_writing()  # as the 100 does if the buffer is almost full
+        await way.client.send(b"body")
+        connection = await way.upstream.connection(0)
+        await eventually(lambda: len(connection.requests) == 1, "the request")
+        await asyncio.sleep(1.5)  # longer than `response_header`
+        assert way.proxy.server.in_flight == 1
+        client_side(way).resume_writing()
+        assert (await way.client.response()).body == b"hi"
+
+
+async def test_f7_a_tunnel_begins_in_the_state_of_its_client() -> None:
+    """F7, H17: what the upstream sends waits, what the client sends goes through."""
+    go = asyncio.Event()
+    script: Script = [head_of_request(), wait(go), send(SWITCHED), until(b"2"), pour(64 * MIB)]
+    async with through(script) as way:
+        await way.client.send(UPGRADE)
+        await way.upstream.connection(0)
+        await eventually(lambda: len(way.upstream.requests) == 1, "the request")
+        side = client_side(way)
+        side.pause_writing()
+        side._pause_for_write()
+        go.set()
+        pool = next(iter(way.proxy.server._pools.values()))
+        (upstream,) = pool._open
+        upstream.resume_reading()  # the 101 was read before the buffer was full
+        await eventually(lambda: bool(pool._tunnels), "the tunnel")
+        await way.client.send(b"2")
+        await stalled(way)
+        assert way.upstream.connections[0].sent > 0
+        assert side.transport.get_write_buffer_size() <= LIMIT
+        assert upstream.is_read_paused
+
+
+async def test_o1_an_upstream_is_not_idle_while_its_client_does_not_read() -> None:
+    """O1, F7: `idle` is for the upstream; what the client takes its time for is `write_idle`."""
+    size = 16 * MIB
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    async with through([request(), send(head), pour(size)], upstream="timeouts: {idle: 1s}") as way:
+        shrink_buffers(way.client)
+        await way.client.send(GET)
+        await stalled(way)
+        await asyncio.sleep(1.5)  # longer than `idle`
+        assert len((await way.client.response()).body) == size
+
+
+# --- turns (S9) ---------------------------------------------------------------------------------
+
+
+async def test_s9_a_client_gets_16_requests_a_turn_of_the_loop() -> None:
+    """S9: however much it pipelines, others have their turn after sixteen of its requests."""
+    turn = 0
+    turns: Counter[int] = Counter()
+
+    def count(_: Record) -> None:
+        turns[turn] += 1
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    async with through(ANSWERING, route=ONLY) as way:
+        way.proxy.server.observers = (count,)
+        sending = asyncio.create_task(way.client.send(GET * 500))
+        for _ in range(500):
+            assert (await way.client.response()).status == 404
+        await sending
+    counting.cancel()
+    await asyncio.gather(counting, return_exceptions=True)
+    assert max(turns.values()) == 16
+    assert turns.total() == 500
+
+
+@pytest.mark.parametrize("kind", ["sent on", "refused"])
+async def test_s9_a_client_gets_512_chunk_lines_a_turn_of_the_loop(kind: str) -> None:
+    """S9: chunks of a byte cost as much as requests do; what is read of them is bounded, too."""
+    body, lines = b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n", 20_002
+    turn = 0
+    turns: Counter[int] = Counter()
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    read_line = ChunkedBody._read_line
+
+    def count(self: ChunkedBody, line: bytes) -> None:
+        turns[turn] += 1
+        read_line(self, line)
+
+    path = b"/only/x" if kind == "sent on" else b"/x"
+    head = b"POST %b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" % path
+    async with through(ANSWERING, route=ONLY) as way:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ChunkedBody, "_read_line", count)
+            counting = asyncio.create_task(count_turns())
+            sending = asyncio.create_task(way.client.send(head + body))
+            answer = await way.client.response()
+            await sending
+            counting.cancel()
+            await asyncio.gather(counting, return_exceptions=True)
+    # A refusal reads what came with the head, what is left of it is drained: each its own share.
+    assert max(turns.values()) <= (512 if kind == "sent on" else 4 * 512)
+    if kind == "sent on":
+        assert answer.body == b"hi"
+        assert turns.total() == lines
+        assert way.upstream.requests[0].body == b"x" * 10_000
+    else:
+        assert answer.status == 404
+
+
+# --- tunnels (O4) -------------------------------------------------------------------------------
+
+
+async def open_tunnel(proxy: Proxy) -> RawClient:
+    """Return a client with an open tunnel."""
+    client = await proxy.client()
+    assert (await client.exchange(UPGRADE)).status == 101
+    return client
+
+
+@pytest.mark.parametrize(
+    ("pool", "most"),
+    [
+        ("{max_connections: 4}", 2),
+        ("{max_connections: 2, tunnels: 3}", 3),
+        ("{max_connections: 1}", 1),
+    ],
+)
+async def test_o4_tunnels_have_places_of_their_own(pool: str, most: int) -> None:
+    """O4: above `pool.tunnels` 503; requests have all their connections, and ends free places."""
+    chat: Script = [head_of_request(), send(SWITCHED)]
+    scripts = [chat] * most + [ANSWERING]
+    async with through(*scripts, upstream=f"pool: {pool}") as way:
+        tunnels = [await open_tunnel(way.proxy) for _ in range(most)]
+        refused = await way.client.exchange(UPGRADE)
+        assert (refused.status, refused.problem()["error"]) == (503, "tunnels_full")
+        async with await way.proxy.client() as other:
+            assert (await other.exchange(GET)).body == b"hi"
+        for tunnel in tunnels:
+            tunnel.close()
+        assert len(way.upstream.connections) == most + 1
+        await eventually(lambda: way.proxy.server.in_flight == 0, "the ends of the tunnels")
+        assert way.proxy.server.pool_of(way.proxy.server.plan.upstreams[0]).states()["tunnel"] == 0
+        async with await way.proxy.client() as other:
+            assert (await other.exchange(UPGRADE)).body == b"hi"  # it is asked again
+
+
+async def test_o4_a_request_that_waited_for_an_upgrade_gets_a_connection_at_once() -> None:
+    """O4: with the 101 its connection counts as a tunnel, and its place is free."""
+    go = asyncio.Event()
+    chat: Script = [head_of_request(), wait(go), send(SWITCHED)]
+    pool = "pool: {max_connections: 1, queue: 30s}"
+    async with through(chat, ANSWERING, upstream=pool) as (client, proxy, upstream):
+        await client.send(UPGRADE)
+        await eventually(lambda: len(upstream.requests) == 1, "the upgrade")
+        async with await proxy.client() as other:
+            await other.send(GET)
+            await came_by(proxy)
+            go.set()
+            assert (await other.response()).body == b"hi"
+        assert (await client.response()).status == 101
+
+
+async def test_o4_an_upgrade_that_fails_gives_its_place_back() -> None:
+    """O4: refused by the upstream, or left by its client, it holds no place of a tunnel."""
+    black: Script = [head_of_request()]
+    async with through(ANSWERING, black, ANSWERING, upstream="pool: {tunnels: 1}") as way:
+        for _ in range(3):
+            async with await way.proxy.client() as client:
+                assert (await client.exchange(UPGRADE)).body == b"hi"
+        pool = next(iter(way.proxy.server._pools.values()))
+        assert pool._tunnel_places == 0
+
+
+# --- bodies that wait (O4) ----------------------------------------------------------------------
+
+
+async def test_o4_gathered_bodies_have_a_limit_together() -> None:
+    """O4: what is beyond it gets 503, the others go on, and at the end nothing is counted."""
+    async with through(ANSWERING) as way:
+        gathered = way.proxy.server.gathered
+        assert gathered.limit == 64 * MIB
+        gathered.limit = 100_000
+        head = b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"
+        first, second = way.client, await way.proxy.client()
+        await first.send(head % 1 + bytes(59_999))
+        await eventually(lambda: gathered.size == 59_999, "the first body")
+        await second.send(head % 2 + bytes(59_999))
+        refused = await second.response()
+        assert (refused.status, refused.problem()["error"]) == (503, "overloaded")
+        await first.send(b"x")
+        assert (await first.response()).body == b"hi"
+        assert gathered.size == 0
+        assert [one.target for one in way.upstream.requests] == [b"/1"]
+        await second.send(b"x")  # what is left of it is read, and the next request served
+        assert (await second.exchange(head % 3 + bytes(60_000))).body == b"hi"
+        second.reset()
+
+
+@pytest.mark.parametrize("how", ["leaves", "refused"])
+async def test_o4_a_body_that_never_goes_out_is_no_longer_counted(how: str) -> None:
+    """O4: its client leaves, or its framing breaks: the place is free."""
+    chunks = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    length = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+    async with through(ANSWERING) as way:
+        gathered = way.proxy.server.gathered
+        if how == "leaves":
+            await way.client.send(length + bytes(500))
+            await eventually(lambda: gathered.size == 500, "the body")
+            way.client.reset()
+        else:
+            await way.client.send(chunks + b"3\r\nabc\r\nzz\r\n")
+            assert (await way.client.response()).status == 400
+        await eventually(lambda: way.proxy.server.in_flight == 0, "the end")
+        assert gathered.size == 0
+
+
+# --- upstreams that send more than they were asked for (S12) ------------------------------------
+
+EXCESS = OK + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
+
+
+@pytest.mark.parametrize("when", ["with the response", "while idle", "before the next request"])
+async def test_s12_an_upstream_that_showed_excess_is_not_reused_for_a_minute(when: str) -> None:
+    """S12: what it sends late nobody could tell from the next response; it is logged once."""
+    more = asyncio.Event()
+    first: Script = [request(), send(EXCESS if when == "with the response" else OK), wait(more)]
+    if when != "with the response":
+        first.append(send(EXCESS))
+    again: Script = [request(), send(EXCESS)]
+    async with through(first, again, ANSWERING) as (client, proxy, upstream):
+        warned: list[str] = []
+        proxy.server.on_excess = lambda one: warned.append(one.name)
+        assert (await client.exchange(GET)).body == b"hi"
+        if when == "while idle":
+            more.set()
+            await patiently(upstream.connections[0].peer_ended.wait(), "the end")
+        elif when == "before the next request":
+            upstream.connections[0].sock.send(EXCESS)  # no turn of the loop lies between the two
+        for number in range(3):
+            assert (await client.exchange(GET)).body == b"hi"
+            assert len(upstream.connections) == number + 2
+        assert warned == ["legacy"]
+        pool = next(iter(proxy.server._pools.values()))
+        pool._clock.now += 61
+        for _ in range(3):
+            assert (await client.exchange(GET)).body == b"hi"
+        assert len(upstream.connections) == 5
+        more.set()
+
+
+async def test_s12_excess_on_one_connection_ends_the_other_idle_ones() -> None:
+    """S12: an upstream that was wrong once may be so on any of them."""
+    go = asyncio.Event()
+    both: Script = [request(), wait(go), send(OK)]
+    keep = "pool: {idle: 60s}"
+    async with through(both, both, ANSWERING, upstream=keep) as (client, proxy, upstream):
+        async with await proxy.client() as other:
+            await client.send(GET)
+            await other.send(GET)
+            await eventually(lambda: len(upstream.requests) == 2, "both requests")
+            go.set()
+            assert (await client.response()).body == b"hi"
+            assert (await other.response()).body == b"hi"
+        await upstream.connections[0].send(b"x")
+        for one in upstream.connections:
+            await patiently(one.peer_ended.wait(), "its end")
+
+
+async def test_s12_reuse_never_gives_each_request_a_connection_of_its_own() -> None:
+    """S12, `pool.reuse`: so what an upstream sends too much or too late reaches nobody."""
+    async with through(ANSWERING, upstream="pool: {reuse: never}") as (client, proxy, upstream):
+        for number in range(5):
+            assert (await client.exchange(GET)).body == b"hi"
+            assert len(upstream.connections) == number + 1
+        assert not next(iter(proxy.server._pools.values()))._idle

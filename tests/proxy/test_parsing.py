@@ -157,6 +157,10 @@ S5: dict[str, tuple[int, bytes]] = {
     "a space": (400, get(host=b"Host: a b\r\n")),
     "a tab": (400, get(host=b"Host: a\tb\r\n")),
     "no digits in the port": (400, get(host=b"Host: a:http\r\n")),
+    "a percent sign": (400, get(host=b"Host: a%2eexample\r\n")),
+    "262 bytes": (400, get(host=b"Host: " + b"a" * 262 + b"\r\n")),
+    "an empty port without a host": (400, get(host=b"Host: :\r\n")),
+    "two colons": (400, get(host=b"Host: a::\r\n")),
     "port 65536": (400, get(host=b"Host: a:65536\r\n")),
     "port 0": (400, get(host=b"Host: a:0\r\n")),
     "an endless port": (400, get(host=b"Host: a:" + b"1" * 30 + b"\r\n")),
@@ -228,6 +232,9 @@ GOOD_HOSTS = [
     b"[::1]:80",
     b"127.0.0.1:8080",
     b"a_b",
+    b"a" * 261,
+    b"a:",
+    b"[::1]:",
 ]
 
 
@@ -236,6 +243,15 @@ async def test_s5_a_good_host_passes(host: bytes) -> None:
     """S5: what is one host with at most a port is not refused."""
     async with through(ANSWERING) as (client, _, _):
         assert (await client.exchange(get(host=b"Host: " + host + b"\r\n"))).status == 200
+
+
+@pytest.mark.parametrize("host", [b"a.example:", b"A.example.:", b"[::1]:"])
+async def test_s5_an_empty_port_goes_upstream_without_its_colon(host: bytes) -> None:
+    """S5: it is none, also in what the upstream is told."""
+    async with through(ANSWERING, upstream="host_header: preserve") as (client, _, upstream):
+        await client.exchange(get(host=b"Host: " + host + b"\r\n"))
+        (seen,) = upstream.requests
+        assert seen.head.values("host") == seen.head.values("x-forwarded-host") == [host[:-1]]
 
 
 async def test_s5_an_old_client_may_leave_host_out() -> None:

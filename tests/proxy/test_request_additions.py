@@ -3,8 +3,18 @@
 forwarding.md H9, K3; product.md. Whose word is taken is in tests/pure/test_forwarded.py.
 """
 
-from tests.support.proxy import through
-from tests.support.upstream import Script, repeat, request, send
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from corsproxy.observe.record import Record
+from corsproxy.proxy.server import ProxyServer
+from tests.support.client import RawClient
+from tests.support.proxy import one_route, plan_of, through
+from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 ANSWERING: Script = [repeat(request(), send(OK))]
@@ -38,6 +48,84 @@ async def test_on_the_wire_a_trusted_proxy_is_believed() -> None:
         assert head.value("forwarded") == (
             b"for=6.6.6.6;host=a;proto=https, for=127.0.0.1;host=a;proto=http"
         )
+
+
+@pytest.mark.parametrize(
+    ("family", "chain", "scheme"),
+    [
+        ("x-forwarded", b"1.1.1.1, 127.0.0.1", b"http"),
+        ("forwarded", b"6.6.6.6, 127.0.0.1", b"https"),
+    ],
+)
+async def test_k3_on_the_wire_only_the_configured_family_is_believed(
+    family: str, chain: bytes, scheme: bytes
+) -> None:
+    """K3, config.md `trusted_headers`: the other one is removed, and decides nothing."""
+    data = (
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\n"
+        b"Forwarded: for=6.6.6.6;proto=https\r\n\r\n"
+    )
+    server = f"trusted_proxies: [127.0.0.0/8]\ntrusted_headers: {family}"
+    async with through(ANSWERING, server=server) as (client, _, upstream):
+        assert (await client.exchange(data)).status == 200
+        head = upstream.requests[0].head
+        assert head.value("x-forwarded-for") == chain
+        assert head.value("x-forwarded-proto") == scheme
+        assert head.value("forwarded") is None
+        assert head.value("x-real-ip") == (b"1.1.1.1" if family == "x-forwarded" else None)
+
+
+async def test_k3_a_reload_brings_another_family_into_force() -> None:
+    """P2, K3: for the next request, on a connection that stays open."""
+    data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n"
+    server = "trusted_proxies: [127.0.0.0/8]"
+    async with through(ANSWERING, server=server) as (client, proxy, upstream):
+        await client.exchange(data)
+        other = one_route(upstream.url, server=f"{server}\ntrusted_headers: forwarded")
+        proxy.server.replace_plan(plan_of(other))
+        await client.exchange(data)
+        told = [one.head.value("x-forwarded-for") for one in upstream.requests]
+        assert told == [b"1.1.1.1, 127.0.0.1", b"127.0.0.1"]
+
+
+async def test_k3_a_connection_header_takes_no_word_of_a_trusted_proxy_further() -> None:
+    """H6, K3: a name that Connection lists is dropped, X-Real-IP like others."""
+    data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 1.1.1.1\r\nConnection: x-real-ip\r\n\r\n"
+    server = "trusted_proxies: [127.0.0.0/8]"
+    async with through(ANSWERING, server=server) as (client, _, upstream):
+        assert (await client.exchange(data)).status == 200
+        assert upstream.requests[0].head.value("x-real-ip") is None
+
+
+@asynccontextmanager
+async def dual_stack(config: str, records: list[Record]) -> AsyncIterator[RawClient]:
+    """Serve IPv4 clients by an IPv6 socket, as [::] does on most systems; connect one."""
+    server = ProxyServer(plan_of(config), (records.append,))
+    bound = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    bound.bind(("::ffff:127.0.0.1", 0))
+    listener = await asyncio.get_running_loop().create_server(server, sock=bound)
+    try:
+        async with await RawClient.to(("127.0.0.1", bound.getsockname()[1])) as client:
+            yield client
+    finally:
+        listener.close()
+        await server.shutdown(0.0)
+        await listener.wait_closed()
+
+
+async def test_p7_an_ipv4_peer_of_an_ipv6_socket_is_an_ipv4_peer() -> None:
+    """P7, K3: it is trusted as such, told as such and logged as such."""
+    data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n"
+    records: list[Record] = []
+    async with ScriptedUpstream(ANSWERING) as upstream:
+        config = one_route(upstream.url, server="trusted_proxies: [127.0.0.0/8]")
+        async with dual_stack(config, records) as client:
+            assert (await client.exchange(data)).status == 200
+            assert (await client.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")).status == 200
+        told = [one.head.value("x-forwarded-for") for one in upstream.requests]
+        assert told == [b"1.1.1.1, 127.0.0.1", b"127.0.0.1"]
+        assert [record.client for record in records] == [b"1.1.1.1", b"127.0.0.1"]
 
 
 async def test_the_stripped_prefix_is_told() -> None:

@@ -55,6 +55,8 @@ async def test_h1_the_target_goes_upstream_byte_for_byte(target: bytes) -> None:
         b"/a%2F..%2fb",
         b"/a\\..\\b",
         b"/a%5c%2e%2e%5Cb",
+        b"/a/..%3bx/b",
+        b"/%2E%3B/b",
         b"/a%00b",
         b"/%00",
     ],
@@ -69,6 +71,45 @@ async def test_h1_ambiguous_paths_are_refused(target: bytes) -> None:
         await assert_untouched(way)
 
 
+STRICTER = """
+  - match: {host: api.example.com, path: /admin/}
+    upstream: legacy
+    cors: {allow_origins: [https://admin.example.com], on_refused: block}
+"""
+FROM_OUTSIDE = b"Host: %b\r\nOrigin: https://page.example.com\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        (b"/admin/s", b"api.example.com"),
+        (b"/%61dmin/s", b"api.example.com"),
+        (b"/ad%6Din", b"api.example.com"),
+        (b"/%61%64%6d%69%6E/s?x=%61", b"api.example.com"),
+        (b"/admin/s", b"api.example.com."),
+        (b"/admin/s", b"API.example.com.:80"),
+        (b"/admin/s", b"api.example.com:"),
+    ],
+)
+async def test_h1_no_spelling_leads_around_a_stricter_route(target: bytes, host: bytes) -> None:
+    """H1, cors.md 71, 72: unreserved characters are compared decoded, hosts without a root dot."""
+    async with through(ANSWERING, more=STRICTER) as way:
+        refused = await way.client.exchange(
+            b"GET " + target + b" HTTP/1.1\r\n" + FROM_OUTSIDE % host
+        )
+        assert (refused.status, refused.problem()["error"]) == (403, "cors_refused")
+        await assert_untouched(way)
+
+
+@pytest.mark.parametrize("target", [b"/%61dmin/%7Es%2e?%61", b"/%2561dmin/s"])
+async def test_h1_what_is_decoded_for_matching_goes_upstream_as_it_came(target: bytes) -> None:
+    """H1: decoding is for the comparison alone."""
+    async with through(ANSWERING, more=STRICTER) as way:
+        line = b"GET " + target + b" HTTP/1.1\r\n"
+        await way.client.exchange(line + b"Host: api.example.com\r\n\r\n")
+        assert [seen.target for seen in way.upstream.requests] == [target]
+
+
 @pytest.mark.parametrize(
     ("target", "forwarded"),
     [
@@ -77,6 +118,7 @@ async def test_h1_ambiguous_paths_are_refused(target: bytes) -> None:
         (b"http://api.example.com", b"/"),
         (b"http://api.example.com?x=1", b"/?x=1"),
         (b"https://api.example.com:443//a", b"//a"),
+        (b"http://api.example.com:/a", b"/a"),
     ],
 )
 async def test_h3_absolute_form_for_the_named_host_becomes_origin_form(
@@ -86,6 +128,39 @@ async def test_h3_absolute_form_for_the_named_host_becomes_origin_form(
     async with through(ANSWERING) as (client, _, upstream):
         await client.exchange(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
         assert upstream.requests[0].target == forwarded
+
+
+@pytest.mark.parametrize(
+    ("host", "target"),
+    [
+        (b"a.example:", b"http://a.example/x"),
+        (b"a.example:", b"http://A.example:80/x"),
+        (b"a.example:80", b"http://a.example:/x"),
+        (b"[::1]:", b"http://[::1]:80/x"),
+    ],
+)
+async def test_h3_an_empty_port_is_the_default_one(host: bytes, target: bytes) -> None:
+    """H3, S5: on either side of the comparison."""
+    async with through(ANSWERING) as (client, _, upstream):
+        await client.exchange(b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, host))
+        assert upstream.requests[0].target == b"/x"
+
+
+async def test_h3_an_old_client_names_the_host_in_its_target() -> None:
+    """H3: HTTP/1.0 without Host: the authority counts, and goes where Host would."""
+    async with through(ANSWERING, upstream="host_header: preserve") as (client, _, upstream):
+        await client.exchange(b"GET http://a.example:/x HTTP/1.0\r\n\r\n")
+        assert upstream.requests[0].target == b"/x"
+        assert upstream.requests[0].head.values("host") == [b"a.example"]
+
+
+@pytest.mark.parametrize("authority", [b"user@a.example", b"a%2eexample", b"a:0", b""])
+async def test_h3_an_old_clients_authority_has_to_be_a_host(authority: bytes) -> None:
+    """H3, S5: what no Host may say, no authority may."""
+    async with through(ANSWERING) as way:
+        answer = await way.client.exchange(b"GET http://%b/x HTTP/1.0\r\n\r\n" % authority)
+        assert answer.status == 400
+        await assert_untouched(way)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+from tests.support.client import RawClient
 from tests.support.kernel import shrink_buffers
 from tests.support.messages import Truncated
 from tests.support.proxy import one_route, running_proxy, through
@@ -97,14 +98,47 @@ async def test_request_body_idle_a_body_that_stops_is_408(size: int) -> None:
             assert way.upstream.connections == []
 
 
-async def test_request_body_idle_a_slow_body_that_goes_on_is_not() -> None:
+@pytest.mark.parametrize(
+    ("head", "piece", "end"),
+    [
+        pytest.param(POST % 800, b"x" * 100, b"", id="gathered, above 100 B/s"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"1\r\nx\r\n",
+            b"0\r\n\r\n",
+            id="streamed, a byte at a time",
+        ),
+    ],
+)
+async def test_request_body_idle_a_slow_body_that_goes_on_is_not(
+    head: bytes, piece: bytes, end: bytes
+) -> None:
     """O1: it is no limit for the whole."""
     async with through(ANSWERING, server=server("request_body_idle: 400ms")) as (client, _, _):
-        await client.send(POST % 8)
+        await client.send(head)
         for _ in range(8):
             await asyncio.sleep(0.1)
-            await client.send(b"x")
+            await client.send(piece)
+        await client.send(end)
         assert (await client.response()).status == 200
+
+
+async def test_request_body_idle_a_gathered_body_that_trickles_is_408() -> None:
+    """O4: each byte comes in time, but a body that is gathered has to come at 100 B/s."""
+    async with through(ANSWERING, server=server("request_body_idle: 400ms")) as way:
+        await way.client.send(POST % 1000)
+        trickling = asyncio.create_task(_trickle(way.client, 1000))
+        answer = await way.client.response()
+        trickling.cancel()
+        await asyncio.gather(trickling, return_exceptions=True)
+        assert (answer.status, answer.problem()["error"]) == (408, "request_timeout")
+        assert way.upstream.connections == []
+
+
+async def _trickle(client: RawClient, size: int) -> None:
+    for _ in range(size):
+        await client.send(b"x")
+        await asyncio.sleep(0.05)
 
 
 async def test_write_idle_a_client_that_does_not_read_is_cut() -> None:
@@ -120,6 +154,17 @@ async def test_write_idle_a_client_that_does_not_read_is_cut() -> None:
         await patiently(way.client.until_end(), "the client's side to be cut")
 
 
+async def test_write_idle_counts_without_a_request_under_way() -> None:
+    """O1, F7: the proxy's own responses, unread, hold a connection no longer than others."""
+    route = "match: {path: /only/}"
+    async with through(ANSWERING, route=route, server=server("write_idle: 300ms")) as way:
+        shrink_buffers(way.client)
+        pouring = asyncio.create_task(way.client.pour(1 << 30, GET * 1000))
+        await eventually(lambda: way.proxy.server.connection_count == 0, "the client to be cut")
+        pouring.cancel()
+        await asyncio.gather(pouring, return_exceptions=True)
+
+
 async def test_write_idle_a_client_that_reads_slowly_is_not() -> None:
     """O1: each read counts."""
     size = 16 * 1024 * 1024
@@ -133,6 +178,22 @@ async def test_write_idle_a_client_that_reads_slowly_is_not() -> None:
         for _ in range(8):
             await asyncio.sleep(0.1)
             read += await client.count(size // 16)
+        assert read + await client.count(size - read) == size
+
+
+async def test_write_idle_a_buffer_that_empties_slowly_is_not() -> None:
+    """O1: it takes longer than `write_idle` until more may be read, but something goes all the time."""
+    size = 64 * 1024 * 1024
+    start = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    script: Script = [request(), send(start), pour(size)]
+    async with through(script, server=server("write_idle: 700ms")) as (client, _, _):
+        shrink_buffers(client)
+        await client.send(GET)
+        await client.until(b"\r\n\r\n")
+        read = 0
+        for _ in range(14):
+            await asyncio.sleep(0.25)
+            read += await client.count(40_000)
         assert read + await client.count(size - read) == size
 
 

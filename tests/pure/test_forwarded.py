@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corsproxy.policy.plan import ForwardedStyle
+from corsproxy.policy.plan import ForwardedStyle, Server, TrustedHeaders, TrustedPeer
 from corsproxy.proxy.forwarded import (
     Caller,
     Peer,
-    Trusted,
     address_of_peer,
     caller_of,
     forwarded_lines,
@@ -19,10 +18,18 @@ from corsproxy.proxy.forwarded import (
 from corsproxy.proxy.request_head import RequestHead
 from tests.support.messages import Head, parse_head
 
-TRUSTED: Trusted = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+TRUSTED: tuple[TrustedPeer, ...] = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+
+
+def server(family: TrustedHeaders = "x-forwarded", *more: TrustedPeer) -> Server:
+    """Return a listening side that trusts some proxies, which write this family of headers."""
+    return Server(listen=(), trusted_proxies=(*TRUSTED, *more), trusted_headers=family)
+
+
 PROXY = Peer(b"10.0.0.1", b"http")
 STRANGER = Peer(b"192.0.2.1", b"http")
 STYLES: list[ForwardedStyle] = ["x-forwarded", "forwarded", "both", "off"]
+FAMILIES: list[TrustedHeaders] = ["x-forwarded", "forwarded"]
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
@@ -35,9 +42,9 @@ def head_with(*fields: tuple[bytes, bytes], host: bytes = b"api.example.com") ->
     return head
 
 
-def ask(peer: Peer, *fields: tuple[bytes, bytes]) -> Caller:
+def ask(peer: Peer, *fields: tuple[bytes, bytes], family: TrustedHeaders = "x-forwarded") -> Caller:
     """Return who is taken for the caller."""
-    return caller_of(head_with(*fields), peer, TRUSTED)
+    return caller_of(head_with(*fields), peer, server(family))
 
 
 def tell(
@@ -46,10 +53,11 @@ def tell(
     style: ForwardedStyle = "x-forwarded",
     prefix: bytes = b"",
     host: bytes = b"api.example.com",
+    family: TrustedHeaders = "x-forwarded",
 ) -> Head:
     """Return what the upstream is told."""
     head = head_with(*fields, host=host)
-    lines = forwarded_lines(head, caller_of(head, peer, TRUSTED), style, prefix)
+    lines = forwarded_lines(head, caller_of(head, peer, server(family)), style, prefix)
     return parse_head(b"told\r\n" + lines + b"\r\n")
 
 
@@ -122,6 +130,40 @@ CALLERS: dict[str, tuple[Peer, Fields, tuple[bytes, bytes, bytes]]] = {
         ((b"X-Forwarded-For", b"1.1.1.1, 10.0.0.3"), (b"X-Forwarded-Proto", b"HTTPS")),
         (b"1.1.1.1", b"https", b"api.example.com"),
     ),
+    "a list of schemes for other hops: the first": (
+        PROXY,
+        (
+            (b"X-Forwarded-For", b"1.1.1.1"),
+            (b"X-Forwarded-Proto", b"https, http"),
+            (b"X-Forwarded-Host", b"www.example.com, inner.example"),
+        ),
+        (b"1.1.1.1", b"https", b"www.example.com"),
+    ),
+    "a list of schemes for nobody": (
+        PROXY,
+        ((b"X-Forwarded-Proto", b"https,http"),),
+        (b"10.0.0.1", b"https", b"api.example.com"),
+    ),
+    "the scheme of a WebSocket": (
+        PROXY,
+        ((b"X-Forwarded-For", b"1.1.1.1"), (b"X-Forwarded-Proto", b"wss")),
+        (b"1.1.1.1", b"https", b"api.example.com"),
+    ),
+    "the scheme of a WebSocket without TLS": (
+        Peer(b"10.0.0.1", b"https"),
+        ((b"X-Forwarded-Proto", b"WS"),),
+        (b"10.0.0.1", b"http", b"api.example.com"),
+    ),
+    "a host with an empty port": (
+        PROXY,
+        ((b"X-Forwarded-Host", b"www.example.com:"),),
+        (b"10.0.0.1", b"http", b"www.example.com"),
+    ),
+    "a host that is spelled": (
+        PROXY,
+        ((b"X-Forwarded-Host", b"www%2eexample.com"),),
+        (b"10.0.0.1", b"http", b"api.example.com"),
+    ),
     "a scheme alone": (
         PROXY,
         ((b"X-Forwarded-Proto", b"https"),),
@@ -162,35 +204,74 @@ CALLERS: dict[str, tuple[Peer, Fields, tuple[bytes, bytes, bytes]]] = {
         ((b"Forwarded", b"for=1.1.1.1, for=_hidden, for=10.0.0.3"),),
         (b"10.0.0.3", b"http", b"api.example.com"),
     ),
-    "X-Forwarded-* before Forwarded": (
-        PROXY,
-        ((b"Forwarded", b"for=6.6.6.6"), (b"X-Forwarded-For", b"1.1.1.1")),
-        (b"1.1.1.1", b"http", b"api.example.com"),
-    ),
 }
+BOTH = (
+    (b"Forwarded", b"for=6.6.6.6;proto=https;host=six.example"),
+    (b"X-Forwarded-For", b"1.1.1.1"),
+    (b"X-Forwarded-Host", b"one.example"),
+    (b"X-Real-IP", b"1.1.1.1"),
+)
 
 
 @pytest.mark.parametrize("case", CALLERS)
 def test_k3_who_is_taken_for_the_caller(case: str) -> None:
     """K3: see the table: address, scheme, host."""
     peer, fields, expected = CALLERS[case]
-    assert ask(peer, *fields)[:3] == expected
+    only_rfc_7239 = all(name == b"Forwarded" for name, _ in fields)
+    family: TrustedHeaders = "forwarded" if only_rfc_7239 else "x-forwarded"
+    assert ask(peer, *fields, family=family)[:3] == expected
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [
+        ("x-forwarded", (b"1.1.1.1", b"http", b"one.example")),
+        ("forwarded", (b"6.6.6.6", b"https", b"six.example")),
+    ],
+)
+def test_k3_only_the_family_that_proxies_write_is_believed(
+    family: TrustedHeaders, expected: tuple[bytes, bytes, bytes]
+) -> None:
+    """K3: a proxy that writes one family lets a client's other one through."""
+    assert ask(PROXY, *BOTH, family=family)[:3] == expected
+    theirs = [one for one in BOTH if (one[0] == b"Forwarded") is not (family == "forwarded")]
+    assert ask(PROXY, *theirs, family=family)[:3] == (b"10.0.0.1", b"http", b"api.example.com")
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("peer", [PROXY, STRANGER])
+def test_k3_the_other_family_goes_no_further(style: ForwardedStyle, peer: Peer) -> None:
+    """K3: from trusted peers too it is a stranger's, and removed."""
+    told = tell(peer, *BOTH, style=style)
+    assert b"6.6.6.6" not in told.raw
+    assert b"six" not in told.raw
+    told = tell(peer, *BOTH, style=style, family="forwarded")
+    assert b"1.1.1.1" not in told.raw
+    assert b"one" not in told.raw
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_k3_x_real_ip_passes_from_trusted_peers_alone(style: ForwardedStyle) -> None:
+    """K3: removed like the rest of its family, but never written."""
+    assert tell(PROXY, *BOTH, style=style).value("x-real-ip") == b"1.1.1.1"
+    assert tell(STRANGER, *BOTH, style=style).value("x-real-ip") is None
 
 
 def test_own_origin_is_what_the_client_asked_for() -> None:
     """cors.md 55, K3: by the name and scheme that it used at the trusted proxy."""
     head = head_with((b"X-Forwarded-Proto", b"https"), (b"X-Forwarded-Host", b"WWW.example.com"))
-    assert own_origin(head, PROXY, TRUSTED) == b"https://www.example.com"
-    assert own_origin(head, STRANGER, TRUSTED) == b"http://api.example.com"
+    assert own_origin(head, PROXY, server()) == b"https://www.example.com"
+    assert own_origin(head, STRANGER, server()) == b"http://api.example.com"
 
 
 def test_who_comes_by_a_unix_socket_is_believed_where_that_is_said() -> None:
     """config.md `trusted_proxies: [unix]`: such a peer has no address to be known by."""
     head = head_with((b"X-Forwarded-For", b"1.1.1.1"))
     by_socket = Peer(b"unknown", b"http")
-    assert caller_of(head, by_socket, TRUSTED).client == b"unknown"
-    assert caller_of(head, by_socket, (*TRUSTED, "unix")).client == b"1.1.1.1"
-    assert caller_of(head, STRANGER, (*TRUSTED, "unix")).client == b"192.0.2.1"
+    by_unix = server("x-forwarded", "unix")
+    assert caller_of(head, by_socket, server()).client == b"unknown"
+    assert caller_of(head, by_socket, by_unix).client == b"1.1.1.1"
+    assert caller_of(head, STRANGER, by_unix).client == b"192.0.2.1"
 
 
 SAID = (
@@ -235,7 +316,8 @@ def test_the_chain_of_a_trusted_proxy_is_continued() -> None:
 
 def test_off_passes_a_trusted_proxys_word_as_it_came() -> None:
     """config.md `forwarded: off`: the proxy adds nothing; what may be believed stays."""
-    assert tell(PROXY, *SAID, style="off").fields == SAID
+    passed = tuple(field for field in SAID if field[0] != b"Forwarded")
+    assert tell(PROXY, *SAID, style="off").fields == passed
 
 
 def test_prefixes_add_up() -> None:
@@ -281,7 +363,8 @@ ELEMENTS: dict[str, tuple[Peer, Fields, bytes]] = {
 def test_forwarded_is_written_as_rfc_7239_says(case: str) -> None:
     """RFC 7239 4 to 6: tokens as such, all else quoted."""
     peer, fields, expected = ELEMENTS[case]
-    assert tell(peer, *fields, style="forwarded").value("forwarded") == expected
+    family: TrustedHeaders = "forwarded" if case == "Forwarded is continued" else "x-forwarded"
+    assert tell(peer, *fields, style="forwarded", family=family).value("forwarded") == expected
 
 
 def test_a_host_with_a_port_is_quoted() -> None:
@@ -318,14 +401,15 @@ def test_a_peers_address_is_told_without_what_is_local(written: str, known: byte
         max_size=4,
     ),
     st.sampled_from(STYLES),
+    st.sampled_from(FAMILIES),
 )
 @settings(max_examples=300, deadline=None)
 def test_no_word_of_a_proxy_breaks_the_head(
-    fields: list[tuple[bytes, bytes]], style: ForwardedStyle
+    fields: list[tuple[bytes, bytes]], style: ForwardedStyle, family: TrustedHeaders
 ) -> None:
     """S13: whatever a trusted peer says, lines are lines, and the client's address is one."""
     stripped = [(name, value.strip()) for name, value in fields]
-    tell(PROXY, *stripped, style=style)
-    caller = ask(PROXY, *stripped)
+    tell(PROXY, *stripped, style=style, family=family)
+    caller = ask(PROXY, *stripped, family=family)
     assert caller.scheme in {b"http", b"https"}
     assert caller.client.translate(None, b"0123456789abcdef.:") == b""

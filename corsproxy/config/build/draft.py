@@ -7,8 +7,9 @@ from corsproxy.config.catalogue import ENTRIES
 from corsproxy.config.environment import is_reference
 from corsproxy.config.nodes import Document, Items, Leaf, Node, Path, Span
 from corsproxy.config.problems import LONGEST_MESSAGE, Found, Problem, problem, shorten
-from corsproxy.policy.findings import Finding, printable
+from corsproxy.policy.findings import Finding
 from corsproxy.policy.place import Place, Term
+from corsproxy.policy.visible import printable
 
 _HIDDEN: Final = "a value that is not shown"
 

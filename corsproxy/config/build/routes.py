@@ -17,6 +17,7 @@ from corsproxy.policy.plan import Route, Upstream, UpstreamTimeouts
 from corsproxy.policy.route_checks import check_match
 from corsproxy.policy.routes import Match, RouteTable, find_ties
 from corsproxy.policy.sites import Names, check_credentials
+from corsproxy.policy.spellings import check_spellings
 
 
 class Parts(NamedTuple):
@@ -38,16 +39,24 @@ def build_routes(
     """Return the table of all routes; None with problems noted. `indices` are those in the file."""
     entries: list[tuple[Match, Route]] = []
     names: dict[str, Path] = {}
+    written: dict[str, MatchSection] = {}
     for index, section in zip(indices, sections, strict=True):
         path: Path = ("routes", index)
         name = section.name or f"route-{index + 1}"
         _check_name(draft, name, path, names)
         match = _match(draft, section, path)
+        written[name] = section.match
         route = _route(draft, section, name, path, parts)
         if route is not None:
             entries.append((match, route))
     _check_ties(draft, entries, names)
-    return None if draft.found.has_errors else RouteTable.compile(entries)
+    if draft.found.has_errors:
+        return None
+    table = RouteTable.compile(entries)
+    for route, finding in check_spellings(entries, table):
+        at = _find_value(written[route.name], finding, names[route.name])
+        draft.take([finding._replace(place=draft.place(at))], at)
+    return table
 
 
 def _check_name(draft: Draft, name: str, path: Path, names: dict[str, Path]) -> None:

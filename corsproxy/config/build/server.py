@@ -77,6 +77,7 @@ def build_server(draft: Draft, settings: Settings, listeners: Listeners) -> Serv
         limits=Limits(**dict(written.limits)),
         timeouts=ServerTimeouts(**dict(written.timeouts)),
         trusted_proxies=_networks(draft, written.trusted_proxies),
+        trusted_headers=written.trusted_headers,
         drain_delay=written.drain_delay,
         drain=written.drain,
         half_close=written.half_close,

@@ -11,6 +11,7 @@ from corsproxy.policy import (
     route_checks,
     rule_checks,
     sites,
+    spellings,
 )
 from corsproxy.policy.findings import Words
 
@@ -22,6 +23,7 @@ _TABLES: Final[tuple[Mapping[str, Words], ...]] = (
     location.WORDS,
     cookie_checks.WORDS,
     sites.WORDS,
+    spellings.WORDS,
 )
 
 FINDINGS: Final[Mapping[str, str]] = {
@@ -98,7 +100,7 @@ FINDINGS: Final[Mapping[str, str]] = {
     "rule_without_effect": "W200",
     "rule_add_repeats": "W201",
     "rule_when_empty": "W202",
-    # What routes match (policy.route_checks).
+    # What routes match (policy.route_checks, policy.spellings).
     "route_host_invalid": "E230",
     "route_path_invalid": "E231",
     "route_method_invalid": "E232",
@@ -106,6 +108,7 @@ FINDINGS: Final[Mapping[str, str]] = {
     "route_method_never": "W231",
     "route_method_case": "W232",
     "route_methods_empty": "W233",
+    "route_path_broader": "W234",
     # Paths and links (policy.paths, policy.location).
     "path_prefix_invalid": "E240",
     "path_prefix_twice": "E241",

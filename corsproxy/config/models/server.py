@@ -89,9 +89,13 @@ class ServerSection(Section):
     )
     trusted_proxies: list[Text] = key(
         [],
-        "Networks whose X-Forwarded-* and Forwarded headers are believed, unix for who comes by a unix"
-        " socket; default none.",
+        "Networks whose forwarding headers are trusted, unix for who comes by a unix socket; default none.",
         "[10.0.0.0/8]",
+    )
+    trusted_headers: Literal["x-forwarded", "forwarded"] = key(
+        "x-forwarded",
+        "The headers that these networks write: x-forwarded (X-Forwarded-*, X-Real-IP) or forwarded (RFC"
+        " 7239); the other ones may be anybody's, and are removed.",
     )
     limits: LimitsSection = section(LimitsSection, "What clients may send.")
     timeouts: ServerTimeoutsSection = section(

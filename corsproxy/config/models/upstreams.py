@@ -49,6 +49,17 @@ class PoolSection(Section):
         "How long a request waits for a connection when all are taken; then 503.",
         "1s",
     )
+    reuse: Literal["always", "never"] = key(
+        "always",
+        "Whether a connection carries one request after the other: always, or never, for a server"
+        " that is not trusted to send exactly one response for each request.",
+    )
+    tunnels: Count | None = key(
+        None,
+        "Tunnels (WebSocket) at most, counted beside max_connections; above: 503. Default: half of"
+        " max_connections.",
+        "512",
+    )
 
 
 class RetriesSection(Section):

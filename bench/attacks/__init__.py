@@ -1,0 +1,1 @@
+"""Reproductions of attacks on the running product, each with the bound that a rule gives."""

@@ -1,0 +1,143 @@
+"""The addresses of upstreams' names, looked up in threads of its own. Knows no connections.
+
+`getaddrinfo` blocks its thread for as long as the resolver likes and cannot be stopped, so each name
+has at most one thread, and no name waits for another's (forwarding.md F9).
+"""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Sequence
+from threading import Thread
+from typing import Final
+from weakref import WeakValueDictionary
+
+import aiohappyeyeballs
+
+AddressInfo = aiohappyeyeballs.AddrInfoType
+LookUp = Callable[[str], Sequence[AddressInfo]]
+
+_GOOD_FOR: Final = 10.0
+_FAILED_FOR: Final = 1.0
+# How long a lookup may run before expired addresses serve in its place. With a resolver that works
+# no connection is made to an address that was given to another machine meanwhile (RFC 8767 5, the
+# client response timer).
+_HEAD_START: Final = 0.25
+# The name is gone. Every other failure is the resolver's own and says nothing about the addresses.
+_GONE: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+
+
+def look_up(host: str) -> Sequence[AddressInfo]:
+    """Return the addresses of `host`, port 0, as the system finds them. Block; raise OSError."""
+    return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+
+
+class Resolver:
+    """The names of all upstreams of one worker. Belongs to one loop, and survives reloads.
+
+    `look_up` is called in a thread; `now` gives seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        look_up: LookUp = look_up,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._look_up = look_up
+        self._now = now
+        # A name is kept by the pools that use it and by its thread: one that hangs is not forgotten
+        # by a reload, or the next reload would start a second one.
+        self._names: WeakValueDictionary[str, Name] = WeakValueDictionary()
+
+    def name(self, host: str) -> "Name":
+        """Return the name `host`, the same object for all who ask for it."""
+        name = self._names.get(host)
+        if name is None:
+            name = self._names[host] = Name(host, self._look_up, self._now)
+        return name
+
+
+class Name:
+    """One name: its addresses, or its failure, and the one lookup that may be in flight."""
+
+    def __init__(self, host: str, look_up: LookUp, now: Callable[[], float]) -> None:
+        self._host = host
+        self._look_up = look_up
+        self._now = now
+        self._addresses: Sequence[AddressInfo] = ()
+        self._good_until = float("-inf")
+        self._failure: OSError | None = None
+        self._failed_until = float("-inf")
+        self._in_flight: asyncio.Future[None] | None = None
+        self._began = 0.0
+
+    async def addresses(self) -> Sequence[AddressInfo]:
+        """Return the addresses, each with port 0, never none; wait for a lookup if there must be one.
+
+        Expired addresses are returned if the lookup takes long. Raise OSError if the last lookup
+        failed. Cancelling the caller leaves the lookup to the others that wait for it.
+        """
+        now = self._now()
+        if now < self._good_until:
+            return self._addresses
+        if self._in_flight is None and now >= self._failed_until:
+            self._start(now)
+        if self._in_flight is not None:
+            # Counted from the lookup's start: with a resolver that hangs only the first ones wait.
+            left = max(0.0, self._began + _HEAD_START - now)
+            limit = left if self._addresses else None
+            await asyncio.wait((self._in_flight,), timeout=limit)
+        if self._addresses:
+            return self._addresses
+        failure = self._failure
+        assert failure is not None  # noqa: S101 - a lookup that ended left one or the other
+        raise type(failure)(*failure.args)  # anew: an exception keeps the frames it went through
+
+    def failed(self, addresses: Sequence[AddressInfo]) -> None:
+        """Expire `addresses`, as returned before: no connection could be made to any of them.
+
+        A connection that takes long to fail does not expire what was found meanwhile.
+        """
+        if addresses is self._addresses:
+            self._good_until = float("-inf")
+
+    def _start(self, now: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._in_flight = loop.create_future()
+        self._began = now
+        # A daemon: a lookup that hangs must not hold up the end of the process.
+        thread = Thread(target=self._run, args=(loop,), name=f"resolve {self._host}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system allows no more threads
+            self._end((), socket.gaierror(socket.EAI_AGAIN, str(error)))
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look the name up; all that is done in the thread."""
+        addresses: Sequence[AddressInfo] = ()
+        failure: OSError = socket.gaierror(socket.EAI_FAIL, "the lookup gave no address")
+        try:
+            addresses = self._look_up(self._host)
+        except OSError as error:
+            failure = error.with_traceback(None)
+        except UnicodeError as error:  # the codec "idna" refuses it: no such name can exist
+            failure = socket.gaierror(socket.EAI_NONAME, str(error))
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(self._end, addresses, failure)
+
+    def _end(self, addresses: Sequence[AddressInfo], failure: OSError) -> None:
+        """Keep what the lookup found, and wake who waits for it."""
+        in_flight, self._in_flight = self._in_flight, None
+        now = self._now()
+        if addresses:
+            self._addresses = addresses
+            self._good_until = now + _GOOD_FOR
+        else:
+            self._failure = failure
+            self._failed_until = now + _FAILED_FOR
+            if failure.errno in _GONE:
+                self._addresses = ()
+        if in_flight is not None:
+            in_flight.set_result(None)
