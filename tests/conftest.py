@@ -1,11 +1,21 @@
-"""What all tests share: every asynchronous one runs on asyncio and on uvloop."""
+"""What all tests share: both loops, and invariants of the data path wherever it runs."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+import pytest
+
+from tests.support.invariants import Invariants, watched_invariants
 from tests.support.loops import LOOPS
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Give pytest-asyncio both loops (each test runs once on each)."""
     return LOOPS
+
+
+@pytest.fixture(autouse=True)
+def invariants() -> Iterator[Invariants]:
+    """Check the invariants of the data path beside each test that runs it in this process."""
+    with watched_invariants() as seen:
+        yield seen
