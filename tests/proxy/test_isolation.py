@@ -13,6 +13,7 @@ import pytest
 from corsproxy.observe.record import Record
 from corsproxy.proxy.bodies import ChunkedBody
 from corsproxy.proxy.client import ClientConnection
+from corsproxy.proxy.tunnel import Tunnel
 from tests.support.answers import ANSWERING, OK
 from tests.support.client import RawClient
 from tests.support.kernel import shrink_buffers
@@ -326,10 +327,35 @@ async def test_f7_a_tunnel_begins_in_the_state_of_its_client() -> None:
         upstream.resume_reading()  # the 101 was read before the buffer was full
         await eventually(lambda: bool(pool._tunnels), "the tunnel")
         await way.client.send(b"2")
+        await eventually(lambda: way.upstream.connections[0].sent > len(SWITCHED), "the other way")
         await stalled(way)
-        assert way.upstream.connections[0].sent > 0
-        assert side.transport.get_write_buffer_size() <= LIMIT
-        assert upstream.is_read_paused
+        tunnel = side.exchange
+        assert isinstance(tunnel, Tunnel)
+        assert tunnel._exchange.sent == 0
+        side.resume_writing()
+        assert (await way.client.response()).status == 101
+        assert await way.client.count(MIB) == MIB
+
+
+async def test_f7_a_tunnel_begins_in_the_state_of_its_upstream() -> None:
+    """F7, H17: its buffer was full before the tunnel began, and it reports that only once."""
+    go = asyncio.Event()
+    script: Script = [head_of_request(), wait(go), send(SWITCHED), until(b"later")]
+    async with through(script) as way:
+        await way.client.send(UPGRADE)
+        await eventually(lambda: len(way.upstream.requests) == 1, "the request")
+        pool = way.proxy.server.pool_of(way.proxy.server.plan.upstreams[0])
+        (upstream,) = pool._open
+        upstream.pause_writing()
+        go.set()
+        assert (await way.client.response()).status == 101
+        await way.client.send(b"later")
+        await came_by(way.proxy)
+        assert b"later" not in way.upstream.connections[0].received
+        upstream.resume_writing()
+        await eventually(
+            lambda: b"later" in way.upstream.connections[0].received, "what the client sent"
+        )
 
 
 async def test_o1_an_upstream_is_not_idle_while_its_client_does_not_read() -> None:
