@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Extra arguments, e.g. `make test ARGS="tests/policy -k origin"` or `make bench ARGS="--rounds 3"`.
 ARGS ?=
 # How many processes the tests run in; many of them wait for a time limit to pass.
-WORKERS ?= 3
+WORKERS ?= 5
 # The interpreter .venv is made from; naming another one makes .venv anew.
 PYTHON ?=
 
