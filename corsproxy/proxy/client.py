@@ -27,7 +27,7 @@ from corsproxy.proxy.lines import CLOSE, own_answer
 from corsproxy.proxy.pauses import PIPELINE, TURN, UPLOAD, WRITE
 from corsproxy.proxy.records import record_of_unread
 from corsproxy.proxy.request_head import read_request_head
-from corsproxy.proxy.upstream import bounded, send_fin
+from corsproxy.proxy.upstream import LARGE_READ, bounded, send_fin
 
 if TYPE_CHECKING:
     from corsproxy.proxy.handshakes import Handshake
@@ -58,6 +58,7 @@ class ClientConnection(asyncio.Protocol):
         "_drained",
         "_half_closed",
         "_handshake",
+        "_has_more",
         "_held",
         "_is_new",
         "_lingering",
@@ -100,6 +101,7 @@ class ClientConnection(asyncio.Protocol):
         self._closing = False
         self._half_closed = False
         self._unsent = 0
+        self._has_more = False
         self._handshake = handshake
         self._is_new = True
 
@@ -155,6 +157,11 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Give what arrived to whom it belongs: the exchange, the next head, or nobody."""
+        if len(data) >= LARGE_READ:
+            self._end_turn()
+        self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         exchange = self.exchange
         if exchange is not None:
             data = exchange.receive(data)
@@ -186,10 +193,10 @@ class ClientConnection(asyncio.Protocol):
         self._serving = True
         is_begun = self._is_new or bool(self._held)
         self._held = b""
-        at = begun = 0  # an index, for to cut off each head would copy all that is behind it
+        at = begun = read = 0  # an index, for to cut off each head would copy all that is behind it
         try:
             while at < len(data) and not self._closing:
-                if self.is_write_paused or begun == _MOST_A_TURN:
+                if self.is_write_paused or begun == _MOST_A_TURN or read > LARGE_READ:
                     self._postpone(data[at:])
                     return
                 end = data.find(b"\r\n\r\n", at) + 4
@@ -198,6 +205,7 @@ class ClientConnection(asyncio.Protocol):
                     return
                 is_begun = self._is_new = False
                 begun += 1
+                read += end - at
                 head = read_request_head(
                     self._parser or self._new_parser(),
                     data[at:end],
@@ -229,18 +237,32 @@ class ClientConnection(asyncio.Protocol):
         if self.is_write_paused:
             self.pause(WRITE)  # `write_idle` is running
         else:
+            self._has_more = True
             self._end_turn()
 
     def _end_turn(self) -> None:
-        """Go on with what is held in the next turn of the loop, after everybody else's (S9)."""
-        self.pause(TURN)
-        self.loop.call_soon(self._next_turn)
+        """Read no more, and serve nothing that is held, in this turn of the loop (S9)."""
+        if not self._paused & TURN:
+            self.pause(TURN)
+            self.loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
-        held = self.take_held()
-        self.resume(TURN)
-        if held:  # else its exchange has ended, and what was left of it is not wanted any more
-            self.data_received(held)
+        """Serve its share of what is held; what comes after it is read one turn later."""
+        exchange = self.exchange
+        has_more, self._has_more = self._has_more, False
+        if not (has_more and self._held) or self._closing:
+            self.resume(TURN)
+        elif exchange is None and self.leftover is None:
+            if self._paused & ~TURN:
+                self.resume(TURN)
+            else:
+                self.loop.call_soon(self._next_turn)
+                self._serve(self.take_held())
+        elif type(exchange) is Exchange and exchange.upload_complete:
+            self.resume(TURN)  # later requests wait for its end
+        else:
+            self.loop.call_soon(self._next_turn)
+            self._receive(self.take_held())  # the rest of a body
 
     def _go_on(self) -> None:
         """Serve what is held, unless something is under way or holds it up."""
@@ -272,6 +294,7 @@ class ClientConnection(asyncio.Protocol):
         """Keep what `exchange` did not take: later requests, up to a bound, or the rest of its body."""
         self._held += data
         if type(exchange) is Exchange and not exchange.upload_complete:
+            self._has_more = True
             self._end_turn()
         elif len(self._held) > _MAX_HELD:
             self.pause(PIPELINE)
@@ -338,6 +361,7 @@ class ClientConnection(asyncio.Protocol):
         self._drained += len(data) - len(rest)
         if rest:
             self._held = rest
+            self._has_more = True
             self._end_turn()
         if self._drained > DRAINED:
             self._close(linger=True)
@@ -446,8 +470,9 @@ class ClientConnection(asyncio.Protocol):
 
     def pause(self, why: int) -> None:
         """Stop reading, for the reason `why`."""
-        if not self._paused and not self.transport.is_closing():
-            self.transport.pause_reading()
+        if not self.transport.is_closing():
+            if not self._paused:
+                self.transport.pause_reading()
             if why != TURN:  # which is over before anybody could look
                 self.server.watch.add(self)
         self._paused |= why
@@ -456,18 +481,19 @@ class ClientConnection(asyncio.Protocol):
         """Take back the reason `why`; read on if it was the last."""
         if self._paused & why:
             self._paused &= ~why
-            if not self._paused:
+            if not self._paused & ~TURN:
                 self.server.watch.discard(self)
-                if not self.transport.is_closing():
-                    self.transport.resume_reading()
+            if not self._paused and not self.transport.is_closing():
+                self.transport.resume_reading()
 
     def is_paused(self, why: int) -> bool:
         """Return whether reading is paused for the reason `why`."""
         return bool(self._paused & why)
 
     def descriptor(self) -> int:
-        """Return the descriptor of the socket."""
-        return int(self.transport.get_extra_info("socket").fileno())
+        """Return the descriptor of the socket, -1 if that is closed."""
+        sock = self.transport.get_extra_info("socket")
+        return -1 if sock is None else int(sock.fileno())
 
     @property
     def leaves_by_fin(self) -> bool:

@@ -70,6 +70,7 @@ class Pool:
         self._on_excess = on_excess
         self._distrusted_until = 0.0
         self._retired = False
+        self._closed = False
         self._repeats = 0
         self._struck_off_at = 0.0
         settings = upstream.circuit_breaker
@@ -144,11 +145,11 @@ class Pool:
     def give_back(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over; close it unless it can be used again."""
         connection.waiter = None
-        fit = connection.is_reusable and not self._retired and self._may_reuse()
+        fit = connection.is_reusable and self._may_reuse()
         # Who queues gets it at once: only a peek tells whether something was pushed meanwhile.
         if fit and not (self._queue and not connection.is_quiet()):
             # Its last client may have been too slow for the last piece: that is over with it.
-            connection.resume_reading()
+            connection.read_on()
             self._offer(connection)
         else:
             connection.close()
@@ -242,14 +243,14 @@ class Pool:
         return not (self._open or self._dials or self._queue or self._tunnels)
 
     def retire(self) -> None:
-        """Lend no more; what is lent is closed when it comes back."""
+        """Keep nothing idle any more; who queues is still served (P2)."""
         self._retired = True
         for connection in list(self._idle):
             connection.close()
 
     def close(self) -> None:
         """Close everything at once."""
-        self._retired = True
+        self._closed = True
         self._queue.clear()
         for task in self._dials:
             task.cancel()
@@ -265,19 +266,25 @@ class Pool:
         try:
             protocol, sock = await self._dialler.open(lambda: UpstreamConnection(self))
         except Fault as fault:
-            if fault.kind.side == "upstream":
-                self.failed()
-            borrower = self._next_borrower()
-            if borrower is not None:
-                borrower.not_connected(fault)
+            self._not_opened(fault)
             return
         assert isinstance(protocol, UpstreamConnection)  # noqa: S101 - our own factory made it
-        protocol.sock = sock
         if not protocol.is_open:
+            self._not_opened(
+                Fault(faults.UPSTREAM_CLOSED, "closed, or not silent, before its request")
+            )
             return
+        protocol.sock = sock
         self._open.add(protocol)
         protocol.keep_alive = True
         self._offer(protocol)
+
+    def _not_opened(self, fault: Fault) -> None:
+        if fault.kind.side == "upstream":
+            self.failed()
+        borrower = self._next_borrower()
+        if borrower is not None:
+            borrower.not_connected(fault)
 
     def _offer(self, connection: UpstreamConnection) -> None:
         borrower = self._next_borrower()
@@ -307,5 +314,5 @@ class Pool:
         """Open a connection for who queues only because the pool was full."""
         limit = self.upstream.pool.max_connections
         waiting = sum(1 for _, borrower in self._queue if borrower.wants_connection)
-        if waiting > len(self._dials) and (not limit or self.open < limit) and not self._retired:
+        if waiting > len(self._dials) and (not limit or self.open < limit) and not self._closed:
             self._dial()

@@ -27,6 +27,8 @@ from corsproxy.proxy.framing import (
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_FIELDS: Final = 200
 _DIGITS: Final = b"0123456789"
+# How many lines of a chunked body are read in one turn of the loop.
+_MOST_CHUNK_LINES: Final = 512
 
 
 class ResponseHead:
@@ -55,7 +57,7 @@ class ResponseHead:
         if request_method == b"HEAD" or self.status in {204, 304}:
             return None
         if self.chunked:
-            return ChunkedBody()
+            return ChunkedBody(_MOST_CHUNK_LINES)
         if self.length is None:
             return UntilClose()
         return LengthBody(self.length) if self.length else None

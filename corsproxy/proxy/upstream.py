@@ -25,8 +25,14 @@ if TYPE_CHECKING:
 HIGH_WATER: Final = 4 * 1024
 
 
+# In bytes: with so much read, the connection's turn of the loop is over. uvloop goes on reading a
+# socket that fills its buffer, up to 32 times in a turn; and large heads cost as much as many small ones.
+LARGE_READ: Final = 64 * 1024
+
 # asyncio's own transports read this many bytes at a time; uvloop's do not let themselves be told.
 _READ_SIZE: Final = 128 * 1024
+# How many heads of a response are read in one turn of the loop: the last one, and interim ones.
+_MOST_HEADS: Final = 16
 
 
 def bounded(transport: asyncio.BaseTransport) -> asyncio.Transport:
@@ -103,9 +109,11 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_held",
+        "_is_turn_over",
         "_method",
         "_parser",
         "_poll",
+        "_rest",
         "has_answered",
         "idle_until",
         "is_open",
@@ -140,6 +148,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._parser = _new_parser(self)
         self._poll: select.poll | None = None
         self._held = b""
+        self._rest = b""
+        self._is_turn_over = False
         self._body: Body | None = None
         self._method = b""
         self.tunnel: FarEnd | None = None
@@ -183,12 +193,47 @@ class UpstreamConnection(asyncio.Protocol):
         """Read no more until resumed (F7)."""
         if not self.is_read_paused:
             self.is_read_paused = True
-            self.transport.pause_reading()
+            if not self._is_turn_over:
+                self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on."""
+        """Read on; in the next turn of the loop, if this one is over for it."""
         if self.is_read_paused:
             self.is_read_paused = False
+            if self._rest:
+                self._end_turn()
+            elif not self._is_turn_over:
+                self.transport.resume_reading()
+
+    def read_on(self) -> None:
+        """Read on at once, whoever paused it and why: its last response is over (S12)."""
+        if self.is_read_paused or self._is_turn_over:
+            self.is_read_paused = self._is_turn_over = False
+            self.transport.resume_reading()
+
+    def _end_turn(self, rest: bytes = b"") -> None:
+        """Read `rest`, and what comes, in the next turn of the loop: others have theirs before it.
+
+        What an upstream sends in the smallest pieces costs the most, and a read holds 256 000 bytes.
+        """
+        self._rest = rest or self._rest
+        if not self._is_turn_over:
+            self._is_turn_over = True
+            if not self.is_read_paused:
+                self.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        """Read a share of the rest; what comes after it is read one turn later."""
+        if not (self._is_turn_over and self.is_open):
+            return
+        if self._rest and not self.is_read_paused:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+            rest, self._rest = self._rest, b""
+            self.data_received(rest)
+            return
+        self._is_turn_over = False
+        if not self.is_read_paused:
             self.transport.resume_reading()
 
     def is_quiet(self) -> bool:
@@ -206,6 +251,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what arrived as the part of an answer that is due."""
+        if len(data) >= LARGE_READ:
+            self._end_turn()
         waiter = self.waiter
         if waiter is None:
             if self.tunnel is not None:
@@ -231,7 +278,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._held:
             data = self._held + data
             self._held = b""
-        while True:
+        for _ in range(_MOST_HEADS):
             end = data.find(b"\r\n\r\n")
             if end < 0:
                 self._hold(data)
@@ -241,7 +288,8 @@ class UpstreamConnection(asyncio.Protocol):
             head = read_response_head(self._parser, data[: end + 4])
             data = data[end + 4 :]
             if head.status >= 200:
-                break
+                self._begin_body(head, data, waiter)
+                return
             waiter.interim_came(head)
             if self.tunnel is not None:
                 if data:
@@ -249,7 +297,7 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             if not data:
                 return
-        self._begin_body(head, data, waiter)
+        self._end_turn(data)
 
     def _hold(self, data: bytes) -> None:
         if len(data) > MAX_HEAD_BYTES:
@@ -276,6 +324,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._body = body
             waiter.answer_began(head, body, payload)
             if not body.complete:
+                if body.excess:
+                    self._end_turn(body.excess)
                 return
             if body.excess:
                 self._exceeded()
@@ -286,10 +336,14 @@ class UpstreamConnection(asyncio.Protocol):
         payload = body.feed(data)
         if payload:
             waiter.answer_came(payload)
-        if body.complete and self.waiter is waiter:
+        if self.waiter is not waiter:
+            return
+        if body.complete:
             if body.excess:
                 self._exceeded()
             waiter.answer_ended()
+        elif body.excess:
+            self._end_turn(body.excess)
 
     def _exceeded(self) -> None:
         """Note bytes behind the end of a response: this upstream and we disagree on where it is."""

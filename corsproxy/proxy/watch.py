@@ -17,7 +17,7 @@ class Watched(Protocol):
     """A connection from which nothing is read."""
 
     def descriptor(self) -> int:
-        """Return the descriptor of its socket."""
+        """Return the descriptor of its socket, -1 if that is closed."""
 
     @property
     def leaves_by_fin(self) -> bool:
@@ -44,18 +44,31 @@ class Watch:
         """Watch `connection` no more, if it is watched; to be called before its socket is closed."""
         self._paused.discard(connection)
         descriptor = self._descriptors.pop(connection, None)
-        if descriptor is not None:
+        if descriptor is not None and self._by_descriptor.get(descriptor) is connection:
             del self._by_descriptor[descriptor]
             self._poll.unregister(descriptor)
 
+    def _register(self, connection: Watched) -> None:
+        """Have the kernel asked about `connection`.
+
+        Over TLS the socket may be closed before its connection is told. Then there is nothing left
+        to notice, and its descriptor may have become another connection's meanwhile.
+        """
+        descriptor = connection.descriptor()
+        if descriptor < 0:
+            return
+        closed = self._by_descriptor.pop(descriptor, None)
+        if closed is not None:
+            del self._descriptors[closed]
+        self._by_descriptor[descriptor] = connection
+        self._descriptors[connection] = descriptor
+        self._poll.register(descriptor, _FIN if connection.leaves_by_fin else _NOTHING_ELSE)
+
     def look(self) -> None:
         """Report peers that left, each once, and begin to watch what was paused since."""
-        for connection in self._paused:
-            descriptor = connection.descriptor()
-            self._by_descriptor[descriptor] = connection
-            self._descriptors[connection] = descriptor
-            self._poll.register(descriptor, _FIN if connection.leaves_by_fin else _NOTHING_ELSE)
-        self._paused.clear()
+        paused, self._paused = self._paused, set()
+        for connection in paused:
+            self._register(connection)
         if not self._descriptors:
             return
         for descriptor, events in self._poll.poll(0):

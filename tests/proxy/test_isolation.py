@@ -6,18 +6,19 @@ forwarding.md S9, S12, F7, O4: what an attacker tried on the connections of othe
 import asyncio
 import socket
 from collections import Counter
-from typing import cast
+from typing import Self, cast
 
 import pytest
 
-from corsproxy.observe.record import Record
 from corsproxy.proxy.bodies import ChunkedBody
 from corsproxy.proxy.client import ClientConnection
+from corsproxy.proxy.exchange import Exchange
+from corsproxy.proxy.response_head import ResponseHead
 from corsproxy.proxy.tunnel import Tunnel
 from tests.support.answers import ANSWERING, OK
 from tests.support.client import RawClient
 from tests.support.kernel import shrink_buffers
-from tests.support.proxy import Proxy, Way, through
+from tests.support.proxy import Proxy, Way, one_route, plan_of, running_proxy, through
 from tests.support.upstream import (
     Script,
     ScriptedUpstream,
@@ -393,50 +394,86 @@ async def test_o1_a_response_that_begins_behind_unread_hints_is_not_late() -> No
 # --- turns (S9) ---------------------------------------------------------------------------------
 
 
-async def test_s9_a_client_gets_16_requests_a_turn_of_the_loop() -> None:
-    """S9: however much it pipelines, others have their turn after sixteen of its requests."""
-    turn = 0
-    turns: Counter[int] = Counter()
+class Turns:
+    """Counts what happens in each turn of the loop."""
 
-    def count(_: Record) -> None:
-        turns[turn] += 1
+    def __init__(self) -> None:
+        self.counts: Counter[int] = Counter()
+        self._turn = 0
 
-    async def count_turns() -> None:
-        nonlocal turn
+    def note(self, *_: object) -> None:
+        """Count one more in this turn."""
+        self.counts[self._turn] += 1
+
+    async def __aenter__(self) -> Self:
+        self._counting = asyncio.create_task(self._count())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._counting.cancel()
+        await asyncio.gather(self._counting, return_exceptions=True)
+
+    async def _count(self) -> None:
         while True:
-            turn += 1
+            self._turn += 1
             await asyncio.sleep(0)
 
-    counting = asyncio.create_task(count_turns())
-    async with through(ANSWERING, route=ONLY) as way:
-        way.proxy.server.observers = (count,)
-        sending = asyncio.create_task(way.client.send(GET * 500))
+
+LARGE_GET = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: %b\r\n\r\n" % (b"x" * 20_000)
+
+
+@pytest.mark.parametrize(
+    ("get", "most"), [pytest.param(GET, 16, id="small"), pytest.param(LARGE_GET, 4, id="large")]
+)
+async def test_s9_a_client_gets_16_requests_a_turn_of_the_loop(get: bytes, most: int) -> None:
+    """S9: however much it pipelines, others have their turn after 16 of its requests or 64 KiB."""
+    async with Turns() as turns, through(ANSWERING, route=ONLY) as way:
+        way.proxy.server.observers = (turns.note,)
+        sending = asyncio.create_task(way.client.send(get * 500))
         for _ in range(500):
             assert (await way.client.response()).status == 404
         await sending
-    counting.cancel()
-    await asyncio.gather(counting, return_exceptions=True)
-    assert max(turns.values()) == 16
-    assert turns.total() == 500
+    assert max(turns.counts.values()) == most
+    assert turns.counts.total() == 500
+
+
+@pytest.mark.parametrize("kind", ["chunks", "interim"])
+async def test_s9_an_upstream_gets_its_share_of_a_turn_of_the_loop(kind: str) -> None:
+    """S9: what it sends in the smallest pieces is read over many turns, and arrives whole."""
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = chunked + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n"
+    hints = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000 + OK
+    sent, body = (chunks, b"x" * 100_000) if kind == "chunks" else (hints, b"hi")
+    read_line, interim_came = ChunkedBody._read_line, Exchange.interim_came
+    async with Turns() as turns, through([request(), send(sent), *ANSWERING]) as way:
+
+        def count_line(self: ChunkedBody, line: bytes) -> None:
+            turns.note()
+            read_line(self, line)
+
+        def count_interim(self: Exchange, head: ResponseHead) -> None:
+            turns.note()
+            interim_came(self, head)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ChunkedBody, "_read_line", count_line)
+            patch.setattr(Exchange, "interim_came", count_interim)
+            assert (await way.client.exchange(GET)).body == body
+        assert (await way.client.exchange(GET)).body == b"hi"
+        assert len(way.upstream.connections) == 1
+    assert max(turns.counts.values()) <= (512 if kind == "chunks" else 16)
+    assert turns.counts.total() == (200_002 if kind == "chunks" else 5000)
 
 
 @pytest.mark.parametrize("kind", ["sent on", "refused"])
 async def test_s9_a_client_gets_512_chunk_lines_a_turn_of_the_loop(kind: str) -> None:
     """S9: chunks of a byte cost as much as requests do; what is read of them is bounded, too."""
     body, lines = b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n", 20_002
-    turn = 0
-    turns: Counter[int] = Counter()
-
-    async def count_turns() -> None:
-        nonlocal turn
-        while True:
-            turn += 1
-            await asyncio.sleep(0)
-
     read_line = ChunkedBody._read_line
+    turns = Turns()
 
     def count(self: ChunkedBody, line: bytes) -> None:
-        turns[turn] += 1
+        turns.note()
         read_line(self, line)
 
     path = b"/only/x" if kind == "sent on" else b"/x"
@@ -444,17 +481,15 @@ async def test_s9_a_client_gets_512_chunk_lines_a_turn_of_the_loop(kind: str) ->
     async with through(ANSWERING, route=ONLY) as way:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ChunkedBody, "_read_line", count)
-            counting = asyncio.create_task(count_turns())
-            sending = asyncio.create_task(way.client.send(head + body))
-            answer = await way.client.response()
-            await sending
-            counting.cancel()
-            await asyncio.gather(counting, return_exceptions=True)
+            async with turns:
+                sending = asyncio.create_task(way.client.send(head + body))
+                answer = await way.client.response()
+                await sending
     # A refusal reads what came with the head, what is left of it is drained: each its own share.
-    assert max(turns.values()) <= (512 if kind == "sent on" else 4 * 512)
+    assert max(turns.counts.values()) <= (512 if kind == "sent on" else 4 * 512)
     if kind == "sent on":
         assert answer.body == b"hi"
-        assert turns.total() == lines
+        assert turns.counts.total() == lines
         assert way.upstream.requests[0].body == b"x" * 10_000
     else:
         assert answer.status == 404
@@ -626,3 +661,38 @@ async def test_s12_reuse_never_gives_each_request_a_connection_of_its_own() -> N
             assert (await client.exchange(GET)).body == b"hi"
             assert len(upstream.connections) == number + 1
         assert not next(iter(proxy.server._pools.values()))._idle
+
+
+# --- who waits for a connection (P2, F2) --------------------------------------------------------
+
+
+async def test_p2_who_queues_when_an_upstream_changes_is_still_served() -> None:
+    """P2: requests that wait for a connection finish under the configuration that they began with."""
+    go = asyncio.Event()
+    slow: Script = [request(), wait(go), send(OK), *ANSWERING]
+    pool = "pool: {max_connections: 1, queue: 60s}"
+    async with ScriptedUpstream(slow, ANSWERING) as upstream:
+        config = one_route(upstream.url, upstream=pool)
+        async with running_proxy(config) as proxy:
+            clients = [await proxy.client() for _ in range(5)]
+            for client in clients:
+                await client.send(GET)
+            await eventually(lambda: proxy.server.in_flight == 5, "the requests")
+            changed = config.replace("queue: 60s", "queue: 61s")
+            proxy.server.replace_plan(plan_of(changed))
+            async with await proxy.client() as newer:
+                assert (await newer.exchange(GET)).body == b"hi"
+            go.set()
+            for client in clients:
+                assert (await client.response()).body == b"hi"
+                client.close()
+
+
+async def test_f2_an_upstream_that_speaks_first_leaves_nobody_waiting() -> None:
+    """F2, S12: its bytes are no response, its connection is closed, and the request gets a 502."""
+    keys = "timeouts: {connect: 0s, response_header: 0s}\npool: {reuse: never}"
+    async with through([send(OK)], upstream=keys) as way:
+        for _ in range(20):
+            async with await way.proxy.client() as client:
+                assert (await client.exchange(GET)).status in {200, 502}
+        assert len(way.upstream.connections) <= 20
