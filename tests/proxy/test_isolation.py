@@ -13,6 +13,7 @@ import pytest
 from corsproxy.proxy.bodies import ChunkedBody
 from corsproxy.proxy.client import ClientConnection
 from corsproxy.proxy.exchange import Exchange
+from corsproxy.proxy.pauses import WRITE
 from corsproxy.proxy.response_head import ResponseHead
 from corsproxy.proxy.tunnel import Tunnel
 from tests.support.answers import ANSWERING, OK
@@ -309,6 +310,37 @@ async def test_f7_a_request_that_meets_a_full_buffer_leaves_its_response_unread(
         assert way.proxy.server.in_flight == 1
         client_side(way).resume_writing()
         assert (await way.client.response()).body == b"hi"
+
+
+@pytest.mark.parametrize("kind", ["sent on", "drained"])
+async def test_f7_the_end_of_a_body_is_the_last_that_is_read_from_who_does_not_read(
+    kind: str,
+) -> None:
+    """F7: the body goes on while its client does not read; what comes behind it waits."""
+    go = asyncio.Event()
+    slow: Script = [request(), wait(go), send(OK), *ANSWERING]
+    path = b"/only/x" if kind == "sent on" else b"/x"
+    head = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n" % path
+    if kind == "drained":
+        head = head.replace(b"70000", b"1000")
+    async with through(slow, route=ONLY) as way:
+        await way.client.send(head + bytes(999))
+        if kind == "drained":
+            assert (await way.client.response()).status == 404
+        else:
+            await way.upstream.connection(0)
+        await came_by(way.proxy)
+        side = client_side(way)
+        side.pause_writing()
+        assert not side.is_paused(WRITE)
+        await way.client.send(bytes(1 if kind == "drained" else 70_000 - 999))
+        await eventually(lambda: side.is_paused(WRITE), "the end of the body")
+        side.resume_writing()
+        go.set()
+        if kind == "sent on":
+            assert (await way.client.response()).body == b"hi"
+        only = GET.replace(b"/get", b"/only/x")
+        assert (await way.client.exchange(only)).body == b"hi"
 
 
 async def test_f7_a_tunnel_begins_in_the_state_of_its_client() -> None:
