@@ -50,6 +50,21 @@ async def test_on_the_wire_a_trusted_proxy_is_believed() -> None:
         )
 
 
+@pytest.mark.parametrize("line", [b'x="', b"junk", b"for=6.6.6.6;for=6.6.6.6", b"for=6.6.6.6:a=b"])
+async def test_k3_on_the_wire_a_clients_line_does_not_hide_the_proxys(line: bytes) -> None:
+    """K3: what the trusted proxy says counts, and an open quote swallows nothing upstream."""
+    data = b"GET / HTTP/1.1\r\nHost: a\r\nForwarded: %b\r\nForwarded: for=1.1.1.1\r\n\r\n"
+    server = "trusted_proxies: [127.0.0.0/8]\ntrusted_headers: forwarded"
+    style = "forwarded: both"
+    async with through(ANSWERING, server=server, upstream=style) as (client, _, upstream):
+        assert (await client.exchange(data % line)).status == 200
+        head = upstream.requests[0].head
+        assert head.value("x-forwarded-for") == b"unknown, 1.1.1.1, 127.0.0.1"
+        assert head.value("forwarded") == (
+            b"for=unknown, for=1.1.1.1, for=127.0.0.1;host=a;proto=http"
+        )
+
+
 async def test_s6_no_name_that_the_proxy_writes_comes_in_another_spelling() -> None:
     """S6: whatever the proxy adds is found on the wire, and dropped in each spelling of a client's."""
     config = {"upstream": "forwarded: both", "route": "path: {strip_prefix: /api}"}
