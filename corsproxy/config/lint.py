@@ -113,8 +113,9 @@ def _without_effect(draft: Draft, upstream: UpstreamSection, path: Path) -> None
         reason, advice = "insecure_skip_verify lets any certificate do", "remove one of the two"
         at = (*path, "tls", "ca_file")
         draft.note("no_effect", at, key="ca_file", reason=reason, advice=advice)
-    for key, reason, advice in _vain_in_pool(upstream.pool):
-        draft.note("no_effect", (*path, "pool", *key), key=key[-1], reason=reason, advice=advice)
+    for vain in _vain_in_pool(upstream.pool):
+        at = (*path, "pool", *vain.key)
+        draft.note("no_effect", at, key=vain.key[-1], reason=vain.reason, advice=vain.advice)
     for key in ("connect", "response_header", "idle"):
         limit = getattr(timeouts, key)
         if 0 < timeouts.total < limit and key in timeouts.model_fields_set:

@@ -33,6 +33,8 @@ _SLASHES: Final = re.compile(rb"/+")
 # How many slashes of a path, other routes' spellings of it, and methods that routes name are tried:
 # a file that repeats them without end is checked in bounded time all the same.
 _MOST_SLASHES: Final = 16
+# In bytes. To look a path up costs the square of its length if the configuration has one as long.
+_LONGEST_PATH: Final = 1024
 _MOST_CASES: Final = 8
 _MOST_METHODS: Final = 8
 
@@ -110,6 +112,8 @@ def _detours(
     path: str, match: Match, route: Route, table: RouteTable[Route], routes: _Routes
 ) -> Iterator[_Detour]:
     """Yield what comes to another route of the upstream by a spelling of `path`, one of `match`."""
+    if len(path) > _LONGEST_PATH:
+        return
     plain = path.encode() + (b"x" if path.endswith("/") else b"")
     spellings = tuple(dict.fromkeys(_spellings(plain, path, routes.cases)))
     methods = routes.methods(match)

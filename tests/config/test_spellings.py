@@ -338,6 +338,13 @@ def test_72_what_no_spelling_opens_is_not_warned_of(case: str) -> None:
     assert warned(*SOUND[case]) == []
 
 
+@pytest.mark.parametrize(("length", "count"), [(1024, 1), (1025, 0), (500_000, 0)])
+def test_72_a_path_without_end_is_not_tried(length: int, count: int) -> None:
+    """K1: a hostile file is checked quickly: the last of these took minutes."""
+    path = "/a" + "/" * (length - 2)
+    assert len(warned(WIDE, f"match: {{path: {path}}}, upstream: api, cors: narrow")) == count
+
+
 def test_72_each_route_that_is_reached_is_named_once() -> None:
     """Not once for each path, host or method."""
     many = "match: {host: [x.example, y.example], path: [/a/, /b/], methods: [GET, PUT]}"
