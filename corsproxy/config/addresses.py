@@ -60,16 +60,29 @@ def read_url(text: str) -> UpstreamUrl:
 
 
 def read_network(text: str) -> IPv4Network | IPv6Network:
-    """Return the network `text` names, a single address included; raise `Fault`."""
+    """Return the network `text` names, a single address included; raise `Fault`.
+
+    An IPv4-mapped one (`::ffff:10.0.0.0/104`, RFC 4291 2.5.5.2) is the IPv4 network inside, since
+    peers of such addresses are IPv4 peers everywhere (forwarding.md P7).
+    """
     try:
-        return ip_network(text)
+        return _unmapped(ip_network(text))
     except ValueError:
         pass
     try:
-        wider = ip_network(text, strict=False)
+        wider = _unmapped(ip_network(text, strict=False))
     except ValueError:
         raise Fault("it is no IP address") from None
-    raise Fault(f"it has bits beyond its prefix; did you mean {wider}")
+    raise Fault(f"it has bits beyond its prefix; did you mean {wider}?")
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return the IPv4 network in an IPv4-mapped one; any other as it is."""
+    if isinstance(network, IPv4Network):
+        return network
+    first = network.network_address.ipv4_mapped
+    # A mapped address ends a run of 96 bits, so a network that begins with one is at least as long.
+    return network if first is None else IPv4Network((first, network.prefixlen - 96))
 
 
 def read_host(text: str) -> bytes:

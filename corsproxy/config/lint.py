@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from corsproxy.config.build.draft import Draft
 from corsproxy.config.models.policies import PolicySection
 from corsproxy.config.models.root import Settings
-from corsproxy.config.models.upstreams import UpstreamSection
+from corsproxy.config.models.upstreams import PoolSection, UpstreamSection
 from corsproxy.config.nodes import Items, Leaf, Path, child
 from corsproxy.config.units import write_duration
 
@@ -61,7 +61,7 @@ def _named(draft: Draft, key: str) -> Iterator[str]:
 
 
 class _Vain(NamedTuple):
-    """A setting of a policy that another one makes meaningless."""
+    """A setting that another one makes meaningless; `key` is below their section."""
 
     key: Path
     reason: str
@@ -83,6 +83,16 @@ def _vain(policy: PolicySection) -> Iterator[_Vain]:
         yield _Vain(("dangerously_allow_insecure_origins",), reason, "remove it")
 
 
+def _vain_in_pool(pool: PoolSection) -> Iterator[_Vain]:
+    if pool.reuse == "never":
+        for key in ("max_idle", "idle"):
+            if key in pool.model_fields_set:
+                yield _Vain((key,), "reuse: never keeps no connection", "remove one of the two")
+    elif pool.max_idle > pool.max_connections and "max_idle" in pool.model_fields_set:
+        most = pool.max_connections
+        yield _Vain(("max_idle",), f"there are {most} connections at most", f"write {most} or less")
+
+
 def _policies(settings: Settings, routes: tuple[int, ...]) -> Iterator[tuple[Path, PolicySection]]:
     """Yield every policy with its path, those that routes hold themselves too."""
     for name, policy in settings.policies.items():
@@ -95,7 +105,7 @@ def _policies(settings: Settings, routes: tuple[int, ...]) -> Iterator[tuple[Pat
 
 
 def _without_effect(draft: Draft, upstream: UpstreamSection, path: Path) -> None:
-    pool, timeouts, tls = upstream.pool, upstream.timeouts, upstream.tls
+    timeouts, tls = upstream.timeouts, upstream.tls
     if tls is not None and not upstream.url.startswith("https://"):
         reason, advice = "the URL is not https", "write https:// in url, or remove it"
         draft.note_key("no_effect", (*path, "tls"), key="tls", reason=reason, advice=advice)
@@ -103,14 +113,9 @@ def _without_effect(draft: Draft, upstream: UpstreamSection, path: Path) -> None
         reason, advice = "insecure_skip_verify lets any certificate do", "remove one of the two"
         at = (*path, "tls", "ca_file")
         draft.note("no_effect", at, key="ca_file", reason=reason, advice=advice)
-    if pool.max_idle > pool.max_connections and "max_idle" in pool.model_fields_set:
-        draft.note(
-            "no_effect",
-            (*path, "pool", "max_idle"),
-            key="max_idle",
-            reason=f"there are {pool.max_connections} connections at most",
-            advice=f"write {pool.max_connections} or less",
-        )
+    for vain in _vain_in_pool(upstream.pool):
+        at = (*path, "pool", *vain.key)
+        draft.note("no_effect", at, key=vain.key[-1], reason=vain.reason, advice=vain.advice)
     for key in ("connect", "response_header", "idle"):
         limit = getattr(timeouts, key)
         if 0 < timeouts.total < limit and key in timeouts.model_fields_set:

@@ -102,6 +102,7 @@ _SPOOFABLE: Final = frozenset(
         b"connection",
         b"forwarded",
         b"x-real-ip",
+        b"x-request-id",
         b"authorization",
         b"cookie",
         b"origin",

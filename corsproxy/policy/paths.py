@@ -1,7 +1,8 @@
 """Request paths as bytes: which are ambiguous, and how prefixes change. Knows no hosts, no queries' meaning.
 
 What is forwarded is never decoded or normalised. Only to compare paths, percent-encoded unreserved
-characters count as what they encode (cors.md 71; RFC 3986 6.2.2.2).
+characters count as what they encode, and the hex digits of all others are in upper case (cors.md 71;
+RFC 3986 6.2.2.1, 6.2.2.2).
 """
 
 import re
@@ -24,10 +25,11 @@ _AMBIGUOUS: Final = re.compile(
 
 # RFC 3986 2.3. None of them parts a path, so that decoding them never moves a segment's end.
 _UNRESERVED: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-# The two digits behind a "%", in each of their spellings, to the character that they encode.
-_ENCODED: Final[dict[bytes, bytes]] = {
-    spelled.encode(): bytes((byte,))
-    for byte in _UNRESERVED
+# The two digits behind a "%", in each of their spellings, to what stands for the three when paths
+# are compared: the character itself if it is unreserved, else the escape in upper case.
+_COMPARED: Final[dict[bytes, bytes]] = {
+    spelled.encode(): bytes((byte,)) if byte in _UNRESERVED else b"%%%02X" % byte
+    for byte in range(256)
     for high in {f"{byte:02x}"[0], f"{byte:02X}"[0]}
     for low in {f"{byte:02x}"[1], f"{byte:02X}"[1]}
     for spelled in [high + low]
@@ -50,19 +52,20 @@ def is_ambiguous(path: bytes) -> bool:
 
 
 def as_compared(path: bytes) -> bytes:
-    """Return `path` as routes compare it: percent-encoded unreserved characters are decoded.
+    """Return `path` as routes compare it: unreserved characters decoded, hex digits in upper case.
 
-    `/%61dmin` is `/admin` to every server (RFC 3986 6.2.2.2), so a route for the one takes the
-    other too (forwarding.md H1). One pass: `%2561` stays what it is, and so does every `%2F`.
+    `/%61dmin` is `/admin` to every server (RFC 3986 6.2.2.2), and `%2f` is `%2F` (6.2.2.1), so a
+    route for the one takes the other too (forwarding.md H1). One pass: `%2561` stays what it is,
+    `%2F` never becomes a "/", and what is not an escape (`%2`, `%zz`) is left alone.
     """
     if PERCENT not in path:
         return path
     first, *pieces = path.split(b"%")
-    decoded = [first]
+    compared = [first]
     for piece in pieces:
-        plain = _ENCODED.get(piece[:2])
-        decoded += (b"%", piece) if plain is None else (plain, piece[2:])
-    return b"".join(decoded)
+        known = _COMPARED.get(piece[:2])
+        compared += (b"%", piece) if known is None else (known, piece[2:])
+    return b"".join(compared)
 
 
 def as_compared_text(path: str) -> str:

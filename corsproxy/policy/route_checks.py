@@ -43,7 +43,7 @@ WORDS: Final[dict[str, Words]] = {
     "route_method_case": Words(
         "warning",
         "methods are case-sensitive, and clients do not send {value}",
-        "did you mean {detail}",
+        "did you mean {detail}?",
     ),
     "route_methods_empty": Words(
         "warning",

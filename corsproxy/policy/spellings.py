@@ -7,11 +7,14 @@ request can do.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Final
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 from corsproxy.policy.compiled import Policy
 from corsproxy.policy.findings import Finding, Words, find
+from corsproxy.policy.openings import Opening, find_openings
 from corsproxy.policy.plan import Route
 from corsproxy.policy.routes import Match, RouteTable
 
@@ -24,7 +27,52 @@ WORDS: Final[dict[str, Words]] = {
     ),
 }
 
+_SLASH: Final = 0x2F
 _SLASHES: Final = re.compile(rb"/+")
+
+# How many slashes of a path, other routes' spellings of it, and methods that routes name are tried:
+# a file that repeats them without end is checked in bounded time all the same.
+_MOST_SLASHES: Final = 16
+# In bytes. To look a path up costs the square of its length if the configuration has one as long.
+_LONGEST_PATH: Final = 1024
+_MOST_CASES: Final = 8
+_MOST_METHODS: Final = 8
+
+# The paths that routes match, by their spelling in lower case.
+_Cases = dict[bytes, list[bytes]]
+
+# Pairs of policies, the broader one first, to what the second keeps out.
+_Compared = dict[tuple[Policy | None, Policy | None], tuple[Opening, ...]]
+
+
+class _Detour(NamedTuple):
+    """A request, by the route's own spelling and by another one that comes to the route `other`."""
+
+    host: bytes
+    plain: bytes
+    spelled: bytes
+    other: Route
+
+
+class _Routes:
+    """What the routes of one upstream say: their policies, the spellings of paths, the methods."""
+
+    def __init__(self) -> None:
+        self.policies: set[Policy | None] = set()
+        self.cases: _Cases = {}
+        self.named: set[bytes] = set()
+
+    def add(self, match: Match, route: Route) -> None:
+        self.policies.add(route.policy)
+        self.named |= match.methods or frozenset()
+        for path in map(str.encode, match.paths):
+            self.cases.setdefault(path.lower(), []).append(path)
+
+    def methods(self, match: Match) -> list[bytes]:
+        """Return the methods that may come to different routes, of those that `match` matches."""
+        if match.methods is not None:
+            return sorted(match.methods)
+        return [b"GET", *sorted(self.named - {b"GET"})[:_MOST_METHODS]]
 
 
 def check_spellings(
@@ -35,37 +83,72 @@ def check_spellings(
     One finding for each route that such a spelling comes to; findings have no place, and show
     nothing of the other route: it may be the environment's.
     """
-    policies: dict[str, set[Policy | None]] = {}
-    for _, route in entries:
-        policies.setdefault(route.upstream.name, set()).add(route.policy)
+    upstreams: defaultdict[str, _Routes] = defaultdict(_Routes)
     for match, route in entries:
+        upstreams[route.upstream.name].add(match, route)
+    compared: _Compared = {}
+    for match, route in entries:
+        routes = upstreams[route.upstream.name]
         # Most upstreams have one policy: nothing has to be asked for their routes.
-        if route.policy is None or len(policies[route.upstream.name]) == 1:
+        if route.policy is None or len(routes.policies) == 1:
             continue
         reached: set[str] = set()
-        for path, spelled, other in _elsewhere(match, route, table):
-            opened = _opened(other.policy, route.policy)
-            if opened and other.name not in reached:
-                reached.add(other.name)
-                detail = f"{spelled.decode()} comes to {_named(other)}, which {opened}"
-                yield route, find(WORDS, "route_path_broader", path, None, detail)
-
-
-def _elsewhere(
-    match: Match, route: Route, table: RouteTable[Route]
-) -> Iterator[tuple[str, bytes, Route]]:
-    """Yield paths of `match`, a spelling of each, and the other route of the upstream it comes to."""
-    for host in match.hosts or ("",):
         for path in match.paths:
-            for method in sorted(match.methods or {b"GET", b"POST"}):
-                plain = path.encode() + (b"x" if path.endswith("/") else b"")
-                for spelled in _spellings(plain):
-                    other = table.match(_host(host), spelled, method)
-                    if other is None or other is route or other.upstream is not route.upstream:
-                        continue
-                    sent = other.mapping.to_upstream(spelled)
-                    if _folded(sent) == _folded(route.mapping.to_upstream(plain)):
-                        yield path, spelled, other
+            for detour in _detours(path, match, route, table, routes):
+                other = detour.other
+                if other.name in reached:
+                    continue
+                pair = (other.policy, route.policy)
+                if pair not in compared:
+                    compared[pair] = tuple(find_openings(*pair))
+                opened = _first_open(compared[pair], detour, route, table)
+                if opened and _are_alike(detour, route):
+                    reached.add(other.name)
+                    detail = f"{detour.spelled.decode()} comes to {_named(other)}, which {opened}"
+                    yield route, find(WORDS, "route_path_broader", path, None, detail)
+
+
+def _detours(
+    path: str, match: Match, route: Route, table: RouteTable[Route], routes: _Routes
+) -> Iterator[_Detour]:
+    """Yield what comes to another route of the upstream by a spelling of `path`, one of `match`."""
+    if len(path) > _LONGEST_PATH:
+        return
+    plain = path.encode() + (b"x" if path.endswith("/") else b"")
+    spellings = tuple(dict.fromkeys(_spellings(plain, path, routes.cases)))
+    methods = routes.methods(match)
+    for host in map(_host, match.hosts or ("",)):
+        for method in methods:
+            if table.match(host, plain, method) is not route:
+                continue  # a more specific route serves it already, whatever the spelling
+            for spelled in spellings:
+                other = table.match(host, spelled, method)
+                if other is None or other is route or other.upstream is not route.upstream:
+                    continue
+                yield _Detour(host, plain, spelled, other)
+
+
+def _first_open(
+    openings: tuple[Opening, ...], detour: _Detour, route: Route, table: RouteTable[Route]
+) -> str:
+    """Return the words of the first of `openings` that the detour leads to; "" for none.
+
+    An opening for one method has to be asked with it: other routes may serve it on either way.
+    """
+    host, plain, spelled, other = detour
+    for words, method in openings:
+        if method is None:
+            return words
+        is_ours = table.match(host, plain, method) is route
+        if is_ours and table.match(host, spelled, method) is other:
+            return words
+    return ""
+
+
+def _are_alike(detour: _Detour, route: Route) -> bool:
+    """Tell whether a server that is not strict gets the same path on either way."""
+    sent = detour.other.mapping.to_upstream(detour.spelled)
+    return _folded(sent) == _folded(route.mapping.to_upstream(detour.plain))
 
 
 def _named(route: Route) -> str:
@@ -76,43 +159,27 @@ def _host(host: str) -> bytes:
     return f"any{host[1:]}".encode() if host.startswith("*.") else host.encode()
 
 
-def _spellings(path: bytes) -> Iterator[bytes]:
-    """Yield `path` as servers that are not strict read it too."""
-    start, _, last = path.rpartition(b"/")
-    yield b"/" + path
-    yield (start or b"/") + b"%2F" + last
-    yield path.upper() if path != path.upper() else path.lower()
+def _spellings(plain: bytes, path: str, cases: _Cases) -> Iterator[bytes]:
+    """Yield `plain`, a request for `path`, as servers that are not strict read it too.
+
+    Each slash twice, each but the first percent-encoded, and letters in another case: all of them,
+    those of one segment, or as another route has them.
+    """
+    slashes = [at for at, byte in enumerate(plain) if byte == _SLASH][:_MOST_SLASHES]
+    yield b"/" + plain
+    for at in reversed(slashes[1:]):
+        yield plain[:at] + b"%2F" + plain[at + 1 :]
+    yield plain.upper()
+    yield plain.lower()
+    for at in slashes[1:]:
+        yield plain[:at] + b"/" + plain[at:]
+    for start, end in pairwise([*slashes, len(path)]):
+        yield plain[:start] + plain[start:end].swapcase() + plain[end:]
+    for end in dict.fromkeys([*(at + 1 for at in slashes), len(path)]):
+        for start_of_other in cases.get(plain[:end].lower(), ())[:_MOST_CASES]:
+            yield start_of_other + plain[end:]
 
 
 def _folded(path: bytes) -> bytes:
     """Return `path` as a server may read it that is not strict."""
     return _SLASHES.sub(b"/", path.lower().replace(b"%2f", b"/"))
-
-
-def _opened(broad: Policy | None, narrow: Policy | None) -> str:
-    """Say what `broad` lets in and `narrow` keeps out, in words that end a sentence; "" for nothing.
-
-    A policy that is open to every origin keeps nobody out; no policy keeps nobody out either, and
-    lets in what the upstream itself does.
-    """
-    if narrow is None or narrow.any_origin:
-        return ""
-    if narrow.refused_blocks and not (broad is not None and broad.refused_blocks):
-        return "does not block what is refused"
-    if broad is None:
-        return ""
-    for term in broad.terms.allow_origins:
-        if narrow.origins.match(_sample(term.text)) is None:
-            return "allows an origin that this one refuses"
-    if broad.terms.allow_credentials and not narrow.terms.allow_credentials:
-        return "allows credentials"
-    return ""
-
-
-def _sample(pattern: str) -> bytes:
-    """Return an origin that `pattern` allows, and hardly anything but it."""
-    if pattern == "*":
-        return b"https://any-origin.invalid"
-    host = pattern.removesuffix(":*")
-    port = ":65535" if host != pattern else ""
-    return (host.replace("*", "any-name") + port).encode()

@@ -6,7 +6,6 @@ among trusted ones the rightmost address that is not trusted counts as the clien
 client's that they let through, so it is removed like a stranger's.
 """
 
-import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
@@ -15,6 +14,7 @@ from corsproxy.policy.memo import remembered
 from corsproxy.policy.plan import ForwardedStyle, Server, TrustedHeaders, TrustedPeer
 from corsproxy.policy.tokens import is_token
 from corsproxy.proxy.request_head import RequestHead, host_of
+from corsproxy.proxy.rfc7239 import read_line
 
 Trusted = tuple[TrustedPeer, ...]
 
@@ -30,11 +30,6 @@ _WRITTEN: Final = frozenset({_FOR, _PROTO, _HOST, _PREFIX, _FORWARDED})
 
 # A handshake of a WebSocket is a request like others: Traefik and Envoy name its scheme so.
 _SCHEMES: Final = {b"http": b"http", b"https": b"https", b"ws": b"http", b"wss": b"https"}
-
-# RFC 7239 4: parameters of one element between ";", elements between ",".
-_PARAMETER: Final = re.compile(
-    rb"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=([!#$%&'*+.^_`|~0-9A-Za-z-]+|"(?:[^"\\]|\\.)*")[ \t]*""",
-)
 
 
 class Peer(NamedTuple):
@@ -121,9 +116,14 @@ def caller_of(head: RequestHead, peer: Peer, server: Server) -> Caller:
 
 
 def _of_family(fields: tuple[Field, ...], family: TrustedHeaders) -> tuple[Field, ...]:
-    """Return those of `fields` that trusted peers write themselves (K3)."""
-    is_rfc_7239 = family == "forwarded"
-    return tuple([field for field in fields if (field[0].lower() == _FORWARDED) is is_rfc_7239])
+    """Return those of `fields` that trusted peers write themselves (K3).
+
+    Of Forwarded only what is well-formed: an open quote would swallow what is written behind it.
+    """
+    if family != "forwarded":
+        return tuple([field for field in fields if field[0].lower() != _FORWARDED])
+    lines = [(name, read_line(value).value) for name, value in fields if name.lower() == _FORWARDED]
+    return tuple([line for line in lines if line[1]])
 
 
 def own_origin(head: RequestHead, peer: Peer, server: Server) -> bytes:
@@ -191,41 +191,24 @@ def _quoted(value: bytes) -> bytes:
 def _read(fields: tuple[Field, ...]) -> _Said:
     """Return what `fields` say, which are of one family."""
     said = _Said(_list(fields, _FOR), _list(fields, _PROTO), _list(fields, _HOST))
-    return said if any(said) else _read_forwarded(_joined(fields, _FORWARDED))
-
-
-def _joined(fields: tuple[Field, ...], name: bytes) -> bytes:
-    return b",".join([value for key, value in fields if key.lower() == name])
+    return said if any(said) else _read_forwarded(fields)
 
 
 def _list(fields: tuple[Field, ...], name: bytes) -> list[bytes]:
-    items = _joined(fields, name).split(b",")
+    items = b",".join([value for key, value in fields if key.lower() == name]).split(b",")
     return [part for item in items if (part := item.strip(b" \t"))]
 
 
-@remembered(256)
-def _read_forwarded(value: bytes) -> _Said:
-    """Return what a Forwarded field says; nothing at all where it is malformed."""
-    said = _Said([], [], [])
-    element: dict[bytes, bytes] = {}
-    at = 0
-    while at < len(value):
-        match = _PARAMETER.match(value, at)
-        if match is None:
-            return _Said([], [], [])
-        element[match[1].lower()] = _unquoted(match[2])
-        at = match.end()
-        if value[at : at + 1] != b";":
-            said.addresses.append(_address_in(element.get(b"for", b"")) or UNKNOWN)
-            said.schemes.append(element.get(b"proto", b""))
-            said.hosts.append(element.get(b"host", b""))
-            element = {}
-        at += 1
-    return said
-
-
-def _unquoted(value: bytes) -> bytes:
-    return re.sub(rb"\\(.)", rb"\1", value[1:-1]) if value.startswith(b'"') else value
+def _read_forwarded(fields: tuple[Field, ...]) -> _Said:
+    """Return what lines of Forwarded say; whoever is not named by an address is unknown."""
+    hops = [
+        hop for name, value in fields if name.lower() == _FORWARDED for hop in read_line(value).hops
+    ]
+    return _Said(
+        [_address_in(hop.node) or UNKNOWN for hop in hops],
+        [hop.scheme for hop in hops],
+        [hop.host for hop in hops],
+    )
 
 
 def _pick(values: list[bytes], at: int, count: int) -> bytes:

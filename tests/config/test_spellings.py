@@ -16,6 +16,19 @@ policies:
   public: {allow_origins: ["*"]}
   blocking: {allow_origins: [https://a.example.com], on_refused: block}
   cookies: {allow_origins: [https://a.example.com], allow_credentials: true}
+  deleting: {allow_origins: [https://a.example.com], allow_methods: [GET, DELETE]}
+  all-methods: {allow_origins: [https://a.example.com], allow_methods: ["*"]}
+  signed: {allow_origins: [https://a.example.com], allow_headers: [X-Key]}
+  all-headers: {allow_origins: [https://a.example.com], allow_headers: ["*", Authorization]}
+  showing: {allow_origins: [https://a.example.com], expose_headers: [X-Total]}
+  showing-all: {allow_origins: [https://a.example.com], expose_headers: ["*"]}
+  safe: {allow_origins: [https://a.example.com], expose_headers: [Cache-Control], allow_methods: [GET]}
+  sockets: {allow_origins: [https://a.example.com], websocket: {check_origin: false}}
+  timed: {allow_origins: [https://a.example.com], timing_allow_origins: [https://b.example.com]}
+  timed-same: {allow_origins: [https://a.example.com], timing_allow_origins: same}
+  timed-any: {allow_origins: [https://a.example.com], timing_allow_origins: ["*"]}
+  public-timed: {allow_origins: ["*"], timing_allow_origins: same}
+  public-deleting: {allow_origins: ["*"], allow_methods: [DELETE]}
   local: {allow_origins: [http://localhost:3000, https://x.example.com]}
 routes:
 """
@@ -90,10 +103,105 @@ AVOIDED = {
         "match: {host: '*.example.com', path: /admin/}, upstream: api, cors: narrow",
         "//admin/x comes to {}, which allows an origin that this one refuses",
     ),
+    "by another method than GET and POST": (
+        "match: {methods: [PATCH]}, upstream: api, cors: wide",
+        "match: {path: /admin/}, upstream: api, cors: narrow",
+        "//admin/x comes to {}, which allows an origin that this one refuses",
+    ),
     "by method": (
         "match: {methods: [POST]}, upstream: api, cors: wide",
         "match: {path: /admin/}, upstream: api, cors: narrow",
         "//admin/x comes to {}, which allows an origin that this one refuses",
+    ),
+    "an exact path below a prefix": (
+        "match: {path: /a/b/}, upstream: api, cors: wide",
+        "match: {path: /a/b/c}, upstream: api, cors: narrow",
+        "/a/b//c comes to {}, which allows an origin that this one refuses",
+    ),
+    "a doubled slash alone": (
+        "match: {path: /x//y/}, upstream: api, cors: wide",
+        "match: {path: /x/y/z}, upstream: api, cors: narrow",
+        "/x//y/z comes to {}, which allows an origin that this one refuses",
+    ),
+    "an inner slash as an escape": (
+        "match: {path: /x%2Fy/}, upstream: api, cors: wide",
+        "match: {path: /x/y/z/}, upstream: api, cors: narrow",
+        "/x%2Fy/z/x comes to {}, which allows an origin that this one refuses",
+    ),
+    "in lower case": (
+        "match: {path: /admin/}, upstream: api, cors: wide",
+        "match: {path: /Admin/}, upstream: api, cors: narrow",
+        "/admin/x comes to {}, which allows an origin that this one refuses",
+    ),
+    "one segment in another case": (
+        "match: {path: /api/ADMIN/}, upstream: api, cors: wide",
+        "match: {path: /api/admin/}, upstream: api, cors: narrow",
+        "/api/ADMIN/x comes to {}, which allows an origin that this one refuses",
+    ),
+    "one letter in another case": (
+        "match: {path: /aDmin/}, upstream: api, cors: wide",
+        "match: {path: /admin/users}, upstream: api, cors: narrow",
+        "/aDmin/users comes to {}, which allows an origin that this one refuses",
+    ),
+    "one letter of an exact path": (
+        "match: {path: /adMin}, upstream: api, cors: wide",
+        "match: {path: /admin}, upstream: api, cors: narrow",
+        "/adMin comes to {}, which allows an origin that this one refuses",
+    ),
+    "a method": (
+        "upstream: api, cors: deleting",
+        "match: {path: /admin/}, upstream: api, cors: narrow",
+        "//admin/x comes to {}, which allows a method that this one refuses",
+    ),
+    "any method": (
+        "upstream: api, cors: all-methods",
+        "match: {path: /admin/}, upstream: api, cors: deleting",
+        "//admin/x comes to {}, which allows a method that this one refuses",
+    ),
+    "a method of a public policy": (
+        "upstream: api, cors: public-deleting",
+        "match: {path: /admin/}, upstream: api, cors: public",
+        "//admin/x comes to {}, which allows a method that this one refuses",
+    ),
+    "a request header": (
+        "upstream: api, cors: signed",
+        "match: {path: /admin/}, upstream: api, cors: narrow",
+        "//admin/x comes to {}, which allows a request header that this one refuses",
+    ),
+    "any request header": (
+        "upstream: api, cors: all-headers",
+        "match: {path: /admin/}, upstream: api, cors: signed",
+        "//admin/x comes to {}, which allows a request header that this one refuses",
+    ),
+    "a response header": (
+        "upstream: api, cors: showing",
+        "match: {path: /admin/}, upstream: api, cors: narrow",
+        "//admin/x comes to {}, which exposes a response header that this one hides",
+    ),
+    "every response header": (
+        "upstream: api, cors: showing-all",
+        "match: {path: /admin/}, upstream: api, cors: showing",
+        "//admin/x comes to {}, which exposes a response header that this one hides",
+    ),
+    "WebSockets": (
+        "upstream: api, cors: sockets",
+        "match: {path: /admin/}, upstream: api, cors: narrow",
+        "//admin/x comes to {}, which does not check the origin of WebSockets",
+    ),
+    "timings of one's own": (
+        "upstream: api, cors: timed",
+        "match: {path: /admin/}, upstream: api, cors: timed-same",
+        "//admin/x comes to {}, which shows timings to an origin that this one hides them from",
+    ),
+    "timings of the allowed origins": (
+        "upstream: api, cors: timed-same",
+        "match: {path: /admin/}, upstream: api, cors: narrow",
+        "//admin/x comes to {}, which shows timings to an origin that this one hides them from",
+    ),
+    "timings of every origin": (
+        "upstream: api, cors: public-timed",
+        "match: {path: /admin/}, upstream: api, cors: public",
+        "//admin/x comes to {}, which shows timings to an origin that this one hides them from",
     ),
     "the same URL": (
         "upstream: 'http://h:1', cors: wide",
@@ -110,6 +218,25 @@ def test_72_a_spelling_that_leads_around_a_stricter_policy_is_warned_of(case: st
     for routes in ((broad, narrow), (narrow, broad)):
         at, other = line(routes.index(narrow)), f"the route in line {line(routes.index(broad))}"
         assert warned(*routes) == [f"{at} {said.format(other)}"]
+
+
+SERVED = "upstream: api, cors: narrow"
+LONE = {
+    "upper case": (["//", "/aB", "/ab"], "/Ab", "/AB"),
+    "lower case": (["//", "/aB", "/AB"], "/Ab", "/ab"),
+    "the case of the first segment": (["//", "/ab//", "/ab%2Fcd", "/AB/CD"], "/ab/cd", "/AB/cd"),
+    "the case of the last segment": (["//", "/ab//", "/ab%2Fcd", "/AB/"], "/ab/cd", "/ab/CD"),
+}
+
+
+@pytest.mark.parametrize("case", LONE)
+def test_72_each_spelling_is_tried_by_itself(case: str) -> None:
+    """cors.md 72: one may lead to the broader route if every other one is served strictly."""
+    served, path, spelled = LONE[case]
+    strict = [f"match: {{path: {one}}}, {SERVED}" for one in (path, *served)]
+    words = "allows an origin that this one refuses"
+    said = warned(WIDE, *strict)
+    assert f"{line(1)} {spelled} comes to the route in line {line(0)}, which {words}" in said
 
 
 SOUND = {
@@ -137,6 +264,55 @@ SOUND = {
         "upstream: api, cors: false",
         "match: {path: /api/}, upstream: api, cors: narrow",
     ),
+    "methods that cover": (
+        "upstream: api, cors: deleting",
+        "match: {path: /admin/}, upstream: api, cors: all-methods",
+    ),
+    "a method that does not come to the broader route": (
+        "match: {methods: [GET, POST]}, upstream: api, cors: deleting",
+        "match: {path: /admin/}, upstream: api, cors: narrow",
+    ),
+    "a method that has a route of its own": (
+        "upstream: api, cors: deleting",
+        "match: {path: /admin/}, upstream: api, cors: narrow",
+        "match: {path: /admin/, methods: [DELETE]}, upstream: api, cors: deleting",
+    ),
+    "a method that the stricter route does not match": (
+        "upstream: api, cors: deleting",
+        "match: {path: /admin/, methods: [GET]}, upstream: api, cors: narrow",
+    ),
+    "request headers that cover": (
+        "upstream: api, cors: signed",
+        "match: {path: /admin/}, upstream: api, cors: all-headers",
+    ),
+    "response headers that cover": (
+        "upstream: api, cors: showing",
+        "match: {path: /admin/}, upstream: api, cors: showing-all",
+    ),
+    "response headers that are never hidden": (
+        "upstream: api, cors: safe",
+        "match: {path: /admin/}, upstream: api, cors: narrow",
+    ),
+    "WebSockets of a policy for every origin": (
+        "upstream: api, cors: sockets",
+        "match: {path: /admin/}, upstream: api, cors: public",
+    ),
+    "timings that cover": (
+        "upstream: api, cors: timed-same",
+        "match: {path: /admin/}, upstream: api, cors: timed-any",
+    ),
+    "more for one origin beside a public path": (
+        "upstream: api, cors: deleting",
+        "match: {path: /public/}, upstream: api, cors: public",
+    ),
+    "another route for the same request": (
+        "match: {path: /p%3aq/x}, upstream: api, cors: wide",
+        "match: {path: /p%3Aq/}, upstream: api, cors: narrow",
+    ),
+    "no policy beside a public path": (
+        "upstream: api, cors: false",
+        "match: {path: /public/}, upstream: api, cors: public",
+    ),
     "paths that are others upstream": (
         WIDE,
         "match: {path: /admin/}, upstream: api, cors: narrow, path: {strip_prefix: /admin}",
@@ -160,6 +336,13 @@ SOUND = {
 def test_72_what_no_spelling_opens_is_not_warned_of(case: str) -> None:
     """cors.md 72: a warning that cannot be followed is worse than none."""
     assert warned(*SOUND[case]) == []
+
+
+@pytest.mark.parametrize(("length", "count"), [(1024, 1), (1025, 0), (500_000, 0)])
+def test_72_a_path_without_end_is_not_tried(length: int, count: int) -> None:
+    """K1: a hostile file is checked quickly: the last of these took minutes."""
+    path = "/a" + "/" * (length - 2)
+    assert len(warned(WIDE, f"match: {{path: {path}}}, upstream: api, cors: narrow")) == count
 
 
 def test_72_each_route_that_is_reached_is_named_once() -> None:

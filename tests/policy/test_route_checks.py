@@ -25,7 +25,7 @@ BAD = [
     (Match(methods=frozenset({b"GET "})), "route_method_invalid", "no method"),
     (Match(methods=frozenset({b"TRACE"})), "route_method_never", "405"),
     (Match(methods=frozenset({b"CONNECT"})), "route_method_never", "405"),
-    (Match(methods=frozenset({b"patch"})), "route_method_case", "did you mean PATCH"),
+    (Match(methods=frozenset({b"patch"})), "route_method_case", "did you mean PATCH?"),
     (Match(methods=frozenset()), "route_methods_empty", "leave methods out"),
 ]
 

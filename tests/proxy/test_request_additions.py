@@ -50,6 +50,46 @@ async def test_on_the_wire_a_trusted_proxy_is_believed() -> None:
         )
 
 
+@pytest.mark.parametrize("line", [b'x="', b"junk", b"for=6.6.6.6;for=6.6.6.6", b"for=6.6.6.6:a=b"])
+async def test_k3_on_the_wire_a_clients_line_does_not_hide_the_proxys(line: bytes) -> None:
+    """K3: what the trusted proxy says counts, and an open quote swallows nothing upstream."""
+    data = b"GET / HTTP/1.1\r\nHost: a\r\nForwarded: %b\r\nForwarded: for=1.1.1.1\r\n\r\n"
+    server = "trusted_proxies: [127.0.0.0/8]\ntrusted_headers: forwarded"
+    style = "forwarded: both"
+    async with through(ANSWERING, server=server, upstream=style) as (client, _, upstream):
+        assert (await client.exchange(data % line)).status == 200
+        head = upstream.requests[0].head
+        assert head.value("x-forwarded-for") == b"unknown, 1.1.1.1, 127.0.0.1"
+        assert head.value("forwarded") == (
+            b"for=unknown, for=1.1.1.1, for=127.0.0.1;host=a;proto=http"
+        )
+
+
+async def test_s6_no_name_that_the_proxy_writes_comes_in_another_spelling() -> None:
+    """S6: whatever the proxy adds is found on the wire, and dropped in each spelling of a client's."""
+    config = {"upstream": "forwarded: both", "route": "path: {strip_prefix: /api}"}
+    ask = b"POST /api/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n%b\r\n0\r\n\r\n"
+    script: Script = [repeat(request(), send(OK))]
+    async with through(script, **config) as (client, _, upstream):
+        await client.exchange(ask % b"")
+        names = [name for name in upstream.requests[0].head.names() if "-" in name]
+        assert {"x-request-id", "x-forwarded-prefix", "transfer-encoding"} <= set(names)
+        spelled = [name.replace("-", "_") for name in names]
+        spelled += [name.replace("-", "_", 1).upper() for name in names]
+        await client.exchange(ask % b"".join(b"%b: 5\r\n" % name.encode() for name in spelled))
+        assert [name for name in upstream.requests[1].head.names() if "_" in name] == []
+
+
+@pytest.mark.parametrize("network", ["::ffff:127.0.0.1", "::ffff:127.0.0.0/104"])
+async def test_p7_on_the_wire_an_ipv4_mapped_network_is_trusted_as_ipv4(network: str) -> None:
+    """P7, K3: it named nobody, since every peer that it holds is known by its IPv4 address."""
+    data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n"
+    server = f'trusted_proxies: ["{network}"]'
+    async with through(ANSWERING, server=server) as (client, _, upstream):
+        assert (await client.exchange(data)).status == 200
+        assert upstream.requests[0].head.value("x-forwarded-for") == b"6.6.6.6, 127.0.0.1"
+
+
 @pytest.mark.parametrize(
     ("family", "chain", "scheme"),
     [
