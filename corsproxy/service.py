@@ -7,7 +7,6 @@ import asyncio
 import logging
 import signal
 import socket
-import ssl
 import sys
 from dataclasses import dataclass
 from types import TracebackType
@@ -24,7 +23,7 @@ from corsproxy.observe.snapshot import Snapshot
 from corsproxy.policy.cookies import LEFT_BECAUSE
 from corsproxy.policy.plan import Address, Plan, Route, Upstream
 from corsproxy.proxy.server import MissingParser, Observer, ProxyServer
-from corsproxy.proxy.tls import listening_context
+from corsproxy.proxy.tls import RenewedContext, listening_context
 from corsproxy.signals import StopSignals
 
 __all__ = ["CannotStart", "Options", "Service"]
@@ -172,7 +171,7 @@ class Service:
             )
         return await loop.create_server(self.server, sock=sock, backlog=_AT_ONCE)
 
-    def _tls_context(self) -> ssl.SSLContext | None:
+    def _tls_context(self) -> RenewedContext | None:
         """Return what listeners speak TLS with, None if they do not. Raises CannotStart."""
         tls = self.plan.server.tls
         if tls is None:

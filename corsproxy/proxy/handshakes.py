@@ -5,12 +5,12 @@ descriptors unseen. Here each is counted from accept on (forwarding.md O2). Unti
 is a socket and an entry in a list; then a handshake begins, which makes a client of it.
 """
 
-import ssl
 from collections import OrderedDict
 from socket import socket
 from typing import TYPE_CHECKING, Final
 
 from corsproxy.proxy.client import ClientConnection
+from corsproxy.proxy.tls import RenewedContext
 
 if TYPE_CHECKING:
     from asyncio import Task
@@ -30,7 +30,7 @@ class Handshake:
     __slots__ = ("_all", "_context", "_is_shaking", "_sock", "_task", "began", "deadline")
 
     def __init__(
-        self, handshakes: "Handshakes", sock: socket, context: ssl.SSLContext, deadline: float
+        self, handshakes: "Handshakes", sock: socket, context: RenewedContext, deadline: float
     ) -> None:
         self._all = handshakes
         self._sock = sock
@@ -56,7 +56,7 @@ class Handshake:
             await server.loop.connect_accepted_socket(
                 lambda: ClientConnection(server, self),
                 self._sock,
-                ssl=self._context,
+                ssl=self._context.context(),
                 ssl_handshake_timeout=server.plan.server.timeouts.request_header or None,
                 ssl_shutdown_timeout=_GOODBYE,
             )
@@ -91,7 +91,7 @@ class Handshakes:
     def __len__(self) -> int:
         return len(self._silent) + len(self._begun)
 
-    def take(self, sock: socket, context: ssl.SSLContext) -> None:
+    def take(self, sock: socket, context: RenewedContext) -> None:
         """Take an accepted connection, or close it at once: TLS has no response to give before."""
         server = self.server
         room = server.room
