@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 # How long a client may take to say goodbye over TLS, in seconds.
 _GOODBYE: Final = 2.0
 # How long a handshake that has begun keeps its place when others need it, in seconds: clients that
-# mean it take a round trip or two.
-_ROUND_TRIPS: Final = 1.0
+# mean it take a round trip or two, which is milliseconds where nothing is far away.
+_ROUND_TRIPS: Final = 0.1
+# With fewer places than these that time is shorter in proportion: however few there are, only who
+# begins a hundred handshakes a second can occupy them all the time.
+_PLACES: Final = 10
 
 
 class Handshake:
@@ -99,8 +102,8 @@ class Handshakes:
             server.tell_overload("the number of TLS handshakes", room.handshaking)
             sock.close()
             return
-        count = server.connection_count + 1
-        if not server.crowd.make_room(count, room) and count > room.served + room.held:
+        fits = server.crowd.make_room(server.connection_count + 1, room)
+        if not fits and server.connection_count >= room.served + room.held:
             server.tell_overload("the number of connections", room.served)
             sock.close()
             return
@@ -117,8 +120,9 @@ class Handshakes:
         for handshake in self._silent:
             handshake.cut()
             return True
+        kept = _ROUND_TRIPS * min(1.0, self.server.room.handshaking / _PLACES)
         for handshake in self._begun:
-            if self.loop.time() - handshake.began < _ROUND_TRIPS:
+            if self.loop.time() - handshake.began < kept:
                 return False
             handshake.cut()
             return True
