@@ -191,7 +191,7 @@ class Service:
         if served < wanted:
             log.warning(
                 "server.limits.max_connections is %d, but the limit of open files suffices for %d "
-                "clients: raise it (ulimit -n, LimitNOFILE=) to twice the connections and 128",
+                "of them: raise it (ulimit -n, LimitNOFILE=) to twice the connections and 128",
                 wanted,
                 served,
             )
@@ -246,9 +246,11 @@ class Service:
         """Take no more connections, and wait for the requests in flight as long as the plan says."""
         self._stop_listening()
         if not await self.server.drain(self.plan.server.drain):
+            count = self.server.connection_count
             log.warning(
-                "stopping: cut off %d connections that did not finish within server.drain, %g s",
-                self.server.connection_count,
+                "stopping: cut off %d %s that did not finish within server.drain, %g s",
+                count,
+                "connection" if count == 1 else "connections",
                 self.plan.server.drain,
             )
 
