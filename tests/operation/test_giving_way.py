@@ -95,8 +95,9 @@ def begun(proxy: Proxy) -> list[bytes]:
 async def test_the_start_of_a_head_gives_way_too() -> None:
     """O2: with 503, those that began longest ago first; another piece of it makes nobody young."""
     async with proxy_for(ANSWERING, "limits: {max_connections: 3}") as (proxy, _, stack):
-        old, drip, idle = [await client_of(proxy, stack) for _ in range(3)]
+        idle = await client_of(proxy, stack)
         assert (await idle.exchange(GET)).status == 200
+        old, drip = await client_of(proxy, stack), await client_of(proxy, stack)
         for client, sent in ((old, b"G"), (drip, b"P"), (idle, GET[:20]), (drip, b"U")):
             await client.send(sent)
             await eventually(lambda end=sent: any(one.endswith(end) for one in begun(proxy)), "it")  # type: ignore[misc]

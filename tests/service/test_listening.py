@@ -206,8 +206,8 @@ def test_of_two_that_start_one_has_the_socket(
     """P7: of an abandoned socket, too: neither removes what the other has just made."""
     path = tmp_path / "s"
     abandoned(path)
-    second, is_over, results = Listeners(), threading.Event(), []
-    real = os.unlink
+    second, is_over, real = Listeners(), threading.Event(), os.unlink
+    results: list[object] = []
 
     def start_second() -> None:
         try:
