@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 from typing import Final, NamedTuple
@@ -13,6 +15,11 @@ from corsproxy.policy.plan import Address, TcpAddress, UnixAddress
 
 # How many connections the kernel keeps for a socket until they are accepted.
 BACKLOG: Final = 1024
+
+# How long others that start are waited for, and how often it is looked whether they are done, in
+# seconds.
+_LONGEST_LOCK: Final = 2.0
+_LOCK_AGAIN: Final = 0.01
 
 # A file's device and inode.
 _Identity = tuple[int, int]
@@ -45,8 +52,9 @@ class Listeners:
 
     def __init__(self, shares: int = 1, addresses: Iterable[Address] = ()) -> None:
         self._shares = shares
+        self._addresses = tuple(addresses)
         self._ipv4_ports = frozenset(
-            [port for address in addresses for port in _ipv4_port(address)]
+            [port for address in self._addresses for port in _ipv4_port(address)]
         )
         self._bound: list[Bound] = []
         self._paths: list[tuple[str, _Identity]] = []
@@ -64,14 +72,20 @@ class Listeners:
                 only_v6 = not _is_any_ipv6(address.host) or address.port in self._ipv4_ports
                 bound = _bind_tcp(address, shares or self._shares, only_v6=only_v6)
         except OSError as error:
-            raise CannotStart(_why_cannot_bind(address, error)) from error
+            raise CannotStart(self._why_cannot_bind(address, error)) from error
         self._bound.append(bound)
         return bound
 
     def _bind_unix(self, path: str) -> socket.socket:
-        """Bind a unix socket; take the place of one of this user's that nobody serves any more."""
-        _make_way(path)
-        with _closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
+        """Bind a unix socket; take the place of one of this user's that nobody serves any more.
+
+        Of two that start at a time, one would find the other's socket bound and not yet served.
+        """
+        with (
+            _alone_at(os.path.dirname(path)),  # noqa: PTH120 - a string everywhere
+            _closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock,
+        ):
+            _make_way(path)
             sock.bind(path)
             found = _socket_at(path)
             if found is not None:
@@ -79,6 +93,22 @@ class Listeners:
             sock.listen(BACKLOG)
             sock.setblocking(False)  # noqa: FBT003
             return sock
+
+    def _why_cannot_bind(self, address: Address, error: OSError) -> str:
+        if isinstance(address, UnixAddress):
+            advice = _UNIX_ADVICE.get(error.errno or 0, "choose another path")
+        else:
+            advice = _ADVICE.get(error.errno or 0, "choose another address")
+            if error.errno == errno.EADDRINUSE:
+                advice = f"another program{self._besides(address)} {advice}"
+        return f"cannot listen on {address}: {(error.strerror or str(error)).lower()}; {advice}"
+
+    def _besides(self, address: TcpAddress) -> str:
+        """Return who else may listen at `address`: another one of this configuration (P7)."""
+        for other in self._addresses:
+            if isinstance(other, TcpAddress) and other.port == address.port and other != address:
+                return f", or this one on {other},"
+        return ""
 
     def close(self) -> None:
         """Close the sockets, and remove those that have a path. May be called again."""
@@ -161,6 +191,37 @@ def _closed_on_error(sock: socket.socket) -> Iterator[socket.socket]:
 # --- unix sockets --------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def _alone_at(folder: str) -> Iterator[None]:
+    """Have no other start make a socket in `folder` meanwhile; it leaves nothing there.
+
+    Whoever may read a folder may lock it, so who holds it for long is not waited for.
+    """
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # making the socket says why, or succeeds in a folder that cannot be read
+        yield
+        return
+    try:
+        until = time.monotonic() + _LONGEST_LOCK
+        while not _lock(lock) and time.monotonic() < until:
+            time.sleep(_LOCK_AGAIN)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(descriptor: int) -> bool:
+    """Tell whether a folder is locked now, or cannot be locked where it is."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # as on some network file systems
+    return True
+
+
 def _make_way(path: str) -> None:
     """Remove a socket of this user at `path` that nobody serves. Raises CannotStart for all else.
 
@@ -216,13 +277,16 @@ def _identity(there: os.stat_result) -> _Identity:
     return there.st_dev, there.st_ino
 
 
+# What to do about an error; the first one begins with who has the address.
 _ADVICE: Final = {
-    errno.EADDRINUSE: "another program listens there; stop it, or choose another address",
+    errno.EADDRINUSE: "listens there; stop it, or choose another address",
     errno.EACCES: "this user may not listen there; choose a port above 1023",
     errno.EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 means all of them",
 }
-
-
-def _why_cannot_bind(address: Address, error: OSError) -> str:
-    advice = _ADVICE.get(error.errno or 0, "choose another address")
-    return f"cannot listen on {address}: {(error.strerror or str(error)).lower()}; {advice}"
+_UNIX_ADVICE: Final = {
+    errno.EADDRINUSE: "another program listens there; stop it, or choose another path",
+    errno.EACCES: "this user may make no socket there; choose another path",
+    errno.ENOENT: "make its directory, or choose another path",
+    errno.ENOTDIR: "what should be its directory is a file; choose another path",
+    errno.EPROTOTYPE: "a socket of another kind is there; move it away, or choose another path",
+}

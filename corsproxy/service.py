@@ -7,7 +7,6 @@ import asyncio
 import logging
 import signal
 import socket
-import ssl
 import sys
 from dataclasses import dataclass
 from types import TracebackType
@@ -24,7 +23,7 @@ from corsproxy.observe.snapshot import Snapshot
 from corsproxy.policy.cookies import LEFT_BECAUSE
 from corsproxy.policy.plan import Address, Plan, Route, Upstream
 from corsproxy.proxy.server import MissingParser, Observer, ProxyServer
-from corsproxy.proxy.tls import listening_context
+from corsproxy.proxy.tls import RenewedContext, listening_context
 from corsproxy.signals import StopSignals
 
 __all__ = ["CannotStart", "Options", "Service"]
@@ -172,7 +171,7 @@ class Service:
             )
         return await loop.create_server(self.server, sock=sock, backlog=_AT_ONCE)
 
-    def _tls_context(self) -> ssl.SSLContext | None:
+    def _tls_context(self) -> RenewedContext | None:
         """Return what listeners speak TLS with, None if they do not. Raises CannotStart."""
         tls = self.plan.server.tls
         if tls is None:
@@ -192,7 +191,7 @@ class Service:
         if served < wanted:
             log.warning(
                 "server.limits.max_connections is %d, but the limit of open files suffices for %d "
-                "clients: raise it (ulimit -n, LimitNOFILE=) to twice the connections and 128",
+                "of them: raise it (ulimit -n, LimitNOFILE=) to twice the connections and 128",
                 wanted,
                 served,
             )
@@ -247,9 +246,11 @@ class Service:
         """Take no more connections, and wait for the requests in flight as long as the plan says."""
         self._stop_listening()
         if not await self.server.drain(self.plan.server.drain):
+            count = self.server.connection_count
             log.warning(
-                "stopping: cut off %d connections that did not finish within server.drain, %g s",
-                self.server.connection_count,
+                "stopping: cut off %d %s that did not finish within server.drain, %g s",
+                count,
+                "connection" if count == 1 else "connections",
                 self.plan.server.drain,
             )
 

@@ -1,7 +1,8 @@
 """What stands before the health listener's requests: how many connections, how long, what of each.
 
-A probe must succeed whatever else is there, so a newcomer is never turned away: who has waited
-longest ends instead (forwarding.md O2). Knows connections and where a head ends, no paths.
+A probe must succeed whatever else is there, so a newcomer is never turned away: who has been
+there longest ends instead (forwarding.md O2), whether it is silent or takes long over its response: a
+probe is there for milliseconds. Knows connections and where a head ends, no paths.
 """
 
 import asyncio
@@ -74,16 +75,15 @@ class Gate:
         self.loop = asyncio.get_running_loop()
         self.make = make
         self._reserve = reserve
-        self._waiting: OrderedDict[_Connection, None] = OrderedDict()
-        self._served: OrderedDict[_Connection, None] = OrderedDict()
+        self._there: OrderedDict[_Connection, None] = OrderedDict()
         self._tasks: set[asyncio.Task[object]] = set()
         self._acceptor = Acceptor(sock, self._take, self._relieve)
 
     def _take(self, sock: socket.socket) -> None:
-        if len(self._waiting) + len(self._served) >= _MOST:
+        if len(self._there) >= _MOST:
             self._end_oldest()
         connection = _Connection(self)
-        self._waiting[connection] = None
+        self._there[connection] = None
         accepting = self.loop.connect_accepted_socket(lambda: connection, sock)
         task = self.loop.create_task(accepting)
         self._tasks.add(task)
@@ -94,32 +94,27 @@ class Gate:
         return self._reserve.give() or self._end_oldest()
 
     def _end_oldest(self) -> bool:
-        """End who has been silent longest, else who has been there longest, if anybody is there."""
-        for connection in self._waiting or self._served:
+        """End who has been there longest, if anybody is there."""
+        for connection in self._there:
             connection.end()
             return True
         return False
 
-    def asked(self, connection: "_Connection") -> None:
-        """Note that a connection has sent its request."""
-        self._waiting.pop(connection, None)
-        self._served[connection] = None
-
     def left(self, connection: "_Connection") -> None:
         """Forget a connection."""
-        self._waiting.pop(connection, None)
-        self._served.pop(connection, None)
+        self._there.pop(connection, None)
         self.loop.call_soon(self._reserve.fill)
 
     def close(self) -> None:
         """Accept no more, and end those that have not asked yet."""
         self._acceptor.close()
-        for connection in [*self._waiting]:
-            connection.end()
+        for connection in [*self._there]:
+            if not connection.has_asked:
+                connection.end()
 
     async def ended(self) -> None:
         """End all that is left, and wait until accepting has come to its end."""
-        for connection in [*self._waiting, *self._served]:
+        for connection in [*self._there]:
             connection.end()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -142,11 +137,17 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Gather the head; one that is too long ends the connection."""
+        """Gather the head; one that is too long ends the connection, and so does an empty line.
+
+        Whoever reads the request would skip the line and wait for another, which is not read.
+        """
         transport = self._transport
         if self._inner is not None or transport is None:
             return
         self._held += data
+        if self._held[0] in b"\r\n":
+            self.end()
+            return
         end = self._held.find(b"\r\n\r\n") + 4
         if end < 4:
             if len(self._held) > _LONGEST_HEAD:
@@ -154,7 +155,6 @@ class _Connection(asyncio.Protocol):
             return
         transport.pause_reading()
         gate = self._gate
-        gate.asked(self)
         self._timer.cancel()
         self._timer = gate.loop.call_later(_RESPONSE_TIME, self.end)
         head, self._held = self._held[:end], b""
@@ -162,9 +162,14 @@ class _Connection(asyncio.Protocol):
         inner.connection_made(transport)
         inner.data_received(head)
 
+    @property
+    def has_asked(self) -> bool:
+        """Whether the head of its request is there."""
+        return self._inner is not None
+
     def eof_received(self) -> bool:
         """Stay open for who has asked and waits."""
-        return self._inner is not None
+        return self.has_asked
 
     def pause_writing(self) -> None:
         """Pass it on."""

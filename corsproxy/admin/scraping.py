@@ -75,7 +75,9 @@ class Scraping:
         self._rests_until = ended + min(_REST_PER_WORK * (ended - began), _LONGEST_REST)
 
     async def close(self) -> None:
-        """End what is being rendered."""
+        """End what is being rendered, and all who wait for the next rendering."""
         if self._rendering is not None:
             self._rendering.cancel()
             await asyncio.gather(self._rendering, return_exceptions=True)
+        for future in self._awaited.values():
+            future.cancel()

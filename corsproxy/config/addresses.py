@@ -1,7 +1,7 @@
 """Addresses as a user writes them: listeners, URLs of upstreams, networks. Knows no sockets."""
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Literal, NamedTuple
 
 from corsproxy.policy.plan import Address, TcpAddress, UnixAddress
@@ -36,6 +36,8 @@ def read_listen(text: str) -> Address:
     host, port = _split(text)
     if port is None:
         raise Fault("it has no port")
+    if ":" in host and IPv6Address(host).ipv4_mapped is not None:
+        raise Fault("an IPv4 address is written by itself, such as 127.0.0.1:8080")
     return TcpAddress(host, port)
 
 

@@ -107,14 +107,14 @@ class Refusals:
             extra={FIELDS: {"error.type": record.fault, "client.address": show(record.client)}},
         )
 
-    def overloaded(self, what: str, limit: int) -> None:
-        """Log that `what` is at its `limit`, so that something has to give way or go (O2, O3)."""
+    def overloaded(self, what: str, limit: int, unless: str = "") -> None:
+        """Log that `what` is at its `limit`: what is beyond it goes, `unless` that holds (O2 to O4)."""
         if self._overload.take(self._clock()):
             self._log.warning(
-                "overloaded: %s is at its limit of %d; what is beyond it is turned away, unless an "
-                "idle connection makes way%s",
+                "overloaded: %s is at its limit of %d; what is beyond it is turned away%s%s",
                 what,
                 limit,
+                f", unless {unless}" if unless else "",
                 _and_more(self._overload.take_left_out()),
             )
 

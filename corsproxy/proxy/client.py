@@ -128,7 +128,8 @@ class ClientConnection(asyncio.Protocol):
         server.enter(self, self.transport)
         count, room = server.connection_count, server.room
         if count > room.served:
-            server.tell_overload("the number of connections", room.served)
+            idle = "an idle connection makes way"
+            server.tell_overload("the number of connections", room.served, idle)
         if server.crowd.make_room(count, room):
             server.crowd.waiting[self] = None
         else:
@@ -191,7 +192,7 @@ class ClientConnection(asyncio.Protocol):
     def _serve(self, data: bytes) -> None:
         """Serve the requests in `data`, which begins with a head; hold what cannot begin yet."""
         self._serving = True
-        is_begun = self._is_new or bool(self._held)
+        is_begun = bool(self._held)
         self._held = b""
         at = begun = read = 0  # an index, for to cut off each head would copy all that is behind it
         try:
@@ -283,12 +284,20 @@ class ClientConnection(asyncio.Protocol):
             raise Fault(faults.TOO_LARGE_HEAD)
         if data.count(b"\n") > data.count(b"\r\n") or data[:1] in {b"\r", b"\n", b" "}:
             raise Fault(faults.BAD_REQUEST_LINE)
-        self.server.crowd.waiting.pop(self, None)
-        if not is_begun and not self.is_surplus:
-            self.deadline = self.clock.after(self.server.plan.server.timeouts.request_header)
+        if not self.is_surplus:
+            self._wait_for_rest(is_begun=is_begun)
         self._held = data
         if self._half_closed:
             self.close_now()  # the rest of it will never come
+
+    def _wait_for_rest(self, *, is_begun: bool) -> None:
+        """Give way after all whose heads began before; later pieces make nobody younger (O2, O1)."""
+        waiting = self.server.crowd.waiting
+        waiting.setdefault(self, None)
+        if not is_begun:
+            waiting.move_to_end(self)
+            if not self._is_new:
+                self.deadline = self.clock.after(self.server.plan.server.timeouts.request_header)
 
     def _hold(self, data: bytes, exchange: "Exchange | Tunnel") -> None:
         """Keep what `exchange` did not take: later requests, up to a bound, or the rest of its body."""
@@ -393,6 +402,7 @@ class ClientConnection(asyncio.Protocol):
         transport = self.transport
         if linger and not transport.is_closing():
             self._lingering = True
+            self.server.crowd.leave(self)
             self.deadline = self.clock.after(_LINGER_TIME)
             self.resume(self._paused)
             if transport.can_write_eof():
@@ -413,8 +423,13 @@ class ClientConnection(asyncio.Protocol):
             self._close(linger=self.leftover is not None)
 
     def give_way(self) -> bool:
-        """Close for somebody else's sake; return False where no request is waited for (O2)."""
-        if self._closing or self.exchange is not None or self._held or self._has_unread():
+        """Close for somebody else's sake; return False unless a request is waited for (O2)."""
+        if self._closing or self.exchange is not None or (self._held and self._paused):
+            return False
+        if self._held:  # the start of a head: one at a time, they would hold all places
+            self._refuse(Fault(faults.OVERLOADED))
+            return True
+        if self._has_unread():
             return False
         self.close_now()
         return True

@@ -1,8 +1,9 @@
 """Who gives way when more clients come than are served. Knows connections, no requests.
 
 A connection that waits for a request costs its client nothing when it is closed: the next request
-opens another one. So at the limit those that have waited longest are closed first, and only where
-nobody waits is the newcomer turned away (forwarding.md O2).
+opens another one. So at the limit those that have waited longest are closed first, whether they have
+sent nothing or the start of a head, and only where nobody waits is the newcomer turned away
+(forwarding.md O2).
 """
 
 from collections import OrderedDict
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Crowd:
     """The connections that wait for a request, and those that were closed for the sake of others.
 
-    `waiting` is kept by the connections themselves: it is on the way of every request.
+    `waiting` has those in front that became idle, or began their head, longest ago. It is kept by the connections themselves: it is on the way of every request.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,11 @@ class Crowd:
             connection.cut_off()
             count -= 1
         return suffices
+
+    def leave(self, connection: "ClientConnection") -> None:
+        """Count a connection as closed that only waits for its client to end it, too."""
+        self.waiting.pop(connection, None)
+        self._leaving[connection] = None
 
     def forget(self, connection: "ClientConnection") -> None:
         """Forget a connection that has ended."""

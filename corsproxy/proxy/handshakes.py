@@ -5,12 +5,12 @@ descriptors unseen. Here each is counted from accept on (forwarding.md O2). Unti
 is a socket and an entry in a list; then a handshake begins, which makes a client of it.
 """
 
-import ssl
 from collections import OrderedDict
 from socket import socket
 from typing import TYPE_CHECKING, Final
 
 from corsproxy.proxy.client import ClientConnection
+from corsproxy.proxy.tls import RenewedContext
 
 if TYPE_CHECKING:
     from asyncio import Task
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 # How long a client may take to say goodbye over TLS, in seconds.
 _GOODBYE: Final = 2.0
 # How long a handshake that has begun keeps its place when others need it, in seconds: clients that
-# mean it take a round trip or two.
-_ROUND_TRIPS: Final = 1.0
+# mean it take a round trip or two, which is milliseconds where nothing is far away.
+_ROUND_TRIPS: Final = 0.1
+# With fewer places than these that time is shorter in proportion: however few there are, only who
+# begins a hundred handshakes a second can occupy them all the time.
+_PLACES: Final = 10
 
 
 class Handshake:
@@ -30,7 +33,7 @@ class Handshake:
     __slots__ = ("_all", "_context", "_is_shaking", "_sock", "_task", "began", "deadline")
 
     def __init__(
-        self, handshakes: "Handshakes", sock: socket, context: ssl.SSLContext, deadline: float
+        self, handshakes: "Handshakes", sock: socket, context: RenewedContext, deadline: float
     ) -> None:
         self._all = handshakes
         self._sock = sock
@@ -56,7 +59,7 @@ class Handshake:
             await server.loop.connect_accepted_socket(
                 lambda: ClientConnection(server, self),
                 self._sock,
-                ssl=self._context,
+                ssl=self._context.context(),
                 ssl_handshake_timeout=server.plan.server.timeouts.request_header or None,
                 ssl_shutdown_timeout=_GOODBYE,
             )
@@ -91,7 +94,7 @@ class Handshakes:
     def __len__(self) -> int:
         return len(self._silent) + len(self._begun)
 
-    def take(self, sock: socket, context: ssl.SSLContext) -> None:
+    def take(self, sock: socket, context: RenewedContext) -> None:
         """Take an accepted connection, or close it at once: TLS has no response to give before."""
         server = self.server
         room = server.room
@@ -99,8 +102,8 @@ class Handshakes:
             server.tell_overload("the number of TLS handshakes", room.handshaking)
             sock.close()
             return
-        count = server.connection_count + 1
-        if not server.crowd.make_room(count, room) and count > room.served + room.held:
+        fits = server.crowd.make_room(server.connection_count + 1, room)
+        if not fits and server.connection_count >= room.served + room.held:
             server.tell_overload("the number of connections", room.served)
             sock.close()
             return
@@ -117,8 +120,9 @@ class Handshakes:
         for handshake in self._silent:
             handshake.cut()
             return True
+        kept = _ROUND_TRIPS * min(1.0, self.server.room.handshaking / _PLACES)
         for handshake in self._begun:
-            if self.loop.time() - handshake.began < _ROUND_TRIPS:
+            if self.loop.time() - handshake.began < kept:
                 return False
             handshake.cut()
             return True

@@ -163,10 +163,10 @@ class ProxyServer(web.Server):
             exchange.is_at_work = False
             self.at_work -= 1
 
-    def tell_overload(self, what: str, limit: int) -> None:
-        """Have it logged that `what` is at its limit."""
+    def tell_overload(self, what: str, limit: int, unless: str = "") -> None:
+        """Have it logged that `what` is at its limit, and when what is beyond it stays all the same."""
         if self.refusals is not None:
-            self.refusals.overloaded(what, limit)
+            self.refusals.overloaded(what, limit, unless)
 
     def account(self, exchange: "Exchange") -> None:
         """Count an exchange that ended, and tell the observers."""

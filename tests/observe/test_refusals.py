@@ -132,10 +132,12 @@ def test_overload_is_told_once_in_ten_seconds(
     for _ in range(1000):
         refusals.overloaded("the number of requests in flight", 100)
     clock.now = 10.0
-    refusals.overloaded("the number of requests in flight", 100)
-    assert [message.partition(" makes way")[2] for message in caplog.messages] == [
-        "",
-        "; 999 more since the last such line",
+    refusals.overloaded("the number of connections", 10, "an idle connection makes way")
+    start, away = "overloaded: the number of", "what is beyond it is turned away"
+    unless, more = "unless an idle connection makes way", "999 more since the last such line"
+    assert caplog.messages == [
+        f"{start} requests in flight is at its limit of 100; {away}",
+        f"{start} connections is at its limit of 10; {away}, {unless}; {more}",
     ]
 
 

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from corsproxy.proxy.client import ClientConnection
 from corsproxy.proxy.descriptors import Room
 from tests.support.answers import ANSWERING
 from tests.support.client import RawClient
@@ -73,19 +74,84 @@ async def test_who_never_asked_gives_way_too() -> None:
 
 
 async def test_who_is_served_does_not_give_way() -> None:
-    """O2: with a request at work or half a head sent nobody is closed; the newcomer is told 503."""
+    """O2: with a request at work, or more of them behind it, nobody is closed: the newcomer is told 503."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
-    async with proxy_for(held, "limits: {max_connections: 2}") as (proxy, upstream, stack):
-        busy, beginning = await client_of(proxy, stack), await client_of(proxy, stack)
-        await busy.send(GET)
+    async with proxy_for(held, "limits: {max_connections: 1}") as (proxy, upstream, stack):
+        busy = await client_of(proxy, stack)
+        await busy.send(GET + GET[:20])
         await upstream.connection(0)
-        await beginning.send(GET[:20])
-        await eventually(lambda: not proxy.server.crowd.waiting, "half a head")
         assert (await (await client_of(proxy, stack)).exchange(GET)).status == 503
         go.set()
         assert (await busy.response()).status == 200
-        assert (await beginning.exchange(GET[20:])).status == 200
+        assert (await busy.exchange(GET[20:])).status == 200
+
+
+def begun(proxy: Proxy) -> list[bytes]:
+    """Return the starts of heads that the proxy holds, the first to give way in front."""
+    return [client._held for client in proxy.server.crowd.waiting]
+
+
+async def test_the_start_of_a_head_gives_way_too() -> None:
+    """O2: with 503, those that began longest ago first; another piece of it makes nobody young."""
+    async with proxy_for(ANSWERING, "limits: {max_connections: 3}") as (proxy, _, stack):
+        idle = await client_of(proxy, stack)
+        assert (await idle.exchange(GET)).status == 200
+        old, drip = await client_of(proxy, stack), await client_of(proxy, stack)
+        for client, sent in ((old, b"G"), (drip, b"P"), (idle, GET[:20]), (drip, b"U")):
+            await client.send(sent)
+            await eventually(lambda end=sent: any(one.endswith(end) for one in begun(proxy)), "it")  # type: ignore[misc]
+        assert begun(proxy) == [b"G", b"PU", GET[:20]]
+        for oldest in (old, drip):
+            newcomer = await client_of(proxy, stack)
+            assert (await newcomer.exchange(GET)).status == 200
+            assert (await oldest.response()).status == 503
+            assert await oldest.ending() is End.FIN
+        assert (await idle.exchange(GET[20:])).status == 200
+
+
+async def test_any_number_of_heads_that_never_end_leaves_others_served() -> None:
+    """O2: one byte each does not hold a place for the time of a head."""
+    async with proxy_for(ANSWERING, "limits: {max_connections: 4}") as (proxy, _, stack):
+        for _ in range(3):
+            for _ in range(10):
+                await (await client_of(proxy, stack)).send(b"G")
+            client = await client_of(proxy, stack)
+            assert (await client.exchange(GET)).status == 200
+        assert proxy.server.connection_count <= 8
+
+
+async def test_whole_requests_that_wait_for_their_turn_do_not_give_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """O2, S9: what was sent whole is served, whoever comes between two turns of the loop."""
+    async with proxy_for(ANSWERING, "") as (proxy, _, stack):
+        crowds: list[int] = []
+        end_turn = ClientConnection._end_turn
+
+        def crowded(client: ClientConnection) -> None:
+            end_turn(client)
+            crowds.append(len(proxy.server.crowd.waiting))
+            assert not proxy.server.crowd.make_room(1, Room(0, 5, 1))
+
+        monkeypatch.setattr(ClientConnection, "_end_turn", crowded)
+        client = await client_of(proxy, stack)
+        await client.send(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n" * 40)
+        for _ in range(40):
+            assert (await client.response("OPTIONS")).status < 500
+        assert crowds == [1, 1]
+
+
+async def test_who_was_refused_and_does_not_leave_holds_no_place() -> None:
+    """O2, S10: a refusal may be read for two seconds, in the room of those that are turned away."""
+    async with proxy_for(ANSWERING, "limits: {max_connections: 2}") as (proxy, _, stack):
+        for _ in range(10):
+            refused = await client_of(proxy, stack)
+            await refused.send(b"\r\r\n")
+            assert (await refused.response()).status == 400
+            client = await client_of(proxy, stack)
+            assert (await client.exchange(GET)).status == 200
+        assert proxy.server.connection_count <= 4
 
 
 async def test_a_request_that_is_on_its_way_in_is_served() -> None:
@@ -159,11 +225,11 @@ async def test_the_first_byte_does_not_put_the_first_head_off() -> None:
         first = connection.deadline
         proxy.server.clock.now += 10
         await client.send(GET[:10])
-        await eventually(lambda: not proxy.server.crowd.waiting, "half a head")
+        await eventually(lambda: begun(proxy) == [GET[:10]], "half a head")
         assert connection.deadline == first
         assert (await client.exchange(GET[10:])).status == 200
         waits_until = connection.deadline
         await client.send(GET[:10])
-        await eventually(lambda: not proxy.server.crowd.waiting, "half of the second head")
+        await eventually(lambda: begun(proxy) == [GET[:10]], "half of the second head")
         assert connection.deadline > waits_until
         assert (await client.exchange(GET[10:])).status == 200

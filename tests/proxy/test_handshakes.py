@@ -89,9 +89,10 @@ async def test_handshakes_have_a_bound_of_their_own(
 
 
 async def test_a_handshake_that_has_just_begun_keeps_its_place(
-    pair: Pair, authority: Authority
+    pair: Pair, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """O2: newcomers do not push each other out; who comes above the bound is closed at accept."""
+    monkeypatch.setattr(handshakes, "_ROUND_TRIPS", 60.0)
     limits = "limits: {max_connections: 100}"
     async with serving(pair, limits) as (service, to, _), AsyncExitStack() as stack:
         for _ in range(10):
@@ -105,6 +106,51 @@ async def test_a_handshake_that_has_just_begun_keeps_its_place(
         await eventually(lambda: len(all_of_them) == 0, "that they have left")
         async with tls_client(to, authority.trust()) as client:
             assert (await client.exchange(GET))[1] == b"hi"
+
+
+@pytest.mark.parametrize(("limit", "places", "age"), [(100, 10, 0.1), (2, 2, 0.02), (1, 1, 0.01)])
+async def test_a_handshake_that_is_slower_than_round_trips_gives_way(
+    limit: int, places: int, age: float, pair: Pair, authority: Authority
+) -> None:
+    """O2: who sends the start of a ClientHello holds a place for 0.1 s, or 10 ms times the places."""
+    limits = f"limits: {{max_connections: {limit}}}"
+    async with serving(pair, limits) as (service, to, _), AsyncExitStack() as stack:
+        for _ in range(places):
+            begun = await stack.enter_async_context(await RawClient.to(to))
+            await begun.send(HELLO)
+        all_of_them = service.server.handshakes
+        await eventually(lambda: len(all_of_them._begun) == places, "slow handshakes")
+        for handshake in all_of_them._begun:
+            handshake.began = all_of_them.loop.time() - age
+        client = await client_of(to, authority, stack)
+        assert (await client.exchange(GET))[1] == b"hi"
+        assert len(all_of_them) == places - 1
+
+
+async def test_who_was_cut_off_for_a_newcomer_leaves_it_room(
+    pair: Pair, authority: Authority
+) -> None:
+    """O2: a client that gives way and does not say goodbye is cut off; the newcomer has its 503."""
+    go = asyncio.Event()
+    held: Script = [request(), wait(go), send(OK)]
+    limits = "limits: {max_connections: 1}"
+    async with serving(pair, limits, held) as (service, to, upstream), AsyncExitStack() as stack:
+        idle = await asyncio.to_thread(mute_client, to, authority)
+        stack.enter_context(idle)
+        busy = await client_of(to, authority, stack)
+        busy.writer.write(GET)
+        await upstream.connection(0)
+        assert service.server.connection_count == 2
+        newcomer = await client_of(to, authority, stack)
+        assert (await newcomer.exchange(GET))[0].first_line.startswith(b"HTTP/1.1 503 ")
+        go.set()
+        assert (await busy.reader.readuntil(b"hi")).startswith(b"HTTP/1.1 200 ")
+
+
+def mute_client(to: Address, authority: Authority) -> ssl.SSLSocket:
+    """Return a client after its handshake, which reads nothing by itself."""
+    sock = socket.create_connection(to, 20)  # type: ignore[arg-type] # it is TCP
+    return authority.trust().wrap_socket(sock, server_hostname="localhost")
 
 
 @pytest.mark.parametrize("first_bytes", [b"", HELLO])

@@ -9,13 +9,16 @@ import logging
 import shutil
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from corsproxy.policy.plan import TcpAddress
+from corsproxy.policy.plan import ServerTls, TcpAddress
 from corsproxy.proxy import tls
 from corsproxy.service import CannotStart, Service
 from tests.support.certificates import Authority, Pair
@@ -164,6 +167,105 @@ async def test_authorities_of_clients_are_renewed_too(
         async with tls_client(address, authority.trust(mine)) as client:
             with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
                 await client.exchange(GET)
+
+
+class Session(NamedTuple):
+    """What a client may come back with, whether it did just now, and the response."""
+
+    session: ssl.SSLSession | None
+    is_reused: bool
+    response: bytes
+
+
+async def resumed(to: Address, context: ssl.SSLContext, session: ssl.SSLSession | None) -> Session:
+    """Sign in by TLS 1.2, with a session if there is one; return the new one and what came of it."""
+
+    def ask() -> Session:
+        with (
+            socket.create_connection(to, 20) as sock,  # type: ignore[arg-type] # it is TCP
+            context.wrap_socket(sock, server_hostname="localhost", session=session) as spoken,
+        ):
+            spoken.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            response = b"".join(iter(lambda: spoken.recv(4096), b""))
+            return Session(spoken.session, bool(spoken.session_reused), response[:12])
+
+    return await asyncio.to_thread(ask)
+
+
+def by_tls_1_2(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Have a context speak the older version, whose sessions the server remembers."""
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+async def test_a_session_gets_nobody_in_whose_authority_was_taken_out(
+    installed: Pair, authority: Authority, tmp_path: Path
+) -> None:
+    """config.md `client_ca_file`: a resumed handshake shows no certificate, so none is resumed then."""
+    other, file = Authority(tmp_path / "other", "other"), tmp_path / "clients.crt"
+    shutil.copy(authority.file, file)
+    mine = by_tls_1_2(authority.trust(authority.sign("client")))
+    async with serving(installed, f", client_ca_file: {file}") as (to, upstream):
+        first = await resumed(to, mine, None)
+        assert first.response == b"HTTP/1.1 200"
+        shutil.copy(other.file, file)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await resumed(to, mine, first.session)
+        assert len(upstream.requests) == 1
+
+
+async def test_a_session_with_a_certificate_ends_after_five_minutes(
+    installed: Pair, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """config.md `client_ca_file`: the certificate is shown again, for it may have ended meanwhile."""
+    assert tls._SESSIONS_END == 300.0
+    mine = by_tls_1_2(authority.trust(authority.sign("client")))
+    async with serving(installed, f", client_ca_file: {authority.file}") as (to, _):
+        first = await resumed(to, mine, None)
+        again = await resumed(to, mine, first.session)
+        assert (again.is_reused, again.response) == (True, b"HTTP/1.1 200")
+        monkeypatch.setattr(tls, "_SESSIONS_END", 0.0)
+        later = await resumed(to, mine, first.session)
+        assert (later.is_reused, later.response) == (False, b"HTTP/1.1 200")
+
+
+async def test_sessions_of_clients_without_a_certificate_go_on(
+    installed: Pair, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """config.md `server.tls`: nothing was proved that could end; files as they were stay in use."""
+    monkeypatch.setattr(tls, "_SESSIONS_END", 0.0)
+    files = ServerTls(cert_file=str(installed.cert), key_file=str(installed.key))
+    open_to_all = tls.listening_context(files)
+    assert open_to_all.context() is open_to_all.context()
+    guarded = tls.listening_context(replace(files, client_ca_file=str(authority.file)))
+    assert guarded.context() is not guarded.context()
+
+
+def hello_for(name: bytes) -> bytes:
+    """Return a ClientHello with a server name whose bytes are as given, of seven characters."""
+    sent = ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    begun = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="a.bcd.e")
+    with pytest.raises(ssl.SSLWantReadError):
+        begun.do_handshake()
+    return sent.read().replace(b"a.bcd.e", name)
+
+
+async def test_no_server_name_gets_on_the_terminal(
+    installed: Pair, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P3: a name that is not ASCII is neither decoded nor reported with its bytes and a traceback."""
+    reported: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", reported.append)
+    async with serving(installed) as (to, _):
+        assert isinstance(to, tuple)
+        reader, stranger = await asyncio.open_connection(*to)
+        stranger.write(hello_for(b"\xff\xfe\x1b[31m"))
+        await patiently(reader.read(1), "a ServerHello, or the end")
+        stranger.transport.abort()
+        async with tls_client(to, authority.trust()) as client:
+            assert (await client.exchange(GET))[1] == b"hi"
+    assert not reported
 
 
 async def test_who_says_goodbye_over_tls_has_left(installed: Pair, authority: Authority) -> None:

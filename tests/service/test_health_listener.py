@@ -19,7 +19,7 @@ from corsproxy.observe.exposition import render_each
 from corsproxy.observe.snapshot import Snapshot
 from tests.support.client import RawClient
 from tests.support.leaks import Leaks
-from tests.support.wire import Address, End, eventually, listen
+from tests.support.wire import Address, End, eventually, listen, patiently
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 METRICS = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -64,7 +64,7 @@ class Health:
         """How many connections there are."""
         found = self.listener._gate
         assert found is not None
-        return len(found._waiting) + len(found._served)
+        return len(found._there)
 
 
 @asynccontextmanager
@@ -123,6 +123,36 @@ async def test_connections_that_are_being_answered_make_room_too() -> None:
         await eventually(lambda: there.count == 64, "64 connections")
         assert await there.ask() == 200
         go.set()
+
+
+async def test_who_waits_for_an_answer_does_not_push_a_probe_out() -> None:
+    """O2: who has been there longest makes room: a probe that pauses before it asks is served."""
+    go = asyncio.Event()
+
+    async def slow() -> Snapshot:
+        await go.wait()
+        return SNAPSHOT
+
+    async with health(slow) as there:
+        for _ in range(63):
+            await (await there.client()).send(METRICS)
+        await eventually(lambda: there.count == 63, "63 that wait")
+        probe = await there.client()
+        await eventually(lambda: there.count == 64, "the probe")
+        for _ in range(30):
+            await there.client()
+        assert (await probe.exchange(LIVE)).status == 200
+        go.set()
+
+
+@pytest.mark.parametrize("line", [b"\r\n\r\n", b"\n", b"\r\n" + LIVE, b"\r" + LIVE])
+async def test_an_empty_line_is_no_request(line: bytes) -> None:
+    """O2: it does not count as a request that is waited for: it ends its connection."""
+    async with health() as there:
+        client = await there.client()
+        await client.send(line)
+        assert await patiently(client.until_end(), "its end") == b""
+        assert there.count == 0
 
 
 @pytest.mark.parametrize("begun", [b"", LIVE[:-2]])

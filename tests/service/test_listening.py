@@ -1,15 +1,18 @@
 """What is listened on, and what is left alone: forwarding.md P7, config.md `listen`."""
 
+import fcntl
 import os
 import re
 import socket
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from corsproxy import listeners
 from corsproxy.listeners import CannotStart, Listeners
 from corsproxy.policy.plan import Address, TcpAddress, UnixAddress
 from tests.support.origin import origin
@@ -99,15 +102,17 @@ def test_what_is_announced_is_served(order: str, workers: int, tmp_path: Path) -
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_cannot_be_bound_is_not_announced(workers: int, tmp_path: Path) -> None:
-    """P7: an address within another one of this file is one line and exit 3."""
+    """P7: a name for an address within another one of this file is one line and exit 3."""
     path, port = tmp_path / "config.yaml", free_port()
-    listen = f"['127.0.0.1:{port}', '0.0.0.0:{port}']"
+    listen = f"['127.1:{port}', '0.0.0.0:{port}']"
     text = config(1, server=f"workers: {workers}")
     path.write_text(text.replace("'127.0.0.1:0'", listen, 1))
     with corsproxy("run", "-c", str(path)) as process:
         assert process.code() == 3
-    assert process.errors.startswith(f"corsproxy: cannot listen on 0.0.0.0:{port}: address already")
-    assert len(process.errors.splitlines()) == 1
+    assert process.errors == (
+        f"corsproxy: cannot listen on 0.0.0.0:{port}: address already in use; another program, or "
+        f"this one on 127.1:{port}, listens there; stop it, or choose another address"
+    )
 
 
 def test_what_is_bound_listens() -> None:
@@ -173,6 +178,74 @@ def test_a_file_in_the_way_is_one_line_and_exit_3(
     assert process.errors.startswith(f"corsproxy: cannot listen on unix:{precious}: a file that")
     assert len(process.errors.splitlines()) == 1
     assert precious.read_text() == "precious"
+
+
+def test_advice_about_a_path_names_no_address(tmp_path: Path) -> None:
+    """P7: a missing directory, a file in place of one, a socket that takes datagrams."""
+    of_another_kind = "protocol wrong type for socket; a socket of another kind is there"
+    (tmp_path / "file").touch()
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as other:
+        other.bind(str(tmp_path / "datagrams"))
+        for name, advice in (
+            ("none/s", "no such file or directory; make its directory, or choose another path"),
+            (
+                "file/s",
+                "not a directory; what should be its directory is a file; choose another path",
+            ),
+            ("datagrams", f"{of_another_kind}; move it away, or choose another path"),
+        ):
+            path = tmp_path / name
+            with pytest.raises(CannotStart) as failed:
+                Listeners().bind(UnixAddress(str(path)))
+            assert str(failed.value) == f"cannot listen on unix:{path}: {advice}"
+
+
+def test_of_two_that_start_one_has_the_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P7: of an abandoned socket, too: neither removes what the other has just made."""
+    path = tmp_path / "s"
+    abandoned(path)
+    second, is_over, real = Listeners(), threading.Event(), os.unlink
+    results: list[object] = []
+
+    def start_second() -> None:
+        try:
+            results.append(second.bind(UnixAddress(str(path))))
+        except CannotStart as failed:
+            results.append(failed)
+        is_over.set()
+
+    starting = threading.Thread(target=start_second)
+
+    def unlink(at: str) -> None:
+        monkeypatch.setattr(os, "unlink", real)
+        starting.start()
+        is_over.wait(0.5)  # it comes first, unless it has to wait for this one
+        real(at)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    with listening(UnixAddress(str(path))):
+        starting.join(10)
+        (result,) = results
+        assert isinstance(result, CannotStart)
+        assert "another program listens there; stop it, or choose another path" in str(result)
+    second.close()
+
+
+def test_a_folder_that_is_locked_for_long_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P7: whoever may read a folder may lock it; nobody can keep this from starting so."""
+    monkeypatch.setattr(listeners, "_LONGEST_LOCK", 0.1)
+    path = tmp_path / "s"
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with listening(UnixAddress(str(path))):
+            assert path.is_socket()
+    finally:
+        os.close(folder)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a socket another user's")

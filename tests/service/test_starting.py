@@ -1,5 +1,6 @@
 """What keeps `run` from starting is one clear message; without a file it shows the file it equals."""
 
+import logging
 import os
 import re
 import socket
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from corsproxy.cli.quick import as_yaml
 from corsproxy.cli.run import run
 from corsproxy.config import load_text
+from corsproxy.proxy.descriptors import Room
 from corsproxy.service import CannotStart, Service
 from tests.support.origin import ORIGIN, get, origin
 from tests.support.proxy import plan_of
@@ -46,6 +48,16 @@ def test_a_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path) -> Non
         f"corsproxy: cannot listen on 127.0.0.1:{taken}: address already in use; "
         "another program listens there; stop it, or choose another address"
     )
+
+
+async def test_too_few_descriptors_are_told_in_any_number(caplog: pytest.LogCaptureFixture) -> None:
+    """O2: one client that can be served is not "1 clients"."""
+    async with Service(plan_of(config(1))) as service:
+        service.server.room = Room(1, 1, 1)
+        with caplog.at_level(logging.WARNING, "corsproxy"):
+            service._tell_room()
+    (told,) = caplog.messages
+    assert "max_connections is 10000, but the limit of open files suffices for 1 of them: " in told
 
 
 def test_a_health_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path) -> None:

@@ -47,13 +47,24 @@ class Listeners:
         except Fault as fault:
             draft.note("address_invalid", path, found=draft.shown(path, text), detail=fault)
             return None
-        first = self._taken.setdefault(address, path)
-        # Port 0 is any free port, another one each time.
-        is_any = isinstance(address, TcpAddress) and address.port == 0
-        if first != path and not is_any:
-            line = draft.place(first).line
-            draft.note("address_twice", path, found=draft.shown(path, text), line=line)
+        first = next((taken for taken in self._taken if _overlap(taken, address)), None)
+        if first is not None:
+            self._note_twice(path, address, first)
+        self._taken.setdefault(address, path)
         return address
+
+    def _note_twice(self, path: Path, address: Address, first: Address) -> None:
+        """Note that `address`, of the key at `path`, is not free beside `first`; one may be a default."""
+        draft, taken = self._draft, self._taken[first]
+        found, it = draft.shown(path, str(address)), draft.shown(taken, str(first))
+        it = "it" if it == found else it
+        if not draft.document.wrote(path[:2]):
+            found = f"{path[0]}.listen, by default {found},"
+        where = f"line {draft.place(taken).line} has {it}"
+        if not draft.document.wrote(taken[:2]):
+            where = f"{taken[0]}.listen has {it} by default"
+        at = path if draft.document.wrote(path[:2]) else taken
+        draft.note("address_twice", at, found=found, where=where)
 
     def reach(self, target: Address) -> bool:
         """Tell whether a connection to `target` on this machine comes back to a listener."""
@@ -67,6 +78,24 @@ class Listeners:
             and address.host in _HERE
             for address in self._taken
         )
+
+
+def _overlap(one: Address, other: Address) -> bool:
+    """Tell whether two addresses cannot both be listened on: the same, or a wildcard with its own.
+
+    Port 0 is any free port, another one each time; an IPv6 wildcard leaves IPv4 to others (P7).
+    """
+    if not isinstance(one, TcpAddress) or not isinstance(other, TcpAddress):
+        return one == other
+    if one.port != other.port or one.port == 0:
+        return False
+    try:
+        first, second = ip_address(one.host), ip_address(other.host)
+    except ValueError:
+        return one == other  # a name: what it stands for is found out at the start
+    if first.version != second.version:
+        return False
+    return first == second or first.is_unspecified or second.is_unspecified
 
 
 def build_server(draft: Draft, settings: Settings, listeners: Listeners) -> Server:

@@ -117,9 +117,9 @@ SETTINGS: Final[dict[str, Entry]] = {
     ),
     "address_twice": Entry(
         "E061",
-        "{found} is listened on twice; line {line} has it already",
+        "{found} is listened on twice; {where} already",
         "give each listener an address of its own",
-        "Only one listener can have an address.",
+        "Only one listener can have an address. A wildcard such as 0.0.0.0 has all of its family.",
     ),
     "network_invalid": Entry(
         "E062",
