@@ -5,13 +5,10 @@ the exchange's matter.
 """
 
 import asyncio
-import contextlib
-import fcntl
 import select
 import socket
 import struct
 import sys
-import termios
 from typing import TYPE_CHECKING, Final
 
 from aiohttp.http_parser import HttpRequestParser
@@ -27,7 +24,8 @@ from corsproxy.proxy.lines import CLOSE, own_answer
 from corsproxy.proxy.pauses import PIPELINE, TURN, UPLOAD, WRITE
 from corsproxy.proxy.records import record_of_unread
 from corsproxy.proxy.request_head import read_request_head
-from corsproxy.proxy.upstream import LARGE_READ, bounded, send_fin
+from corsproxy.proxy.transports import bounded, takes_writes, unacknowledged, wire_below
+from corsproxy.proxy.upstream import LARGE_READ, send_fin
 
 if TYPE_CHECKING:
     from corsproxy.proxy.handshakes import Handshake
@@ -40,6 +38,9 @@ _MAX_HELD: Final = 4 * 1024
 _MOST_A_TURN: Final = 16
 _DRAIN_TIME: Final = 1.0
 _LINGER_TIME: Final = 2.0
+# How often a closed connection is looked at, in seconds; where all is sent, only TLS's goodbye or a
+# peer's FIN is left to wait for, and for no longer.
+_LOOK: Final = 2.0
 # How long a connection beyond the limit may take for the request that is answered 503.
 _SURPLUS_TIME: Final = 1.0
 _NOBODY: Final = Peer(b"unknown", b"http")
@@ -66,6 +67,7 @@ class ClientConnection(asyncio.Protocol):
         "_paused",
         "_serving",
         "_unsent",
+        "_wire",
         "clock",
         "deadline",
         "exchange",
@@ -102,6 +104,7 @@ class ClientConnection(asyncio.Protocol):
         self._half_closed = False
         self._unsent = 0
         self._has_more = False
+        self._wire: asyncio.Transport | None = None
         self._handshake = handshake
         self._is_new = True
 
@@ -112,7 +115,8 @@ class ClientConnection(asyncio.Protocol):
 
         The time for the head of its first request began when it was accepted.
         """
-        self.transport = bounded(transport)
+        self._wire = wire_below(transport)
+        self.transport = bounded(transport, self._wire)
         peername = transport.get_extra_info("peername")
         self.peer = Peer(
             address_of_peer(peername[0]) if isinstance(peername, tuple) else b"unknown",
@@ -150,6 +154,8 @@ class ClientConnection(asyncio.Protocol):
         self._closing = True
         self._held = b""
         self.leftover = None
+        # They lead back here: what is closed would wait for the garbage collector.
+        self._parser = self._wire = None
         self.server.watch.discard(self)
         self.server.write_paused.discard(self)
         if self.exchange is not None:
@@ -184,7 +190,13 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take a FIN: a tunnel passes it on, otherwise it may mean that the client has left (H20)."""
-        self._half_closed = self.exchange is not None and self.exchange.client_half_closed()
+        exchange = self.exchange
+        self._half_closed = exchange is not None and exchange.client_half_closed()
+        if self._wire is not None and not self._half_closed:
+            # Nothing can be written from now on: TLS closes by itself, however long that takes (F6).
+            self._await_end()
+            if exchange is not None:
+                exchange.client_left()
         return self._half_closed
 
     # --- requests --------------------------------------------------------------------------
@@ -196,7 +208,7 @@ class ClientConnection(asyncio.Protocol):
         self._held = b""
         at = begun = read = 0  # an index, for to cut off each head would copy all that is behind it
         try:
-            while at < len(data) and not self._closing:
+            while at < len(data) and not self._closing and takes_writes(self.transport, self._wire):
                 if self.is_write_paused or begun == _MOST_A_TURN or read > LARGE_READ:
                     self._postpone(data[at:])
                     return
@@ -403,6 +415,7 @@ class ClientConnection(asyncio.Protocol):
         if linger and not transport.is_closing():
             self._lingering = True
             self.server.crowd.leave(self)
+            self._unsent = self._unsent if self.is_write_paused else sys.maxsize
             self.deadline = self.clock.after(_LINGER_TIME)
             self.resume(self._paused)
             if transport.can_write_eof():
@@ -412,10 +425,30 @@ class ClientConnection(asyncio.Protocol):
 
     def close_now(self) -> None:
         """Close once all is sent; a client that does not take it is cut off."""
+        self._await_end()
+        if not self.transport.is_closing():  # a second time, asyncio's TLS would forget the first
+            self.transport.close()
+
+    def _await_end(self) -> None:
+        """Expect the end of a connection that is closed; `write_idle` limits how long it sends."""
         self.exchange = None
         self._closing = True
-        self.deadline = self.clock.after(self.server.plan.server.timeouts.write_idle)
-        self.transport.close()
+        if not self.is_write_paused:
+            self._unsent = sys.maxsize
+        idle = self.server.plan.server.timeouts.write_idle
+        self.deadline = self.clock.after(min(idle, _LOOK) if idle else _LOOK)
+
+    def _still_open(self) -> None:
+        """Look on while the client takes what is left; end a connection that only lingers (F1)."""
+        unsent = self._count_unsent()
+        idle = self.server.plan.server.timeouts.write_idle
+        if unsent < self._unsent:
+            self._unsent = unsent
+            self.write_deadline = self.clock.after(idle)
+        if unsent and self.write_deadline > self.clock.now:
+            self.deadline = self.clock.after(min(idle, _LOOK) if idle else _LOOK)
+        else:
+            self.transport.abort()
 
     def close(self) -> None:
         """Close an idle connection; leave one alone that has work (called when draining ends)."""
@@ -467,7 +500,7 @@ class ClientConnection(asyncio.Protocol):
         if self.exchange is not None:
             self.exchange.expired(now)
         elif self._closing:
-            self.transport.abort()
+            self._still_open()
         elif self.leftover is not None:
             self._close(linger=True)
         elif self.is_surplus:
@@ -480,8 +513,9 @@ class ClientConnection(asyncio.Protocol):
     # --- writing and back-pressure ---------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Send `data`."""
-        self.transport.write(data)
+        """Send `data`, unless the client has left and only we were not notified yet."""
+        if takes_writes(self.transport, self._wire):
+            self.transport.write(data)
 
     def pause(self, why: int) -> None:
         """Stop reading, for the reason `why`."""
@@ -565,12 +599,4 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
 
     def _count_unsent(self) -> int:
-        """Return how many bytes the client has not acknowledged yet.
-
-        The kernel's queue counts too: it is so long that a slow client, which reads all the time,
-        may need minutes until the kernel takes more from us.
-        """
-        queued = bytearray(4)
-        with contextlib.suppress(OSError):  # not every system counts for every kind of socket
-            fcntl.ioctl(self.descriptor(), termios.TIOCOUTQ, queued)
-        return self.transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
+        return unacknowledged(self.transport, self._wire)

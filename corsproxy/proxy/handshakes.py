@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from corsproxy.proxy.server import ProxyServer
 
-# How long a client may take to say goodbye over TLS, in seconds.
-_GOODBYE: Final = 2.0
+# The loops count what is still being sent as part of TLS's goodbye and cut it off at this limit, in
+# seconds. The connection's own deadlines are what limits both.
+_GOODBYE: Final = 24 * 3600.0
 # How long a handshake that has begun keeps its place when others need it, in seconds: clients that
 # mean it take a round trip or two, which is milliseconds where nothing is far away.
 _ROUND_TRIPS: Final = 0.1

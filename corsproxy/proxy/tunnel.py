@@ -45,7 +45,7 @@ class Tunnel:
         """
         self._arm()
         if early:
-            self._upstream.transport.write(early)
+            self._upstream.write(early)
         if self._upstream.is_write_paused:
             self._client.pause(UPLOAD)
         # What the client does not read holds up the upstream only: the other direction goes on.
@@ -58,7 +58,7 @@ class Tunnel:
     def receive(self, data: bytes) -> bytes:
         """Pass bytes of the client on; none of them belong to a later request."""
         self._touched = self._client.clock.now
-        self._upstream.transport.write(data)
+        self._upstream.write(data)
         return b""
 
     def client_half_closed(self) -> bool:
@@ -84,8 +84,8 @@ class Tunnel:
         self._upstream.resume_reading()
 
     def client_left(self) -> None:
-        """End the tunnel: one end of it is gone."""
-        self._end(None)
+        """End the tunnel: its client is gone. What it sent still reaches the upstream."""
+        self._end(None, flush=True)
 
     # --- what the upstream does ------------------------------------------------------------
 
@@ -98,7 +98,8 @@ class Tunnel:
     def upstream_half_closed(self) -> bool:
         """Pass the upstream's FIN on; return whether it is to hear more from the client."""
         transport = self._client.transport
-        if self._half_closed or not transport.can_write_eof():
+        both = transport.can_write_eof() and self._upstream.transport.can_write_eof()
+        if self._half_closed or not both:
             return False
         self._half_closed = True
         send_fin(transport)
@@ -134,11 +135,14 @@ class Tunnel:
     def _arm(self) -> None:
         self._client.deadline = self._client.clock.after(self._idle)
 
-    def _end(self, fault: FaultKind | None, *, cut: bool = False) -> None:
+    def _end(self, fault: FaultKind | None, *, cut: bool = False, flush: bool = False) -> None:
         if self._is_over:
             return
         self._is_over = True
-        self._upstream.close()
+        if flush:
+            self._upstream.finish(self._client.server.plan.server.timeouts.write_idle)
+        else:
+            self._upstream.close()
         self._exchange.tunnel_ended(fault)
         if cut:
             self._client.cut(reset=False)

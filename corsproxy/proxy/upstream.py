@@ -8,7 +8,7 @@ import asyncio
 import select
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp.http_parser import HttpResponseParser
 
@@ -16,32 +16,16 @@ from corsproxy.proxy import faults
 from corsproxy.proxy.bodies import BadChunk, Body, UntilClose
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.response_head import MAX_HEAD_BYTES, ResponseHead, read_response_head
+from corsproxy.proxy.transports import Farewell, bounded, takes_writes, unsent, wire_below
 
 if TYPE_CHECKING:
     from corsproxy.proxy.pool import Pool
 
-# What may wait unsent above the kernel's buffers before the other side is told to stop reading.
-# With it, one read of uvloop's (up to 256 000 bytes) still fits into the 256 KiB of O6.
-HIGH_WATER: Final = 4 * 1024
-
-
 # In bytes: with so much read, the connection's turn of the loop is over. uvloop goes on reading a
 # socket that fills its buffer, up to 32 times in a turn; and large heads cost as much as many small ones.
 LARGE_READ: Final = 64 * 1024
-
-# asyncio's own transports read this many bytes at a time; uvloop's do not let themselves be told.
-_READ_SIZE: Final = 128 * 1024
 # How many heads of a response are read in one turn of the loop: the last one, and interim ones.
 _MOST_HEADS: Final = 16
-
-
-def bounded(transport: asyncio.BaseTransport) -> asyncio.Transport:
-    """Return `transport`, told to keep within O6."""
-    stream = cast("asyncio.Transport", transport)
-    stream.set_write_buffer_limits(high=HIGH_WATER)
-    if hasattr(stream, "max_size"):
-        stream.max_size = _READ_SIZE
-    return stream
 
 
 def send_fin(transport: asyncio.Transport) -> None:
@@ -108,12 +92,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_body",
+        "_farewell",
         "_held",
         "_is_turn_over",
         "_method",
         "_parser",
         "_poll",
         "_rest",
+        "_wire",
         "has_answered",
         "idle_until",
         "is_open",
@@ -145,7 +131,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle_until = 0.0
         self.has_answered = False
         self.was_reused = False
-        self._parser = _new_parser(self)
+        self._parser: HttpResponseParser | None = _new_parser(self)
+        self._wire: asyncio.Transport | None = None
+        self._farewell: Farewell | None = None
         self._poll: select.poll | None = None
         self._held = b""
         self._rest = b""
@@ -156,7 +144,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport."""
-        self.transport = bounded(transport)
+        self._wire = wire_below(transport)
+        self.transport = bounded(transport, self._wire)
         self.is_open = True
 
     def begin(self, waiter: Waiter, method: bytes) -> None:
@@ -171,8 +160,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     def send(self, data: bytes, *, is_last: bool) -> None:
         """Write a piece of the request; `is_last` if the request ends with it, end mark included."""
+        self.is_request_sent = self.write(data) and is_last
+
+    def write(self, data: bytes) -> bool:
+        """Write `data`; return False if the connection takes no more."""
+        if not takes_writes(self.transport, self._wire):
+            return False
         self.transport.write(data)
-        self.is_request_sent = is_last
+        return True
 
     @property
     def is_reusable(self) -> bool:
@@ -186,7 +181,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.keep_alive
             and self.is_request_sent
             and self.is_open
-            and not self.transport.get_write_buffer_size()
+            and not unsent(self.transport, self._wire)
         )
 
     def pause_reading(self) -> None:
@@ -257,7 +252,7 @@ class UpstreamConnection(asyncio.Protocol):
         if waiter is None:
             if self.tunnel is not None:
                 self.tunnel.upstream_sent(data)
-            elif self.is_open:
+            elif self.is_open and self._farewell is None:
                 self.pool.exceeded()
                 self.close()
             return
@@ -285,6 +280,7 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             if end > MAX_HEAD_BYTES:
                 raise Fault(faults.UPSTREAM_INVALID, "a header section of more than 64 KiB")
+            assert self._parser is not None  # noqa: S101 - it goes with the connection
             head = read_response_head(self._parser, data[: end + 4])
             data = data[end + 4 :]
             if head.status >= 200:
@@ -388,6 +384,10 @@ class UpstreamConnection(asyncio.Protocol):
         waiter, tunnel = self.waiter, self.tunnel
         self.is_open = False
         self.waiter = self.tunnel = None
+        # They lead back here: what is closed would wait for the garbage collector.
+        self._parser = self._wire = None
+        if self._farewell is not None:
+            self._farewell.cancel()
         self.pool.forget(self)
         if waiter is not None:
             waiter.answer_failed(fault)
@@ -408,6 +408,13 @@ class UpstreamConnection(asyncio.Protocol):
             self.is_open = False
             self.pool.forget(self)
             self.transport.abort()
+
+    def finish(self, idle: float) -> None:
+        """End a tunnel's connection once all is sent, if the upstream takes some of it in `idle` s."""
+        self.waiter = self.tunnel = None
+        if self.is_open and self._farewell is None:
+            self.resume_reading()  # what comes is dropped; unread it would become a reset
+            self._farewell = Farewell(self.transport, self._wire, idle)
 
     def pause_writing(self) -> None:
         """Pass back-pressure on (F7)."""
