@@ -163,6 +163,7 @@ async def _workers(root: Path, folder: Path) -> AsyncIterator[Proxy]:
         yield proxy
 
 
+@pytest.mark.slow
 async def test_the_code_of_another_checkout_runs_in_its_workers_too(tmp_path: Path) -> None:
     """Every process of the product is of the checkout under attack, not of the installed one."""
     root = tmp_path / "checkout"
@@ -194,6 +195,7 @@ def test_a_folder_without_the_product_is_refused(tmp_path: Path) -> None:
     assert "is not a checkout" in ran.stderr
 
 
+@pytest.mark.slow
 async def test_an_attack_on_this_checkout(tmp_path: Path) -> None:
     """S6: an attack comes to its end on the running product and measures what it says."""
     (attack,) = suite.chosen(["12-names"])
