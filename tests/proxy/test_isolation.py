@@ -6,16 +6,19 @@ forwarding.md S9, S12, F7, O4: what an attacker tried on the connections of othe
 import asyncio
 import socket
 from collections import Counter
+from collections.abc import Callable
 from typing import Self, cast
 
 import pytest
 
 from corsproxy.proxy.bodies import ChunkedBody
 from corsproxy.proxy.client import ClientConnection
+from corsproxy.proxy.dial import Dialler
 from corsproxy.proxy.exchange import Exchange
-from corsproxy.proxy.pauses import WRITE
+from corsproxy.proxy.pauses import UPLOAD, WRITE
 from corsproxy.proxy.response_head import ResponseHead
 from corsproxy.proxy.tunnel import Tunnel
+from corsproxy.proxy.upstream import UpstreamConnection
 from tests.support.answers import ANSWERING, OK
 from tests.support.client import RawClient
 from tests.support.kernel import shrink_buffers
@@ -278,16 +281,17 @@ async def test_h20_a_fin_behind_what_is_unread_waits_if_it_may_be_answered(half_
 async def test_h17_a_fin_behind_what_is_unread_ends_no_tunnel() -> None:
     """H17, F7: it is passed on once the upstream has read what came before it."""
     go = asyncio.Event()
-    size = 16 * MIB
-    script: Script = [head_of_request(), send(SWITCHED), wait(go), swallow(size), send(b"bye")]
+    script: Script = [head_of_request(), send(SWITCHED), wait(go), swallow(150_000), send(b"bye")]
     async with through(script) as way:
         read_little(way.upstream)
         assert (await way.client.exchange(UPGRADE)).status == 101
-        pouring = asyncio.create_task(way.client.pour(size, bytes(64 * 1024)))
-        await stalled(way)
-        go.set()
-        await pouring
+        (tunnel,) = way.proxy.server.pool_of(way.proxy.server.plan.upstreams[0])._tunnels
+        tunnel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await way.client.send(bytes(150_000))  # the kernel takes it, the proxy does not
+        await eventually(lambda: client_side(way).is_paused(UPLOAD), "the client to be held back")
         way.client.finish()
+        await asyncio.sleep(0.3)  # two ticks, in which nothing may happen
+        go.set()
         assert await way.client.until(b"bye") == b"bye"
 
 
@@ -698,11 +702,12 @@ async def test_s12_reuse_never_gives_each_request_a_connection_of_its_own() -> N
 # --- who waits for a connection (P2, F2) --------------------------------------------------------
 
 
-async def test_p2_who_queues_when_an_upstream_changes_is_still_served() -> None:
+@pytest.mark.parametrize("reuse", ["always", "never"])
+async def test_p2_who_queues_when_an_upstream_changes_is_still_served(reuse: str) -> None:
     """P2: requests that wait for a connection finish under the configuration that they began with."""
     go = asyncio.Event()
     slow: Script = [request(), wait(go), send(OK), *ANSWERING]
-    pool = "pool: {max_connections: 1, queue: 60s}"
+    pool = f"pool: {{max_connections: 1, queue: 60s, reuse: {reuse}}}"
     async with ScriptedUpstream(slow, ANSWERING) as upstream:
         config = one_route(upstream.url, upstream=pool)
         async with running_proxy(config) as proxy:
@@ -728,3 +733,36 @@ async def test_f2_an_upstream_that_speaks_first_leaves_nobody_waiting() -> None:
             async with await way.proxy.client() as client:
                 assert (await client.exchange(GET)).status in {200, 502}
         assert len(way.upstream.connections) <= 20
+
+
+async def test_f2_a_connection_that_is_lost_before_its_request_leaves_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F2: it was opened, and is gone before who asked for it gets it: 502 at once."""
+    opened = Dialler.open
+
+    async def lose(
+        self: Dialler, factory: Callable[[], asyncio.Protocol]
+    ) -> tuple[asyncio.Protocol, socket.socket]:
+        protocol, sock = await opened(self, factory)
+        assert isinstance(protocol, UpstreamConnection)
+        protocol.close()
+        await eventually(lambda: sock.fileno() < 0, "the end of the connection")
+        return protocol, sock
+
+    monkeypatch.setattr(Dialler, "open", lose)
+    async with through(ANSWERING) as way:
+        answer = await way.client.exchange(GET)
+        assert (answer.status, answer.problem()["error"]) == (502, "upstream_closed")
+
+
+async def test_f7_small_chunks_behind_a_slow_client_all_arrive() -> None:
+    """F7, S9: what was left for the next turn when the client stopped is read when it goes on."""
+    chunk, count = b"50\r\n%b\r\n" % bytes(80), 200_000
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    script: Script = [request(), send(head), pour(len(chunk) * count, chunk), send(b"0\r\n\r\n")]
+    async with through(script) as way:
+        shrink_buffers(way.client)
+        await way.client.send(GET)
+        await stalled(way)
+        assert len((await way.client.response()).body) == 80 * count
