@@ -280,8 +280,10 @@ async def test_who_says_goodbye_over_tls_has_left(installed: Pair, authority: Au
     ):
         client.writer.write(GET)
         connection = await upstream.connection(0)
+        # Before it is there, its connection would go unused to the pool, and end only with that.
+        await eventually(lambda: len(connection.requests) == 1, "the request")
         client.writer.close()
-        await patiently(connection.peer_ended.wait(), "the upstream request to end", 1.0)
+        await patiently(connection.peer_ended.wait(), "the upstream request to end")
 
 
 async def test_a_tunnel_over_tls_ends_as_a_whole(installed: Pair, authority: Authority) -> None:
