@@ -25,7 +25,7 @@ async def test_by_default_it_means_that_the_client_has_left() -> None:
         await client.send(GET)
         await patiently(asked.wait(), "the request")
         client.finish()
-        await patiently(upstream.connections[0].peer_ended.wait(), "the end of the request", 0.1)
+        await patiently(upstream.connections[0].peer_ended.wait(), "the end of the request", 1.0)
 
 
 async def test_where_it_is_answered_the_client_may_wait() -> None:
@@ -74,7 +74,7 @@ async def test_half_a_body_before_it_is_no_request() -> None:
         )
         await patiently(arrived.wait(), "the head")
         client.finish()
-        await patiently(upstream.connections[0].peer_ended.wait(), "the end of the request", 0.1)
+        await patiently(upstream.connections[0].peer_ended.wait(), "the end of the request", 1.0)
 
 
 async def test_who_leaves_while_it_is_answered_is_found_out_by_writing() -> None:

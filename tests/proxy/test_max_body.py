@@ -85,7 +85,7 @@ async def test_o5_a_body_that_grows_too_large_is_never_a_complete_request() -> N
         await client.send(chunks(60_000))
         answer = await client.response()
         assert (answer.status, answer.problem()["error"]) == (413, "body_too_large")
-        await patiently(connection.peer_ended.wait(), "the end of the upload", 0.2)
+        await patiently(connection.peer_ended.wait(), "the end of the upload", 1.0)
         assert not connection.received.endswith(b"0\r\n\r\n")
 
 

@@ -34,7 +34,7 @@ from tests.support.upstream import (
     send,
     until,
 )
-from tests.support.wire import Address, patiently
+from tests.support.wire import Address, eventually, patiently
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
