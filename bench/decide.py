@@ -3,9 +3,9 @@
 import timeit
 from collections.abc import Callable
 
-from corsproxy.policy.cors import Decision, Facts, Policy, compile_policy, decide
-from corsproxy.policy.place import Term
-from corsproxy.policy.terms import PolicyTerms
+from corsproxy.policy.cors.decide import Decision, Facts, Policy, compile_policy, decide
+from corsproxy.policy.cors.spec import PolicyTerms
+from corsproxy.policy.source import Term
 
 ROUNDS = 7
 CALLS = 50_000

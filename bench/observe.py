@@ -7,8 +7,8 @@ from collections.abc import Callable
 from corsproxy.observe.access_log import FORMATS, AccessLog
 from corsproxy.observe.metrics import Metrics
 from corsproxy.observe.record import Record
-from corsproxy.policy.decision import Decision
-from corsproxy.policy.reasons import Reason, Verdict
+from corsproxy.policy.cors.decision import Decision
+from corsproxy.policy.cors.reasons import Reason, Verdict
 
 ROUNDS = 7
 CALLS = 50_000

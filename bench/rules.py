@@ -7,14 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from timeit import repeat
 
-from corsproxy.policy.cookies import CookieTerm, compile_cookies, rewrite_cookie
+from corsproxy.policy.compiled import Route, TcpAddress, Upstream
+from corsproxy.policy.cookies.rewrite import CookieTerm, compile_cookies, rewrite_cookie
 from corsproxy.policy.fields import FIELD_KINDS, REQUEST_ID
-from corsproxy.policy.location import Links, Site, rewrite_link
-from corsproxy.policy.paths import PathMapping, is_ambiguous
-from corsproxy.policy.plan import Route, TcpAddress, Upstream
-from corsproxy.policy.reshape import reshape_answer
-from corsproxy.policy.routes import Match, RouteTable
-from corsproxy.policy.rules import Context, RuleTerm, WhenTerm, apply, compile_rules
+from corsproxy.policy.routing.links import Links, Site, rewrite_link
+from corsproxy.policy.routing.paths import PathMapping, is_ambiguous
+from corsproxy.policy.routing.table import Match, RouteTable
+from corsproxy.policy.rules.apply import Context, RuleTerm, WhenTerm, apply, compile_rules
+from corsproxy.policy.transform import reshape_answer
 
 ANSWER = [
     (b"Date", b"Tue, 15 Nov 1994 08:12:31 GMT"),

@@ -8,21 +8,21 @@ from typing import Final, NamedTuple
 
 import click
 
-from corsproxy.cli.asking import CannotAsk, ask
+from corsproxy.cli.explanation import render
 from corsproxy.cli.files import DEFAULT_FILES, config_option, default_file
+from corsproxy.cli.http_probe import CannotAsk, ask
 from corsproxy.cli.terminal import say, say_json, say_verbatim
 from corsproxy.config import Loaded, format_problems, load
-from corsproxy.config.nodes import width_at
-from corsproxy.config.problems import excerpt
-from corsproxy.policy.explain import Explanation
-from corsproxy.policy.explain_plan import explain_request
-from corsproxy.policy.fetch import Asked
+from corsproxy.config.problems.problem import excerpt
+from corsproxy.config.yaml.nodes import width_at
+from corsproxy.explain.explain import Explanation
+from corsproxy.explain.probe import Reply, judge_replies, outgoing
+from corsproxy.explain.request import explain_request
+from corsproxy.policy.compiled import Plan
+from corsproxy.policy.cors.reasons import show
+from corsproxy.policy.fetch_lists import Asked
 from corsproxy.policy.fields import Field
-from corsproxy.policy.live import Reply, judge_replies, outgoing
-from corsproxy.policy.place import Place
-from corsproxy.policy.plan import Plan
-from corsproxy.policy.reasons import show
-from corsproxy.policy.render import render
+from corsproxy.policy.source import Place
 from corsproxy.policy.tokens import is_token
 from corsproxy.policy.urls import read_url
 from corsproxy.policy.visible import printable

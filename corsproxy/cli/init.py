@@ -6,14 +6,14 @@ from typing import Final
 import click
 
 from corsproxy.cli.terminal import say_verbatim
-from corsproxy.config import starts
+from corsproxy.config import templates
 from corsproxy.config.example import example_text
 
 _STARTS: Final[dict[str, Callable[[], str]]] = {
-    "minimal": lambda: starts.MINIMAL,
+    "minimal": lambda: templates.MINIMAL,
     "full": example_text,
-    "compose": lambda: starts.COMPOSE,
-    "kubernetes": lambda: starts.KUBERNETES,
+    "compose": lambda: templates.COMPOSE,
+    "kubernetes": lambda: templates.KUBERNETES,
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import click
 
 from corsproxy.cli.files import config_option, default_file
-from corsproxy.cli.quick import as_yaml
+from corsproxy.cli.from_flags import as_yaml
 from corsproxy.cli.terminal import say
 
 # The rest is imported where it is used: it takes long, and the first thing is to take signals.
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from corsproxy.config import Fingerprint, Loaded
-    from corsproxy.policy.plan import Plan, TcpAddress, UnixAddress
-    from corsproxy.service import Service
-    from corsproxy.workers import Supervisor
+    from corsproxy.policy.compiled import Plan, TcpAddress, UnixAddress
+    from corsproxy.runtime.service import Service
+    from corsproxy.runtime.supervisor import Supervisor
 
 EXIT_CANNOT_START: Final = 3
 
@@ -123,7 +123,7 @@ def _run_file(path: Path) -> int:
 
 
 def _worker_count(plan: "Plan") -> int:
-    from corsproxy.cores import usable_cores  # noqa: PLC0415
+    from corsproxy.runtime.cpus import usable_cores  # noqa: PLC0415
 
     workers = plan.server.workers
     return usable_cores() if workers == "auto" else workers
@@ -140,7 +140,7 @@ def _plan_or_exit(loaded: "Loaded") -> "Plan":
 
 
 def _service(plan: "Plan", *, colour: bool) -> "Callable[[], Service]":
-    from corsproxy.service import Options, Service  # noqa: PLC0415
+    from corsproxy.runtime.service import Options, Service  # noqa: PLC0415
 
     _configure_logs(plan)
     options = Options(access_log=sys.stdout.fileno(), colour=colour)
@@ -148,7 +148,7 @@ def _service(plan: "Plan", *, colour: bool) -> "Callable[[], Service]":
 
 
 def _supervisor(loaded: "Loaded", path: Path, count: int) -> "Callable[[], Supervisor]":
-    from corsproxy.workers import Supervisor  # noqa: PLC0415
+    from corsproxy.runtime.supervisor import Supervisor  # noqa: PLC0415
 
     assert loaded.plan is not None  # noqa: S101 - it was made sure of
     _configure_logs(loaded.plan)
@@ -165,8 +165,8 @@ def _exit_code(main: "Coroutine[None, None, None]", *, supervises: bool = False)
     """Run until told to stop; return the exit code."""
     import uvloop  # noqa: PLC0415
 
-    from corsproxy.listeners import CannotStart  # noqa: PLC0415
-    from corsproxy.signals import ignore_signals  # noqa: PLC0415
+    from corsproxy.runtime.signals import ignore_signals  # noqa: PLC0415
+    from corsproxy.runtime.sockets import CannotStart  # noqa: PLC0415
 
     try:
         # A supervisor waits for its workers and has no use for a faster loop.
@@ -181,8 +181,8 @@ def _exit_code(main: "Coroutine[None, None, None]", *, supervises: bool = False)
 
 async def _run(make: "Callable[[], Service | Supervisor]", watched: Watched | None) -> None:
     """Run a service, or a supervisor of several, and follow its file."""
-    from corsproxy.reload import Reloader  # noqa: PLC0415
-    from corsproxy.signals import StopSignals  # noqa: PLC0415
+    from corsproxy.runtime.reload import Reloader  # noqa: PLC0415
+    from corsproxy.runtime.signals import StopSignals  # noqa: PLC0415
 
     async with make() as service:
         # Who reads the announcement may send any signal: all are taken by then.

@@ -9,6 +9,6 @@ def worker(descriptor: int) -> None:
     """Serve as the supervisor at the other end of DESCRIPTOR says; `corsproxy run` starts this."""
     import uvloop  # noqa: PLC0415 - slow to import, and only needed here
 
-    from corsproxy.worker import work  # noqa: PLC0415
+    from corsproxy.runtime.worker import work  # noqa: PLC0415
 
     uvloop.run(work(descriptor))

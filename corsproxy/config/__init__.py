@@ -1,7 +1,7 @@
 """What a user may write, and how it becomes a plan."""
 
 from corsproxy.config.load import Fingerprint, Loaded, fingerprint, load, load_text
-from corsproxy.config.problems import Problem, format_problems
+from corsproxy.config.problems.problem import Problem, format_problems
 
 __all__ = [
     "Fingerprint",

@@ -4,7 +4,7 @@ import re
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Literal, NamedTuple
 
-from corsproxy.policy.plan import Address, TcpAddress, UnixAddress
+from corsproxy.policy.compiled import Address, TcpAddress, UnixAddress
 
 # A host name or IPv4 address; a name may end in its root dot, and containers use `_`.
 _NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")

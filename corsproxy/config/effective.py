@@ -5,7 +5,7 @@ from typing import Any, Final
 import yaml
 
 from corsproxy.config.models.root import Settings
-from corsproxy.config.nodes import Document, Leaf, Path
+from corsproxy.config.yaml.nodes import Document, Leaf, Path
 
 MASK: Final = "***"
 

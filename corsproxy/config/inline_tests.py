@@ -6,15 +6,15 @@ The decision is the very function that serves requests (cors.md 70).
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from corsproxy.config.build import Draft
+from corsproxy.config.compile import Draft
 from corsproxy.config.load import Loaded
 from corsproxy.config.models.routes import InlineTestSection
-from corsproxy.config.nodes import Path
-from corsproxy.config.problems import Found, Problem
-from corsproxy.policy.cors import decide
-from corsproxy.policy.decision import Decision, Facts
-from corsproxy.policy.plan import Plan, Route
-from corsproxy.policy.reasons import tell
+from corsproxy.config.problems.problem import Found, Problem
+from corsproxy.config.yaml.nodes import Path
+from corsproxy.policy.compiled import Plan, Route
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.decision import Decision, Facts
+from corsproxy.policy.cors.reasons import tell
 
 
 class Asked(NamedTuple):

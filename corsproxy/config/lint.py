@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from corsproxy.config.build.draft import Draft
+from corsproxy.config.compile.context import Draft
 from corsproxy.config.models.policies import PolicySection
 from corsproxy.config.models.root import Settings
 from corsproxy.config.models.upstreams import PoolSection, UpstreamSection
-from corsproxy.config.nodes import Items, Leaf, Path, child
 from corsproxy.config.units import write_duration
+from corsproxy.config.yaml.nodes import Items, Leaf, Path, child
 
 _LIST: Final = "list origins instead of *, or remove the key"
 

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from corsproxy.config.build import Draft, build_plan
-from corsproxy.config.document import LARGEST_FILE, compose, decode
-from corsproxy.config.environment import substitute
+from corsproxy.config.compile import Draft, build_plan
 from corsproxy.config.lint import lint
 from corsproxy.config.models.root import Settings
-from corsproxy.config.nodes import Document
-from corsproxy.config.problems import Found, Problem, TooMany, Unreadable, problem
-from corsproxy.config.shape import shape
-from corsproxy.policy.place import Place
-from corsproxy.policy.plan import Plan
+from corsproxy.config.problems.problem import Found, Problem, TooMany, Unreadable, problem
+from corsproxy.config.validate import shape
+from corsproxy.config.yaml.document import LARGEST_FILE, compose, decode
+from corsproxy.config.yaml.environment import substitute
+from corsproxy.config.yaml.nodes import Document
+from corsproxy.policy.compiled import Plan
+from corsproxy.policy.source import Place
 
 
 class Loaded(NamedTuple):

@@ -18,9 +18,9 @@ from corsproxy.demo.legacy import make_legacy_app
 from corsproxy.demo.page import PageSettings, make_page_app
 from corsproxy.demo.ports import LOOPBACK, bind, choose, claim, port_of
 from corsproxy.demo.words import Ports, config_text, greeting, origin
-from corsproxy.policy.plan import Plan, TcpAddress
-from corsproxy.service import Options, Service
-from corsproxy.signals import StopSignals
+from corsproxy.policy.compiled import Plan, TcpAddress
+from corsproxy.runtime.service import Options, Service
+from corsproxy.runtime.signals import StopSignals
 
 PREFERRED: Final = Ports(page=3000, api=9000, proxy=8080, health=9902)
 

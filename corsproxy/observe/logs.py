@@ -10,7 +10,7 @@ from typing import Final
 
 from corsproxy.observe.access_log import stamp
 from corsproxy.observe.writer import LineWriter
-from corsproxy.policy.plan import LogSettings
+from corsproxy.policy.compiled import LogSettings
 from corsproxy.policy.visible import printable, printable_lines
 
 # Under this name a message's `extra` holds its fields: names of the Elastic Common Schema, or ours.

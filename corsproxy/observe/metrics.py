@@ -12,7 +12,7 @@ from typing import Final
 
 from corsproxy import __version__
 from corsproxy.observe.snapshot import BOUNDS, Series, Snapshot
-from corsproxy.policy.decision import Decision
+from corsproxy.policy.cors.decision import Decision
 
 # The label of requests that no route took.
 NO_ROUTE: Final = "-"

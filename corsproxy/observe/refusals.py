@@ -10,7 +10,7 @@ from typing import Final
 
 from corsproxy.observe.logs import FIELDS
 from corsproxy.observe.record import Record
-from corsproxy.policy.reasons import show, tell
+from corsproxy.policy.cors.reasons import show, tell
 
 BURST: Final = 5.0
 A_SECOND: Final = 0.5

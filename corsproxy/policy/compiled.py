@@ -1,211 +1,239 @@
-"""A policy as the hot path reads it: sets, flags, prebuilt bytes. Knows no request."""
+"""The compiled configuration: what the proxy reads while it serves. Knows no YAML and no I/O.
 
-from typing import Final
+A `Plan` is immutable and swapped whole on reload; a request keeps the plan it began under.
+Durations are in seconds, sizes in bytes; a duration of 0 means no limit.
+"""
 
-from corsproxy.policy.checks import check_policy
-from corsproxy.policy.decision import Decision, Outcome
-from corsproxy.policy.fetch import SAFELISTED_METHODS
-from corsproxy.policy.origins import OriginSet
-from corsproxy.policy.place import Place, Term
-from corsproxy.policy.reasons import Reason, Verdict
-from corsproxy.policy.terms import PolicyTerms, UpstreamCorsHeaders
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
 
-ALLOW_ORIGIN: Final = b"Access-Control-Allow-Origin: "
-ALLOW_METHODS: Final = b"Access-Control-Allow-Methods: "
-ALLOW_HEADERS: Final = b"Access-Control-Allow-Headers: "
-EXPOSE_HEADERS: Final = b"Access-Control-Expose-Headers: "
-TIMING: Final = b"Timing-Allow-Origin: "
-
-_ALLOW_CREDENTIALS: Final = b"Access-Control-Allow-Credentials: true\r\n"
-_MAX_AGE: Final = b"Access-Control-Max-Age: %d\r\n"
-_RESOURCE_POLICY: Final = b"Cross-Origin-Resource-Policy: %b\r\n"
-_REQUESTED: Final = b"Access-Control-Request-Method, Access-Control-Request-Headers"
+from corsproxy.policy.cookies.rewrite import CookieRule
+from corsproxy.policy.cors.decide import Policy
+from corsproxy.policy.fields import LOCATION, REQUEST_ID, SET_COOKIE
+from corsproxy.policy.routing.links import Site
+from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
+from corsproxy.policy.routing.table import RouteTable
+from corsproxy.policy.rules.apply import Rule
+from corsproxy.policy.rules.lookalikes import Lookalikes, lookalikes_of
+from corsproxy.policy.source import Place
 
 
-class Policy:
-    """One policy, compiled and never changed afterwards. `compile_policy` makes it.
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """Where to listen or connect: a host name or address literal (IPv6 without brackets) and a port."""
 
-    `any_origin`: `*` without credentials, so that no answer depends on the Origin. `constant` then
-    holds the decisions for requests without and with one. `reflects_method` and `reflects_headers`
-    say that a preflight's answer names what was asked instead of `methods_line`, `headers_line`
-    (cors.md 35). `expands` says that a response's own names are listed (cors.md 28). What is called
-    a line or a tail is serialised, its CRLF included.
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A unix socket by its path."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Address = TcpAddress | UnixAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamTimeouts:
+    """How long an upstream may take for each part of an answer (forwarding.md O1)."""
+
+    connect: float = 2.0
+    response_header: float = 30.0
+    idle: float = 60.0
+    total: float = 0.0
+    tunnel_idle: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLimits:
+    """How many connections to one upstream, and how long a request waits for one (S12, F4, O4).
+
+    `tunnels` None stands for half of `max_connections`.
     """
 
-    __slots__ = (
-        "acac_line",
-        "any_header",
-        "any_method",
-        "any_origin",
-        "checks_websockets",
-        "constant",
-        "debug",
-        "exact_origins",
-        "expands",
-        "expose_line",
-        "fixed_extra",
-        "headers",
-        "headers_line",
-        "headers_outcome",
-        "headers_place",
-        "methods",
-        "methods_line",
-        "methods_place",
-        "minimal",
-        "name",
-        "origins",
-        "origins_place",
-        "place",
-        "preflight_after",
-        "preflight_status",
-        "preflight_tail",
-        "preflight_vary",
-        "reflects_headers",
-        "reflects_method",
-        "refused_blocks",
-        "refused_status",
-        "sets_resource_policy",
-        "sets_timing",
-        "tail",
-        "terms",
-        "timing_origins",
-        "timing_same",
-        "upstream_cors_headers",
-        "vary",
-    )
+    max_connections: int = 1024
+    max_idle: int = 64
+    idle: float = 1.0
+    queue: float = 1.0
+    reuse: Literal["always", "never"] = "always"
+    tunnels: int | None = None
 
-    def __init__(self, terms: PolicyTerms) -> None:
-        self.terms = terms
-        self.name = terms.name
-        self.place: Place | None = terms.place
-        self.debug = terms.debug
-        self.upstream_cors_headers: UpstreamCorsHeaders = terms.upstream_cors_headers
-        self.checks_websockets = terms.check_websocket_origin
-        self.refused_blocks = terms.on_refused == "block"
-        self._compile_origins()
-        self._compile_methods()
-        self._compile_headers()
-        self._compile_timing()
-        self._compile_answers()
-        self._compile_preflight()
 
-    def __repr__(self) -> str:
-        return f"<Policy {self.name!r} at {self.place}>"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreaker:
+    """After how many failures in a row an upstream is left alone, and for how long (O7)."""
 
-    def _compile_origins(self) -> None:
-        self.origins = OriginSet(self.terms.allow_origins)
-        self.any_origin = self.origins.has_any is not None
-        self.origins_place = self.terms.place_of("allow_origins")
-        self.exact_origins: dict[bytes, Outcome] = {
-            origin: Outcome(Reason.allowed, origin, term.place)
-            for origin, term in self.origins.exact.items()
-        }
+    failures: int = 5
+    open: float = 1.0
 
-    def _compile_methods(self) -> None:
-        terms = self.terms
-        self.methods_place = terms.place_of("allow_methods")
-        # GET, HEAD and POST always pass (cors.md 25, 33), listed or not.
-        self.methods: dict[bytes, Outcome] = {
-            name: Outcome(Reason.allowed, name, self.methods_place) for name in SAFELISTED_METHODS
-        }
-        named = [term for term in terms.allow_methods if term.text != "*"]
-        for term in named:
-            name = term.text.encode("ascii")
-            self.methods[name] = Outcome(Reason.allowed, name, term.place)
-        self.any_method = len(named) < len(terms.allow_methods)
-        self.minimal = terms.preflight.style == "minimal"
-        open_to_all = self.any_method and not terms.allow_credentials
-        self.methods_line = _line(ALLOW_METHODS, ["*"] if open_to_all else _names(named))
-        # Browsers take * literally where credentials are sent, so the method is named (cors.md 35).
-        self.reflects_method = (self.any_method or self.minimal) and not open_to_all
 
-    def _compile_headers(self) -> None:
-        terms = self.terms
-        self.headers_place = terms.place_of("allow_headers")
-        named = [term for term in terms.allow_headers if term.text != "*"]
-        self.headers = frozenset(term.text.lower().encode("ascii") for term in named)
-        self.any_header = len(named) < len(terms.allow_headers)
-        self.headers_outcome = Outcome(Reason.allowed, b"", self.headers_place)
-        open_to_all = self.any_header and not terms.allow_credentials
-        if open_to_all:
-            # * never covers Authorization (Fetch, CORS non-wildcard request-header name).
-            names = ["*", "authorization"] if b"authorization" in self.headers else ["*"]
-        else:
-            names = _names(named)
-        self.headers_line = _line(ALLOW_HEADERS, names)
-        self.reflects_headers = (self.any_header or self.minimal) and not open_to_all
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamTls:
+    """How an upstream is known, and how it knows us. Files by their paths; "" means none.
 
-    def _compile_timing(self) -> None:
-        """Compile what goes beside the CORS headers (cors.md 53)."""
-        terms = self.terms
-        timing = terms.timing_allow_origins
-        policy = terms.resource_policy
-        self.sets_timing = timing is not None
-        self.sets_resource_policy = policy is not None
-        self.fixed_extra = _RESOURCE_POLICY % policy.encode("ascii") if policy else b""
-        own = OriginSet(timing) if isinstance(timing, tuple) else None
-        if (timing == "same" and self.any_origin) or (own and own.has_any):
-            self.fixed_extra += TIMING + b"*\r\n"
-            own = None
-        self.timing_same = timing == "same" and not self.any_origin
-        self.timing_origins: OriginSet | None = own
-        self.vary = b"Origin" if own or not self.any_origin else b""
+    Without `ca_file` the system's authorities are believed. `server_name` is what is asked for
+    (SNI) and what the certificate has to hold; "" stands for the host of the URL.
+    """
 
-    def _compile_answers(self) -> None:
-        terms = self.terms
-        self.acac_line = _ALLOW_CREDENTIALS if terms.allow_credentials else b""
-        exposed = _names(terms.expose_headers)
-        self.expands = terms.allow_credentials and "*" in exposed
-        if self.expands:
-            exposed = []  # the names depend on the response: rewrite lists them
-        self.expose_line = _line(EXPOSE_HEADERS, ["*"] if "*" in exposed else exposed)
-        self.tail = b"\r\n" + self.acac_line + self.expose_line
-        self.constant = self._constant_decisions() if self.any_origin and not self.vary else None
+    ca_file: str = ""
+    server_name: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    insecure_skip_verify: bool = False
 
-    def _compile_preflight(self) -> None:
-        terms = self.terms
-        self.preflight_status = terms.preflight.status
-        self.refused_status = terms.preflight.refused_status
-        self.preflight_vary = b""
-        if terms.preflight.vary:
-            names = _REQUESTED if self.any_origin else b"Origin, " + _REQUESTED
-            self.preflight_vary = b"Vary: " + names + b"\r\n"
-        max_age = _MAX_AGE % terms.max_age if terms.max_age is not None else b""
-        self.preflight_tail = max_age + self.expose_line + self.preflight_vary
-        start = b"\r\n" + self.acac_line
-        # What follows the origin; None where that depends on what was asked.
-        self.preflight_after: bytes | None = None
-        if not (self.reflects_method or self.reflects_headers):
-            lists = self.methods_line + self.headers_line
-            self.preflight_after = start + lists + self.preflight_tail
 
-    def _constant_decisions(self) -> tuple[Decision, Decision]:
-        """Return the decisions without and with an Origin, where its value is not read (cors.md 43)."""
-        term = self.origins.has_any
-        place = term.place if term else None
-        extra = self.fixed_extra
-        block = ALLOW_ORIGIN + b"*" + self.tail + extra
-        return (
-            Decision(Verdict.none, Reason.no_origin, b"", place, block, b"", 0, extra),
-            Decision(Verdict.allowed, Reason.allowed, b"*", place, block, b"", 0, extra),
+ForwardedStyle = Literal["x-forwarded", "forwarded", "both", "off"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """One origin server. `authority` is what its own Host header says, e.g. b"127.0.0.1:9000".
+
+    `retries` is how often a request that F3 calls safe may be sent again.
+    """
+
+    name: str
+    scheme: Literal["http", "https"]
+    address: Address
+    authority: bytes
+    timeouts: UpstreamTimeouts = UpstreamTimeouts()
+    pool: PoolLimits = PoolLimits()
+    host_header: Literal["upstream", "preserve"] | bytes = "upstream"
+    origin_header: Literal["keep", "strip", "rewrite"] = "keep"
+    public: Site | None = None
+    forwarded: ForwardedStyle = "x-forwarded"
+    retries: int = 1
+    circuit_breaker: CircuitBreaker | None = None
+    tls: UpstreamTls = UpstreamTls()
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route: what it matches is in the `RouteTable`, what is done with a match stands here.
+
+    `upgrades` are the protocols that become tunnels, in lower case (H17). `timeouts` are the
+    upstream's with the route's own in their place; `max_body` is the server's or the route's own.
+    """
+
+    name: str
+    upstream: Upstream
+    policy: Policy | None
+    # The change of prefix on the way up; links and cookie paths are mapped back (cors.md 58).
+    mapping: PathMapping = UNCHANGED
+    maps_links: bool = True
+    request_rules: tuple[Rule, ...] = ()
+    response_rules: tuple[Rule, ...] = ()
+    cookies: tuple[CookieRule, ...] = ()
+    reject_ambiguous_paths: bool = True
+    upgrades: frozenset[bytes] = frozenset({b"websocket"})
+    timeouts: UpstreamTimeouts = UpstreamTimeouts()
+    max_body: int = 0
+    place: Place | None = None
+    # Derived, so that a route that changes nothing costs one test: whether requests are changed,
+    # what looks like a header that its rules decide about (S6), and the kinds of fields for which
+    # an answer has to be looked at. Every answer has an X-Request-Id, so its kind stands for "always".
+    reshapes_requests: bool = field(init=False)
+    lookalikes: Lookalikes | None = field(init=False)
+    reshaped_kinds: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive what is derived."""
+        reshapes = (
+            bool(self.request_rules)
+            or self.mapping != UNCHANGED
+            or self.upstream.origin_header != "keep"
         )
+        kinds = (
+            (LOCATION if self.maps_links else 0)
+            | (SET_COOKIE if self.cookies else 0)
+            | (REQUEST_ID if self.response_rules else 0)
+        )
+        object.__setattr__(self, "reshapes_requests", reshapes)
+        object.__setattr__(self, "lookalikes", lookalikes_of(self.request_rules))
+        object.__setattr__(self, "reshaped_kinds", kinds)
 
 
-def compile_policy(terms: PolicyTerms) -> Policy:
-    """Return `terms` compiled.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client may send (forwarding.md S7, O2, O3). Sizes in bytes; 0 = none."""
 
-    Raises ValueError, with the words of the first finding, if `check_policy` finds an error in them.
-    """
-    for finding in check_policy(terms):
-        if finding.severity == "error":
-            raise ValueError(str(finding))
-    return Policy(terms)
-
-
-def _names(terms: list[Term] | tuple[Term, ...]) -> list[str]:
-    return [term.text for term in terms]
+    max_connections: int = 10_000
+    max_requests_in_flight: int = 1000
+    max_request_line: int = 8 * 1024
+    max_header_bytes: int = 32 * 1024
+    max_headers: int = 128
+    max_body: int = 0
 
 
-def _line(start: bytes, names: list[str]) -> bytes:
-    """Return a header line that lists `names`, nothing if there are none."""
-    return start + ", ".join(names).encode("ascii") + b"\r\n" if names else b""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTimeouts:
+    """How long a client may take for each part of a request (forwarding.md O1)."""
+
+    request_header: float = 10.0
+    request_body_idle: float = 30.0
+    keepalive: float = 75.0
+    write_idle: float = 30.0
+
+
+# Which family of headers the trusted peers write: X-Forwarded-* and X-Real-IP, or RFC 7239 (K3).
+TrustedHeaders = Literal["x-forwarded", "forwarded"]
+
+# "unix" stands for whoever may open the unix socket that is listened on (forwarding.md K3).
+TrustedPeer = IPv4Network | IPv6Network | Literal["unix"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTls:
+    """The files that a TLS listener needs; with `client_ca_file` clients need certificates, too."""
+
+    cert_file: str
+    key_file: str
+    client_ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """The listening side. `half_close` is what a client's FIN means (forwarding.md H20)."""
+
+    listen: tuple[Address, ...]
+    tls: ServerTls | None = None
+    workers: int | Literal["auto"] = 1
+    limits: Limits = Limits()
+    timeouts: ServerTimeouts = ServerTimeouts()
+    trusted_proxies: tuple[TrustedPeer, ...] = ()
+    trusted_headers: TrustedHeaders = "x-forwarded"
+    drain_delay: float = 5.0
+    drain: float = 20.0
+    half_close: Literal["close", "answer"] = "close"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """What is logged and how."""
+
+    format: Literal["auto", "text", "json"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    access: Literal["all", "errors", "off"] = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A whole configuration, compiled."""
+
+    server: Server
+    routes: RouteTable[Route]
+    default_policy: Policy | None = None
+    health: Address | None = None
+    log: LogSettings = LogSettings()
+    upstreams: tuple[Upstream, ...] = field(default=())

@@ -4,7 +4,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from corsproxy.policy.origins import DEFAULT_PORTS, parse_origin
+from corsproxy.policy.cors.origins import DEFAULT_PORTS, parse_origin
 
 # What browsers leave as it is in a path and in a query; the rest is percent-encoded.
 _PATH: Final = "%/:@!$&'()*+,;=~[]|\\"

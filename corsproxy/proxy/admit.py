@@ -6,15 +6,15 @@ only carries out what it returned.
 
 from typing import Final, NamedTuple
 
-from corsproxy.policy.cors import Decision, Facts, Policy, decide, is_preflight
-from corsproxy.policy.matching import match, public_origin
-from corsproxy.policy.paths import is_ambiguous
-from corsproxy.policy.plan import Plan, Route
-from corsproxy.policy.rewrite import rewrite
+from corsproxy.policy.compiled import Plan, Route
+from corsproxy.policy.cors.decide import Decision, Facts, Policy, decide, is_preflight
+from corsproxy.policy.cors.response_headers import rewrite
+from corsproxy.policy.match import match, public_origin
+from corsproxy.policy.routing.paths import is_ambiguous
 from corsproxy.proxy import faults
 from corsproxy.proxy.faults import FaultKind
 from corsproxy.proxy.forwarded import Peer, own_origin
-from corsproxy.proxy.request_head import RequestHead
+from corsproxy.proxy.http.request_head import RequestHead
 
 
 class Forward(NamedTuple):

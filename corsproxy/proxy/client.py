@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Final
 from aiohttp.http_parser import HttpRequestParser
 
 from corsproxy.proxy import faults
+from corsproxy.proxy.accounting import record_of_unread
 from corsproxy.proxy.admit import refuse
-from corsproxy.proxy.bodies import BadChunk, Body
-from corsproxy.proxy.clock import NEVER, Clock
+from corsproxy.proxy.deadlines import NEVER, Clock
 from corsproxy.proxy.exchange import DRAINED, Exchange, Phase
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.forwarded import Peer, address_of_peer
-from corsproxy.proxy.lines import CLOSE, own_answer
+from corsproxy.proxy.http.bodies import BadChunk, Body
+from corsproxy.proxy.http.request_head import read_request_head
 from corsproxy.proxy.pauses import PIPELINE, TURN, UPLOAD, WRITE
-from corsproxy.proxy.records import record_of_unread
-from corsproxy.proxy.request_head import read_request_head
+from corsproxy.proxy.serialize import CLOSE, own_answer
 from corsproxy.proxy.transports import bounded, takes_writes, unacknowledged, wire_below
-from corsproxy.proxy.upstream import LARGE_READ, send_fin
+from corsproxy.proxy.upstream.connection import LARGE_READ, send_fin
 
 if TYPE_CHECKING:
     from corsproxy.proxy.handshakes import Handshake

@@ -8,16 +8,20 @@ from enum import Enum
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from corsproxy.policy.cors import Decision
-from corsproxy.policy.plan import Plan, Route
+from corsproxy.policy.compiled import Plan, Route
+from corsproxy.policy.cors.decide import Decision
 from corsproxy.proxy import faults
 from corsproxy.proxy.admit import Answer, Forward, admit, refuse
-from corsproxy.proxy.asked import Asked
-from corsproxy.proxy.bodies import LAST_CHUNK, Body, ChunkedBody, as_chunk
-from corsproxy.proxy.clock import NEVER
+from corsproxy.proxy.context import Asked
+from corsproxy.proxy.deadlines import NEVER
 from corsproxy.proxy.faults import Fault, FaultKind
 from corsproxy.proxy.forwarded import Caller, caller_of
-from corsproxy.proxy.lines import (
+from corsproxy.proxy.http.bodies import LAST_CHUNK, Body, ChunkedBody, as_chunk
+from corsproxy.proxy.http.request_head import RequestHead
+from corsproxy.proxy.http.response_head import ResponseHead
+from corsproxy.proxy.pauses import UPLOAD
+from corsproxy.proxy.response import rewritten
+from corsproxy.proxy.serialize import (
     CONTINUE,
     answer_lines,
     connection_line,
@@ -25,18 +29,14 @@ from corsproxy.proxy.lines import (
     own_answer,
     request_lines,
 )
-from corsproxy.proxy.pace import Pace
-from corsproxy.proxy.pauses import UPLOAD
-from corsproxy.proxy.request_head import RequestHead
-from corsproxy.proxy.response_head import ResponseHead
-from corsproxy.proxy.rewriting import rewritten
+from corsproxy.proxy.stall_detection import Pace
 from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upload import Upload
-from corsproxy.proxy.upstream import UpstreamConnection
+from corsproxy.proxy.upstream.connection import UpstreamConnection
 
 if TYPE_CHECKING:
     from corsproxy.proxy.client import ClientConnection
-    from corsproxy.proxy.pool import Pool
+    from corsproxy.proxy.upstream.pool import Pool
 
 
 class Phase(Enum):

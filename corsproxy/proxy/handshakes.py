@@ -10,7 +10,7 @@ from socket import socket
 from typing import TYPE_CHECKING, Final
 
 from corsproxy.proxy.client import ClientConnection
-from corsproxy.proxy.tls import RenewedContext
+from corsproxy.tls.renewal import RenewedContext
 
 if TYPE_CHECKING:
     from asyncio import Task

@@ -17,19 +17,19 @@ from aiohttp.web_protocol import RequestHandler
 from corsproxy.observe.metrics import NO_ROUTE, Metrics, is_tunnel
 from corsproxy.observe.record import Record
 from corsproxy.observe.snapshot import Series, Snapshot
-from corsproxy.policy.plan import Plan, Route, Upstream
-from corsproxy.policy.reasons import Verdict
+from corsproxy.policy.compiled import Plan, Route, Upstream
+from corsproxy.policy.cors.reasons import Verdict
 from corsproxy.proxy import faults
-from corsproxy.proxy.breaker import State
+from corsproxy.proxy.accounting import record_of
 from corsproxy.proxy.client import ClientConnection
-from corsproxy.proxy.clock import Clock
-from corsproxy.proxy.crowd import Crowd
-from corsproxy.proxy.descriptors import make_room
+from corsproxy.proxy.deadlines import Clock
+from corsproxy.proxy.eviction import Crowd
+from corsproxy.proxy.fd_limits import make_room
 from corsproxy.proxy.handshakes import Handshakes
-from corsproxy.proxy.pool import Pool
-from corsproxy.proxy.records import record_of
-from corsproxy.proxy.resolve import Resolver
 from corsproxy.proxy.upload import Gathered
+from corsproxy.proxy.upstream.breaker import State
+from corsproxy.proxy.upstream.pool import Pool
+from corsproxy.proxy.upstream.resolve import Resolver
 from corsproxy.proxy.watch import Watch
 
 if TYPE_CHECKING:

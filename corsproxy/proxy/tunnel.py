@@ -7,10 +7,10 @@ accounts for it.
 from typing import TYPE_CHECKING
 
 from corsproxy.proxy import faults
-from corsproxy.proxy.clock import NEVER
+from corsproxy.proxy.deadlines import NEVER
 from corsproxy.proxy.faults import Fault, FaultKind
 from corsproxy.proxy.pauses import UPLOAD, WRITE
-from corsproxy.proxy.upstream import UpstreamConnection, send_fin
+from corsproxy.proxy.upstream.connection import UpstreamConnection, send_fin
 
 if TYPE_CHECKING:
     from corsproxy.proxy.client import ClientConnection

@@ -3,8 +3,15 @@
 from typing import Final
 
 from corsproxy.proxy import faults
-from corsproxy.proxy.bodies import LAST_CHUNK, BadChunk, Body, ChunkedBody, LengthBody, as_chunk
 from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.http.bodies import (
+    LAST_CHUNK,
+    BadChunk,
+    Body,
+    ChunkedBody,
+    LengthBody,
+    as_chunk,
+)
 
 # A body of at most this length is read whole before an upstream connection is taken (O4).
 GATHERED: Final = 64 * 1024

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from corsproxy.explain.explain import Explanation
+from corsproxy.explain.probe import Reply, judge_replies, outgoing
+from corsproxy.explain.request import explain_request
 from corsproxy.observe.record import Record
-from corsproxy.policy.explain import Explanation
-from corsproxy.policy.explain_plan import explain_request
-from corsproxy.policy.fetch import Asked, sent_headers
-from corsproxy.policy.live import Reply, judge_replies, outgoing
-from corsproxy.policy.plan import Plan
-from corsproxy.policy.reasons import Verdict
+from corsproxy.policy.compiled import Plan
+from corsproxy.policy.cors.reasons import Verdict
+from corsproxy.policy.fetch_lists import Asked, sent_headers
 from tests.support.client import RawClient
 from tests.support.messages import Response
 from tests.support.proxy import Proxy, one_route, plan_of, running_proxy

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from corsproxy.cli import cli
 from corsproxy.config.example import example_text
 from corsproxy.config.schema import json_schema, reference_text
-from corsproxy.config.starts import KUBERNETES, MINIMAL
+from corsproxy.config.templates import KUBERNETES, MINIMAL
 
 GOOD = "version: 1\nroutes: [{upstream: 'http://h', cors: false}]\n"
 WARNED = "version: 1\nroutes: [{upstream: 'http://h'}]\n"

@@ -9,8 +9,8 @@ from typing import Final
 import pytest
 
 from corsproxy.config import format_problems, load
-from corsproxy.config.catalogue import ENTRIES
 from corsproxy.config.inline_tests import run_tests
+from corsproxy.config.problems.catalogue import ENTRIES
 
 FOLDER: Final = Path(__file__).parent / "golden"
 FILES: Final = sorted(FOLDER.glob("*.yaml"))

@@ -10,14 +10,14 @@ import yaml
 from pydantic import BaseModel
 
 from corsproxy.config import load, load_text
-from corsproxy.config.catalogue import ENTRIES
-from corsproxy.config.catalogue.findings import FINDINGS, all_slugs
 from corsproxy.config.example import SCHEMA_LINE, example_text
 from corsproxy.config.inline_tests import count_tests, run_tests
 from corsproxy.config.keys import fields_of, known_keys, model_in
 from corsproxy.config.models.root import Settings
+from corsproxy.config.problems.catalogue import ENTRIES
+from corsproxy.config.problems.findings import FINDINGS, all_slugs
 from corsproxy.config.schema import json_schema, reference_text
-from corsproxy.config.starts import COMPOSE, KUBERNETES, MINIMAL
+from corsproxy.config.templates import COMPOSE, KUBERNETES, MINIMAL
 
 ROOT: Final = Path(__file__).parents[2]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from corsproxy.config import fingerprint, load, load_text
-from corsproxy.config.document import LARGEST_FILE
-from corsproxy.policy.plan import (
+from corsproxy.config.yaml.document import LARGEST_FILE
+from corsproxy.policy.compiled import (
     Limits,
     LogSettings,
     Plan,

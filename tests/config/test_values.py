@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corsproxy.config.scalars import resolve
 from corsproxy.config.spelling import nearest
 from corsproxy.config.units import read_duration, read_size, write_duration, write_size
+from corsproxy.config.yaml.scalars import resolve
 
 
 @pytest.mark.parametrize(

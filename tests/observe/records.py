@@ -5,9 +5,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from corsproxy.observe.record import Record
-from corsproxy.policy.decision import Decision
-from corsproxy.policy.place import Place
-from corsproxy.policy.reasons import Reason, Verdict
+from corsproxy.policy.cors.decision import Decision
+from corsproxy.policy.cors.reasons import Reason, Verdict
+from corsproxy.policy.source import Place
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 REFUSED = Decision(

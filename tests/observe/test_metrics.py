@@ -19,8 +19,8 @@ from corsproxy import __version__
 from corsproxy.observe.exposition import render
 from corsproxy.observe.metrics import METHODS, Metrics
 from corsproxy.observe.snapshot import BOUNDS, FAMILIES, Snapshot, sum_snapshots
-from corsproxy.policy.decision import Decision
-from corsproxy.policy.reasons import Reason, Verdict
+from corsproxy.policy.cors.decision import Decision
+from corsproxy.policy.cors.reasons import Reason, Verdict
 
 NAMED_CODES = {str(status.value) for status in HTTPStatus} | {"499"}
 CLASSES = {f"{number}xx" for number in range(2, 10)}

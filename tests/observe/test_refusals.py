@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from corsproxy.observe import logs
 from corsproxy.observe.record import Record
 from corsproxy.observe.refusals import A_SECOND, BURST, Bucket, Refusals
-from corsproxy.policy.plan import LogSettings
+from corsproxy.policy.compiled import LogSettings
 from tests.observe.records import REFUSED, hostile_records, record_of
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from corsproxy.proxy.breaker import State
+from corsproxy.proxy.upstream.breaker import State
 from tests.support.proxy import Way, through
 from tests.support.upstream import Script, black_hole, close, repeat, request, send
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from corsproxy.policy.plan import Route
+from corsproxy.policy.compiled import Route
 from tests.support.proxy import through
 from tests.support.rules import APP, OFF, PUBLIC, SPA, answering, asking
 from tests.support.upstream import Script, request, send

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from corsproxy.policy.plan import TcpAddress
+from corsproxy.policy.compiled import TcpAddress
 from corsproxy.proxy import handshakes
-from corsproxy.service import Service
+from corsproxy.runtime.service import Service
 from tests.support.answers import ANSWERING
 from tests.support.certificates import Authority, Pair
 from tests.support.client import RawClient

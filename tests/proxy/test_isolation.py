@@ -11,14 +11,14 @@ from typing import Self, cast
 
 import pytest
 
-from corsproxy.proxy.bodies import ChunkedBody
 from corsproxy.proxy.client import ClientConnection
-from corsproxy.proxy.dial import Dialler
 from corsproxy.proxy.exchange import Exchange
+from corsproxy.proxy.http.bodies import ChunkedBody
+from corsproxy.proxy.http.response_head import ResponseHead
 from corsproxy.proxy.pauses import UPLOAD, WRITE
-from corsproxy.proxy.response_head import ResponseHead
 from corsproxy.proxy.tunnel import Tunnel
-from corsproxy.proxy.upstream import UpstreamConnection
+from corsproxy.proxy.upstream.connect import Dialler
+from corsproxy.proxy.upstream.connection import UpstreamConnection
 from tests.support.answers import ANSWERING, OK
 from tests.support.client import RawClient
 from tests.support.kernel import shrink_buffers

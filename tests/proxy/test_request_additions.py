@@ -1,6 +1,6 @@
 """What the proxy adds to requests and answers, on the wire: who asked, an id, Via.
 
-forwarding.md H9, K3; product.md. Whose word is taken is in tests/pure/test_forwarded.py.
+forwarding.md H9, K3; product.md. Whose word is taken is in tests/proxy/http/test_forwarded.py.
 """
 
 import asyncio

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import pytest
 
-from corsproxy.policy.plan import ServerTls, TcpAddress
-from corsproxy.proxy import tls
-from corsproxy.service import CannotStart, Service
+from corsproxy.policy.compiled import ServerTls, TcpAddress
+from corsproxy.runtime.service import CannotStart, Service
+from corsproxy.tls import renewal
 from tests.support.certificates import Authority, Pair
 from tests.support.proxy import one_route, plan_of
 from tests.support.tls import tls_client
@@ -62,7 +62,7 @@ def installed(pairs: tuple[Pair, Pair], tmp_path: Path) -> Pair:
 @pytest.fixture(autouse=True)
 def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the files looked at in each handshake, not once a second."""
-    monkeypatch.setattr(tls, "_LOOKED_AT", 0.0)
+    monkeypatch.setattr(renewal, "_LOOKED_AT", 0.0)
 
 
 @asynccontextmanager
@@ -218,13 +218,13 @@ async def test_a_session_with_a_certificate_ends_after_five_minutes(
     installed: Pair, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """config.md `client_ca_file`: the certificate is shown again, for it may have ended meanwhile."""
-    assert tls._SESSIONS_END == 300.0
+    assert renewal._SESSIONS_END == 300.0
     mine = by_tls_1_2(authority.trust(authority.sign("client")))
     async with serving(installed, f", client_ca_file: {authority.file}") as (to, _):
         first = await resumed(to, mine, None)
         again = await resumed(to, mine, first.session)
         assert (again.is_reused, again.response) == (True, b"HTTP/1.1 200")
-        monkeypatch.setattr(tls, "_SESSIONS_END", 0.0)
+        monkeypatch.setattr(renewal, "_SESSIONS_END", 0.0)
         later = await resumed(to, mine, first.session)
         assert (later.is_reused, later.response) == (False, b"HTTP/1.1 200")
 
@@ -233,11 +233,11 @@ async def test_sessions_of_clients_without_a_certificate_go_on(
     installed: Pair, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """config.md `server.tls`: nothing was proved that could end; files as they were stay in use."""
-    monkeypatch.setattr(tls, "_SESSIONS_END", 0.0)
+    monkeypatch.setattr(renewal, "_SESSIONS_END", 0.0)
     files = ServerTls(cert_file=str(installed.cert), key_file=str(installed.key))
-    open_to_all = tls.listening_context(files)
+    open_to_all = renewal.listening_context(files)
     assert open_to_all.context() is open_to_all.context()
-    guarded = tls.listening_context(replace(files, client_ca_file=str(authority.file)))
+    guarded = renewal.listening_context(replace(files, client_ca_file=str(authority.file)))
     assert guarded.context() is not guarded.context()
 
 

@@ -16,13 +16,13 @@ from typing import cast
 
 import pytest
 
-from corsproxy.policy.plan import TcpAddress
+from corsproxy.policy.compiled import TcpAddress
 from corsproxy.proxy.client import ClientConnection
 from corsproxy.proxy.exchange import Exchange
 from corsproxy.proxy.server import ProxyServer
 from corsproxy.proxy.tunnel import Tunnel
-from corsproxy.proxy.upstream import UpstreamConnection
-from corsproxy.service import Service
+from corsproxy.proxy.upstream.connection import UpstreamConnection
+from corsproxy.runtime.service import Service
 from tests.support.certificates import Authority, Pair
 from tests.support.invariants import carrier_of
 from tests.support.kernel import in_kernel

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from corsproxy.policy.plan import UnixAddress
-from corsproxy.service import CannotStart, Service
+from corsproxy.policy.compiled import UnixAddress
+from corsproxy.runtime.service import CannotStart, Service
 from tests.support.client import RawClient
 from tests.support.proxy import one_route, plan_of, running_proxy
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, reset, send

@@ -1,6 +1,6 @@
 """Upstreams that send CORS headers of their own are counted and told of: cors.md 50."""
 
-from corsproxy.policy.plan import Route
+from corsproxy.policy.compiled import Route
 from tests.support.proxy import one_route, running_proxy
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send
 

@@ -24,9 +24,9 @@ import pytest
 
 from corsproxy.proxy.client import ClientConnection
 from corsproxy.proxy.exchange import Exchange
-from corsproxy.proxy.pool import Pool
 from corsproxy.proxy.tunnel import Tunnel
-from corsproxy.proxy.upstream import UpstreamConnection
+from corsproxy.proxy.upstream.connection import UpstreamConnection
+from corsproxy.proxy.upstream.pool import Pool
 from tests.support.sent import Sent
 
 _DEFAULT_MARK: Final = 64 * 1024  # of asyncio and uvloop, unless another one is set

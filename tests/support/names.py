@@ -4,7 +4,7 @@ import socket
 import threading
 from collections.abc import Sequence
 
-from corsproxy.proxy.resolve import AddressInfo
+from corsproxy.proxy.upstream.resolve import AddressInfo
 
 
 def info(address: str) -> AddressInfo:

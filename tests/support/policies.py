@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from corsproxy.policy.cors import Facts, Policy, compile_policy
-from corsproxy.policy.place import Place, Term
-from corsproxy.policy.terms import PolicyTerms
+from corsproxy.policy.cors.decide import Facts, Policy, compile_policy
+from corsproxy.policy.cors.spec import PolicyTerms
+from corsproxy.policy.source import Place, Term
 
 APP = b"https://app.example.com"
 EVIL = b"https://evil.example.org"

@@ -7,7 +7,7 @@ from textwrap import indent
 from typing import NamedTuple
 
 from corsproxy.config import load_text
-from corsproxy.policy.plan import Plan
+from corsproxy.policy.compiled import Plan
 from corsproxy.proxy.server import ProxyServer
 from tests.support.client import RawClient
 from tests.support.messages import Field, Head

@@ -10,7 +10,7 @@ from corsproxy.config.models.routes import Cors, RouteSection
 from corsproxy.config.models.server import HealthSection, LogSection, ServerSection
 from corsproxy.config.models.types import Section, key, section
 from corsproxy.config.models.upstreams import UpstreamSection
-from corsproxy.config.scalars import Scalar
+from corsproxy.config.yaml.scalars import Scalar
 
 
 def _version(value: object) -> int:

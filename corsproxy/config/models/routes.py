@@ -18,9 +18,9 @@ from corsproxy.config.models.types import (
     other_key,
     section,
 )
-from corsproxy.config.scalars import Scalar
-from corsproxy.policy.cookie_terms import KEEP
-from corsproxy.policy.reasons import Reason
+from corsproxy.config.yaml.scalars import Scalar
+from corsproxy.policy.cookies.spec import KEEP
+from corsproxy.policy.cors.reasons import Reason
 
 ReasonCode = Annotated[Reason, WithJsonSchema({"type": "string", "enum": list(Reason)})]
 

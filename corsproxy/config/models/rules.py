@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from corsproxy.config.models.types import HeaderValue, OneOrMany, Section, Text, key
-from corsproxy.policy.rule_terms import Operation
+from corsproxy.policy.rules.spec import Operation
 
 
 class WhenSection(Section):

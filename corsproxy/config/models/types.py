@@ -18,7 +18,6 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError
 
-from corsproxy.config.scalars import Scalar
 from corsproxy.config.units import (
     DURATION_PATTERN,
     SIZE_PATTERN,
@@ -27,6 +26,7 @@ from corsproxy.config.units import (
     write_duration,
     write_size,
 )
+from corsproxy.config.yaml.scalars import Scalar
 
 # A value may come from the environment; an editor that checks by the schema has to know.
 _REFERENCE: Final = {"type": "string", "pattern": r"^\$\{[^{}]+\}$"}

@@ -1,0 +1,89 @@
+"""An explanation as text for a terminal. Knows ticks, crosses and colours, no rule."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from corsproxy.explain.explain import Explanation, State
+from corsproxy.explain.predict import Answer
+from corsproxy.policy.cors.reasons import show
+from corsproxy.policy.visible import printable
+
+_MARKS: Final[dict[State, str]] = {"ok": "✓", "failed": "✗", "skipped": "-"}
+_COLOURS: Final[dict[State, str]] = {"ok": "32", "failed": "31", "skipped": "2"}
+_BROWSERS: Final = {"chromium": "Chromium", "firefox": "Firefox", "safari": "Safari"}
+_LONGEST_VALUE: Final = 512
+
+
+def render(explanation: Explanation, *, color: bool, excerpt: Sequence[str] = ()) -> str:
+    """Return `explanation` as text that ends in a newline; `color` adds ANSI colours.
+
+    `excerpt` are the lines that show what is written at the place that decided.
+    """
+    return "\n".join(_lines(explanation, excerpt, color=color)) + "\n"
+
+
+def _lines(explanation: Explanation, excerpt: Sequence[str], *, color: bool) -> Iterator[str]:
+    state: State = "ok" if explanation.works else "failed"
+    title = f"{_MARKS[state]} {printable(explanation.request)} {_outcome(explanation)}"
+    yield _paint(title, "1;" + _COLOURS[state], color=color)
+    yield ""
+    width = max(len(step.name) for step in explanation.steps)
+    for step in explanation.steps:
+        where = f"  ({printable(str(step.place))})" if step.place else ""
+        mark = _paint(_MARKS[step.state], _COLOURS[step.state], color=color)
+        yield f"  {mark} {step.name:<{width}}  {printable(step.words)}{where}"
+    yield ""
+    yield from _verdict(explanation, excerpt)
+    for answer in explanation.answers:
+        yield ""
+        yield from _answer(answer)
+    for browser, printed in explanation.consoles.items():
+        if printed:
+            yield ""
+            yield f"{_BROWSERS[browser]} prints:"
+            yield from (f"  {printable(line)}" for line in printed)
+    yield from _change(explanation)
+    for note in explanation.notes:
+        yield ""
+        yield f"Note: {printable(note)}"
+
+
+def _outcome(explanation: Explanation) -> str:
+    under = f" under the policy {explanation.policy}" if explanation.policy else ""
+    if explanation.works:
+        return f"works{under}"
+    return f"is blocked{under}" if any(explanation.consoles.values()) else "fails"
+
+
+def _verdict(explanation: Explanation, excerpt: Sequence[str]) -> Iterator[str]:
+    code = f" ({explanation.reason})" if explanation.reason else ""
+    where = f", decided at {printable(str(explanation.place))}" if explanation.place else ""
+    yield f"{explanation.verdict}: {printable(explanation.words)}{code}{where}"
+    yield from (f"  {printable(line)}" for line in excerpt)
+    if not explanation.works:
+        yield f"To do: {printable(explanation.fix)}"
+
+
+def _answer(answer: Answer) -> Iterator[str]:
+    if answer.status:
+        yield f"The {answer.to} is answered with status {answer.status} and these headers:"
+    else:
+        yield f"The {answer.to} is forwarded; these headers are added to the upstream's answer:"
+    yield from (f"  {show(name)}: {show(value, _LONGEST_VALUE)}" for name, value in answer.fields)
+    if not answer.fields:
+        yield "  (none)"
+
+
+def _change(explanation: Explanation) -> Iterator[str]:
+    change = explanation.change
+    if change is None:
+        return
+    where = f" ({printable(str(change.place))})" if change.place else ""
+    target = f"the route {change.policy}" if change.is_new else f"the policy {change.policy}{where}"
+    yield ""
+    yield f"The smallest change that would allow it, in {target}:"
+    yield from (f"  {printable(line)}" for line in change.yaml().splitlines())
+
+
+def _paint(text: str, code: str, *, color: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if color else text

@@ -1,0 +1,155 @@
+"""From routes as written to the table of routes. Knows matches and names, leaves parts to others."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from corsproxy.config.compile.context import Draft
+from corsproxy.config.compile.names import check_name
+from corsproxy.config.compile.policies import Policies
+from corsproxy.config.compile.transforms import build_reshaping
+from corsproxy.config.compile.upgrades import build_upgrades
+from corsproxy.config.compile.upstreams import Upstreams
+from corsproxy.config.models.routes import MatchSection, RouteSection
+from corsproxy.config.yaml.nodes import Path
+from corsproxy.policy.compiled import Route, Upstream, UpstreamTimeouts
+from corsproxy.policy.cookies.sites import Names, check_credentials
+from corsproxy.policy.cors.decide import Policy
+from corsproxy.policy.problems import Finding
+from corsproxy.policy.routing.check import check_match
+from corsproxy.policy.routing.spellings import check_spellings
+from corsproxy.policy.routing.table import Match, RouteTable, find_ties
+
+
+class Parts(NamedTuple):
+    """What routes refer to. `default` and `max_body` hold for routes that say nothing."""
+
+    upstreams: Upstreams
+    policies: Policies
+    default: Policy | None
+    has_default: bool
+    max_body: int
+
+
+def build_routes(
+    draft: Draft,
+    sections: list[RouteSection],
+    indices: tuple[int, ...],
+    parts: Parts,
+) -> RouteTable[Route] | None:
+    """Return the table of all routes; None with problems noted. `indices` are those in the file."""
+    entries: list[tuple[Match, Route]] = []
+    names: dict[str, Path] = {}
+    written: dict[str, MatchSection] = {}
+    for index, section in zip(indices, sections, strict=True):
+        path: Path = ("routes", index)
+        name = section.name or f"route-{index + 1}"
+        _check_name(draft, name, path, names)
+        match = _match(draft, section, path)
+        written[name] = section.match
+        route = _route(draft, section, name, path, parts)
+        if route is not None:
+            entries.append((match, route))
+    _check_ties(draft, entries, names)
+    if draft.found.has_errors:
+        return None
+    table = RouteTable.compile(entries)
+    for route, finding in check_spellings(entries, table):
+        at = _find_value(written[route.name], finding, names[route.name])
+        draft.take([finding._replace(place=draft.place(at))], at)
+    return table
+
+
+def _check_name(draft: Draft, name: str, path: Path, names: dict[str, Path]) -> None:
+    at = (*path, "name")
+    if name in names:
+        line = draft.place(names[name]).line
+        draft.note("route_name_twice", at, found=draft.shown(at, name), line=line)
+    names.setdefault(name, path)
+    check_name(draft, name, at)
+
+
+def _route(
+    draft: Draft,
+    section: RouteSection,
+    name: str,
+    path: Path,
+    parts: Parts,
+) -> Route | None:
+    upstream = parts.upstreams.resolve(section.upstream, (*path, "upstream"))
+    policy = parts.default
+    if section.cors is False:
+        policy = None
+    elif section.cors is not None:
+        policy = parts.policies.resolve(section.cors, f"routes.{name}", (*path, "cors"))
+    has_policy = section.cors is not False and (section.cors is not None or parts.has_default)
+    reshaping = build_reshaping(draft, section, path, has_policy=has_policy)
+    if upstream is None or reshaping is None:
+        return None
+    if policy is not None and policy.terms.allow_credentials:
+        names = Names(name, upstream.public, section.match.host)
+        origins = policy.terms.allow_origins
+        rules = reshaping.response_rules
+        draft.take(check_credentials(origins, names, reshaping.cookies, rules), path)
+    return Route(
+        name=name,
+        upstream=upstream,
+        policy=policy,
+        **reshaping._asdict(),
+        reject_ambiguous_paths=section.ambiguous_paths == "reject",
+        upgrades=build_upgrades(draft, section.upgrades, (*path, "upgrades")),
+        timeouts=_timeouts(upstream, section),
+        max_body=parts.max_body if section.max_body is None else section.max_body,
+        place=draft.place(path),
+    )
+
+
+def _timeouts(upstream: Upstream, section: RouteSection) -> UpstreamTimeouts:
+    own = {name: limit for name, limit in section.timeouts if limit is not None}
+    return replace(upstream.timeouts, **own)
+
+
+def _match(draft: Draft, section: RouteSection, path: Path) -> Match:
+    written = section.match
+    methods = frozenset(method.encode() for method in written.methods)
+    wrote_methods = draft.document.wrote((*path, "match", "methods"))
+    match = Match(
+        hosts=tuple(written.host),
+        paths=tuple(written.path),
+        methods=methods if wrote_methods else None,
+    )
+    for finding in check_match(match):
+        if finding.slug == "route_path_ambiguous" and section.ambiguous_paths == "forward":
+            continue
+        at = _find_value(written, finding, path)
+        draft.take([finding._replace(place=draft.place(at))], at)
+    return match
+
+
+def _find_value(written: MatchSection, finding: Finding, path: Path) -> Path:
+    """Return the path of the item that a finding is about; findings of matches have no place."""
+    for key, items in (
+        ("host", written.host),
+        ("path", written.path),
+        ("methods", written.methods),
+    ):
+        if key.rstrip("s") in finding.slug and finding.value in items:
+            return (*path, "match", key, items.index(finding.value))
+    return (*path, "match", "methods")
+
+
+def _check_ties(
+    draft: Draft,
+    entries: list[tuple[Match, Route]],
+    names: dict[str, Path],
+) -> None:
+    """Report routes that claim the same requests, one problem a pair (cors.md 72)."""
+    for tie in find_ties([(match, route.name) for match, route in entries]):
+        first, second = names[str(tie.first)], names[str(tie.second)]
+        matched = (*second, "match") if draft.document.wrote((*second, "match")) else second
+        draft.note(
+            "route_tie",
+            matched,
+            other=draft.shown((*first, "name"), str(tie.first)),
+            line=draft.place(first).line,
+            what=draft.hidden(matched) or tie.what,
+        )

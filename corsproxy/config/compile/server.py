@@ -1,0 +1,181 @@
+"""From the listening side as written to the one that is served. Knows addresses, no routes."""
+
+from collections.abc import Collection
+from ipaddress import ip_address
+from typing import Final
+
+from corsproxy.config.addresses import Fault, read_listen, read_network
+from corsproxy.config.compile.context import Draft
+from corsproxy.config.compile.tls import check_tls
+from corsproxy.config.models.root import Settings
+from corsproxy.config.models.server import ServerTlsSection
+from corsproxy.config.yaml.nodes import Path
+from corsproxy.policy.compiled import (
+    Address,
+    Limits,
+    LogSettings,
+    Server,
+    ServerTimeouts,
+    ServerTls,
+    TcpAddress,
+    TrustedPeer,
+)
+from corsproxy.tls.contexts import server_context
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_HEALTH_PORT: Final = 9902
+_HERE: Final = _LOOPBACK | {"0.0.0.0", "::"}  # noqa: S104 - read, not bound
+
+
+class Listeners:
+    """The addresses that are listened on, each once."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._taken: dict[Address, Path] = {}
+
+    @property
+    def addresses(self) -> Collection[Address]:
+        """All of them so far."""
+        return self._taken.keys()
+
+    def read(self, text: str, path: Path) -> Address | None:
+        """Return the address that the value at `path` is; None with a problem noted."""
+        draft = self._draft
+        try:
+            address = read_listen(text)
+        except Fault as fault:
+            draft.note("address_invalid", path, found=draft.shown(path, text), detail=fault)
+            return None
+        first = next((taken for taken in self._taken if _overlap(taken, address)), None)
+        if first is not None:
+            self._note_twice(path, address, first)
+        self._taken.setdefault(address, path)
+        return address
+
+    def _note_twice(self, path: Path, address: Address, first: Address) -> None:
+        """Note that `address`, of the key at `path`, is not free beside `first`; one may be a default."""
+        draft, taken = self._draft, self._taken[first]
+        found, it = draft.shown(path, str(address)), draft.shown(taken, str(first))
+        it = "it" if it == found else it
+        if not draft.document.wrote(path[:2]):
+            found = f"{path[0]}.listen, by default {found},"
+        where = f"line {draft.place(taken).line} has {it}"
+        if not draft.document.wrote(taken[:2]):
+            where = f"{taken[0]}.listen has {it} by default"
+        at = path if draft.document.wrote(path[:2]) else taken
+        draft.note("address_twice", at, found=found, where=where)
+
+    def reach(self, target: Address) -> bool:
+        """Tell whether a connection to `target` on this machine comes back to a listener."""
+        if target in self._taken:
+            return True
+        if not isinstance(target, TcpAddress) or target.host not in _LOOPBACK:
+            return False
+        return any(
+            isinstance(address, TcpAddress)
+            and address.port == target.port
+            and address.host in _HERE
+            for address in self._taken
+        )
+
+
+def _overlap(one: Address, other: Address) -> bool:
+    """Tell whether two addresses cannot both be listened on: the same, or a wildcard with its own.
+
+    Port 0 is any free port, another one each time; an IPv6 wildcard leaves IPv4 to others (P7).
+    """
+    if not isinstance(one, TcpAddress) or not isinstance(other, TcpAddress):
+        return one == other
+    if one.port != other.port or one.port == 0:
+        return False
+    try:
+        first, second = ip_address(one.host), ip_address(other.host)
+    except ValueError:
+        return one == other  # a name: what it stands for is found out at the start
+    if first.version != second.version:
+        return False
+    return first == second or first.is_unspecified or second.is_unspecified
+
+
+def build_server(draft: Draft, settings: Settings, listeners: Listeners) -> Server:
+    """Return the listening side; problems are noted."""
+    written = settings.server
+    read = [
+        listeners.read(text, ("server", "listen", index))
+        for index, text in enumerate(written.listen)
+    ]
+    if not read:
+        draft.note("empty_value", ("server", "listen"), key="listen")
+    return Server(
+        listen=tuple(address for address in read if address is not None),
+        tls=_tls(draft, written.tls),
+        workers=written.workers,
+        limits=Limits(**dict(written.limits)),
+        timeouts=ServerTimeouts(**dict(written.timeouts)),
+        trusted_proxies=_networks(draft, written.trusted_proxies),
+        trusted_headers=written.trusted_headers,
+        drain_delay=written.drain_delay,
+        drain=written.drain,
+        half_close=written.half_close,
+    )
+
+
+def _tls(draft: Draft, written: ServerTlsSection | None) -> ServerTls | None:
+    if written is None:
+        return None
+    tls = ServerTls(
+        cert_file=written.cert_file,
+        key_file=written.key_file,
+        client_ca_file=written.client_ca_file or "",
+    )
+    check_tls(draft, ("server", "tls"), lambda: server_context(tls))
+    return tls
+
+
+def build_health(settings: Settings, listeners: Listeners) -> Address | None:
+    """Return where health is answered; None for nowhere."""
+    text = settings.health.listen
+    if text is None:
+        text = _health_beside(listeners.addresses)
+    return None if text == "off" else listeners.read(text, ("health", "listen"))
+
+
+def _health_beside(listeners: Collection[Address]) -> str:
+    """Return where health is answered beside these listeners, of their family (P7).
+
+    An IPv6 wildcard takes IPv4 too. On loopback one address has to do: the one that is asked first.
+    """
+    hosts = [address.host if isinstance(address, TcpAddress) else "" for address in listeners]
+    if hosts and all(map(_is_loopback, hosts)):
+        host = "[::1]" if all(":" in host for host in hosts) else "127.0.0.1"
+    else:
+        host = "[::]" if any(":" in host for host in hosts) else "0.0.0.0"  # noqa: S104 - the user's network is its boundary
+    return f"{host}:{_HEALTH_PORT}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def build_log(settings: Settings) -> LogSettings:
+    """Return what is logged."""
+    return LogSettings(**dict(settings.log))
+
+
+def _networks(draft: Draft, texts: list[str]) -> tuple[TrustedPeer, ...]:
+    networks: list[TrustedPeer] = []
+    for index, text in enumerate(texts):
+        path = ("server", "trusted_proxies", index)
+        try:
+            networks.append("unix" if text == "unix" else read_network(text))
+        except Fault as fault:
+            hidden = draft.hidden(path)
+            detail = "it is not shown here" if hidden else fault
+            draft.note("network_invalid", path, found=hidden or text, detail=detail)
+    return tuple(networks)

@@ -1,0 +1,17 @@
+"""Whether TLS can be spoken with the files that are named. Knows places, leaves files to others."""
+
+from collections.abc import Callable
+
+from corsproxy.config.compile.context import Draft
+from corsproxy.config.yaml.nodes import Path
+from corsproxy.tls.contexts import BadTlsFile
+
+
+def check_tls(draft: Draft, path: Path, make: Callable[[], object]) -> None:
+    """Report the file below `path` because of which `make` cannot make a context, if any."""
+    try:
+        make()
+    except BadTlsFile as fault:
+        at = (*path, fault.key)
+        found = draft.shown(at, fault.file)
+        draft.note("tls_file_invalid", at, key=fault.key, found=found, detail=fault.detail)

@@ -1,0 +1,1 @@
+"""The problems a configuration can have: ids, messages, and how they are printed."""

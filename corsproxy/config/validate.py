@@ -1,0 +1,255 @@
+"""From the tree of a file to `Settings`, and pydantic's complaints in words. Knows no policy.
+
+What is wrong is left out and the rest is read again, so that one run tells all that is wrong: an
+unknown key goes alone, a wrong value takes its policy, upstream or route along.
+"""
+
+import re
+from typing import Any, Final, NamedTuple
+
+from pydantic import ValidationError
+
+from corsproxy.config.keys import known_keys
+from corsproxy.config.models.root import Settings
+from corsproxy.config.models.types import BRANCHES
+from corsproxy.config.problems.problem import Found, Problem, problem
+from corsproxy.config.spelling import nearest
+from corsproxy.config.yaml.nodes import Document, Entries, Items, Leaf, Node, Path, to_tree
+from corsproxy.config.yaml.scalars import scalar
+
+# More than any file of good faith has; each round only takes time.
+_MOST_ROUNDS: Final = 8
+
+# pydantic's own names of faults -> slugs of the catalogue.
+_KINDS: Final = {
+    "list_type": "not_a_list",
+    "dict_type": "not_a_section",
+    "model_type": "not_a_section",
+    "model_attributes_type": "not_a_section",
+    "literal_error": "not_a_choice",
+    "enum": "not_a_choice",
+}
+
+# These say what a value is, not of what kind.
+_SHOWN_PLAIN: Final = {
+    "out_of_range",
+    "duration_out_of_range",
+    "not_whole_seconds",
+    "not_a_choice",
+    "version_unknown",
+}
+
+
+class Shaped(NamedTuple):
+    """What could be read: the settings without their faulty parts.
+
+    `routes` holds, for each route of the settings, its index in the file.
+    """
+
+    settings: Settings
+    routes: tuple[int, ...]
+
+
+def shape(document: Document, found: Found) -> Shaped | None:
+    """Read `document` as `Settings`, None if nothing is left; add what is wrong to `found`."""
+    tree: Any = to_tree(document.root)
+    _leave_out_empty(document, tree, (), found)
+    count = len(tree["routes"]) if isinstance(tree.get("routes"), list) else 0
+    kept = list(range(count))
+    for round_ in range(_MOST_ROUNDS):
+        try:
+            return Shaped(Settings.model_validate(tree), tuple(kept))
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_input=False)
+        if round_ == 0:
+            _tell(document, faults, found)
+        for path in _victims(document, faults):
+            _leave_out(tree, path, kept)
+    return None
+
+
+def _leave_out_empty(document: Document, tree: Any, path: Path, found: Found) -> None:  # noqa: ANN401
+    """Take the keys without a value out of `tree` and report them: the language has no null."""
+    for key, value in list(tree.items()) if isinstance(tree, dict) else enumerate(tree):
+        at = (*path, key)
+        if value is None and isinstance(tree, dict):
+            del tree[key]
+            span = document.key_span(at)
+            found.add(problem("empty_value", document.at(span), span.width, key=key))
+        elif isinstance(value, (dict, list)):
+            _leave_out_empty(document, value, at, found)
+
+
+def _tell(document: Document, faults: Any, found: Found) -> None:  # noqa: ANN401 - pydantic's own
+    """Translate pydantic's errors; a key that is empty or only misspelt is not missing too."""
+    misspelt: set[Path] = set()
+    missing: list[Path] = []
+    for fault in faults:
+        path = _path(document, fault)
+        if fault["type"] == "missing":
+            missing.append(path)
+            continue
+        found.add(_translate(document, fault["type"], path, fault.get("ctx", {})))
+        if fault["type"] == "extra_forbidden":
+            meant = nearest(str(path[-1]), known_keys(path[:-1]))
+            misspelt.add((*path[:-1], meant or ""))
+    for path in missing:
+        if path not in misspelt and not document.wrote(path):
+            found.add(_translate(document, "missing", path, {}))
+
+
+def _path(document: Document, fault: Any) -> Path:  # noqa: ANN401
+    """Return where a fault is, without the branches of values that may have several shapes."""
+    path: list[str | int] = []
+    for part in fault["loc"]:
+        if part not in BRANCHES or document.wrote((*path, part)):
+            path.append(part)
+    return tuple(path)
+
+
+def _translate(document: Document, kind: str, path: Path, context: Any) -> Problem:  # noqa: ANN401
+    node = document.node(path)
+    key = _key_name(path)
+    if kind == "extra_forbidden":
+        return _unknown(document, path)
+    if kind == "missing":
+        span = document.key_span(path[:-1]) if len(path) > 1 else document.root.span
+        field = known_keys(path[:-1])[str(path[-1])]
+        values = {"key": key, "where": _where(path), "description": _lower(field.description or "")}
+        return problem("missing_key", document.at(span), span.width, **values)
+    if isinstance(node, Leaf) and node.value is None:
+        return problem("empty_value", document.at(node.span), key=key)
+    values = {"key": key, "found": describe(node), "choices": _choices(context), **context}
+    slug = _KINDS.get(kind, kind)
+    if isinstance(node, Leaf) and slug in _SHOWN_PLAIN:
+        values["found"] = node.source
+    return problem(slug, document.at(node.span), node.span.width, **values)
+
+
+def _unknown(document: Document, path: Path) -> Problem:
+    """Name the key that was meant, or where the key belongs, or which keys there are."""
+    span = document.key_span(path)
+    key = str(path[-1])
+    known = known_keys(path[:-1])
+    meant = nearest(key, known)
+    if meant:
+        advice = f"did you mean {meant}?"
+    elif home := _home(key):
+        advice = f"{key} belongs to {home}"
+    else:
+        advice = f"keys here are {', '.join(known)}"
+    return problem(
+        "unknown_key",
+        document.at(span),
+        span.width,
+        key=key,
+        where=_where(path),
+        advice=advice,
+    )
+
+
+_OWNERS: Final = {"policies": "a policy", "upstreams": "an upstream", "routes": "a route"}
+
+_HOMES: Final[tuple[Path, ...]] = (
+    ("policies", "*"),
+    ("upstreams", "*"),
+    ("routes", 0),
+    ("server",),
+    ("server", "limits"),
+    ("server", "timeouts"),
+    ("server", "tls"),
+    ("upstreams", "*", "timeouts"),
+    ("upstreams", "*", "pool"),
+    ("upstreams", "*", "tls"),
+    ("upstreams", "*", "circuit_breaker"),
+    (),
+)
+
+
+def _home(key: str) -> str | None:
+    """Return in words where `key` would be known, or None."""
+    for path in _HOMES:
+        if key in known_keys(path):
+            return _where((*path, key)).removeprefix("in ")
+    return None
+
+
+def _where(path: Path) -> str:
+    """Return in words what holds the last part of `path`."""
+    keys = [part for part in path[:-1] if isinstance(part, str)]
+    if not keys:
+        return "at the top of the file"
+    owner = _OWNERS.get(keys[0])
+    if owner is None:
+        return f"in {'.'.join(keys)}"
+    inner = ".".join(keys[1:] if keys[0] == "routes" else keys[2:])
+    return f"in {inner} of {owner}" if inner else f"in {owner}"
+
+
+def _key_name(path: Path) -> str:
+    """Return the nearest key of `path`, an item of a list by the list's name."""
+    if path and isinstance(path[-1], int):
+        return f"an item of {_key_name(path[:-1])}"
+    return str(path[-1]) if path else "the file"
+
+
+def describe(node: Node) -> str:
+    """Return in words what stands at `node`, never a value of the environment."""
+    if isinstance(node, Items):
+        return "a list"
+    if isinstance(node, Entries):
+        return "a mapping"
+    if node.value is None:
+        return "nothing"
+    if node.plain and isinstance(node.value, (bool, int, float)):
+        return node.source
+    return f'the text "{node.source}"'
+
+
+def _choices(context: Any) -> str:  # noqa: ANN401
+    words = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+    return " or ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
+def _victims(document: Document, faults: Any) -> list[Path]:  # noqa: ANN401
+    """Return what has to be left out because of `faults`, last first, nothing inside another."""
+    found = {_victim(_path(document, fault), fault["type"]) for fault in faults}
+    outer = [path for path in found if not any(path[:size] in found for size in range(len(path)))]
+    return sorted(outer, key=_order, reverse=True)
+
+
+def _order(path: Path) -> tuple[int, ...]:
+    return tuple(part if isinstance(part, int) else 0 for part in path)
+
+
+def _victim(path: Path, kind: str) -> Path:
+    """Return the key whose default does no harm, or what holds it where there is no default."""
+    if kind == "extra_forbidden":
+        # A rule without its misspelt operation says something else: the whole list goes.
+        return path[:3] if path[0] == "routes" else path
+    if path[0] not in _OWNERS:
+        return path[:2]
+    # A route without its match would take every request, and tie with others.
+    is_match = path[0] == "routes" and path[2:3] == ("match",)
+    return path[:2] if is_match or (kind == "missing" and len(path) == 3) else path[:3]
+
+
+def _leave_out(tree: Any, path: Path, kept: list[int]) -> None:  # noqa: ANN401
+    """Remove what stands at `path`; what has to be there is put in as small as can be."""
+    holder: Any = tree
+    for part in path[:-1]:
+        holder = holder[part]  # what pydantic complains about is there
+    if path == ("version",):
+        tree["version"] = scalar("1", 1)
+    elif path == ("routes",):
+        tree["routes"] = []
+        kept.clear()
+    elif isinstance(holder, list):
+        index = int(path[-1])
+        del holder[index], kept[index]
+    elif isinstance(holder, dict):
+        holder.pop(path[-1], None)

@@ -1,0 +1,195 @@
+"""From the text of a YAML file to its tree. Knows YAML and its traps, not what the keys mean.
+
+The C parser gives events; the tree is built here, so that every cap holds before memory is spent
+(forwarding.md K1): size of the file, depth, and nodes with each alias counted as what it repeats.
+"""
+
+from typing import Any, Final, NoReturn
+
+import yaml
+
+from corsproxy.config.problems.problem import Found, Unreadable, problem
+from corsproxy.config.yaml.nodes import Document, Entries, Items, Leaf, Node, Span
+from corsproxy.config.yaml.scalars import resolve
+from corsproxy.config.yaml.syntax import explain_error
+from corsproxy.policy.source import Place
+
+LARGEST_FILE: Final = 1024 * 1024
+DEEPEST: Final = 20
+MOST_NODES: Final = 25_000
+
+# More than any excerpt is wide: a value of several lines is marked to the end of its first.
+_REST_OF_LINE: Final = 1000
+
+
+def decode(data: bytes, file: str) -> str:
+    """Return the text of a file; raise `Unreadable` where it is too large or no UTF-8."""
+    if len(data) > LARGEST_FILE:
+        raise Unreadable(problem("file_too_large", Place(file, 1, 1), limit=LARGEST_FILE))
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before.rpartition(b"\n")[2].decode("utf-8-sig")) + 1
+        fault = problem("not_utf8", Place(file, line, column), byte=f"0x{data[error.start]:02x}")
+        raise Unreadable(fault) from None
+
+
+def compose(text: str, file: str, found: Found) -> Document:
+    """Return the tree of `text`; what does not hinder reading on is added to `found`.
+
+    Raises `Unreadable` for broken syntax, for a file without a mapping at its top, and beyond a cap.
+    """
+    builder = _Builder(file, found)
+    try:
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            builder.take(event)
+    except yaml.YAMLError as error:
+        raise Unreadable(explain_error(error, text, file)) from None
+    root = builder.root
+    if root is None:
+        raise Unreadable(problem("file_empty", Place(file, 1, 1)))
+    if not isinstance(root, Entries):
+        at = Place(file, root.span.line, root.span.column)
+        raise Unreadable(problem("not_a_mapping", at, root.span.width))
+    return Document(file, root)
+
+
+# What a reader makes of `!!`.
+_YAML_TAGS: Final = "tag:yaml.org,2002:"
+
+
+class _Builder:
+    """Builds the tree, event by event; `open` holds the collections that are not yet complete."""
+
+    def __init__(self, file: str, found: Found) -> None:
+        self.file = file
+        self.found = found
+        self.root: Node | None = None
+        self.open: list[Items | Entries] = []
+        self.keys: list[tuple[str, Span] | None] = []
+        self.anchors: dict[str, Node] = {}
+        self.documents = 0
+        self.nodes = 0
+
+    def take(self, event: Any) -> None:  # noqa: ANN401 - events of PyYAML have no types
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            self._scalar(event)
+        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            self._begin(event)
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            self._end()
+        elif kind is yaml.AliasEvent:
+            self._alias(event)
+        elif kind is yaml.DocumentStartEvent:
+            self.documents += 1
+            if self.documents > 1:
+                self._stop("second_document", _span(event))
+
+    def _scalar(self, event: Any) -> None:  # noqa: ANN401
+        span = _span(event)
+        self._refuse_tag(event, span)
+        plain = not event.style
+        text = event.value
+        node = Leaf(span, text, resolve(text) if plain else text, plain=plain)
+        self._anchor(event, node)
+        self._place(node, span)
+
+    def _begin(self, event: Any) -> None:  # noqa: ANN401
+        span = _span(event)
+        self._refuse_tag(event, span)
+        if self.open and isinstance(self.open[-1], Entries) and self.keys[-1] is None:
+            self._stop("key_not_scalar", span)
+        if len(self.open) >= DEEPEST:
+            self._stop("too_deep", span, limit=DEEPEST)
+        node = Entries(span) if type(event) is yaml.MappingStartEvent else Items(span)
+        self._anchor(event, node)
+        self.open.append(node)
+        self.keys.append(None)
+
+    def _end(self) -> None:
+        node = self.open.pop()
+        self.keys.pop()
+        self._place(node, node.span)
+
+    def _alias(self, event: Any) -> None:  # noqa: ANN401
+        span = _span(event)
+        name = event.anchor
+        target = self.anchors.get(name)
+        if target is None:
+            self._stop("alias_unknown", span, name=name)
+        if any(target is node for node in self.open):
+            self._stop("alias_recursive", span, name=name)
+        if len(self.open) + target.height > DEEPEST:
+            self._stop("too_deep", span, limit=DEEPEST)
+        self._place(target.copy(span) if isinstance(target, Leaf) else target, span)
+
+    def _place(self, node: Node, span: Span) -> None:
+        """Put a complete node where it belongs: key, value, item or root."""
+        if not self.open:
+            self.root = node
+            return
+        holder = self.open[-1]
+        if isinstance(holder, Items):
+            holder.children.append(node)
+            self._grow(holder, node, span)
+            return
+        key = self.keys[-1]
+        if key is None:
+            self.keys[-1] = self._key(node, span)
+            return
+        self.keys[-1] = None
+        self._grow(holder, node, span)
+        text, key_span = key
+        if text == "<<":
+            self._note("merge_key", key_span)
+            return
+        if text in holder.keys:
+            first = holder.keys[text]
+            self._note("duplicate_key", key_span, key=text, line=first.line)
+            return
+        holder.keys[text] = key_span
+        holder.children[text] = node
+
+    def _key(self, node: Node, span: Span) -> tuple[str, Span]:
+        if not isinstance(node, Leaf):
+            self._stop("key_not_scalar", span)
+        self._count(span)
+        return node.text, span
+
+    def _grow(self, holder: Items | Entries, node: Node, span: Span) -> None:
+        """Count a node, and all it repeats if it is an alias, before it can be expanded."""
+        holder.size += node.size
+        holder.height = max(holder.height, node.height + 1)
+        self._count(span)
+        if holder.size > MOST_NODES:
+            self._stop("too_many_nodes", span, limit=MOST_NODES)
+
+    def _count(self, span: Span) -> None:
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            self._stop("too_many_nodes", span, limit=MOST_NODES)
+
+    def _anchor(self, event: Any, node: Node) -> None:  # noqa: ANN401
+        if event.anchor is not None:
+            self.anchors[event.anchor] = node
+
+    def _refuse_tag(self, event: Any, span: Span) -> None:  # noqa: ANN401
+        if event.tag is not None:
+            self._note("tag", span, tag=event.tag.replace(_YAML_TAGS, "!!"))
+
+    def _note(self, slug: str, span: Span, **values: object) -> None:
+        place = Place(self.file, span.line, span.column)
+        self.found.add(problem(slug, place, span.width, **values))
+
+    def _stop(self, slug: str, span: Span, **values: object) -> NoReturn:
+        place = Place(self.file, span.line, span.column)
+        raise Unreadable(problem(slug, place, span.width, **values))
+
+
+def _span(event: Any) -> Span:  # noqa: ANN401
+    start, end = event.start_mark, event.end_mark
+    width = end.column - start.column if end.line == start.line else _REST_OF_LINE
+    return Span(start.line + 1, start.column + 1, max(1, width))

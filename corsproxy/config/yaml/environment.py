@@ -1,0 +1,139 @@
+"""`${NAME}` and `${NAME:-default}` in scalars. Knows the environment it is given, not its own.
+
+Substitution comes after parsing and only ever changes the text of a scalar, so no value can change
+the structure (forwarding.md K2). In header values `${request.id}` and its like stay for the rules.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from corsproxy.config.problems.problem import Found, Unreadable, problem
+from corsproxy.config.yaml.nodes import Document, Items, Leaf, Node, Path, Span
+from corsproxy.config.yaml.scalars import resolve
+from corsproxy.policy.rules.variables import escape
+
+_REFERENCE: Final = re.compile(r"\$\$\{|\$\{(?P<inside>[^{}]*)(?P<end>\}?)")
+_VARIABLE: Final = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(:-(?P<default>.*))?", re.DOTALL)
+_ALONE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^{}]*)?\}")
+
+# The longest a file may grow by its environment; more is a mistake, or meant to fill the memory.
+_MOST_TEXT: Final = 4 * 1024 * 1024
+
+_RULE_LISTS: Final = frozenset({"request_headers", "response_headers"})
+_RULE_VALUES: Final = frozenset({"set", "add", "default"})
+
+
+def substitute(document: Document, environ: Mapping[str, str], found: Found) -> None:
+    """Replace every reference in the scalars of `document`; add the problems with them to `found`.
+
+    Raises `Unreadable` where the environment makes the file larger than any should be.
+    """
+    pass_ = _Pass(document, environ, found)
+    for path, leaf in _leaves(document.root, ()):
+        if "${" in leaf.source:
+            pass_.substitute(leaf, is_template=_is_template(path))
+    pass_.finish()
+
+
+def is_reference(leaf: Leaf) -> bool:
+    """Tell whether the file says exactly one `${NAME}` there."""
+    return leaf.is_substituted and _ALONE.fullmatch(leaf.source) is not None
+
+
+class _Pass:
+    """One walk over one document."""
+
+    def __init__(self, document: Document, environ: Mapping[str, str], found: Found) -> None:
+        self.document = document
+        self.environ = environ
+        self.found = found
+        self.length = 0
+        self._unknown: list[Span] = []
+
+    def finish(self) -> None:
+        """Say nothing more of values whose text is not known."""
+        for span in self._unknown:
+            self.found.silence(self.document.at(span))
+
+    def substitute(self, leaf: Leaf, *, is_template: bool) -> None:
+        pieces: list[str] = []
+        end = 0
+        for found in _REFERENCE.finditer(leaf.source):
+            piece = self._piece(leaf, found, is_template)
+            pieces += [leaf.source[end : found.start()], piece]
+            end = found.end()
+            self._count(leaf, len(piece))
+        pieces.append(leaf.source[end:])
+        leaf.text = "".join(pieces)
+        # A reference in braces needs quotes, which then say nothing about the kind of its value.
+        is_open = leaf.plain or is_reference(leaf)
+        value = resolve(leaf.text) if is_open else leaf.text
+        # Never null: an empty value is an empty text.
+        leaf.value = leaf.text if value is None else value
+
+    def _count(self, leaf: Leaf, length: int) -> None:
+        self.length += length
+        if self.length > _MOST_TEXT:
+            place = self.document.at(leaf.span)
+            raise Unreadable(problem("environment_too_large", place, limit=_MOST_TEXT))
+
+    def _piece(self, leaf: Leaf, found: re.Match[str], is_template: bool) -> str:  # noqa: FBT001
+        if found[0] == "$${":
+            return found[0] if is_template else "${"
+        known = _VARIABLE.fullmatch(found["inside"]) if found["end"] else None
+        if known is None:
+            return self._foreign(leaf, found, is_template)
+        leaf.is_substituted = True
+        value = self.environ.get(known["name"])
+        # As in a shell, `:-` stands in for an empty value too.
+        if known["default"] is not None and not value:
+            value = known["default"]
+        if value is None or not _is_text(value):
+            slug = "variable_missing" if value is None else "variable_not_utf8"
+            self._note(leaf, found, slug, name=known["name"])
+            return found[0]
+        return escape(value) if is_template else value
+
+    def _foreign(self, leaf: Leaf, found: re.Match[str], is_template: bool) -> str:  # noqa: FBT001
+        if not is_template:
+            slug = "variable_of_request" if "." in found["inside"] else "variable_malformed"
+            self._note(leaf, found, slug, text=found[0])
+        return found[0]
+
+    def _note(self, leaf: Leaf, found: re.Match[str], slug: str, **values: object) -> None:
+        span = _span_in(leaf, found)
+        self.found.add(problem(slug, self.document.at(span), span.width, **values))
+        self._unknown.append(leaf.span)
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether a value was UTF-8: Python hands other bytes on as lone surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _span_in(leaf: Leaf, found: re.Match[str]) -> Span:
+    """Return where in the file a reference stands; the whole scalar where that cannot be told."""
+    span = leaf.span
+    quotes = span.width - len(leaf.source)
+    if quotes not in {0, 2}:
+        return span
+    return Span(span.line, span.column + quotes // 2 + found.start(), len(found[0]))
+
+
+def _leaves(node: Node, path: Path) -> Iterator[tuple[Path, Leaf]]:
+    if isinstance(node, Leaf):
+        yield path, node
+    elif isinstance(node, Items):
+        for index, item in enumerate(node.children):
+            yield from _leaves(item, (*path, index))
+    else:
+        for key, item in node.children.items():
+            yield from _leaves(item, (*path, key))
+
+
+def _is_template(path: Sequence[str | int]) -> bool:
+    """Tell whether the value at `path` is a header's, which has variables of its own."""
+    if len(path) != 6 or path[0] != "routes" or path[2] not in _RULE_LISTS:
+        return False
+    return path[4] in _RULE_VALUES or (path[4] == "replace" and path[5] == "with")

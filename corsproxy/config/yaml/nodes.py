@@ -1,0 +1,145 @@
+"""The tree of a YAML file, each node with the place where it stands. Knows no YAML syntax.
+
+An alias of a list or mapping is the very node its anchor stands at, so a tree may share nodes; sizes
+and heights count them as often as they are used (forwarding.md K1).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from corsproxy.config.yaml.scalars import ScalarValue, scalar
+from corsproxy.policy.source import Place
+
+Path = tuple[str | int, ...]
+Tree = str | None | list["Tree"] | dict[str, "Tree"]
+
+
+class Span(NamedTuple):
+    """Where a node begins (counted from 1) and how many characters of its first line it takes."""
+
+    line: int
+    column: int
+    width: int
+
+
+class Leaf:
+    """A scalar: its `text` and what it means. `source` is what the file says, before `${NAME}`.
+
+    `is_substituted` tells that the text holds something of the environment: it is never shown.
+    """
+
+    __slots__ = ("is_substituted", "plain", "source", "span", "text", "value")
+
+    size = 1
+    height = 1
+
+    def __init__(self, span: Span, text: str, value: ScalarValue, *, plain: bool) -> None:
+        self.span = span
+        self.source = text
+        self.text = text
+        self.value = value
+        self.plain = plain
+        self.is_substituted = False
+
+    def copy(self, span: Span) -> "Leaf":
+        """Return the same scalar at another place: what an alias of it is."""
+        return Leaf(span, self.source, self.value, plain=self.plain)
+
+
+class Items:
+    """A list."""
+
+    __slots__ = ("children", "height", "size", "span")
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+        self.children: list[Node] = []
+        self.size = 1
+        self.height = 1
+
+
+class Entries:
+    """A mapping: `keys` holds where each key stands, `children` what it maps to."""
+
+    __slots__ = ("children", "height", "keys", "size", "span")
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+        self.keys: dict[str, Span] = {}
+        self.children: dict[str, Node] = {}
+        self.size = 1
+        self.height = 1
+
+
+Node = Leaf | Items | Entries
+
+
+class Document(NamedTuple):
+    """One configuration file as a tree."""
+
+    file: str
+    root: Node
+
+    def node(self, path: Sequence[str | int]) -> Node:
+        """Return the node at `path`, or the nearest one above where the file says nothing."""
+        node = self.root
+        for part in path:
+            below = child(node, part)
+            if below is None:
+                return node
+            node = below
+        return node
+
+    def place(self, path: Sequence[str | int]) -> Place:
+        """Return where the value at `path` stands, or what would hold it."""
+        return self.at(self.node(path).span)
+
+    def key_span(self, path: Sequence[str | int]) -> Span:
+        """Return the span of the key that `path` ends in; of the value where it is a list's item."""
+        holder = self.node(path[:-1])
+        if isinstance(holder, Entries) and path and path[-1] in holder.keys:
+            return holder.keys[str(path[-1])]
+        return self.node(path).span
+
+    def at(self, span: Span) -> Place:
+        """Return `span` as a place of this file."""
+        return Place(self.file, span.line, span.column)
+
+    def wrote(self, path: Sequence[str | int]) -> bool:
+        """Tell whether the file says something at `path`."""
+        node: Node | None = self.root
+        for part in path:
+            node = None if node is None else child(node, part)
+        return node is not None
+
+
+def width_at(root: Node, line: int, column: int) -> int:
+    """Return how many characters the node takes that begins there; 1 where none does."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if node.span[:2] == (line, column):
+            return node.span.width
+        if isinstance(node, Entries):
+            pending += node.children.values()
+        elif isinstance(node, Items):
+            pending += node.children
+    return 1
+
+
+def child(node: Node, part: str | int) -> Node | None:
+    """Return what stands below `node` at a key or an index, or None."""
+    if isinstance(node, Entries):
+        return node.children.get(str(part))
+    if isinstance(node, Items) and isinstance(part, int) and part < len(node.children):
+        return node.children[part]
+    return None
+
+
+def to_tree(node: Node) -> Tree:
+    """Return the plain values of `node`: None, `Scalar` texts, lists and dictionaries."""
+    if isinstance(node, Leaf):
+        return None if node.value is None else scalar(node.text, node.value)
+    if isinstance(node, Items):
+        return [to_tree(item) for item in node.children]
+    return {key: to_tree(item) for key, item in node.children.items()}

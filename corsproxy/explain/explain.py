@@ -1,0 +1,220 @@
+"""Tells why a request would be allowed or not, by the decision function itself. Knows no network.
+
+Every step is run, also those after the first that failed (cors.md 70); what the browser would make of
+the answers is judged by Fetch's own algorithms.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+from corsproxy.explain.console import Browser, console
+from corsproxy.explain.predict import (
+    Answer,
+    Sent,
+    answers_of,
+    decisions_of,
+    is_local_from_public,
+    judge,
+    sent_for,
+)
+from corsproxy.explain.suggest_change import Change, find_change
+from corsproxy.policy import fetch_lists
+from corsproxy.policy.cors.decision import Decision
+from corsproxy.policy.cors.policy import Policy
+from corsproxy.policy.cors.reasons import ACCOUNTS, Reason, Verdict, show, tell
+from corsproxy.policy.cors.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, STEP_NAMES
+from corsproxy.policy.fetch_lists import Asked, Blocked, Fault
+from corsproxy.policy.source import Place
+
+State = Literal["ok", "failed", "skipped"]
+
+_PASSED: Final = frozenset({Reason.allowed, Reason.no_origin})
+
+LOCAL_NETWORK_NOTE: Final = (
+    "a page from the internet calls an address of the local machine or network: Chromium asks the "
+    "person for permission (Local Network Access); no response header grants it"
+)
+REDIRECT_NOTE: Final = (
+    "a browser that follows a redirect from one origin to another sends Origin: null; look for a "
+    "redirect on the way, such as http to https or a missing slash"
+)
+AUTHORIZATION_NOTE: Final = (
+    "the answer is Access-Control-Allow-Headers: *, which does not cover authorization by the "
+    "standard; browsers still let it pass and warn that they will not: list authorization beside *"
+)
+DROPPED_NOTE: Final = "browsers leave out headers that pages may not set: {names}"
+MAX_AGE_NOTE: Final = (
+    "max_age is {age} s: Chromium keeps a preflight at most 7200 s, Safari 600 s, Firefox 86400 s"
+)
+
+
+class Step(NamedTuple):
+    """One step: its question is `name`; `words` is the evidence, `place` what decided."""
+
+    name: str
+    state: State
+    words: str
+    place: Place | None = None
+
+
+_NOT_CHECKED: Final = Step(
+    "browser", "skipped", "it checks no answer: no Origin, its own origin, or a socket"
+)
+
+
+class Explanation(NamedTuple):
+    """Why a request works or does not.
+
+    `works`: the page can read the answer. `verdict` and `reason` are the policy's; where no policy
+    judged, `reason` is what the browser refused, or None. `fix` is what to do, in words, `change`
+    the smallest one to the configuration, None where none would help. `route` and `policy` are
+    names, "" for none.
+    """
+
+    request: str
+    policy: str
+    works: bool
+    verdict: Verdict
+    reason: Reason | Fault | None
+    words: str
+    fix: str
+    place: Place | None
+    steps: tuple[Step, ...]
+    answers: tuple[Answer, ...]
+    consoles: dict[Browser, list[str]]
+    change: Change | None
+    notes: tuple[str, ...]
+    route: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """Return all of it as what `json.dumps` takes."""
+        return {
+            "request": self.request,
+            "route": self.route,
+            "policy": self.policy,
+            "works": self.works,
+            "verdict": str(self.verdict),
+            "reason": self.reason and str(self.reason),
+            "words": self.words,
+            "fix": self.fix,
+            "place": _place_json(self.place),
+            "steps": [{**step._asdict(), "place": _place_json(step.place)} for step in self.steps],
+            "answers": [_answer_json(answer) for answer in self.answers],
+            "consoles": dict(self.consoles),
+            "change": self.change
+            and {
+                "yaml": self.change.yaml(),
+                "policy": self.change.policy,
+                "place": _place_json(self.change.place),
+                "new": self.change.is_new,
+                "dangerous": self.change.is_dangerous,
+            },
+            "notes": list(self.notes),
+        }
+
+
+def explain(
+    policy: Policy,
+    asked: Asked,
+    *,
+    route: bytes = b"",
+    own_origin: bytes | None = None,
+    is_websocket: bool = False,
+) -> Explanation:
+    """Return why the page's request works under `policy` or does not.
+
+    `asked.credentials` says whether the page sends cookies; `is_websocket` that it opens a socket;
+    `own_origin` is the route's public one, if it is configured (cors.md 55).
+    """
+    sent = sent_for(asked, is_websocket=is_websocket, own_origin=own_origin)
+    decisions = decisions_of(policy, sent, route)
+    decided = next((one for one in decisions if one.verdict is Verdict.refused), decisions[0])
+    answers = answers_of(policy, sent, decisions)
+    blocked = judge(sent, answers)
+    return Explanation(
+        request=f"{show(sent.asked.method)} {asked.url}",
+        policy=policy.name,
+        works=not blocked and not any(decision.status >= 400 for decision in decisions),
+        verdict=decided.verdict,
+        reason=decided.reason,
+        words=tell(decided.reason, decided.subject),
+        fix=_fix(decided.reason, blocked),
+        place=decided.place,
+        steps=(*_steps(policy, sent, decided), browser_step(sent, blocked)),
+        answers=answers,
+        consoles=console(sent.asked, blocked),
+        change=find_change(policy, sent),
+        notes=tuple(_notes(policy, sent)),
+        route=route.decode(),
+    )
+
+
+def _steps(policy: Policy, sent: Sent, decided: Decision) -> list[Step]:
+    first = sent.first
+    steps = []
+    for step in PREFLIGHT_STEPS:
+        name = STEP_NAMES[step]
+        if sent.before is None and step not in ACTUAL_STEPS:
+            steps.append(Step(name, "skipped", "the browser does not ask: it sends no preflight"))
+            continue
+        outcome = step(policy, first)
+        state: State = "ok" if outcome.reason in _PASSED else "failed"
+        subject = outcome.subject or b", ".join(first.request_headers) or b"what is asked"
+        steps.append(Step(name, state, tell(outcome.reason, subject), outcome.place))
+    if sent.facts.is_websocket and decided.verdict is Verdict.refused:
+        words = tell(decided.reason, decided.subject)
+        steps.append(Step("websocket", "failed" if decided.status else "ok", words, decided.place))
+    return steps
+
+
+def browser_step(sent: Sent, blocked: Sequence[Blocked]) -> Step:
+    """Return what the browser makes of the answers."""
+    if not sent.is_checked:
+        return _NOT_CHECKED
+    if not blocked:
+        return Step("browser", "ok", "the page can read the answer")
+    first = blocked[0]
+    which = "preflight's answer" if first.in_preflight else "answer"
+    return Step("browser", "failed", f"it blocks the {which}: {first.fault.replace('_', ' ')}")
+
+
+def _fix(reason: Reason, blocked: Sequence[Blocked]) -> str:
+    """Return what to do, also where the policy allows what the browser then refuses."""
+    if reason not in _PASSED or not blocked:
+        return ACCOUNTS[reason].fix
+    return "set allow_credentials: true with named origins, or let the page send no credentials"
+
+
+def _notes(policy: Policy, sent: Sent) -> list[str]:
+    asked = sent.asked
+    notes = []
+    if sent.facts.origin == (b"null",) and not policy.any_origin:
+        notes.append(REDIRECT_NOTE)  # cors.md 59
+    if is_local_from_public(asked):
+        notes.append(LOCAL_NETWORK_NOTE)  # cors.md 39
+    dropped = [
+        name.decode("latin-1")
+        for name, value in asked.headers
+        if fetch_lists.is_forbidden_request_header(name, value)
+    ]
+    if dropped:
+        notes.append(DROPPED_NOTE.format(names=", ".join(dropped)))
+    if sent.before is None:
+        return notes
+    asks_authorization = b"authorization" in fetch_lists.unsafe_header_names(asked.headers)
+    star = policy.any_header and not policy.terms.allow_credentials
+    if asks_authorization and star and b"authorization" not in policy.headers:
+        notes.append(AUTHORIZATION_NOTE)  # cors.md 36
+    age = policy.terms.max_age
+    if age is not None and age > 600:
+        notes.append(MAX_AGE_NOTE.format(age=age))  # cors.md 29
+    return notes
+
+
+def _place_json(place: Place | None) -> dict[str, object] | None:
+    return place._asdict() if place else None
+
+
+def _answer_json(answer: Answer) -> dict[str, object]:
+    fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in answer.fields]
+    return {"to": answer.to, "status": answer.status, "headers": fields}

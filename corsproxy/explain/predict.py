@@ -1,0 +1,141 @@
+"""What a browser would send and get under a policy, and whether it would be content. Knows no words."""
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Literal, NamedTuple
+
+from corsproxy.policy import fetch_lists
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.decision import Decision, Facts, parse_lines
+from corsproxy.policy.cors.origins import Origin, parse_origin
+from corsproxy.policy.cors.policy import Policy
+from corsproxy.policy.cors.response_headers import rewrite
+from corsproxy.policy.fetch_lists import Asked, Blocked
+from corsproxy.policy.urls import read_url
+
+
+class Answer(NamedTuple):
+    """An answer as the browser would get it; status 0 stands for what the upstream will say."""
+
+    to: Literal["preflight", "request"]
+    status: int
+    fields: tuple[tuple[bytes, bytes], ...]
+
+
+class Sent(NamedTuple):
+    """What a browser sends for a page: `before` are the facts of the preflight, None without one."""
+
+    asked: Asked
+    before: Facts | None
+    facts: Facts
+
+    @property
+    def first(self) -> Facts:
+        """The facts of what comes first: what the route is found by."""
+        return self.before or self.facts
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether a browser looks at the CORS headers of the answer at all."""
+        is_cross_origin = bool(self.asked.origin) and not is_same_origin(self.asked)
+        return is_cross_origin and not self.facts.is_websocket
+
+
+def sent_for(asked: Asked, *, is_websocket: bool = False, own_origin: bytes | None = None) -> Sent:
+    """Return what a browser sends where a page asks this, its method normalised.
+
+    `is_websocket`: the page opens a socket; `own_origin` is the public origin of the route, if that
+    is configured (cors.md 55).
+    """
+    asked = asked._replace(method=fetch_lists.normalise_method(asked.method))
+    facts = Facts(
+        asked.method,
+        (asked.origin,) if asked.origin else (),
+        is_websocket=is_websocket,
+        own_origin=own_origin or origin_of(asked.url),
+        fetch_site=b"same-origin" if is_same_origin(asked) else b"cross-site",
+    )
+    sent = Sent(asked, None, facts)
+    if sent.is_checked and fetch_lists.needs_preflight(asked):
+        return sent._replace(before=preflight_facts(asked))
+    return sent
+
+
+def is_same_origin(asked: Asked) -> bool:
+    """Whether the page calls its own origin, so that no browser checks CORS (cors.md 5)."""
+    return bool(asked.origin) and asked.origin == origin_of(asked.url)
+
+
+def origin_of(url: str) -> bytes | None:
+    """Return the origin of `url` as a browser writes it, None where it has none."""
+    try:
+        return read_url(url).origin
+    except ValueError:
+        return None
+
+
+def is_local_from_public(asked: Asked) -> bool:
+    """Whether a page of a public host calls a local address (cors.md 39)."""
+    page, target = parse_origin(asked.origin), parse_origin(origin_of(asked.url) or b"")
+    return bool(page and target) and not _is_local(page) and _is_local(target)
+
+
+def _is_local(origin: Origin | None) -> bool:
+    host = origin.host.decode("ascii").strip("[]").removesuffix(".") if origin else ""
+    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+def preflight_facts(asked: Asked) -> Facts:
+    """Return the facts of the preflight that a browser would send."""
+    names = fetch_lists.unsafe_header_names(fetch_lists.sent_headers(asked))
+    lines = (b",".join(names),) if names else ()
+    return Facts(b"OPTIONS", (asked.origin,), (asked.method,), lines)
+
+
+def decisions_of(policy: Policy, sent: Sent, route: bytes = b"") -> list[Decision]:
+    """Return what `policy` decides of the preflight, if there is one, and of the request."""
+    return [decide(policy, one, route) for one in (sent.before, sent.facts) if one is not None]
+
+
+def answers_of(policy: Policy, sent: Sent, decisions: Sequence[Decision]) -> tuple[Answer, ...]:
+    """Return the answers under `decisions`, as if the upstream said 200.
+
+    That of the request is left out where the preflight's keeps a browser from sending it.
+    """
+    answers = []
+    if sent.before is not None:
+        first = decisions[0]
+        answers.append(Answer("preflight", first.status, first.headers))
+        if judge(sent, answers):
+            return tuple(answers)
+    last = decisions[-1]
+    # A socket that opens is a 101, which carries none of them (cors.md 54).
+    status = 101 if sent.facts.is_websocket and not last.status else last.status
+    lines = rewrite(policy, last, status or 200, [], 0)
+    answers.append(Answer("request", status, parse_lines(lines)))
+    return tuple(answers)
+
+
+def judge(sent: Sent, answers: Sequence[Answer]) -> list[Blocked]:
+    """Return what browsers refuse, in the first answer that fails only.
+
+    Of an upstream whose status is not known the best is assumed.
+    """
+    if not sent.is_checked:
+        return []
+    for answer in answers:
+        status = answer.status or 200
+        if answer.to == "preflight":
+            found = fetch_lists.check_preflight(sent.asked, status, answer.fields)
+        else:
+            refused = fetch_lists.check_answer(sent.asked, status, answer.fields)
+            found = [refused] if refused else []
+        blocked = [item for item in found if item.fault not in fetch_lists.UNENFORCED]
+        if blocked:
+            return blocked
+    return []

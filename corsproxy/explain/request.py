@@ -1,0 +1,157 @@
+"""Tells what becomes of a page's request under a whole configuration. Knows no network and no file.
+
+It finds the route and decides by the functions that serve requests (cors.md 70).
+"""
+
+from typing import Final, NamedTuple
+
+from corsproxy.explain.console import console
+from corsproxy.explain.explain import (
+    Explanation,
+    Step,
+    browser_step,
+    explain,
+)
+from corsproxy.explain.predict import Answer, Sent, judge, sent_for
+from corsproxy.explain.suggest_change import find_new
+from corsproxy.policy.compiled import Plan, Route
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.decision import Facts, parse_lines
+from corsproxy.policy.cors.reasons import Verdict, show
+from corsproxy.policy.cors.response_headers import rewrite
+from corsproxy.policy.fetch_lists import Asked
+from corsproxy.policy.fields import Field
+from corsproxy.policy.match import Matched, match, public_origin
+from corsproxy.policy.routing.paths import is_ambiguous
+from corsproxy.policy.urls import read_url
+
+
+class _Refusal(NamedTuple):
+    """An error with which the proxy itself answers a request, whatever its origin."""
+
+    status: int
+    words: str
+    fix: str
+
+
+_METHOD: Final = _Refusal(
+    405, "CONNECT and TRACE are not served, and no page can send them", "use another method"
+)
+_NO_ROUTE: Final = _Refusal(
+    404, "no route takes this request", "add a route whose match takes this host, path and method"
+)
+_AMBIGUOUS: Final = _Refusal(
+    400,
+    "the route {route} refuses this path: it holds what servers read differently",
+    "call the path without dot segments and %00, or set ambiguous_paths: forward on the route",
+)
+_NO_POLICY: Final = (
+    "give the route a policy, or ask the upstream for what it says by itself (explain --live)"
+)
+_NO_UPGRADE: Final = "add websocket to the upgrades of the route"
+UPSTREAM_NOTE: Final = "what browsers print is meant for an upstream that sends no CORS headers"
+
+
+def explain_request(plan: Plan, asked: Asked) -> Explanation:
+    """Return why the page's request works or does not, from its route to the browser.
+
+    A ws(s) address stands for a WebSocket handshake. Raises ValueError for what is no address a
+    page can call.
+    """
+    url = read_url(asked.url)
+    asked = asked._replace(url=str(url))
+    sent = sent_for(asked, is_websocket=url.scheme in {"ws", "wss"})
+    path = url.target.partition("?")[0].encode("ascii")
+    matched = match(plan, url.authority.encode("ascii"), path, sent.first)
+    route, policy = matched
+    refusal = _refusal(route, sent.first, path)
+    if refusal is not None:
+        return _unserved(matched, sent, refusal)
+    assert route is not None  # noqa: S101 - a missing route is refused above
+    if sent.facts.is_websocket and b"websocket" not in route.upgrades:
+        return _without_upgrade(route, sent)
+    words = f"{route.name} takes {show(sent.asked.method)} {url.authority}{url.target}"
+    step = Step("route", "ok", words, route.place)
+    if policy is None:
+        return _without_policy(route, sent, step)
+    found = explain(
+        policy,
+        asked,
+        route=route.name.encode(),
+        own_origin=public_origin(route),
+        is_websocket=sent.facts.is_websocket,
+    )
+    return found._replace(steps=(step, *found.steps))
+
+
+def _refusal(route: Route | None, facts: Facts, path: bytes) -> _Refusal | None:
+    """Return why the proxy does not serve the request at all (forwarding.md H1, H4; cors.md 73)."""
+    if facts.method in {b"CONNECT", b"TRACE"}:
+        return _METHOD
+    if route is None:
+        return _NO_ROUTE
+    return _AMBIGUOUS if route.reject_ambiguous_paths and is_ambiguous(path) else None
+
+
+def _unserved(matched: Matched, sent: Sent, refusal: _Refusal) -> Explanation:
+    """Return what the page meets where the proxy itself answers with an error (cors.md 62)."""
+    route, policy = matched
+    fields: tuple[Field, ...] = ()
+    if policy is not None:
+        # An error is told like that of any request: no list of methods or headers.
+        name = route.name.encode() if route else b""
+        decision = decide(policy, sent.first._replace(request_method=()), name)
+        fields = parse_lines(rewrite(policy, decision, refusal.status, [], 0))
+    words = refusal.words.format(route=route.name if route else "")
+    step = Step("route", "failed", words, route.place if route else None)
+    found = _by_browser(sent, (_first_answer(sent, refusal.status, fields),), step)
+    return found._replace(
+        route=route.name if route else "",
+        policy=policy.name if policy else "",
+        works=False,
+        fix=refusal.fix,
+    )
+
+
+def _without_policy(route: Route, sent: Sent, step: Step) -> Explanation:
+    """Return what the page meets where all passes as the upstream gives it (cors.md 7, 51)."""
+    found = _by_browser(sent, (_first_answer(sent, 0, ()),), step)
+    words = f"the route {route.name} has no policy: the upstream's own CORS headers decide"
+    return found._replace(
+        route=route.name,
+        words=words,
+        fix=_NO_POLICY,
+        change=None if found.works else find_new(route.name, sent),
+        notes=() if found.works else (UPSTREAM_NOTE,),
+    )
+
+
+def _without_upgrade(route: Route, sent: Sent) -> Explanation:
+    """Return what becomes of a handshake that is no upgrade here (forwarding.md H17)."""
+    words = f"the route {route.name} opens no WebSockets: the handshake is forwarded as a plain GET"
+    found = _by_browser(sent, (), Step("route", "failed", words, route.place))
+    return found._replace(route=route.name, works=False, fix=_NO_UPGRADE)
+
+
+def _first_answer(sent: Sent, status: int, fields: tuple[Field, ...]) -> Answer:
+    return Answer("preflight" if sent.before else "request", status, fields)
+
+
+def _by_browser(sent: Sent, answers: tuple[Answer, ...], step: Step) -> Explanation:
+    """Return the explanation of answers that no policy gave a verdict on."""
+    blocked = judge(sent, answers)
+    return Explanation(
+        request=f"{show(sent.asked.method)} {sent.asked.url}",
+        policy="",
+        works=not blocked,
+        verdict=Verdict.none,
+        reason=blocked[0].fault if blocked else None,
+        words=step.words,
+        fix="",
+        place=step.place,
+        steps=(step, browser_step(sent, blocked)),
+        answers=answers,
+        consoles=console(sent.asked, blocked),
+        change=None,
+        notes=(),
+    )

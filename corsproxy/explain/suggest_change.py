@@ -1,0 +1,198 @@
+"""The smallest change of a policy that would allow what it refused. Knows terms, not their file."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Literal, NamedTuple
+
+from corsproxy.explain.predict import Sent, answers_of, decisions_of, judge
+from corsproxy.policy.cors.check import check_policy
+from corsproxy.policy.cors.decision import Facts
+from corsproxy.policy.cors.policy import Policy
+from corsproxy.policy.cors.reasons import Reason, Verdict, show
+from corsproxy.policy.cors.spec import PolicyTerms
+from corsproxy.policy.cors.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, covers, requested_names
+from corsproxy.policy.fetch_lists import Asked
+from corsproxy.policy.source import Place, Term
+
+ListKey = Literal["allow_origins", "allow_methods", "allow_headers"]
+FlagKey = Literal[
+    "allow_credentials",
+    "dangerously_allow_insecure_origins",
+    "dangerously_allow_null_origin",
+]
+
+_PLAIN_SCALAR: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://[A-Za-z0-9.-]+(:[0-9]+)?)?")
+_NOT_TEXT: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+
+
+_MOST_ROUNDS: Final = 4
+
+
+class Edit(NamedTuple):
+    """What changes under one key: items to add to a list (or to put in its place), or a flag to set."""
+
+    key: ListKey | FlagKey
+    items: tuple[str, ...] = ()
+    replaces: bool = False
+
+
+class Change(NamedTuple):
+    """Edits of one policy. `place` is where the first of them goes.
+
+    `is_new`: the policy is not there yet, and belongs under `cors` of a route.
+    """
+
+    policy: str
+    edits: tuple[Edit, ...]
+    place: Place | None
+    is_new: bool = False
+
+    def apply(self, terms: PolicyTerms) -> PolicyTerms:
+        """Return `terms` with the change made."""
+        for edit in self.edits:
+            terms = _apply(edit, terms)
+        return terms
+
+    def yaml(self) -> str:
+        """Return the change as YAML: the keys of the policy it touches, and what goes under them."""
+        lines = [line for edit in self.edits for line in _yaml_lines(edit, is_new=self.is_new)]
+        if self.is_new:
+            lines = ["cors:", *(f"  {line}" for line in lines)]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def is_dangerous(self) -> bool:
+        """Whether it needs an option that is called dangerous."""
+        return any(edit.key.startswith("dangerously_") for edit in self.edits)
+
+
+def find_change(policy: Policy, sent: Sent) -> Change | None:
+    """Return what would let the page read the answer; None if it can, or if only the client can help."""
+    terms = policy.terms
+    change = Change(policy.name, (), None)
+    for _ in range(_MOST_ROUNDS):
+        edits = _needed(policy, sent)
+        if edits is None:
+            return None
+        if not edits:
+            return change if change.edits else None
+        tried = Change(change.policy, _merged((*change.edits, *edits)), None)
+        valid = _made_valid(tried, terms)
+        if valid is None:
+            return None
+        change = valid._replace(place=terms.place_of(valid.edits[0].key))
+        # What is allowed now may uncover the next refusal: * means less where credentials are sent.
+        policy = Policy(change.apply(terms))
+    return None
+
+
+def find_new(name: str, sent: Sent) -> Change | None:
+    """Return the smallest policy for the route `name`, which has none."""
+    nothing = Policy(PolicyTerms(name=name, allow_origins=()))
+    change = find_change(nothing, sent)
+    return change._replace(is_new=True) if change else None
+
+
+def _needed(policy: Policy, sent: Sent) -> list[Edit] | None:
+    """Return the edits that this refusal asks for, none if all is well, None if none can help."""
+    decisions = decisions_of(policy, sent)
+    blocked = judge(sent, answers_of(policy, sent, decisions))
+    if not blocked and not any(one.verdict is Verdict.refused for one in decisions):
+        return []
+    steps = ACTUAL_STEPS if sent.before is None else PREFLIGHT_STEPS
+    edits: list[Edit] = []
+    for step in steps:
+        found = _edits_for(step(policy, sent.first).reason, policy, sent.first)
+        if found is None:
+            return None
+        edits += found
+    return edits or _edits_for_credentials(policy.terms, sent.asked)
+
+
+def _edits_for_credentials(terms: PolicyTerms, asked: Asked) -> list[Edit] | None:
+    """Return the edits for what the policy allows and the browser refuses, for its cookies."""
+    if terms.allow_credentials or not asked.credentials:
+        return None
+    if any(term.text == "*" for term in terms.allow_origins):
+        return [
+            Edit("allow_origins", (_text(asked.origin),), replaces=True),
+            Edit("allow_credentials"),
+        ]
+    return [Edit("allow_credentials")]
+
+
+def _edits_for(reason: Reason, policy: Policy, facts: Facts) -> list[Edit] | None:
+    match reason:
+        case Reason.allowed | Reason.no_origin:
+            return []
+        case Reason.origin_not_allowed:
+            return [Edit("allow_origins", (_text(facts.origin[0]),))]
+        case Reason.origin_null:
+            return [Edit("allow_origins", ("null",)), Edit("dangerously_allow_null_origin")]
+        case Reason.method_not_allowed:
+            return [Edit("allow_methods", (_text(facts.request_method[0]),))]
+        case Reason.header_not_allowed:
+            asked = dict.fromkeys(name for name in requested_names(facts) if name)
+            missing = (_text(name) for name in asked if not covers(policy, name))
+            return [Edit("allow_headers", tuple(missing))]
+        case _:
+            return None
+
+
+def _merged(edits: Sequence[Edit]) -> tuple[Edit, ...]:
+    """Return `edits` with one for each key."""
+    by_key: dict[str, Edit] = {}
+    for edit in edits:
+        before = by_key.get(edit.key)
+        items = (*before.items, *edit.items) if before else edit.items
+        by_key[edit.key] = edit._replace(items=items)
+    return tuple(by_key.values())
+
+
+def _made_valid(change: Change, terms: PolicyTerms) -> Change | None:
+    """Return `change`, with the flag it needs, if a policy may say that at all."""
+    insecure = Edit("dangerously_allow_insecure_origins")
+    for edits in (change.edits, (*change.edits, insecure)):
+        tried = change._replace(edits=edits)
+        if not any(finding.severity == "error" for finding in check_policy(tried.apply(terms))):
+            return tried
+    return None
+
+
+def _apply(edit: Edit, terms: PolicyTerms) -> PolicyTerms:
+    added = tuple(Term(text) for text in edit.items)
+    match edit.key:
+        case "allow_origins":
+            return replace(
+                terms, allow_origins=added if edit.replaces else (*terms.allow_origins, *added)
+            )
+        case "allow_methods":
+            return replace(terms, allow_methods=(*terms.allow_methods, *added))
+        case "allow_headers":
+            return replace(terms, allow_headers=(*terms.allow_headers, *added))
+        case "allow_credentials":
+            return replace(terms, allow_credentials=True)
+        case "dangerously_allow_insecure_origins":
+            return replace(terms, dangerously_allow_insecure_origins=True)
+        case "dangerously_allow_null_origin":
+            return replace(terms, dangerously_allow_null_origin=True)
+
+
+def _yaml_lines(edit: Edit, *, is_new: bool) -> list[str]:
+    if not edit.items:
+        return [f"{edit.key}: true"]
+    note = "instead of what is there" if edit.replaces else "add to what is there"
+    key = f"{edit.key}:" if is_new else f"{edit.key}:  # {note}"
+    return [key, *(f"  - {_scalar(item)}" for item in edit.items)]
+
+
+def _scalar(text: str) -> str:
+    """Return `text` as a YAML scalar that is read back as this string."""
+    if _PLAIN_SCALAR.fullmatch(text) and text.lower() not in _NOT_TEXT:
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _text(value: bytes) -> str:
+    return value.decode("ascii") if value.isascii() else show(value)

@@ -1,0 +1,1 @@
+"""Cookie rules: written, checked, compiled and applied."""

@@ -1,0 +1,213 @@
+"""Set-Cookie lines, rewritten attribute by attribute. Knows RFC 6265bis, not messages.
+
+The name, the value and every attribute that no rule names keep their bytes and their order
+(cors.md 60). The first rule whose name fits a cookie is the one that applies to it.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from corsproxy.policy.cookies.check import check_cookies
+from corsproxy.policy.cookies.spec import KEEP, REMOVE, CookieTerm, SameSite
+from corsproxy.policy.globs import Glob
+from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
+from corsproxy.policy.source import Place
+
+__all__ = [
+    "LEFT_BECAUSE",
+    "CookieRule",
+    "CookieTerm",
+    "Rewritten",
+    "check_cookies",
+    "compile_cookies",
+    "rewrite_cookie",
+]
+
+_SAME_SITE: Final[dict[SameSite, bytes]] = {"strict": b"Strict", "lax": b"Lax", "none": b"None"}
+
+# Why a cookie is left as it is (RFC 6265bis 5.7), in words.
+LEFT_BECAUSE: Final[dict[str, str]] = {
+    "secure_prefix": "a name with the prefix __Secure- or __Http- needs Secure",
+    "host_prefix": "a name with the prefix __Host- needs Secure, Path=/ and no Domain",
+    "http_prefix": "a name with the prefix __Http- or __Host-Http- needs HttpOnly",
+    "same_site_none_insecure": "SameSite=None needs Secure",
+    "partitioned_insecure": "Partitioned needs Secure",
+}
+
+
+class CookieRule(NamedTuple):
+    """A compiled rule. Flags: True adds, False removes, None leaves; `domain` b"" removes.
+
+    `prefix` is the upstream's prefix and the public one, mapped where `paths` says nothing.
+    """
+
+    name: Glob
+    domain: bytes | None
+    paths: tuple[tuple[bytes, bytes], ...]
+    secure: bool | None
+    http_only: bool | None
+    same_site: bytes | None
+    partitioned: bool | None
+    place: Place | None
+    prefix: tuple[bytes, bytes] | None = None
+
+
+class Rewritten(NamedTuple):
+    """A Set-Cookie value, and why it was left as it is ("" where it was not).
+
+    `left` is one of `LEFT_BECAUSE`: what browsers would refuse the rewritten cookie for.
+    """
+
+    value: bytes
+    left: str = ""
+
+
+def compile_cookies(
+    terms: Sequence[CookieTerm],
+    mapping: PathMapping = UNCHANGED,
+) -> tuple[CookieRule, ...]:
+    """Compile cookie rules; raise ValueError with the first error that `check_cookies` has.
+
+    Where the route's `mapping` changes prefixes, the paths of all cookies are mapped back like
+    links (cors.md 58), but by rules that map paths themselves.
+    """
+    for finding in check_cookies(terms):
+        if finding.severity == "error":
+            raise ValueError(str(finding))
+    if mapping == UNCHANGED:
+        return tuple(_compile(term, None) for term in terms)
+    prefix = (mapping.add, mapping.strip)
+    return tuple(_compile(term, prefix) for term in (*terms, CookieTerm()))
+
+
+def _compile(term: CookieTerm, prefix: tuple[bytes, bytes] | None) -> CookieRule:
+    # Browsers refuse SameSite=None and Partitioned without Secure, so these imply it (cors.md 60).
+    implied = term.same_site == "none" or term.partitioned
+    pairs = [(old.encode().rstrip(b"/"), new.encode().rstrip(b"/")) for old, new in term.path]
+    return CookieRule(
+        name=Glob.compile(term.name),
+        domain={KEEP: None, REMOVE: b""}.get(term.domain, term.domain.encode()),
+        paths=tuple(sorted(pairs, key=lambda pair: len(pair[0]), reverse=True)),
+        secure=True if implied else term.secure,
+        http_only=term.http_only,
+        same_site=None if term.same_site is None else _SAME_SITE[term.same_site],
+        partitioned=term.partitioned,
+        place=term.place,
+        prefix=None if pairs else prefix,
+    )
+
+
+def rewrite_cookie(rules: tuple[CookieRule, ...], value: bytes) -> Rewritten:
+    """Return what becomes of one Set-Cookie line under the first rule that fits its name."""
+    cookie = _Cookie(value)
+    for rule in rules:
+        if rule.name.fits(cookie.name):
+            _rewrite(cookie, rule)
+            if not cookie.changed:
+                return Rewritten(value)
+            left = _refusal(cookie)
+            return Rewritten(value, left) if left else Rewritten(cookie.value)
+    return Rewritten(value)
+
+
+class _Cookie:
+    """A Set-Cookie value as its pieces between ";" (RFC 6265bis 5.6); the first is the pair."""
+
+    __slots__ = ("changed", "keys", "name", "pieces")
+
+    def __init__(self, value: bytes) -> None:
+        self.pieces = value.split(b";")
+        self.keys = [piece.partition(b"=")[0].strip(b" \t").lower() for piece in self.pieces]
+        self.keys[0] = b""
+        name, separator, _ = self.pieces[0].partition(b"=")
+        # A pair without "=" is a value without a name.
+        self.name = name.strip(b" \t") if separator else b""
+        self.changed = False
+
+    @property
+    def value(self) -> bytes:
+        return b";".join(self.pieces)
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value that counts: the last one (RFC 6265bis 5.7)."""
+        if key not in self.keys:
+            return None
+        last = len(self.keys) - 1 - self.keys[::-1].index(key)
+        return self.pieces[last].partition(b"=")[2].strip(b" \t")
+
+    def remove(self, key: bytes, start: int = 1) -> None:
+        for index in range(len(self.keys) - 1, start - 1, -1):
+            if self.keys[index] == key:
+                del self.keys[index], self.pieces[index]
+                self.changed = True
+
+    def put(self, key: bytes, attribute: bytes) -> None:
+        """Leave one attribute `key`, at the first one's place or at the end."""
+        if key in self.keys:
+            first = self.keys.index(key)
+            if self.pieces[first].strip(b" \t") != attribute:
+                self.pieces[first] = b" " + attribute
+                self.changed = True
+            self.remove(key, first + 1)
+            return
+        if len(self.pieces) > 1 and not self.pieces[-1].strip(b" \t"):
+            del self.keys[-1], self.pieces[-1]  # "a=b;" ends in an empty attribute
+        self.keys.append(key)
+        self.pieces.append(b" " + attribute)
+        self.changed = True
+
+    def flag(self, key: bytes, attribute: bytes, *, wanted: bool | None) -> None:
+        if wanted is False:
+            self.remove(key)
+        elif wanted and key not in self.keys:
+            self.put(key, attribute)
+
+
+def _rewrite(cookie: _Cookie, rule: CookieRule) -> None:
+    if rule.domain == b"":
+        cookie.remove(b"domain")
+    elif rule.domain is not None and cookie.get(b"domain"):
+        cookie.put(b"domain", b"Domain=" + rule.domain)
+    pairs = rule.paths
+    # A __Host- cookie has to have the path "/"; only a rule that says so may try to change that.
+    if rule.prefix is not None and not cookie.name.lower().startswith(b"__host-"):
+        pairs = (rule.prefix,)
+    path = cookie.get(b"path")
+    if path is not None and pairs:
+        mapped = _map_path(path, pairs)
+        if mapped != path:
+            cookie.put(b"path", b"Path=" + mapped)
+    cookie.flag(b"secure", b"Secure", wanted=rule.secure)
+    cookie.flag(b"httponly", b"HttpOnly", wanted=rule.http_only)
+    if rule.same_site is not None:
+        cookie.put(b"samesite", b"SameSite=" + rule.same_site)
+    cookie.flag(b"partitioned", b"Partitioned", wanted=rule.partitioned)
+
+
+def _map_path(path: bytes, pairs: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    if not path.startswith(b"/"):
+        return path  # stands for the path of the request, which is the public one (5.1.4)
+    for old, new in pairs:
+        if path == old or path.startswith(old + b"/"):
+            # "/" whole becomes "/api": "/api/" would not cover "/api" itself (5.1.4).
+            return (new if path == b"/" else new + path[len(old) :]) or b"/"
+    return path
+
+
+def _refusal(cookie: _Cookie) -> str:
+    """Say what browsers would refuse this cookie for (RFC 6265bis 5.7); "" if for nothing."""
+    name = cookie.name.lower()  # prefixes are compared so, as browsers do
+    secure = cookie.get(b"secure") is not None
+    if name.startswith((b"__secure-", b"__http-")) and not secure:
+        return "secure_prefix"
+    if name.startswith(b"__host-"):
+        at_home = not cookie.get(b"domain") and cookie.get(b"path") == b"/"
+        if not (secure and at_home):
+            return "host_prefix"
+    if name.startswith((b"__http-", b"__host-http-")) and cookie.get(b"httponly") is None:
+        return "http_prefix"
+    if not secure and (cookie.get(b"samesite") or b"").lower() == b"none":
+        return "same_site_none_insecure"
+    if not secure and cookie.get(b"partitioned") is not None:
+        return "partitioned_insecure"
+    return ""

@@ -1,0 +1,69 @@
+"""Sites, as cookies know them, and credentials that cannot work between two. Knows no requests.
+
+A site is a registrable domain (RFC 6265bis 5.2): with SameSite=Lax, which is what browsers take a
+cookie for that says nothing, no other site's scripts can send it (cors.md 61).
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from corsproxy.policy.cookies.rewrite import CookieRule
+from corsproxy.policy.problems import Finding, Words, find
+from corsproxy.policy.routing.links import Site
+from corsproxy.policy.rules.apply import Rule
+from corsproxy.policy.source import Term
+from corsproxy.policy.suffixes import registrable
+
+WORDS: Final[dict[str, Words]] = {
+    "credentials_across_sites": Words(
+        "warning",
+        "allow_credentials cannot work for {value} on the route {detail}: it is another site, and "
+        "without SameSite=None cookies do not go from site to site",
+        'give the route cookies: [{{name: "*", same_site: none, partitioned: true}}]',
+    ),
+}
+
+
+class Names(NamedTuple):
+    """What clients call a route: its upstream's `public_url`, else the hosts it matches."""
+
+    route: str
+    public: Site | None
+    hosts: Sequence[str]
+
+    def sites(self) -> set[str]:
+        """Return their sites; none where any host is matched."""
+        if self.public is not None:
+            return {site_of(self.public.authority.decode())}
+        return {site_of(host) for host in self.hosts}
+
+
+def site_of(authority: str) -> str:
+    """Return the site of a host, with or without a port or a `*.` in front."""
+    host = authority.lower().removeprefix("*.")
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return registrable(host.partition(":")[0].removesuffix("."))
+
+
+def check_credentials(
+    origins: Sequence[Term],
+    names: Names,
+    cookies: Sequence[CookieRule],
+    rules: Sequence[Rule],
+) -> list[Finding]:
+    """Return the warning of cors.md 61 for a route whose policy allows credentials to `origins`.
+
+    One warning a route is enough: it is about the first origin that it holds for. A route that changes SameSite, by a rule for cookies or for Set-Cookie, is taken to know. Where
+    nobody said what clients call it there is nothing to compare.
+    """
+    opens = any(rule.same_site == b"None" for rule in cookies)
+    own = names.sites()
+    if opens or not own or any(rule.lower == b"set-cookie" for rule in rules):
+        return []
+    for origin in origins:
+        scheme, _, authority = origin.text.partition("://")
+        if scheme in {"http", "https"} and site_of(authority) not in own:
+            detail = f"{names.route} ({', '.join(sorted(own))})"
+            return [find(WORDS, "credentials_across_sites", origin.text, origin.place, detail)]
+    return []

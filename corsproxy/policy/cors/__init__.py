@@ -1,0 +1,1 @@
+"""CORS policies: written, checked, compiled and decided."""

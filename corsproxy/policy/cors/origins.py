@@ -1,0 +1,217 @@
+"""Origins: reading a client's, and matching it with patterns. Knows no policy and no header.
+
+No regular expression sees what a client sent, and the work is bounded by the length of an origin and
+by the shapes of the patterns, not by their number (cors.md 13, 19).
+"""
+
+from collections.abc import Iterable
+from ipaddress import AddressValueError, IPv6Address
+from typing import Final, NamedTuple
+
+from corsproxy.policy.cors.reasons import Reason
+from corsproxy.policy.memo import remembered
+from corsproxy.policy.source import Term
+
+LONGEST_ORIGIN: Final = 326  # 64 + "://" + 253 + ":" + 5 (cors.md 9)
+LONGEST_SCHEME: Final = 64
+LONGEST_HOST: Final = 253
+LONGEST_LABEL: Final = 63
+DEFAULT_PORTS: Final = {b"http": b"80", b"https": b"443", b"ws": b"80", b"wss": b"443"}
+
+_WEB_SCHEMES: Final = frozenset({b"https", b"http"})
+_LOWER: Final = b"abcdefghijklmnopqrstuvwxyz"
+_DIGITS: Final = b"0123456789"
+_SCHEME: Final = _LOWER + _DIGITS + b"+-."
+_HOST: Final = _LOWER + _DIGITS + b"._-"
+_LABEL: Final = _LOWER + _DIGITS + b"-"
+_IPV6: Final = _DIGITS + b"abcdef:."
+
+
+class Origin(NamedTuple):
+    """A well-formed origin in parts; `host` keeps the brackets of IPv6, `port` is b"" if absent."""
+
+    scheme: bytes
+    host: bytes
+    port: bytes
+
+
+# Refused origins come again and again from the same pages.
+@remembered(1024)
+def parse_origin(value: bytes) -> Origin | None:
+    """Return `value` in parts, or None where it is not what cors.md 10 calls an origin."""
+    scheme, mark, authority = value.partition(b"://")
+    if not mark or (scheme not in _WEB_SCHEMES and not is_scheme(scheme)):
+        return None
+    if authority.startswith(b"["):
+        host, bracket, rest = authority.partition(b"]")
+        host += bracket
+        if not bracket or not is_ipv6(host[1:-1]) or (rest and not rest.startswith(b":")):
+            return None
+        port_mark, port = rest[:1], rest[1:]
+    else:
+        host, port_mark, port = authority.partition(b":")
+        if not is_host(host):
+            return None
+    if port_mark and not is_port(port):
+        return None
+    return Origin(scheme, host, port)
+
+
+def is_scheme(text: bytes) -> bool:
+    """Whether `text` is a scheme of RFC 3986 in lower case."""
+    return (
+        0 < len(text) <= LONGEST_SCHEME and text[0] in _LOWER and not text.translate(None, _SCHEME)
+    )
+
+
+def is_host(text: bytes) -> bool:
+    """Whether `text` is a lower-case name or IPv4 address; one root dot may end it (cors.md 10)."""
+    if not text or len(text) > LONGEST_HOST or text.translate(None, _HOST):
+        return False
+    if text.startswith(b".") or b".." in text:
+        return False
+    return len(text) <= LONGEST_LABEL or max(map(len, text.split(b"."))) <= LONGEST_LABEL
+
+
+def is_ipv6(text: bytes) -> bool:
+    """Whether `text`, without its brackets, is an IPv6 address; zones are none."""
+    if text.translate(None, _IPV6):
+        return False
+    try:
+        IPv6Address(text.decode("ascii"))
+    except AddressValueError:
+        return False
+    return True
+
+
+def is_port(text: bytes) -> bool:
+    """Whether `text` is a number from 1 to 65535 without a leading zero."""
+    if not text or len(text) > 5 or text.translate(None, _DIGITS) or text.startswith(b"0"):
+        return False
+    return int(text) <= 65535
+
+
+def why_unreadable(value: bytes) -> Reason:
+    """Return what keeps `value` from being one well-formed origin (cors.md 8-12).
+
+    `null` is told apart, since a policy may list it.
+    """
+    if len(value) > LONGEST_ORIGIN:
+        return Reason.origin_too_long
+    if value == b"null":
+        return Reason.origin_null
+    if b"," in value or b" " in value or b"\t" in value:
+        return Reason.origin_multiple
+    folded = value.lower()
+    if folded != value and parse_origin(folded) is not None:
+        return Reason.origin_case
+    return Reason.origin_malformed
+
+
+class OriginSet:
+    """Patterns that are known to be good, and which of them an origin matches (cors.md 14-19).
+
+    `exact` maps origins without a wildcard to their terms. A pattern with one is found by its own
+    text: an origin is turned into each pattern text that could match it, and looked up.
+    """
+
+    __slots__ = (
+        "_any_ports",
+        "_depth",
+        "_fixed_ports",
+        "_ports",
+        "_shapes",
+        "_wild",
+        "exact",
+        "has_any",
+    )
+
+    def __init__(self, terms: Iterable[Term]) -> None:
+        self.exact: dict[bytes, Term] = {}
+        self.has_any: Term | None = None
+        self._wild: dict[bytes, Term] = {}
+        # Which look-ups can succeed at all: hosts with any port, wildcards with one port, with any.
+        self._ports = self._fixed_ports = self._any_ports = False
+        self._depth = 0
+        shapes: set[tuple[int, int]] = set()
+        for term in terms:
+            text = term.text.encode("ascii")
+            if text == b"*":
+                self.has_any = term
+            elif b"*" in text:
+                self._wild[text] = term
+                self._note_shape(text, shapes)
+            else:
+                self.exact[text] = term
+        self._shapes = tuple(sorted(shapes))
+
+    def _note_shape(self, text: bytes, shapes: set[tuple[int, int]]) -> None:
+        label, _, parent = _pattern_host(text).partition(b".")
+        if b"*" not in label:
+            self._ports = True
+            return
+        if text.endswith(b":*"):
+            self._any_ports = True
+        else:
+            self._fixed_ports = True
+        if label == b"*":
+            self._depth = max(self._depth, parent.count(b".") + 1)
+        else:
+            left, _, right = label.partition(b"*")
+            shapes.add((len(left), len(right)))
+
+    def match(self, value: bytes) -> Term | None:
+        """Return the term that allows `value`, whatever its form; None if there is none."""
+        term = self.exact.get(value) or self.has_any
+        if term is None and self._wild and len(value) <= LONGEST_ORIGIN:
+            origin = parse_origin(value)
+            if origin is not None:
+                return self.match_wild(origin)
+        return term
+
+    def match_wild(self, origin: Origin) -> Term | None:
+        """Return the wildcard pattern that allows `origin`, None if there is none."""
+        wild = self._wild
+        if not wild:
+            return None
+        scheme, host, port = origin
+        head = scheme + b"://"
+        # A port pattern stands for any port and for none (cors.md 16).
+        if self._ports:
+            term = wild.get(head + host + b":*")
+            if term is not None:
+                return term
+        if host.startswith(b"["):
+            return None
+        tail = b":" + port if port else b""
+        for name in self._wild_names(host):
+            term = wild.get(head + name + tail) if self._fixed_ports else None
+            if term is None and self._any_ports:
+                term = wild.get(head + name + b":*")
+            if term is not None:
+                return term
+        return None
+
+    def _wild_names(self, host: bytes) -> Iterable[bytes]:
+        """Yield the host patterns that could match `host`: bounded by what the patterns look like."""
+        if self._shapes:
+            label, dot, parent = host.partition(b".")
+            for left, right in self._shapes:
+                end = len(label) - right
+                # The wildcard is one or more of [a-z0-9-] (cors.md 17).
+                if end > left and not label[left:end].translate(None, _LABEL):
+                    yield label[:left] + b"*" + label[end:] + dot + parent
+        end = len(host)
+        for _ in range(self._depth):
+            end = host.rfind(b".", 0, end)
+            if end < 0:
+                return
+            yield b"*" + host[end:]
+
+
+def _pattern_host(text: bytes) -> bytes:
+    """Return the host of a good wildcard pattern."""
+    authority = text.partition(b"://")[2]
+    if authority.startswith(b"["):
+        return authority.partition(b"]")[0] + b"]"
+    return authority.partition(b":")[0]

@@ -1,0 +1,211 @@
+"""A policy as the hot path reads it: sets, flags, prebuilt bytes. Knows no request."""
+
+from typing import Final
+
+from corsproxy.policy.cors.check import check_policy
+from corsproxy.policy.cors.decision import Decision, Outcome
+from corsproxy.policy.cors.origins import OriginSet
+from corsproxy.policy.cors.reasons import Reason, Verdict
+from corsproxy.policy.cors.spec import PolicyTerms, UpstreamCorsHeaders
+from corsproxy.policy.fetch_lists import SAFELISTED_METHODS
+from corsproxy.policy.source import Place, Term
+
+ALLOW_ORIGIN: Final = b"Access-Control-Allow-Origin: "
+ALLOW_METHODS: Final = b"Access-Control-Allow-Methods: "
+ALLOW_HEADERS: Final = b"Access-Control-Allow-Headers: "
+EXPOSE_HEADERS: Final = b"Access-Control-Expose-Headers: "
+TIMING: Final = b"Timing-Allow-Origin: "
+
+_ALLOW_CREDENTIALS: Final = b"Access-Control-Allow-Credentials: true\r\n"
+_MAX_AGE: Final = b"Access-Control-Max-Age: %d\r\n"
+_RESOURCE_POLICY: Final = b"Cross-Origin-Resource-Policy: %b\r\n"
+_REQUESTED: Final = b"Access-Control-Request-Method, Access-Control-Request-Headers"
+
+
+class Policy:
+    """One policy, compiled and never changed afterwards. `compile_policy` makes it.
+
+    `any_origin`: `*` without credentials, so that no answer depends on the Origin. `constant` then
+    holds the decisions for requests without and with one. `reflects_method` and `reflects_headers`
+    say that a preflight's answer names what was asked instead of `methods_line`, `headers_line`
+    (cors.md 35). `expands` says that a response's own names are listed (cors.md 28). What is called
+    a line or a tail is serialised, its CRLF included.
+    """
+
+    __slots__ = (
+        "acac_line",
+        "any_header",
+        "any_method",
+        "any_origin",
+        "checks_websockets",
+        "constant",
+        "debug",
+        "exact_origins",
+        "expands",
+        "expose_line",
+        "fixed_extra",
+        "headers",
+        "headers_line",
+        "headers_outcome",
+        "headers_place",
+        "methods",
+        "methods_line",
+        "methods_place",
+        "minimal",
+        "name",
+        "origins",
+        "origins_place",
+        "place",
+        "preflight_after",
+        "preflight_status",
+        "preflight_tail",
+        "preflight_vary",
+        "reflects_headers",
+        "reflects_method",
+        "refused_blocks",
+        "refused_status",
+        "sets_resource_policy",
+        "sets_timing",
+        "tail",
+        "terms",
+        "timing_origins",
+        "timing_same",
+        "upstream_cors_headers",
+        "vary",
+    )
+
+    def __init__(self, terms: PolicyTerms) -> None:
+        self.terms = terms
+        self.name = terms.name
+        self.place: Place | None = terms.place
+        self.debug = terms.debug
+        self.upstream_cors_headers: UpstreamCorsHeaders = terms.upstream_cors_headers
+        self.checks_websockets = terms.check_websocket_origin
+        self.refused_blocks = terms.on_refused == "block"
+        self._compile_origins()
+        self._compile_methods()
+        self._compile_headers()
+        self._compile_timing()
+        self._compile_answers()
+        self._compile_preflight()
+
+    def __repr__(self) -> str:
+        return f"<Policy {self.name!r} at {self.place}>"
+
+    def _compile_origins(self) -> None:
+        self.origins = OriginSet(self.terms.allow_origins)
+        self.any_origin = self.origins.has_any is not None
+        self.origins_place = self.terms.place_of("allow_origins")
+        self.exact_origins: dict[bytes, Outcome] = {
+            origin: Outcome(Reason.allowed, origin, term.place)
+            for origin, term in self.origins.exact.items()
+        }
+
+    def _compile_methods(self) -> None:
+        terms = self.terms
+        self.methods_place = terms.place_of("allow_methods")
+        # GET, HEAD and POST always pass (cors.md 25, 33), listed or not.
+        self.methods: dict[bytes, Outcome] = {
+            name: Outcome(Reason.allowed, name, self.methods_place) for name in SAFELISTED_METHODS
+        }
+        named = [term for term in terms.allow_methods if term.text != "*"]
+        for term in named:
+            name = term.text.encode("ascii")
+            self.methods[name] = Outcome(Reason.allowed, name, term.place)
+        self.any_method = len(named) < len(terms.allow_methods)
+        self.minimal = terms.preflight.style == "minimal"
+        open_to_all = self.any_method and not terms.allow_credentials
+        self.methods_line = _line(ALLOW_METHODS, ["*"] if open_to_all else _names(named))
+        # Browsers take * literally where credentials are sent, so the method is named (cors.md 35).
+        self.reflects_method = (self.any_method or self.minimal) and not open_to_all
+
+    def _compile_headers(self) -> None:
+        terms = self.terms
+        self.headers_place = terms.place_of("allow_headers")
+        named = [term for term in terms.allow_headers if term.text != "*"]
+        self.headers = frozenset(term.text.lower().encode("ascii") for term in named)
+        self.any_header = len(named) < len(terms.allow_headers)
+        self.headers_outcome = Outcome(Reason.allowed, b"", self.headers_place)
+        open_to_all = self.any_header and not terms.allow_credentials
+        if open_to_all:
+            # * never covers Authorization (Fetch, CORS non-wildcard request-header name).
+            names = ["*", "authorization"] if b"authorization" in self.headers else ["*"]
+        else:
+            names = _names(named)
+        self.headers_line = _line(ALLOW_HEADERS, names)
+        self.reflects_headers = (self.any_header or self.minimal) and not open_to_all
+
+    def _compile_timing(self) -> None:
+        """Compile what goes beside the CORS headers (cors.md 53)."""
+        terms = self.terms
+        timing = terms.timing_allow_origins
+        policy = terms.resource_policy
+        self.sets_timing = timing is not None
+        self.sets_resource_policy = policy is not None
+        self.fixed_extra = _RESOURCE_POLICY % policy.encode("ascii") if policy else b""
+        own = OriginSet(timing) if isinstance(timing, tuple) else None
+        if (timing == "same" and self.any_origin) or (own and own.has_any):
+            self.fixed_extra += TIMING + b"*\r\n"
+            own = None
+        self.timing_same = timing == "same" and not self.any_origin
+        self.timing_origins: OriginSet | None = own
+        self.vary = b"Origin" if own or not self.any_origin else b""
+
+    def _compile_answers(self) -> None:
+        terms = self.terms
+        self.acac_line = _ALLOW_CREDENTIALS if terms.allow_credentials else b""
+        exposed = _names(terms.expose_headers)
+        self.expands = terms.allow_credentials and "*" in exposed
+        if self.expands:
+            exposed = []  # the names depend on the response: rewrite lists them
+        self.expose_line = _line(EXPOSE_HEADERS, ["*"] if "*" in exposed else exposed)
+        self.tail = b"\r\n" + self.acac_line + self.expose_line
+        self.constant = self._constant_decisions() if self.any_origin and not self.vary else None
+
+    def _compile_preflight(self) -> None:
+        terms = self.terms
+        self.preflight_status = terms.preflight.status
+        self.refused_status = terms.preflight.refused_status
+        self.preflight_vary = b""
+        if terms.preflight.vary:
+            names = _REQUESTED if self.any_origin else b"Origin, " + _REQUESTED
+            self.preflight_vary = b"Vary: " + names + b"\r\n"
+        max_age = _MAX_AGE % terms.max_age if terms.max_age is not None else b""
+        self.preflight_tail = max_age + self.expose_line + self.preflight_vary
+        start = b"\r\n" + self.acac_line
+        # What follows the origin; None where that depends on what was asked.
+        self.preflight_after: bytes | None = None
+        if not (self.reflects_method or self.reflects_headers):
+            lists = self.methods_line + self.headers_line
+            self.preflight_after = start + lists + self.preflight_tail
+
+    def _constant_decisions(self) -> tuple[Decision, Decision]:
+        """Return the decisions without and with an Origin, where its value is not read (cors.md 43)."""
+        term = self.origins.has_any
+        place = term.place if term else None
+        extra = self.fixed_extra
+        block = ALLOW_ORIGIN + b"*" + self.tail + extra
+        return (
+            Decision(Verdict.none, Reason.no_origin, b"", place, block, b"", 0, extra),
+            Decision(Verdict.allowed, Reason.allowed, b"*", place, block, b"", 0, extra),
+        )
+
+
+def compile_policy(terms: PolicyTerms) -> Policy:
+    """Return `terms` compiled.
+
+    Raises ValueError, with the words of the first finding, if `check_policy` finds an error in them.
+    """
+    for finding in check_policy(terms):
+        if finding.severity == "error":
+            raise ValueError(str(finding))
+    return Policy(terms)
+
+
+def _names(terms: list[Term] | tuple[Term, ...]) -> list[str]:
+    return [term.text for term in terms]
+
+
+def _line(start: bytes, names: list[str]) -> bytes:
+    """Return a header line that lists `names`, nothing if there are none."""
+    return start + ", ".join(names).encode("ascii") + b"\r\n" if names else b""

@@ -1,0 +1,29 @@
+"""Which route takes a request, and the policy it is judged by. Knows plans, and no message.
+
+Serving and explaining ask here, so that they cannot differ (cors.md 70).
+"""
+
+from corsproxy.policy.compiled import Plan, Route
+from corsproxy.policy.cors.decision import Facts, is_preflight
+from corsproxy.policy.cors.policy import Policy
+
+Matched = tuple[Route | None, Policy | None]
+
+
+def match(plan: Plan, host: bytes, path: bytes, facts: Facts) -> Matched:
+    """Return the route of a request and the policy it is judged by.
+
+    `host` is Host as sent, `path` the target up to its "?". Where no route matches, the policy is
+    that of `defaults.cors` (cors.md 62).
+    """
+    # A preflight is routed as the request that it announces (cors.md 6).
+    method = facts.request_method[0] if is_preflight(facts) else facts.method
+    route = plan.routes.match(host, path, method)
+    return route, plan.default_policy if route is None else route.policy
+
+
+def public_origin(route: Route | None) -> bytes | None:
+    """Return the origin that `public_url` gives a route, None without one (cors.md 55)."""
+    if route is None or route.upstream.public is None:
+        return None
+    return b"%b://%b" % route.upstream.public

@@ -1,0 +1,115 @@
+"""Which configured matches no request can ever have, and the words for it. Knows no upstreams.
+
+More specific routes never hide another whole one (cors.md 72): hosts, paths below a prefix and
+methods are endless, what is listed is not. So a route is out of reach only by what it says itself;
+two that say the same are ties (`routes.find_ties`).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from corsproxy.policy.problems import Finding, Words, find
+from corsproxy.policy.routing.paths import is_ambiguous
+from corsproxy.policy.routing.table import Match
+from corsproxy.policy.tokens import is_token_text
+
+WORDS: Final[dict[str, Words]] = {
+    "route_host_invalid": Words(
+        "error",
+        '"{value}" matches no host: {detail}',
+        "write a name such as api.example.com, *.example.com, 192.0.2.1 or [::1]",
+    ),
+    "route_path_invalid": Words(
+        "error",
+        '"{value}" matches no path: {detail}',
+        "write the path as it stands in a request, such as /api/ or /health",
+    ),
+    "route_path_ambiguous": Words(
+        "warning",
+        "{value} is refused before routes are looked at: it holds a dot segment or %00",
+        "write the path without it, or set ambiguous_paths: forward on this route",
+    ),
+    "route_method_invalid": Words(
+        "error",
+        '"{value}" is no method',
+        "write a method such as GET",
+    ),
+    "route_method_never": Words(
+        "warning",
+        "{value} never reaches a route: the proxy answers it with 405",
+        "leave it out",
+    ),
+    "route_method_case": Words(
+        "warning",
+        "methods are case-sensitive, and clients do not send {value}",
+        "did you mean {detail}?",
+    ),
+    "route_methods_empty": Words(
+        "warning",
+        "methods is empty, so the route matches nothing",
+        "list methods, or leave methods out to match any",
+    ),
+}
+
+_HOST: Final = re.compile(
+    r"(?:\*\.)?(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|\[[0-9A-Fa-f:.]+\]",
+)
+# What a request target may hold (RFC 3986 3.3), bytes that some servers take raw included.
+_PATH: Final = re.compile(r"/[!\"$-;=@-~<>]*")
+_USUAL_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def check_match(match: Match) -> Iterator[Finding]:
+    """Yield each part of one match that no request can have: hosts, then paths, then methods.
+
+    Findings have no place, since a `Match` has none. "route_path_ambiguous" holds for routes that
+    refuse such paths only (forwarding.md H1).
+    """
+    for host in match.hosts:
+        if fault := _host_fault(host):
+            yield find(WORDS, "route_host_invalid", host, None, fault)
+    for path in match.paths:
+        if fault := _path_fault(path):
+            yield find(WORDS, "route_path_invalid", path, None, fault)
+        elif is_ambiguous(path.encode()):
+            yield find(WORDS, "route_path_ambiguous", path, None)
+    if match.methods is not None and not match.methods:
+        yield find(WORDS, "route_methods_empty", "", None)
+    for method in sorted(match.methods or ()):
+        yield from _check_method(method.decode("latin-1"))
+
+
+def _check_method(method: str) -> Iterator[Finding]:
+    upper = method.upper()
+    if not is_token_text(method):
+        yield find(WORDS, "route_method_invalid", method, None)
+    elif method in {"CONNECT", "TRACE"}:
+        yield find(WORDS, "route_method_never", method, None)
+    elif method != upper and upper in _USUAL_METHODS:
+        yield find(WORDS, "route_method_case", method, None, upper)
+
+
+def _host_fault(host: str) -> str:
+    """Say why no request has this host, in words that end a sentence; "" if one can."""
+    if _HOST.fullmatch(host):
+        return ""
+    faults = {
+        "requests carry its xn-- form": not host.isascii(),
+        "it is a URL, not a host": "/" in host,
+        "a * may only stand in front, as in *.example.com": "*" in host,
+        "hosts are compared without port": host.count(":") == 1,
+        "an IPv6 address stands in brackets": ":" in host,
+    }
+    return next((fault for fault, is_so in faults.items() if is_so), "it is no host name")
+
+
+def _path_fault(path: str) -> str:
+    """Say why no request has this path, in words that end a sentence; "" if one can."""
+    if not path.startswith("/"):
+        return "it does not begin with /"
+    if "?" in path or "#" in path:
+        return "paths are compared without query and fragment"
+    if "*" in path:
+        return "a * stands for itself; a path ending in / matches all below it"
+    return "" if _PATH.fullmatch(path) else "it holds what a request writes percent-encoded"

@@ -1,0 +1,152 @@
+"""Links in response fields, mapped from the upstream's names to the public ones. Knows URLs as bytes.
+
+cors.md 58: what points at the upstream's own origin gets the public one with the path prefix
+restored; what points elsewhere is left byte for byte. Of references without an origin:
+
+- "/x" names a path of the upstream, so its prefix is restored too;
+- "//host/x" is a full origin under the upstream's scheme;
+- "x", "../x", "?q" and "#f" are resolved by the client against the public URL. The prefix stands
+  in front of what they change, so they are right as they are.
+
+Whatever clients read in more than one way (backslashes, tabs, `http:x`) counts as foreign.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from corsproxy.policy.cors.origins import DEFAULT_PORTS
+from corsproxy.policy.problems import Finding, Words, find
+from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
+from corsproxy.policy.source import Term
+
+# scheme "://" or "//", then [userinfo "@"] host [":" port], then the rest. A backslash, which
+# browsers read as "/", fits nowhere before the rest.
+_URL: Final = re.compile(
+    rb"(?:([A-Za-z][A-Za-z0-9+.-]*+):)?//(?:([^/?#\\@\s]*+)@)?([^/?#\\@\s]*+)((?:[/?#].*)?)",
+    re.DOTALL,
+)
+_AUTHORITY: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([0-9]*))?")
+
+# Refresh: seconds, then a URL that may have "url=" and quotes (HTML, "shared declarative refresh
+# steps"). Possessive, so that white space without end costs no more than its length.
+_REFRESH: Final = re.compile(
+    rb"(\s*+[\d.]++\s*+(?:[;,]\s*+|(?<=\s))(?:url\s*+=\s*+)?+(['\"]?+))(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class Site(NamedTuple):
+    """An origin by its parts: `scheme` in lower case, `authority` as in Host, default port or not."""
+
+    scheme: bytes
+    authority: bytes
+
+
+class Links(NamedTuple):
+    """How links of one exchange are mapped.
+
+    `upstreams` are the names the upstream may give itself: its address, and the Host that was sent
+    to it where that is another. `public` is what the client calls this proxy.
+    """
+
+    upstreams: tuple[Site, ...]
+    public: Site
+    mapping: PathMapping = UNCHANGED
+
+
+def rewrite_link(value: bytes, links: Links) -> bytes:
+    """Return the value of Location or Content-Location as the client shall see it."""
+    if b"\t" in value:
+        return value  # browsers drop tabs inside URLs: "/\t/host" is another host to them
+    if value[:1] == b"/" and value[1:2] not in {b"/", b"\\"}:
+        path = links.mapping.to_public(value)
+        # "/v1//host" without its "/v1" would name another host: then the origin is written out.
+        if path[1:2] in {b"/", b"\\"}:
+            return b"%b://%b%b" % (*links.public, path)
+        return path
+    url = _URL.fullmatch(value)
+    if url is None:
+        return value
+    scheme, userinfo, authority, rest = url.groups()
+    if not any(_is_same(scheme, authority, upstream) for upstream in links.upstreams):
+        return value
+    if links.mapping != UNCHANGED:
+        rest = links.mapping.to_public(rest if rest[:1] == b"/" else b"/" + rest)
+    user = b"" if userinfo is None else userinfo + b"@"
+    return b"%b://%b%b%b" % (links.public.scheme, user, links.public.authority, rest)
+
+
+def rewrite_refresh(value: bytes, links: Links) -> bytes:
+    """Return the value of Refresh with its URL mapped; the delay and quotes stay as they are."""
+    found = _REFRESH.fullmatch(value)
+    if found is None:
+        return value
+    head, quote, url = found.groups()
+    end = url.find(quote) if quote else len(url.rstrip(b" "))
+    if end < 0:
+        end = len(url)
+    return bytes(head) + rewrite_link(url[:end], links) + url[end:]
+
+
+def rewrite_field(name: bytes, value: bytes, links: Links) -> bytes:
+    """Return the value of the field `name`, of kind `fields.LOCATION`, as the client shall see it."""
+    return (rewrite_refresh if name.lower() == b"refresh" else rewrite_link)(value, links)
+
+
+def _is_same(scheme: bytes | None, authority: bytes, site: Site) -> bool:
+    """Compare origins; a reference without scheme has that of the page it stands in."""
+    named = site.scheme if scheme is None else scheme.lower()
+    return named == site.scheme and _host_port(named, authority) == _host_port(*site) is not None
+
+
+def _host_port(scheme: bytes, authority: bytes) -> tuple[bytes, bytes] | None:
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None:
+        return None
+    return found[1].lower(), (found[2] or DEFAULT_PORTS.get(scheme, b"")).lstrip(b"0")
+
+
+WORDS: Final[dict[str, Words]] = {
+    "public_url_invalid": Words(
+        "error",
+        '"{value}" is no public URL: {detail}',
+        "write scheme and host as clients know them, such as https://api.example.com",
+    ),
+}
+
+_PUBLIC_HOST: Final = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
+
+
+def check_public_url(term: Term) -> list[Finding]:
+    """Return what is wrong with a `public_url`."""
+    fault = _fault(term.text)
+    return [find(WORDS, "public_url_invalid", term.text, term.place, fault)] if fault else []
+
+
+def compile_public_url(term: Term) -> Site:
+    """Compile a `public_url`; raise ValueError with what `check_public_url` has."""
+    for finding in check_public_url(term):
+        raise ValueError(str(finding))
+    scheme, _, authority = term.text.encode().rstrip(b"/").partition(b"://")
+    return Site(scheme, authority)
+
+
+def _fault(text: str) -> str:
+    """Say why `text` is no public URL, in words that end a sentence; "" if it is one."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme not in {"http", "https"}:
+        return "it does not begin with http:// or https://"
+    authority = rest.removesuffix("/")
+    if re.search(r"[/?#]", authority):
+        return "it has a path, and prefixes are restored by the route's path"
+    if "@" in authority:
+        return "it holds a user name"
+    colon = authority.rfind(":")
+    host, port = authority, ""
+    if colon > authority.rfind("]"):
+        host, port = authority[:colon], authority[colon + 1 :]
+        if not port.isdecimal() or not 0 < int(port) <= 65535:
+            return "its port is no number from 1 to 65535"
+    return (
+        "" if _PUBLIC_HOST.fullmatch(host) else "its host is no name in lower case and no address"
+    )

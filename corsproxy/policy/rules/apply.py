@@ -1,0 +1,212 @@
+"""A route's header rules, compiled and applied. Knows field lines and conditions, not messages.
+
+Rules are applied in order; each sees what the ones before it left. Lines that no rule touches keep
+their bytes and their order (forwarding.md H7). `rule_checks` says what a rule may not do, and
+`compile_rules` refuses it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from corsproxy.policy.fields import Field
+from corsproxy.policy.globs import Glob
+from corsproxy.policy.rules.check import check_rules
+from corsproxy.policy.rules.spec import Operation, RuleTerm, WhenTerm
+from corsproxy.policy.rules.variables import Context, Template, compile_value, render
+from corsproxy.policy.source import Place
+
+__all__ = [
+    "Context",
+    "Field",
+    "Rule",
+    "RuleTerm",
+    "WhenTerm",
+    "apply",
+    "check_rules",
+    "compile_rules",
+]
+
+
+class _Lines:
+    """Field lines with their lower-case names beside them, so that a name is found at C speed."""
+
+    __slots__ = ("fields", "names")
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.fields = list(fields)
+        self.names = [name.lower() for name, _ in fields]
+
+    def values(self, lower: bytes) -> list[bytes]:
+        if lower not in self.names:
+            return []
+        return [
+            field[1] for field, name in zip(self.fields, self.names, strict=True) if name == lower
+        ]
+
+    def append(self, name: bytes, lower: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+        self.names.append(lower)
+
+    def remove(self, lower: bytes, start: int = 0) -> None:
+        kept = self.names
+        for index in range(len(kept) - 1, start - 1, -1):
+            if kept[index] == lower:
+                del kept[index], self.fields[index]
+
+
+class Condition(NamedTuple):
+    """A compiled `when`: all parts that are given must hold."""
+
+    status: tuple[tuple[int, int], ...]
+    content_types: frozenset[bytes]
+    methods: frozenset[bytes]
+    origin: str | None
+    headers: tuple[tuple[bytes, Glob], ...]
+
+    def holds(self, lines: _Lines, context: Context) -> bool:
+        """Tell whether the rule applies; cheap questions are asked first."""
+        if self.origin is not None and self.origin != context.origin:
+            return False
+        if self.methods and context.method not in self.methods:
+            return False
+        if self.status and not _is_within(context.status, self.status):
+            return False
+        if self.content_types and not _is_of_type(lines, self.content_types):
+            return False
+        for name, pattern in self.headers:
+            if not any(pattern.fits(value) for value in lines.values(name)):
+                return False
+        return True
+
+
+class Rule(NamedTuple):
+    """One compiled rule. `name` is as the user wrote it, `lower` is what is compared."""
+
+    op: Operation
+    name: bytes
+    lower: bytes
+    value: Template
+    find: bytes
+    when: Condition | None
+    place: Place | None
+
+
+def compile_rules(terms: Sequence[RuleTerm]) -> tuple[Rule, ...]:
+    """Compile rules for `apply`.
+
+    Raises ValueError with the first error that `check_rules` has of a rule on either side, so that
+    no compiled rule can break a message, whoever made its term.
+    """
+    for finding in check_rules(terms, has_policy=False, side=None):
+        if finding.severity == "error":
+            raise ValueError(str(finding))
+    return tuple(_compile(term) for term in terms)
+
+
+def _compile(term: RuleTerm) -> Rule:
+    name = term.name.encode()
+    return Rule(
+        op=term.op,
+        name=name,
+        lower=name.lower(),
+        value=term.value.encode() if term.op == "rename" else compile_value(term.value),
+        find=term.find.encode(),
+        when=None if term.when is None else _compile_when(term.when),
+        place=term.place,
+    )
+
+
+def _compile_when(term: WhenTerm) -> Condition:
+    return Condition(
+        status=term.status,
+        content_types=frozenset(item.lower().encode() for item in term.content_type),
+        methods=frozenset(method.encode() for method in term.methods),
+        origin=term.origin,
+        headers=tuple(
+            (name.lower().encode(), Glob.compile(pattern)) for name, pattern in term.header
+        ),
+    )
+
+
+def apply(rules: tuple[Rule, ...], fields: Sequence[Field], context: Context) -> list[Field]:
+    """Return the field lines that `rules` make of `fields`; `fields` itself is left alone."""
+    lines = _Lines(fields)
+    for rule in rules:
+        if rule.when is None or rule.when.holds(lines, context):
+            _OPERATIONS[rule.op](rule, lines, context)
+    return lines.fields
+
+
+def _set(rule: Rule, lines: _Lines, context: Context) -> None:
+    """Leave one line of that name, at the first one's place."""
+    lower = rule.lower
+    value = render(rule.value, context)
+    if lower not in lines.names:
+        lines.append(rule.name, lower, value)
+        return
+    first = lines.names.index(lower)
+    lines.fields[first] = (rule.name, value)
+    lines.remove(lower, first + 1)
+
+
+def _add(rule: Rule, lines: _Lines, context: Context) -> None:
+    lines.append(rule.name, rule.lower, render(rule.value, context))
+
+
+def _default(rule: Rule, lines: _Lines, context: Context) -> None:
+    if rule.lower not in lines.names:
+        lines.append(rule.name, rule.lower, render(rule.value, context))
+
+
+def _remove(rule: Rule, lines: _Lines, _: Context) -> None:
+    if rule.lower in lines.names:
+        lines.remove(rule.lower)
+
+
+def _rename(rule: Rule, lines: _Lines, context: Context) -> None:
+    """Give all lines another name; they take the place of lines that had it, as `mv` does."""
+    if rule.lower not in lines.names:
+        return
+    name = render(rule.value, context)
+    lower = name.lower()
+    if lower != rule.lower:
+        lines.remove(lower)
+    for index, old in enumerate(lines.names):
+        if old == rule.lower:
+            lines.names[index] = lower
+            lines.fields[index] = (name, lines.fields[index][1])
+
+
+def _replace(rule: Rule, lines: _Lines, context: Context) -> None:
+    if rule.lower not in lines.names:
+        return
+    value = render(rule.value, context)
+    for index, old in enumerate(lines.names):
+        if old == rule.lower:
+            name, text = lines.fields[index]
+            lines.fields[index] = (name, text.replace(rule.find, value))
+
+
+_OPERATIONS: Final[dict[Operation, Callable[[Rule, _Lines, Context], None]]] = {
+    "set": _set,
+    "add": _add,
+    "default": _default,
+    "remove": _remove,
+    "rename": _rename,
+    "replace": _replace,
+}
+
+
+def _is_within(status: int, ranges: tuple[tuple[int, int], ...]) -> bool:
+    for low, high in ranges:  # noqa: SIM110 - a generator costs more than what it asks
+        if low <= status <= high:
+            return True
+    return False
+
+
+def _is_of_type(lines: _Lines, wanted: frozenset[bytes]) -> bool:
+    if b"content-type" not in lines.names:
+        return False
+    value = lines.fields[lines.names.index(b"content-type")][1]
+    media_type = value.partition(b";")[0].strip(b" \t").lower()
+    return media_type in wanted or media_type.partition(b"/")[0] + b"/*" in wanted

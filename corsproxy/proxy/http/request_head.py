@@ -1,0 +1,343 @@
+"""The head of a request, read and checked on our own bytes. Knows no routes, policies or sockets.
+
+The first line, Host and the framing are judged here; the field lines by aiohttp's C parser, which
+is given a first line of our own, so that its table of methods and its idea of URLs are no limit.
+Everything that forwarding.md S1-S7 calls refused raises a Fault before a route is looked for.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp.http_exceptions import HttpProcessingError
+
+from corsproxy.policy import fields as f
+from corsproxy.policy.compiled import Limits
+from corsproxy.policy.cors.decide import Facts
+from corsproxy.policy.fields import Field
+from corsproxy.policy.memo import remembered
+from corsproxy.policy.tokens import is_token
+from corsproxy.proxy import faults
+from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.http.bodies import Body, ChunkedBody, LengthBody
+from corsproxy.proxy.http.framing import (
+    MOST_OPTIONS,
+    NO_CONNECTION,
+    Connection,
+    is_chunked,
+    is_unknown_coding,
+    join_connections,
+    read_connection,
+    read_length,
+)
+
+_VISIBLE: Final = bytes(range(0x21, 0x7F))
+_HOST: Final = re.compile(
+    rb"([A-Za-z0-9._~!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?",
+)
+_LONGEST_HOST: Final = 261
+_ABSOLUTE: Final = re.compile(rb"(https?)://([^/?]*)(.*)", re.IGNORECASE)
+_DEFAULT_PORT: Final = {b"http": b":80", b"https": b":443"}
+_LONGEST_REQUEST_ID: Final = 128
+_REQUEST_ID: Final = b"-_.:+/=@~abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+# How many lines of a chunked body are read in one turn of the loop (S9).
+_MOST_CHUNK_LINES: Final = 512
+
+_COMMON_METHODS: Final = frozenset(
+    {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"},
+)
+
+FIRST_LINES: Final = {0: b"GET / HTTP/1.0", 1: b"GET / HTTP/1.1"}
+
+
+class RequestHead:
+    """What a request's head says.
+
+    `fields` are the end-to-end fields in the order and case they came in; `minor` is the minor
+    HTTP version; `length` is None where no Content-Length was sent. `upgrade` is what the request
+    asks to switch to, b"" for nothing.
+
+    What most requests have not stands on the class until it is set: it costs nothing there.
+    """
+
+    host = b""
+    origin: tuple[bytes, ...] = ()
+    request_method: tuple[bytes, ...] = ()
+    request_headers: tuple[bytes, ...] = ()
+    fetch_site: bytes | None = None
+    length: int | None = None
+    chunked = False
+    upgrade = b""
+    expect: bytes | None = None
+    request_id = b""
+    forwarded: tuple[Field, ...] = ()
+    connection: Connection = NO_CONNECTION
+
+    def __init__(self, method: bytes, target: bytes, minor: int) -> None:
+        self.method = method
+        self.target = target
+        self.minor = minor
+        self.path = target.partition(b"?")[0]
+        self.fields: list[Field] = []
+        self.kinds = 0
+        self.keep_alive = minor == 1
+
+    @property
+    def facts(self) -> Facts:
+        """What the CORS decision is taken from."""
+        return Facts(
+            self.method,
+            self.origin,
+            self.request_method,
+            self.request_headers,
+            self.upgrade == b"websocket",
+            None,
+            self.fetch_site,
+        )
+
+    def body(self) -> Body | None:
+        """Return a reader for the body that follows, None where none does."""
+        if self.chunked:
+            return ChunkedBody(_MOST_CHUNK_LINES)
+        return LengthBody(self.length) if self.length else None
+
+
+def read_request_head(parser: Any, data: bytes, limits: Limits) -> RequestHead:  # noqa: ANN401
+    """Read the head in `data`, which ends with its empty line.
+
+    `parser` is aiohttp's C request parser. Raises Fault for all that is refused.
+    """
+    line_end = data.find(b"\r\n")
+    if line_end > limits.max_request_line:
+        raise Fault(faults.TOO_LONG_TARGET)
+    if len(data) - line_end > limits.max_header_bytes + 4:
+        raise Fault(faults.TOO_LARGE_HEAD)
+    head = _read_request_line(data[:line_end])
+    try:
+        messages, _, _ = parser.feed_data(FIRST_LINES[head.minor] + data[line_end:])
+    except HttpProcessingError as error:
+        raise _parser_fault(data) from error
+    if len(messages) != 1:
+        raise Fault(faults.BAD_HEADER)
+    raw_fields = messages[0][0].raw_headers
+    if len(raw_fields) > limits.max_headers:
+        raise Fault(faults.TOO_LARGE_HEAD)
+    _sort_fields(head, raw_fields)
+    return head
+
+
+def _parser_fault(data: bytes) -> Fault:
+    """Say what the C parser refused; it has one error for a missing Host and for all others."""
+    lower = data.lower()
+    if b"\r\nhost:" not in lower:
+        return Fault(faults.BAD_HOST)
+    if b"\r\ncontent-length" in lower or b"\r\ntransfer-encoding" in lower:
+        return Fault(faults.BAD_FRAMING)
+    return Fault(faults.BAD_HEADER)
+
+
+def _read_request_line(line: bytes) -> RequestHead:
+    """Read `method SP target SP version` and nothing else (RFC 9112 3, S3)."""
+    parts = line.split(b" ")
+    if len(parts) != 3 or not (parts[0] in _COMMON_METHODS or is_token(parts[0])):
+        raise Fault(faults.BAD_REQUEST_LINE)
+    method, target, version = parts
+    if version == b"HTTP/1.1":
+        minor = 1
+    elif version == b"HTTP/1.0":
+        minor = 0
+    elif re.fullmatch(rb"HTTP/[0-9]\.[0-9]", version):
+        raise Fault(faults.VERSION_NOT_SUPPORTED)
+    else:
+        raise Fault(faults.BAD_REQUEST_LINE)
+    if not target or target.translate(None, _VISIBLE) or b"#" in target:
+        raise Fault(faults.BAD_TARGET)
+    return RequestHead(method, target, minor)
+
+
+def _sort_fields(head: RequestHead, raw_fields: tuple[Field, ...]) -> None:
+    """Put each field where it belongs: passed on, read, or dropped (H6, H7, S6)."""
+    kinds = f.FIELD_KINDS
+    passed = head.fields
+    readers = _READERS
+    seen = 0
+    for field in raw_fields:
+        kind = kinds[field[0]]
+        if not kind:
+            passed.append(field)
+            continue
+        if kind & seen:
+            _check_repeated(kind, field[0], raw_fields)
+        seen |= kind
+        if kind & _PASSED:
+            passed.append(field)
+        if kind in readers:
+            readers[kind](head, field[1])
+        elif kind == f.FORWARDED:
+            head.forwarded += (field,)
+    head.kinds = seen
+    _settle(head)
+
+
+def _check_repeated(kind: int, name: bytes, fields: tuple[Field, ...]) -> None:
+    """Refuse a second line of a field that may stand once only (H7, S1, S2, S5)."""
+    if kind in _REPEATED:
+        raise Fault(_REPEATED[kind])
+    lower = name.lower()
+    if kind == f.SINGLETON and sum(field[0].lower() == lower for field in fields) > 1:
+        raise Fault(faults.REPEATED_HEADER)
+
+
+def _settle(head: RequestHead) -> None:
+    """Check what only the whole head can tell."""
+    seen = head.kinds
+    if seen & f.TRANSFER_ENCODING and (seen & f.CONTENT_LENGTH or head.minor == 0):
+        raise Fault(faults.BAD_FRAMING)
+    if not seen & f.HOST and head.minor == 1:
+        raise Fault(faults.BAD_HOST)
+    if head.target[0] != 0x2F:
+        _settle_target(head)
+    if seen & f.CONNECTION:
+        named = head.connection.named
+        if named:
+            head.fields = [field for field in head.fields if field[0].lower() not in named]
+            head.forwarded = tuple([one for one in head.forwarded if one[0].lower() not in named])
+        if head.connection.close:
+            head.keep_alive = False
+        elif head.minor == 0:
+            head.keep_alive = head.connection.keep_alive
+    if head.upgrade and (not head.connection.upgrade or head.minor == 0):
+        head.upgrade = b""
+
+
+def _settle_target(head: RequestHead) -> None:
+    """Bring an absolute-form target into origin-form (H3); leave `*` and CONNECT's as they are."""
+    if head.method == b"CONNECT" or (head.target == b"*" and head.method == b"OPTIONS"):
+        return
+    match = _ABSOLUTE.fullmatch(head.target)
+    if match is None:
+        raise Fault(faults.BAD_TARGET)
+    scheme, authority, rest = match.groups()
+    port = _DEFAULT_PORT[scheme.lower()]
+    named = host_of(authority)
+    if named is None:
+        raise Fault(faults.BAD_TARGET)
+    if not head.kinds & f.HOST:
+        head.host = named  # HTTP/1.0: nothing else names a host
+    elif named.lower().removesuffix(port) != head.host.lower().removesuffix(port):
+        raise Fault(faults.BAD_TARGET)
+    head.target = rest if rest.startswith(b"/") else b"/" + rest
+    head.path = head.target.partition(b"?")[0]
+
+
+@remembered(1024)
+def host_of(value: bytes) -> bytes | None:
+    """Return the one host, with at most a port, that `value` names; None if it names none (S5).
+
+    An empty port is none: its colon is left out.
+    """
+    match = _HOST.fullmatch(value) if len(value) <= _LONGEST_HOST else None
+    if match is None:
+        return None
+    name, port = match.groups()
+    if not port:
+        return name
+    return value if 1 <= int(port) <= 65535 else None
+
+
+def _read_host(head: RequestHead, value: bytes) -> None:
+    host = host_of(value)
+    if host is None:
+        raise Fault(faults.BAD_HOST)
+    head.host = host
+
+
+def _read_length(head: RequestHead, value: bytes) -> None:
+    head.length = read_length(value)
+    if head.length is None:
+        raise Fault(faults.BAD_FRAMING)
+
+
+def _read_transfer_encoding(head: RequestHead, value: bytes) -> None:
+    head.chunked = is_chunked(value)
+    if not head.chunked:
+        raise Fault(faults.UNKNOWN_CODING if is_unknown_coding(value) else faults.BAD_FRAMING)
+
+
+def _read_connection(head: RequestHead, value: bytes) -> None:
+    earlier = head.connection
+    head.connection = read_connection(value)
+    if earlier is not NO_CONNECTION:
+        head.connection = join_connections(earlier, head.connection)
+    if head.connection.is_malformed or head.connection.listed > MOST_OPTIONS:
+        raise Fault(faults.BAD_CONNECTION)
+
+
+def _read_origin(head: RequestHead, value: bytes) -> None:
+    head.origin += (value,)
+
+
+def _read_request_method(head: RequestHead, value: bytes) -> None:
+    head.request_method += (value,)
+
+
+def _read_request_headers(head: RequestHead, value: bytes) -> None:
+    head.request_headers += (value,)
+
+
+def _read_fetch_site(head: RequestHead, value: bytes) -> None:
+    head.fetch_site = value
+
+
+def _read_upgrade(head: RequestHead, value: bytes) -> None:
+    head.upgrade = value.lower()
+
+
+def _read_expect(head: RequestHead, value: bytes) -> None:
+    head.expect = value
+
+
+def _read_request_id(head: RequestHead, value: bytes) -> None:
+    if 0 < len(value) <= _LONGEST_REQUEST_ID and not value.translate(None, _REQUEST_ID):
+        head.request_id = value
+
+
+_READERS: Final[dict[int, Callable[[RequestHead, bytes], None]]] = {
+    f.HOST: _read_host,
+    f.CONTENT_LENGTH: _read_length,
+    f.TRANSFER_ENCODING: _read_transfer_encoding,
+    f.CONNECTION: _read_connection,
+    f.ORIGIN: _read_origin,
+    f.REQUEST_METHOD: _read_request_method,
+    f.REQUEST_HEADERS: _read_request_headers,
+    f.FETCH_SITE: _read_fetch_site,
+    f.UPGRADE: _read_upgrade,
+    f.EXPECT: _read_expect,
+    f.REQUEST_ID: _read_request_id,
+}
+
+# Read here and passed on all the same; every other special field is dropped and, where it has a
+# meaning, written anew (S13).
+_PASSED: Final = (
+    f.ORIGIN
+    | f.REQUEST_METHOD
+    | f.REQUEST_HEADERS
+    | f.FETCH_SITE
+    | f.SINGLETON
+    | f.VARY
+    | f.VIA
+    | f.CORS
+    | f.LOCATION
+    | f.SET_COOKIE
+    | f.TIMING
+    | f.RESOURCE_POLICY
+    | f.UNDERSCORED
+)
+_REPEATED: Final = {
+    f.HOST: faults.BAD_HOST,
+    f.CONTENT_LENGTH: faults.BAD_FRAMING,
+    f.TRANSFER_ENCODING: faults.BAD_FRAMING,
+    f.EXPECT: faults.REPEATED_HEADER,
+    f.UPGRADE: faults.REPEATED_HEADER,
+}

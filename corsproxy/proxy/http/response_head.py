@@ -1,0 +1,182 @@
+"""The head of an upstream's answer, read and checked on our own bytes. Knows no clients or sockets.
+
+What a lenient parser would wave through is refused here (forwarding.md S11): the answer of a
+server that two readers could understand differently never reaches a client.
+"""
+
+import re
+from typing import Any, Final
+
+from aiohttp.http_exceptions import HttpProcessingError
+
+from corsproxy.policy import fields as f
+from corsproxy.policy.fields import Field
+from corsproxy.proxy import faults
+from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.http.bodies import Body, ChunkedBody, LengthBody, UntilClose
+from corsproxy.proxy.http.framing import (
+    CONTROL_BYTES,
+    NO_CONNECTION,
+    Connection,
+    is_chunked,
+    join_connections,
+    read_connection,
+    read_length,
+)
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_FIELDS: Final = 200
+_DIGITS: Final = b"0123456789"
+# How many lines of a chunked body are read in one turn of the loop.
+_MOST_CHUNK_LINES: Final = 512
+
+
+class ResponseHead:
+    """What the head of an answer says.
+
+    `fields` are the end-to-end fields, `kinds` what is among them. `status_line` is `200 OK` as it
+    came: the code and the reason phrase.
+    """
+
+    length: int | None = None
+    chunked = False
+    connection: Connection = NO_CONNECTION
+    kept_for: float | None = None
+    upgrade = b""
+
+    def __init__(self, minor: int, status: int, status_line: bytes) -> None:
+        self.minor = minor
+        self.status = status
+        self.status_line = status_line
+        self.fields: list[Field] = []
+        self.kinds = 0
+        self.keep_alive = minor == 1
+
+    def body(self, request_method: bytes) -> Body | None:
+        """Return a reader for the body that follows (RFC 9112 6.3), None where none does."""
+        if request_method == b"HEAD" or self.status in {204, 304}:
+            return None
+        if self.chunked:
+            return ChunkedBody(_MOST_CHUNK_LINES)
+        if self.length is None:
+            return UntilClose()
+        return LengthBody(self.length) if self.length else None
+
+
+def read_response_head(parser: Any, data: bytes) -> ResponseHead:  # noqa: ANN401
+    """Read the head in `data`, which ends with its empty line.
+
+    `parser` is aiohttp's C response parser. Raises Fault UPSTREAM_INVALID for all that is refused.
+    """
+    line_end = data.find(b"\r\n")
+    head = _read_status_line(data[:line_end])
+    ends = data.count(b"\r\n")
+    bare = data.count(b"\n") != ends or data.count(b"\r") != ends
+    if bare or data.translate(None, CONTROL_BYTES) != data:
+        raise Fault(faults.UPSTREAM_INVALID, "a control byte or a bare CR or LF in the head")
+    if b" :" in data or b"\t:" in data or data[line_end + 2] in b" \t":
+        _check_names(data[line_end:])
+    try:
+        messages, _, _ = parser.feed_data(_STATUS_LINE + data[line_end:])
+    except HttpProcessingError as error:
+        raise Fault(faults.UPSTREAM_INVALID, "a malformed header field") from error
+    _sort_fields(head, messages[0][0].raw_headers)
+    return head
+
+
+# White space before a field's colon, or before the first field: the C parser, which is lenient in
+# answers, accepts it around framing fields.
+_SPACED_NAME: Final = re.compile(rb"\A\r\n[ \t]|\r\n[^\r\n:]*[ \t]:")
+
+
+def _check_names(fields: bytes) -> None:
+    if _SPACED_NAME.search(fields):
+        raise Fault(faults.UPSTREAM_INVALID, "white space around a field name")
+
+
+# The C parser is asked about fields only: every status that it is shown is an ordinary one.
+_STATUS_LINE: Final = b"HTTP/1.1 200 OK"
+
+
+def _read_status_line(line: bytes) -> ResponseHead:
+    """Read `HTTP/1.x SP 3DIGIT [SP reason]` (RFC 9112 4)."""
+    version, code = line[:9], line[9:12]
+    if version == b"HTTP/1.1 ":
+        minor = 1
+    elif version == b"HTTP/1.0 ":
+        minor = 0
+    else:
+        raise Fault(faults.UPSTREAM_INVALID, "a status line that is not HTTP/1")
+    if len(code) != 3 or code.strip(_DIGITS) or code[0] == 0x30 or line[12:13] not in {b" ", b""}:
+        raise Fault(faults.UPSTREAM_INVALID, "a bad status")
+    return ResponseHead(minor, int(code), line[9:] if len(line) > 12 else code + b" ")
+
+
+def _sort_fields(head: ResponseHead, raw_fields: tuple[Field, ...]) -> None:
+    if len(raw_fields) > MAX_FIELDS:
+        raise Fault(faults.UPSTREAM_INVALID, "more than 200 header fields")
+    kinds = f.FIELD_KINDS
+    passed = head.fields
+    seen = 0
+    for field in raw_fields:
+        kind = kinds[field[0]]
+        if not kind:
+            passed.append(field)
+            continue
+        seen |= kind
+        if kind & _DROPPED:
+            _read_field(head, kind, field[1])
+        else:
+            passed.append(field)
+    head.kinds = seen
+    _settle(head)
+
+
+_DROPPED: Final = (
+    f.HOP_BY_HOP | f.CONNECTION | f.KEEP_ALIVE | f.CONTENT_LENGTH | f.TRANSFER_ENCODING | f.UPGRADE
+)
+
+
+def _read_field(head: ResponseHead, kind: int, value: bytes) -> None:
+    if kind == f.CONTENT_LENGTH:
+        length = read_length(value)
+        if length is None or head.length is not None:
+            raise Fault(faults.UPSTREAM_INVALID, "a bad Content-Length")
+        head.length = length
+    elif kind == f.TRANSFER_ENCODING:
+        if head.chunked or not is_chunked(value):
+            raise Fault(faults.UPSTREAM_INVALID, "a bad Transfer-Encoding")
+        head.chunked = True
+    elif kind == f.CONNECTION:
+        earlier = head.connection
+        head.connection = read_connection(value)
+        if earlier is not NO_CONNECTION:
+            head.connection = join_connections(earlier, head.connection)
+    elif kind == f.KEEP_ALIVE:
+        head.kept_for = _read_keep_alive(value)
+    elif kind == f.UPGRADE:
+        head.upgrade = value.lower()
+
+
+def _read_keep_alive(value: bytes) -> float | None:
+    """Return the seconds that `Keep-Alive: timeout=N` promises, None where it promises none (F4)."""
+    for part in value.split(b","):
+        name, _, number = part.strip(b" \t").partition(b"=")
+        if name.lower() == b"timeout" and 0 < len(number) <= 9 and not number.strip(_DIGITS):
+            return float(number)
+    return None
+
+
+def _settle(head: ResponseHead) -> None:
+    """Check what only the whole head can tell (S11, H12)."""
+    if head.chunked and (head.length is not None or head.minor == 0):
+        raise Fault(faults.UPSTREAM_INVALID, "Transfer-Encoding beside Content-Length or on 1.0")
+    options = head.connection
+    if options.close:
+        head.keep_alive = False
+    elif head.minor == 0:
+        head.keep_alive = options.keep_alive
+    if options.named:
+        # A server may not have its own framing or our CORS headers removed that way (cors.md 48),
+        # and what it calls hop-by-hop goes no further (H6).
+        head.fields = [field for field in head.fields if field[0].lower() not in options.named]

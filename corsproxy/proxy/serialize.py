@@ -1,0 +1,142 @@
+"""The heads that the proxy writes: to the upstream and to the client. Knows bytes, not sockets.
+
+What goes out is always written anew from parsed parts: one version, one Host, one framing field
+(forwarding.md S13), the end-to-end fields as they came (H7) and nothing invented (H9).
+"""
+
+from typing import Final
+
+from corsproxy.policy.compiled import Route, Upstream
+from corsproxy.policy.cors.decision import Decision
+from corsproxy.policy.fields import Field
+from corsproxy.proxy.context import Asked, host_sent
+from corsproxy.proxy.faults import title_of
+from corsproxy.proxy.forwarded import Caller, forwarded_lines
+from corsproxy.proxy.http.bodies import Body, ChunkedBody, LengthBody
+from corsproxy.proxy.http.request_head import RequestHead
+from corsproxy.proxy.http.response_head import ResponseHead
+
+VIA: Final = b"Via: 1.1 corsproxy\r\n"
+_VIA_1_0: Final = b"Via: 1.0 corsproxy\r\n"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+CLOSE: Final = b"Connection: close\r\n"
+_KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
+_CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
+
+
+def join_fields(fields: list[Field]) -> bytes:
+    """Serialise `fields`, a line each."""
+    parts: list[bytes] = []
+    for name, value in fields:
+        parts += (name, b": ", value, b"\r\n")
+    return b"".join(parts)
+
+
+def request_lines(
+    head: RequestHead,
+    route: Route,
+    caller: Caller,
+    request_id: bytes,
+    decision: Decision | None,
+) -> bytes:
+    """Return the request's head as it goes to the route's upstream, its empty line included."""
+    target, fields = head.target, head.fields
+    if route.reshapes_requests:
+        target = route.mapping.to_upstream(head.target)
+        prefix = route.mapping.stripped(head.target)
+        added = _added_lines(head, caller, request_id, route.upstream, prefix)
+        fields = Asked(route, head, caller, request_id, decision).fields_sent(added)
+        added = b""  # it is among the fields now, where rules have seen it
+    else:
+        added = _added_lines(head, caller, request_id, route.upstream)
+    host = host_sent(head, route.upstream)
+    parts = [head.method, b" ", target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
+    for name, value in fields:
+        parts += (name, b": ", value, b"\r\n")
+    parts.append(added)
+    if head.chunked:
+        parts.append(_CHUNKED)
+    elif head.length is not None:
+        parts.append(b"Content-Length: %d\r\n" % head.length)
+    if head.upgrade:
+        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def _added_lines(
+    head: RequestHead,
+    caller: Caller,
+    request_id: bytes,
+    upstream: Upstream,
+    prefix: bytes = b"",
+) -> bytes:
+    """Return the lines that the proxy adds by itself (H9); `prefix` was stripped from the path."""
+    return b"".join(
+        (
+            forwarded_lines(head, caller, upstream.forwarded, prefix),
+            b"X-Request-Id: %b\r\n" % request_id,
+            VIA if head.minor else _VIA_1_0,
+        ),
+    )
+
+
+def answer_lines(
+    head: ResponseHead,
+    body: Body | None,
+    lines: bytes,
+    connection: bytes,
+    *,
+    chunked: bool,
+) -> bytes:
+    """Return the head of an upstream's answer as it goes to the client, its empty line included.
+
+    `lines` are the rewritten header lines, `connection` a serialised Connection field or b"".
+    """
+    if chunked:
+        framing = _CHUNKED
+    elif head.length is not None and head.status != 204 and not isinstance(body, ChunkedBody):
+        framing = b"Content-Length: %d\r\n" % head.length
+    else:
+        framing = b""
+    via = VIA if head.minor else _VIA_1_0
+    return b"".join(
+        (b"HTTP/1.1 ", head.status_line, b"\r\n", lines, via, framing, connection, b"\r\n"),
+    )
+
+
+def own_answer(status: int, lines: bytes, body: bytes, connection: bytes, method: bytes) -> bytes:
+    """Return a whole answer of the proxy's own. A HEAD gets the length without the body."""
+    framing = b"" if status == 204 else b"Content-Length: %d\r\n" % len(body)
+    return b"".join(
+        (
+            _status_line(status),
+            lines,
+            framing,
+            connection,
+            b"\r\n",
+            b"" if method == b"HEAD" else body,
+        ),
+    )
+
+
+_STATUS_LINES: Final[dict[int, bytes]] = {}
+
+
+def _status_line(status: int) -> bytes:
+    line = _STATUS_LINES.get(status)
+    if line is None:
+        line = _STATUS_LINES[status] = f"HTTP/1.1 {status} {title_of(status)}\r\n".encode()
+    return line
+
+
+def connection_line(minor: int, *, keep_alive: bool) -> bytes:
+    """Return the Connection field that tells a client of HTTP/1.`minor` what becomes of it."""
+    if not keep_alive:
+        return CLOSE
+    return b"" if minor else _KEEP_ALIVE
+
+
+def is_length(body: Body | None) -> bool:
+    """Tell whether `body` ends after a number of bytes that was announced."""
+    return isinstance(body, LengthBody)

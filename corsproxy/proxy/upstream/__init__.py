@@ -1,0 +1,1 @@
+"""Connections to upstreams: resolved, opened, pooled, guarded by a breaker."""

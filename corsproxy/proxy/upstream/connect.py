@@ -1,0 +1,161 @@
+"""Opening connections to upstreams: names, addresses, TLS. Knows no HTTP.
+
+A name's addresses are expired when no connection could be made, and all of them are tried, the next
+one starting before the one before has failed (forwarding.md F9, RFC 8305).
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
+from typing import Final
+
+import aiohappyeyeballs
+
+from corsproxy.policy.compiled import TcpAddress, UnixAddress, Upstream
+from corsproxy.proxy import faults
+from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.upstream.resolve import AddressInfo, Name, Resolver
+from corsproxy.tls.contexts import BadTlsFile
+from corsproxy.tls.renewal import RenewedContext, dialling_context
+
+_OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
+_HEAD_START: Final = 0.25
+# How long an upstream may take to say goodbye over TLS before the connection is simply dropped.
+_GOODBYE: Final = 2.0
+
+
+class Dialler:
+    """Opens connections to one upstream. Not safe to share between loops."""
+
+    def __init__(self, upstream: Upstream, resolver: Resolver) -> None:
+        address = upstream.address
+        self._upstream = upstream
+        self._loop = asyncio.get_running_loop()
+        self._tls: RenewedContext | None = None
+        self._literal = _literal(address) if isinstance(address, TcpAddress) else []
+        self._name: Name | None = None
+        if isinstance(address, TcpAddress) and not self._literal:
+            self._name = resolver.name(address.host)
+
+    async def open(
+        self,
+        factory: Callable[[], asyncio.Protocol],
+    ) -> tuple[asyncio.Protocol, socket.socket]:
+        """Return a connected protocol and its socket. Raise Fault when none can be had in time."""
+        upstream = self._upstream
+        sock: socket.socket | None = None
+        try:
+            async with asyncio.timeout(upstream.timeouts.connect or None):
+                addresses = await self._name.addresses() if self._name else ()
+                with self._expiring(addresses):
+                    sock = await self._connect(addresses)
+                    protocol = await self._speak(factory, sock)
+        except TimeoutError as error:
+            raise self._failed(sock, faults.UPSTREAM_CONNECT_TIMEOUT) from error
+        except socket.gaierror as error:
+            raise self._failed(sock, faults.UPSTREAM_NAME) from error
+        except BadTlsFile as error:
+            raise self._failed(sock, faults.UPSTREAM_TLS, str(error)) from error
+        except ssl.SSLError as error:
+            raise self._failed(sock, faults.UPSTREAM_TLS, _why(error)) from error
+        except OSError as error:
+            # Connected and then lost, before anybody asked for anything: that was the handshake.
+            kind = faults.UPSTREAM_UNREACHABLE if sock is None else faults.UPSTREAM_TLS
+            if error.errno in _OUT_OF_DESCRIPTORS:
+                kind = faults.OVERLOADED  # O2: that is our limit, not the upstream's fault
+            raise self._failed(sock, kind, error.strerror or "") from error
+        except asyncio.CancelledError:
+            self._failed(sock, faults.UPSTREAM_UNREACHABLE)
+            raise
+        return protocol, sock
+
+    @contextlib.contextmanager
+    def _expiring(self, addresses: Sequence[AddressInfo]) -> Iterator[None]:
+        """Expire `addresses` if what is done with them fails: they may be another server's by now."""
+        try:
+            yield
+        except BaseException:  # a time limit comes as a cancellation
+            if self._name is not None:
+                self._name.failed(addresses)
+            raise
+
+    def _failed(self, sock: socket.socket | None, kind: faults.FaultKind, note: str = "") -> Fault:
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.close()
+        return Fault(kind, note)
+
+    async def _speak(
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        sock: socket.socket,
+    ) -> asyncio.Protocol:
+        """Return a protocol that speaks on `sock`, over TLS where the upstream's URL is https."""
+        upstream, loop = self._upstream, self._loop
+        if isinstance(upstream.address, UnixAddress):
+            _, protocol = await loop.create_unix_connection(factory, sock=sock)
+        elif upstream.scheme == "http":
+            _, protocol = await loop.create_connection(factory, sock=sock)
+        else:
+            if self._tls is None:
+                self._tls = dialling_context(upstream.tls)
+            # The handshake is part of `connect`, which is what limits it; this one comes too late.
+            limit = upstream.timeouts.connect * 2 or None
+            _, protocol = await loop.create_connection(
+                factory,
+                sock=sock,
+                ssl=self._tls.context(),
+                server_hostname=upstream.tls.server_name or upstream.address.host.rstrip("."),
+                ssl_handshake_timeout=limit,
+                ssl_shutdown_timeout=_GOODBYE,
+            )
+        return protocol
+
+    async def _connect(self, addresses: Sequence[AddressInfo]) -> socket.socket:
+        """Return a socket connected to the socket file, the literal, or one of `addresses`."""
+        address = self._upstream.address
+        if isinstance(address, UnixAddress):
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+            try:
+                await self._loop.sock_connect(sock, address.path)
+            except BaseException:
+                sock.close()
+                raise
+            return sock
+        sock = await aiohappyeyeballs.start_connection(
+            self._literal or [_at(info, address.port) for info in addresses],
+            happy_eyeballs_delay=_HEAD_START,
+            loop=self._loop,
+        )
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+
+def _why(error: ssl.SSLError) -> str:
+    """Say for the log what TLS failed on, in words where a certificate was not believed."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate was not believed: {error.verify_message}"
+    return error.reason or "the handshake failed"
+
+
+def _at(info: AddressInfo, port: int) -> AddressInfo:
+    """Return `info` with `port` in the place of its own."""
+    host, _, *rest = info[4]
+    return (*info[:4], (host, port, *rest))
+
+
+def _literal(address: TcpAddress) -> list[AddressInfo]:
+    """Return the address information of an IP literal, nothing for a name: no thread is needed."""
+    try:
+        literal = ip_address(address.host)
+    except ValueError:
+        return []
+    where = (address.host, address.port)
+    if literal.version == 4:
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where)]
+    return [(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (*where, 0, 0))]

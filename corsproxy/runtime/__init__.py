@@ -1,0 +1,1 @@
+"""A process and its life: listening, serving, reloading, draining, supervising."""

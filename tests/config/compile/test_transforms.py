@@ -1,0 +1,97 @@
+"""What a file says of headers, paths, links and cookies reaches the plan, and no secret shows."""
+
+from typing import Final
+
+import yaml
+
+from corsproxy.config import load_text
+from corsproxy.config.effective import MASK, effective_text
+from corsproxy.policy.compiled import Route
+from corsproxy.policy.fields import LOCATION, REQUEST_ID, SET_COOKIE
+from corsproxy.policy.routing.links import Site
+from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
+from corsproxy.policy.rules.apply import apply
+from corsproxy.policy.rules.variables import Context
+
+WHOLE: Final = """
+version: 1
+upstreams:
+  legacy: {url: "http://h", origin_header: rewrite, public_url: "https://api.example.com:8443/"}
+routes:
+  - upstream: legacy
+    cors: false
+    match: {path: /api/}
+    path: {strip_prefix: /api, add_prefix: /v1/}
+    request_headers: [{set: {X-Key: "${KEY}"}}, {when: {methods: GET}, remove: [Cookie, X-A]}]
+    response_headers: [{default: {X-B: c}}]
+    cookies:
+      - {name: sid, domain: example.com, path: {/app: /}, secure: true, http_only: false}
+      - {same_site: none, partitioned: false}
+  - upstream: legacy
+    cors: false
+    match: {path: /old/}
+    path: {replace_prefix: /new}
+    location: keep
+  - {upstream: "http://other", cors: false}
+"""
+
+
+def routes() -> tuple[Route, ...]:
+    """Return the routes of the file."""
+    loaded = load_text(WHOLE, "f.yaml", {"KEY": "a${request.id}"})
+    assert loaded.plan is not None, loaded.problems
+    return tuple(loaded.plan.routes)
+
+
+def test_every_key_reaches_the_plan() -> None:
+    """What a route and its upstream say is in what the proxy reads, compiled."""
+    first, second, third = routes()
+    assert first.upstream.origin_header == "rewrite"
+    assert first.upstream.public == Site(b"https", b"api.example.com:8443")
+    assert first.mapping == PathMapping(b"/api", b"/v1")
+    assert [(rule.op, rule.name) for rule in first.request_rules] == [
+        ("set", b"X-Key"),
+        ("remove", b"Cookie"),
+        ("remove", b"X-A"),
+    ]
+    assert [rule.op for rule in first.response_rules] == ["default"]
+    sid, others, rest = first.cookies
+    assert (sid.domain, sid.paths, sid.prefix) == (b"example.com", ((b"/app", b""),), None)
+    assert (sid.secure, sid.http_only, sid.same_site) == (True, False, None)
+    assert (others.same_site, others.secure, others.partitioned) == (b"None", True, False)
+    assert rest.prefix == others.prefix == (b"/v1", b"/api")
+    assert second.mapping == PathMapping(b"/old", b"/new")
+    assert not second.maps_links
+    assert second.cookies == ()
+    assert third.mapping == UNCHANGED
+
+
+def test_a_route_knows_at_once_whether_anything_is_to_be_done() -> None:
+    """A route without rules costs one test; which fields call for more is known beforehand."""
+    first, second, third = routes()
+    assert first.reshapes_requests
+    assert first.reshaped_kinds == LOCATION | SET_COOKIE | REQUEST_ID
+    assert second.reshapes_requests
+    assert second.reshaped_kinds == 0
+    assert not third.reshapes_requests
+    assert third.reshaped_kinds == LOCATION
+
+
+def test_what_the_environment_gives_to_a_rule_is_inert() -> None:
+    """config.md: a value of the environment is text, never a variable of the request."""
+    rules = routes()[0].request_rules
+    assert apply(rules, [], Context(method=b"PUT", request_id=b"id")) == [
+        (b"X-Key", b"a${request.id}"),
+    ]
+
+
+def test_secrets_in_request_rules_are_masked() -> None:
+    """config.md: secrets never appear in what `check --print` shows."""
+    loaded = load_text(WHOLE, "f.yaml", {"KEY": "hidden"})
+    assert loaded.settings is not None
+    assert loaded.document is not None
+    text = effective_text(loaded.settings, loaded.document)
+    assert "hidden" not in text
+    tree = yaml.safe_load(text)
+    assert tree["routes"][0]["request_headers"][0] == {"set": {"X-Key": MASK}}
+    assert tree["routes"][0]["cookies"][0]["path"] == {"/app": "/"}

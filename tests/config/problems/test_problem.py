@@ -1,0 +1,85 @@
+"""The four ways to print a problem, and how many are told."""
+
+import json
+
+import pytest
+
+from corsproxy.config import format_problems, load_text
+from corsproxy.config.problems.problem import MOST_PROBLEMS, Found, TooMany, problem
+from corsproxy.policy.source import Place
+
+TEXT = "version: 1\nlog: {level: verbose, format: 'a%:,'}\nroutes: [{upstream: 'http://h'}]\n"
+
+
+def told(style: str) -> str:
+    """Return what is said about TEXT."""
+    problems = load_text(TEXT, "dir/a,b.yaml", {}).problems
+    return format_problems(problems, style)  # type: ignore[arg-type]
+
+
+def test_concise_is_one_line_a_problem() -> None:
+    """config.md: `FILE:LINE:COL: E012 message`."""
+    assert told("concise") == (
+        "dir/a,b.yaml:2:14: E053 level cannot be verbose\n"
+        "dir/a,b.yaml:2:31: E053 format cannot be a%:,\n"
+        "dir/a,b.yaml:3:10: W003 this route has no policy, and there is no defaults.cors\n"
+    )
+
+
+def test_json_has_every_part_by_name() -> None:
+    """config.md: `--format json`."""
+    assert json.loads(told("json"))[0] == {
+        "id": "E053",
+        "name": "not_a_choice",
+        "severity": "error",
+        "file": "dir/a,b.yaml",
+        "line": 2,
+        "column": 14,
+        "message": "level cannot be verbose",
+        "advice": "write debug, info, warning or error",
+    }
+
+
+def test_github_marks_the_line() -> None:
+    """config.md: `--format github`; properties and data are escaped as workflow commands are."""
+    assert told("github").splitlines()[1] == (
+        "::error file=dir/a%2Cb.yaml,line=2,col=31,title=E053::"
+        "format cannot be a%25:,; write auto, text or json"
+    )
+
+
+def test_no_problems_are_nothing_and_an_empty_list() -> None:
+    """A clean file prints nothing, and valid JSON where JSON was asked for."""
+    assert [format_problems([], style) for style in ("full", "concise", "github")] == ["", "", ""]
+    assert format_problems([], "json") == "[]\n"
+
+
+def test_control_characters_never_reach_the_terminal() -> None:
+    """A hostile file cannot write escapes to the screen of who checks it."""
+    problems = load_text('version: 1\n"\\e[31m": 1\n# \x1b[31m\n', "f.yaml", {}).problems
+    for style in ("full", "concise", "json", "github"):
+        assert "\x1b" not in format_problems(problems, style)
+    keyed = load_text('version: 1\n"\\e[31m": 1\n', "f.yaml", {}).problems
+    assert "\x1b" not in format_problems(keyed, "full")
+
+
+def test_errors_too_many_stop_the_reading_and_warnings_do_not() -> None:
+    """What nobody reads is not collected; a file with warnings alone is still of use."""
+    found = Found("f.yaml")
+    for line in range(MOST_PROBLEMS + 1):
+        found.add(problem("policy_unused", Place("f.yaml", line + 1, 1), found="p"))
+    assert not found.has_errors
+    told_of = found.in_order([])
+    assert [item.slug for item in told_of[-2:]] == ["policy_unused", "problems_left_out"]
+    with pytest.raises(TooMany):
+        found.add(problem("routes_empty", Place("f.yaml", 1, 1)))
+
+
+def test_a_plan_with_many_warnings_is_a_plan() -> None:
+    """A limit on what is shown is none on what works."""
+    routes = "".join(
+        f"  - {{upstream: 'http://h', match: {{path: /{number}/}}}}\n" for number in range(300)
+    )
+    loaded = load_text(f"version: 1\nroutes:\n{routes}", "f.yaml", {})
+    assert loaded.plan is not None
+    assert loaded.problems[-1].slug == "problems_left_out"

@@ -1,0 +1,133 @@
+"""`${NAME}` in scalars: what is replaced, what stays, and that nothing changes the structure."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corsproxy.config import Loaded, load_text
+from corsproxy.policy.rules.apply import Context, apply
+
+ROUTE = "routes:\n  - upstream: http://127.0.0.1:9000\n"
+POLICY = ROUTE + "    cors:\n      allow_origins: [%s]\n"
+
+
+def load(text: str, **environ: str) -> Loaded:
+    """Read a configuration under an environment."""
+    return load_text("version: 1\n" + text, "f.yaml", environ)
+
+
+def origins(item: str, **environ: str) -> list[str]:
+    """Return the origins that one item of allow_origins comes to."""
+    loaded = load(POLICY % item, **environ)
+    assert loaded.plan, loaded.problems
+    policy = next(iter(loaded.plan.routes)).policy
+    assert policy is not None
+    return [term.text for term in policy.terms.allow_origins]
+
+
+def test_a_variable_is_replaced_inside_a_value() -> None:
+    """config.md: `${NAME}` inside scalars."""
+    assert origins('"https://${HOST}"', HOST="a.example") == ["https://a.example"]
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOST": ""}], ids=["missing", "empty"])
+def test_a_default_stands_in(environ: dict[str, str]) -> None:
+    """config.md: `${NAME:-default}`, as a shell has it."""
+    assert origins('"https://${HOST:-b.example}"', **environ) == ["https://b.example"]
+
+
+def test_a_variable_alone_may_hold_several_origins() -> None:
+    """config.md: an item that is exactly one `${NAME}`, separated by commas."""
+    assert origins('"${ALL}"', ALL="https://a.example, https://b.example") == [
+        "https://a.example",
+        "https://b.example",
+    ]
+
+
+def test_each_of_several_origins_is_checked_as_if_written() -> None:
+    """config.md: each checked as if written, and all told at the one item."""
+    loaded = load(POLICY % '"${ALL}"', ALL="https://a.example/,b.example,https://c.example")
+    assert [item.slug for item in loaded.problems] == [
+        "origin_trailing_slash",
+        "origin_scheme_missing",
+    ]
+
+
+def test_a_variable_with_text_around_it_is_one_origin() -> None:
+    """Only an item that is exactly one reference is taken apart."""
+    loaded = load(POLICY % '"${ALL} "', ALL="https://a.example,https://b.example")
+    assert loaded.plan is None
+
+
+def test_a_value_of_the_environment_cannot_change_the_structure() -> None:
+    """forwarding.md K2: substitution comes after parsing."""
+    evil = "x\nadmin: true\n- [a, b"
+    loaded = load("log: {level: '${LEVEL}'}\n" + ROUTE, LEVEL=evil)
+    assert [item.slug for item in loaded.problems if item.severity == "error"] == ["not_a_choice"]
+
+
+@given(st.text(st.characters(exclude_characters="\0"), max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_environment_holds_only_its_value_is_judged(value: str) -> None:
+    """forwarding.md K2: no value makes another key, nor raises, nor is shown."""
+    marked = "Zq9" + value
+    loaded = load("server:\n  drain: ${X}\n" + ROUTE, X=marked)
+    assert {item.place.line for item in loaded.problems} <= {3, 5}
+    assert all("Zq9" not in item.message + item.advice for item in loaded.problems)
+
+
+@pytest.mark.parametrize(
+    "text", ["server: {limits: {max_headers: '${N}'}}", "server:\n  limits:\n    max_headers: ${N}"]
+)
+def test_numbers_may_come_from_the_environment(text: str) -> None:
+    """A reference alone has the kind of its value; in braces it needs quotes."""
+    loaded = load(f"{text}\n{ROUTE}", N="7")
+    assert loaded.plan
+    assert loaded.plan.server.limits.max_headers == 7
+
+
+def test_an_empty_variable_is_an_empty_text_not_null() -> None:
+    """No value of the environment makes a key look unset."""
+    loaded = load("log:\n  level: ${LEVEL}\n" + ROUTE, LEVEL="null")
+    assert [item.slug for item in loaded.problems][:1] == ["not_a_choice"]
+
+
+def test_two_dollars_give_one() -> None:
+    """config.md: `$${` gives `${`; a `$` before anything else is itself."""
+    loaded = load("routes:\n  - {upstream: 'unix:/run/$${a}$b$', cors: false}\n")
+    assert loaded.plan
+    assert str(loaded.plan.upstreams[0].address) == "unix:/run/${a}$b$"
+
+
+def answer(value: str, **environ: str) -> bytes:
+    """Return what a rule makes of the header X for a request with the id "id"."""
+    rules = f"    response_headers:\n      - set: {{X: {value}}}\n"
+    loaded = load(ROUTE + rules, **environ)
+    assert loaded.plan, loaded.problems
+    route = next(iter(loaded.plan.routes))
+    return apply(route.response_rules, [], Context(request_id=b"id"))[0][1]
+
+
+def test_variables_of_a_request_stay_in_header_values() -> None:
+    """config.md: `${request.id}` inside header values."""
+    assert answer('"${request.id} ${NAME}"', NAME="n") == b"id n"
+
+
+def test_the_environment_cannot_bring_in_a_variable_of_a_request() -> None:
+    """forwarding.md K2: what came by `${NAME}` is text, whatever it looks like."""
+    assert answer('"${NAME}"', NAME="${request.id} $${x}") == b"${request.id} $${x}"
+
+
+def test_two_dollars_in_a_header_value_give_one() -> None:
+    """config.md: the escape is the same there."""
+    assert answer('"$${request.id}"') == b"${request.id}"
+
+
+def test_text_to_find_knows_no_variables_of_a_request() -> None:
+    """config.md: `find` is literal text."""
+    rules = "    response_headers:\n      - replace: {header: X, find: '$${a}', with: '${request.id}'}\n"
+    loaded = load(ROUTE + rules)
+    assert loaded.plan, loaded.problems
+    route = next(iter(loaded.plan.routes))
+    fields = apply(route.response_rules, [(b"X", b"1${a}2")], Context(request_id=b"id"))
+    assert fields == [(b"X", b"1id2")]

@@ -1,0 +1,88 @@
+"""Sites by the public suffix list, and the warning of cors.md 61."""
+
+import pytest
+
+from corsproxy.policy.cookies.rewrite import CookieTerm, compile_cookies
+from corsproxy.policy.cookies.sites import Names, check_credentials, site_of
+from corsproxy.policy.routing.links import Site
+from corsproxy.policy.rules.apply import RuleTerm, compile_rules
+from corsproxy.policy.source import Place, Term
+
+
+@pytest.mark.parametrize(
+    ("authority", "site"),
+    [
+        ("api.example.com", "example.com"),
+        ("API.Example.com:8443", "example.com"),
+        ("example.com.", "example.com"),
+        ("a.b.example.co.uk", "example.co.uk"),
+        ("*.preview.example.com", "example.com"),
+        ("shop.github.io", "shop.github.io"),
+        ("github.io", "github.io"),
+        ("deploy-*--shop.netlify.app", "deploy-*--shop.netlify.app"),
+        ("localhost:3000", "localhost"),
+        ("app.localhost", "app.localhost"),
+        ("api.corp.internal", "corp.internal"),
+        ("127.0.0.1:9000", "127.0.0.1"),
+        ("[::1]:9000", "[::1]"),
+    ],
+)
+def test_a_site_is_a_registrable_domain(authority: str, site: str) -> None:
+    """RFC 6265bis 5.2: the public suffix and one label more; addresses are sites of their own."""
+    assert site_of(authority) == site
+
+
+ORIGINS = ("https://app.example.com", "https://shop.example", "https://other.example")
+PUBLIC = Site(b"https", b"api.example.com")
+
+
+def warned(
+    *origins: str,
+    public: Site | None = PUBLIC,
+    hosts: tuple[str, ...] = (),
+    cookies: tuple[CookieTerm, ...] = (),
+    rules: tuple[RuleTerm, ...] = (),
+) -> list[str]:
+    """Return the origins that are warned of."""
+    terms = [Term(text, Place("config.yaml", line, 7)) for line, text in enumerate(origins, 1)]
+    found = check_credentials(
+        terms,
+        Names("api", public, hosts),
+        compile_cookies(cookies),
+        compile_rules(rules),
+    )
+    assert all(item.slug == "credentials_across_sites" and item.place for item in found)
+    return [item.value for item in found]
+
+
+def test_61_the_first_origin_of_another_site_is_told() -> None:
+    """cors.md 61: cookies stay SameSite=Lax, and the origin is another site; one a route."""
+    assert warned(*ORIGINS) == ["https://shop.example"]
+
+
+def test_61_other_names_of_the_same_site_work() -> None:
+    """Cookies go between subdomains and ports of one site, whatever SameSite says."""
+    assert warned("https://app.example.com", "https://example.com:8443") == []
+
+
+def test_61_hosts_count_where_no_public_url_is_given() -> None:
+    """What clients call a route is public_url, else the hosts it matches; neither: nothing known."""
+    assert warned(*ORIGINS, public=None, hosts=("*.shop.example",)) == ["https://app.example.com"]
+    assert warned(*ORIGINS, public=None, hosts=("api.example.com", "shop.example")) == [
+        "https://other.example",
+    ]
+    assert warned(*ORIGINS, public=None) == []
+
+
+def test_61_whoever_sets_same_site_is_taken_to_know() -> None:
+    """A rule that makes some cookies SameSite=None, or rewrites Set-Cookie, ends the warning."""
+    assert warned(*ORIGINS, cookies=(CookieTerm(name="sid", same_site="none"),)) == []
+    assert warned(*ORIGINS, cookies=(CookieTerm(same_site="lax"),)) != []
+    replace = RuleTerm(op="replace", name="Set-Cookie", find="Lax", value="None")
+    assert warned(*ORIGINS, rules=(replace,)) == []
+    assert warned(*ORIGINS, rules=(RuleTerm(op="remove", name="Server"),)) != []
+
+
+def test_61_only_web_origins_have_a_site() -> None:
+    """Extensions and apps keep cookies by rules of their own."""
+    assert warned("chrome-extension://abc", "capacitor://localhost") == []

@@ -1,0 +1,141 @@
+"""check_rules(): what a header rule may not say, and how it is told (config.md)."""
+
+import pytest
+
+from corsproxy.policy.rules.check import WORDS, check_rules
+from corsproxy.policy.rules.spec import Operation, RuleTerm, Side, WhenTerm
+from corsproxy.policy.source import Place
+
+PLACE = Place("config.yaml", 7, 9)
+
+
+def rule(
+    name: str,
+    value: str = "x",
+    op: Operation = "set",
+    find: str = "",
+    when: WhenTerm | None = None,
+) -> RuleTerm:
+    """Make a rule with a place."""
+    return RuleTerm(op=op, name=name, value=value, find=find, when=when, place=PLACE)
+
+
+def when(term: WhenTerm) -> RuleTerm:
+    """Make a rule that is fine but for its condition."""
+    return rule("X-A", when=term)
+
+
+BAD: list[tuple[RuleTerm, Side, str, str]] = [
+    (rule("X A"), "response", "rule_name_invalid", '"X A"'),
+    (rule(""), "response", "rule_name_invalid", '""'),
+    (rule("X-A", "X:B", "rename"), "response", "rule_name_invalid", '"X:B"'),
+    (rule("Connection"), "response", "rule_touches_hop_by_hop", "Connection"),
+    (rule("keep-alive", op="remove"), "response", "rule_touches_hop_by_hop", "keep-alive"),
+    (rule("TE"), "request", "rule_touches_hop_by_hop", "TE"),
+    (rule("Trailer"), "response", "rule_touches_hop_by_hop", "Trailer"),
+    (rule("Upgrade"), "request", "rule_touches_hop_by_hop", "Upgrade"),
+    (rule("X-A", "Transfer-Encoding", "rename"), "response", "rule_touches_hop_by_hop", "Transfer"),
+    (rule("Proxy-Authenticate"), "response", "rule_touches_hop_by_hop", "Proxy-Auth"),
+    (rule("content-length", op="remove"), "response", "rule_touches_length", "content-length"),
+    (rule("Access-Control-Allow-Origin"), "response", "rule_touches_cors", "policy"),
+    (rule("X-A", "access-control-max-age", "rename"), "response", "rule_touches_cors", "policy"),
+    (rule("Access-Control-Request-Method"), "response", "rule_touches_cors", "policy"),
+    (rule("Host"), "request", "rule_touches_host", "host_header"),
+    (rule("Expect", op="remove"), "request", "rule_touches_expect", "100-continue"),
+    (
+        rule("X-A", "a\r\nB: c"),
+        "response",
+        "rule_value_unsendable",
+        r"X-A holds \r as character 2,",
+    ),
+    (rule("X-A", "\0"), "request", "rule_value_unsendable", r"X-A holds \x00 as character 1,"),
+    (rule("X-A", "a", "replace", "\n"), "response", "rule_value_unsendable", r"holds \n as"),
+    (
+        when(WhenTerm(header=(("X-A", "\n*"),))),
+        "response",
+        "rule_value_unsendable",
+        r"X-A holds \n as",
+    ),
+    (rule("X-A", "${request.boddy}"), "response", "rule_variable_unknown", "${request.id}"),
+    (rule("X-A", "a", "replace"), "response", "rule_find_empty", "nothing to find"),
+    (rule("X-A", "a", "replace", "a"), "response", "rule_without_effect", "equal"),
+    (rule("X-A", "X-A", "rename"), "response", "rule_without_effect", "that name already"),
+    (rule("Authorization", op="add"), "request", "rule_add_repeats", "use set"),
+    (rule("Origin", op="add"), "request", "rule_add_repeats", "use set"),
+    (when(WhenTerm()), "response", "rule_when_empty", "leave when out"),
+    (when(WhenTerm(place=PLACE)), "response", "rule_when_empty", "leave when out"),
+    (when(WhenTerm(status=((599, 500),))), "response", "rule_status_invalid", "599-500"),
+    (when(WhenTerm(status=((100, 100),))), "response", "rule_status_invalid", "100 is"),
+    (when(WhenTerm(status=((500, 599),))), "request", "rule_status_of_request", "500-599"),
+    (when(WhenTerm(content_type=("html",))), "response", "rule_content_type_invalid", '"html"'),
+    (when(WhenTerm(content_type=("*/*",))), "response", "rule_content_type_invalid", '"*/*"'),
+    (when(WhenTerm(content_type=("a/b;c=d",))), "response", "rule_content_type_invalid", "text/*"),
+    (when(WhenTerm(methods=("GET ",))), "response", "rule_method_invalid", '"GET "'),
+    (when(WhenTerm(header=(("X:A", "1"),))), "response", "rule_name_invalid", '"X:A"'),
+]
+
+
+@pytest.mark.parametrize(("term", "side", "slug", "says"), BAD)
+def test_each_fault_is_told_with_value_place_and_cure(
+    term: RuleTerm,
+    side: Side,
+    slug: str,
+    says: str,
+) -> None:
+    """config.md: what is wrong with which value, where, what to write instead."""
+    (finding,) = check_rules([term], has_policy=True, side=side)
+    assert finding.slug == slug
+    assert str(finding).startswith(f"config.yaml:7:9: {finding.severity}: ")
+    assert says in str(finding)
+    assert "\n" not in str(finding)
+    assert finding.suggestion
+
+
+def test_every_slug_has_a_case() -> None:
+    """The table of words holds nothing that is never said."""
+    assert {slug for _, _, slug, _ in BAD} == set(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("term", "side"),
+    [
+        (rule("Access-Control-Request-Headers"), "request"),
+        (rule("Vary", "Accept", "add"), "response"),
+        (rule("Set-Cookie", "a=b", "add"), "response"),
+        (rule("Timing-Allow-Origin", "*"), "response"),
+        (rule("Authorization", "Bearer x"), "request"),
+        (rule("X-A", "ä ${request.id} $${x}"), "request"),
+        (
+            when(WhenTerm(status=((200, 200), (500, 599)), origin="none", methods=("GET",))),
+            "response",
+        ),
+        (when(WhenTerm(content_type=("text/*", "application/problem+json"))), "response"),
+    ],
+)
+def test_what_is_allowed_passes(term: RuleTerm, side: Side) -> None:
+    """config.md: nothing else is forbidden."""
+    assert check_rules([term], has_policy=True, side=side) == []
+
+
+def test_cors_headers_are_free_where_no_policy_decides() -> None:
+    """config.md: the rule is for routes that have a policy; cors.md 51."""
+    assert check_rules([rule("Access-Control-Allow-Origin", "*")], has_policy=False) == []
+
+
+def test_the_value_of_a_header_is_never_shown() -> None:
+    """config.md: secrets never appear in errors, and a header's value may be one."""
+    (finding,) = check_rules([rule("X-Api-Key", "hunter2\n")], has_policy=False)
+    assert "hunter2" not in repr(finding)
+
+
+def test_all_faults_of_all_rules_are_told_in_order() -> None:
+    """config.md: every problem in one run, in the order of the file."""
+    bad = rule("X A", "${x}", when=WhenTerm(methods=("",), status=((1, 2),)))
+    slugs = [finding.slug for finding in check_rules([bad, rule("Upgrade")], has_policy=False)]
+    assert slugs == [
+        "rule_name_invalid",
+        "rule_variable_unknown",
+        "rule_status_invalid",
+        "rule_method_invalid",
+        "rule_touches_hop_by_hop",
+    ]

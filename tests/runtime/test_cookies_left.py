@@ -1,0 +1,40 @@
+"""What the operator is told of cookies that no rule could help: cors.md 60."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from corsproxy.policy.compiled import TcpAddress
+from corsproxy.policy.cookies.rewrite import LEFT_BECAUSE
+from corsproxy.runtime.service import Service
+from tests.support.client import RawClient
+from tests.support.proxy import one_route, plan_of
+from tests.support.upstream import ScriptedUpstream, repeat, request, send
+
+COOKIE = b"__Secure-sid=hidden; Secure"
+ANSWER = b"HTTP/1.1 200 OK\r\nSet-Cookie: %b\r\nContent-Length: 0\r\n\r\n" % COOKIE
+GET = b"GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n"
+
+
+async def test_60_a_cookie_left_as_it_is_is_told_once_and_without_its_value(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """cors.md 60: one warning a route and reason says why and what to do; the rest is counted."""
+    caplog.set_level(logging.WARNING, "corsproxy")
+    async with ScriptedUpstream([repeat(request(), send(ANSWER))]) as upstream:
+        route = "name: api\ncors: false\ncookies: [{secure: false}]"
+        plan = plan_of(one_route(upstream.url, route=route))
+        server = replace(plan.server, listen=(TcpAddress("127.0.0.1", 0),))
+        async with Service(replace(plan, server=server, health=None)) as service:
+            (address,) = service.addresses
+            assert isinstance(address, TcpAddress)
+            async with await RawClient.to((address.host, address.port)) as client:
+                for _ in range(3):
+                    answer = await client.exchange(GET)
+                    assert answer.head.value("set-cookie") == COOKIE
+            assert service.server.cookies_left == {("api", "secure_prefix"): 3}
+    (told,) = [record.getMessage() for record in caplog.records if "cookie" in record.getMessage()]
+    assert told.startswith("route api: a cookie of its upstream is left as it is")
+    assert LEFT_BECAUSE["secure_prefix"] in told
+    assert "hidden" not in told
