@@ -4,8 +4,8 @@ import timeit
 from collections.abc import Callable
 
 from corsproxy.policy.cors.decide import Decision, Facts, Policy, compile_policy, decide
-from corsproxy.policy.cors.spec import PolicyTerms
-from corsproxy.policy.source import Term
+from corsproxy.policy.cors.spec import PolicySpec
+from corsproxy.policy.source import SourceText
 
 ROUNDS = 7
 CALLS = 50_000
@@ -21,12 +21,12 @@ def policy_of(count: int) -> Policy:
     exact = (f"https://app{number}.example.com" for number in range(count))
     wild = (f"https://*.preview{number}.example.com" for number in range(count))
     return compile_policy(
-        PolicyTerms(
+        PolicySpec(
             name="bench",
-            allow_origins=tuple(Term(text) for text in (*exact, *wild)),
-            allow_methods=tuple(Term(text) for text in ("GET", "POST", "PUT", "DELETE")),
-            allow_headers=(Term("authorization"), Term("content-type")),
-            expose_headers=(Term("x-request-id"),),
+            allow_origins=tuple(SourceText(text) for text in (*exact, *wild)),
+            allow_methods=tuple(SourceText(text) for text in ("GET", "POST", "PUT", "DELETE")),
+            allow_headers=(SourceText("authorization"), SourceText("content-type")),
+            expose_headers=(SourceText("x-request-id"),),
             allow_credentials=True,
             max_age=600,
         ),

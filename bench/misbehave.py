@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
-Answer = Callable[[Reader, Writer], Awaitable[bool]]
+LocalResponse = Callable[[Reader, Writer], Awaitable[bool]]
 
 LARGE = 1024 * 1024
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -75,7 +75,7 @@ async def _tunnel(reader: Reader, writer: Writer) -> bool:
     return False
 
 
-ANSWERS: dict[bytes, Answer] = {
+ANSWERS: dict[bytes, LocalResponse] = {
     b"/fine": _fine,
     b"/large": _large,
     b"/chunked": _chunked,

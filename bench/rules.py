@@ -8,13 +8,13 @@ from functools import partial
 from timeit import repeat
 
 from corsproxy.policy.compiled import Route, TcpAddress, Upstream
-from corsproxy.policy.cookies.rewrite import CookieTerm, compile_cookies, rewrite_cookie
+from corsproxy.policy.cookies.rewrite import CookieSpec, compile_cookies, rewrite_cookie
 from corsproxy.policy.fields import FIELD_KINDS, REQUEST_ID
 from corsproxy.policy.routing.links import Links, Site, rewrite_link
 from corsproxy.policy.routing.paths import PathMapping, is_ambiguous
 from corsproxy.policy.routing.table import Match, RouteTable
-from corsproxy.policy.rules.apply import Context, RuleTerm, WhenTerm, apply, compile_rules
-from corsproxy.policy.transform import reshape_answer
+from corsproxy.policy.rules.apply import Context, RuleSpec, WhenSpec, apply, compile_rules
+from corsproxy.policy.transform import transform_response
 
 ANSWER = [
     (b"Date", b"Tue, 15 Nov 1994 08:12:31 GMT"),
@@ -31,27 +31,27 @@ ANSWER = [
 
 # The five of the example configuration; fifty are ten times these, on other names.
 FIVE = (
-    RuleTerm(op="remove", name="Server"),
-    RuleTerm(op="set", name="Cache-Control", value="private, no-store"),
-    RuleTerm(op="default", name="X-Content-Type-Options", value="nosniff"),
-    RuleTerm(op="rename", name="X-Legacy-Total", value="X-Total-Count"),
-    RuleTerm(
+    RuleSpec(op="remove", name="Server"),
+    RuleSpec(op="set", name="Cache-Control", value="private, no-store"),
+    RuleSpec(op="default", name="X-Content-Type-Options", value="nosniff"),
+    RuleSpec(op="rename", name="X-Legacy-Total", value="X-Total-Count"),
+    RuleSpec(
         op="set",
         name="X-Served",
         value="${route.name}/${request.id}",
-        when=WhenTerm(status=((200, 299),), content_type=("application/json",)),
+        when=WhenSpec(status=((200, 299),), content_type=("application/json",)),
     ),
 )
 FIFTY = (
     *FIVE,
     *(
-        RuleTerm(op=term.op, name=f"{term.name}-{n}", value=term.value, when=term.when)
+        RuleSpec(op=spec.op, name=f"{spec.name}-{n}", value=spec.value, when=spec.when)
         for n in range(9)
-        for term in FIVE
+        for spec in FIVE
     ),
 )
 
-COOKIES = (CookieTerm(domain="remove", path=(("/app", "/api"),), secure=True),)
+COOKIES = (CookieSpec(domain="remove", path=(("/app", "/api"),), secure=True),)
 
 
 def microseconds(work: Callable[[], object], calls: int = 20_000) -> float:
@@ -67,7 +67,7 @@ def tables(count: int) -> RouteTable[str]:
     )
 
 
-def route_with(rules: tuple[RuleTerm, ...], cookies: tuple[CookieTerm, ...] = ()) -> Route:
+def route_with(rules: tuple[RuleSpec, ...], cookies: tuple[CookieSpec, ...] = ()) -> Route:
     """Build a route to an upstream with these rules for answers."""
     address = TcpAddress("legacy", 9000)
     upstream = Upstream(name="legacy", scheme="http", address=address, authority=b"legacy:9000")
@@ -88,7 +88,7 @@ def answer(route: Route, context: Context) -> Callable[[], object]:
 
     def work() -> object:
         if kinds & route.reshaped_kinds:
-            return reshape_answer(route, ANSWER, kinds, None, context)
+            return transform_response(route, ANSWER, kinds, None, context)
         return None
 
     return work

@@ -54,7 +54,7 @@ def what_is_wrong(words: list[str]) -> str:
         case ["python", "-m", "pip", "--python", _, *rest] | ["python", "-m", "pip", *rest]:
             return what_is_wrong_with_pip(rest)
         case [name, *rest] if name in _LOCAL:
-            run = [rest[place + 1] for place, word in enumerate(rest) if word.startswith("-exec")]
+            run = [rest[pos + 1] for pos, word in enumerate(rest) if word.startswith("-exec")]
             return "" if set(run) <= {"strip"} else f"{run} is not known to fetch nothing"
     return "not known to fetch nothing"
 

@@ -24,10 +24,10 @@ class _Commands(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        place = _COMMANDS.get(cmd_name)
-        if place is None:
+        pos = _COMMANDS.get(cmd_name)
+        if pos is None:
             return None
-        module, _, name = place.partition(":")
+        module, _, name = pos.partition(":")
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)  # noqa: S101 - the table above says so
         return command

@@ -97,7 +97,7 @@ def _default() -> Path:
 
 
 def _print(loaded: Loaded) -> None:
-    if loaded.plan is not None and loaded.settings is not None and loaded.document is not None:
+    if loaded.config is not None and loaded.settings is not None and loaded.document is not None:
         say_verbatim(effective_text(loaded.settings, loaded.document))
 
 
@@ -108,8 +108,8 @@ def _summary(path: Path, loaded: Loaded, problems: tuple[Problem, ...]) -> str:
         for number, what in ((errors, "error"), (len(problems) - errors, "warning"))
         if number
     ]
-    if loaded.plan is not None:
-        parts += [_count(len(loaded.plan.routes), "route"), _count(count_tests(loaded), "test")]
+    if loaded.config is not None:
+        parts += [_count(len(loaded.config.routes), "route"), _count(count_tests(loaded), "test")]
     return f"{path}: {', '.join(parts)}"
 
 

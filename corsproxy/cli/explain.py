@@ -18,11 +18,11 @@ from corsproxy.config.yaml.nodes import width_at
 from corsproxy.explain.explain import Explanation
 from corsproxy.explain.probe import Reply, judge_replies, outgoing
 from corsproxy.explain.request import explain_request
-from corsproxy.policy.compiled import Plan
+from corsproxy.policy.compiled import CompiledConfig
 from corsproxy.policy.cors.reasons import show
-from corsproxy.policy.fetch_lists import Asked
+from corsproxy.policy.fetch_lists import PageRequest
 from corsproxy.policy.fields import Field
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 from corsproxy.policy.tokens import is_token
 from corsproxy.policy.urls import read_url
 from corsproxy.policy.visible import printable
@@ -107,7 +107,7 @@ def explain(  # noqa: PLR0913 - click passes each option by its name
     """  # noqa: D301 - \b is click's, not a typo
     asked = _asked(method, url, origin, headers, credentials=credentials)
     file = None if live and config_file is None else _load(config_file)
-    by_file = explain_request(file.plan, asked) if file else None
+    by_file = explain_request(file.config, asked) if file else None
     found = _ask(asked) if live else by_file
     assert found is not None  # noqa: S101 - without --live there is a file
     if as_json:
@@ -124,13 +124,13 @@ class _File(NamedTuple):
     """A configuration without errors."""
 
     path: Path
-    plan: Plan
+    config: CompiledConfig
     loaded: Loaded
 
 
 def _asked(
     method: str, url: str, origin: str, headers: tuple[str, ...], *, credentials: bool
-) -> Asked:
+) -> PageRequest:
     """Return what was asked for; raise UsageError for what no browser could send."""
     if not is_token(method.encode()):
         raise click.UsageError(f"METHOD {method!r} is no method: write one word, such as PUT")
@@ -144,7 +144,7 @@ def _asked(
             "https://app.example.com, or null"
         )
     fields = tuple(_field(header) for header in headers)
-    return Asked(method.encode(), str(address), origin.strip().encode(), fields, credentials)
+    return PageRequest(method.encode(), str(address), origin.strip().encode(), fields, credentials)
 
 
 def _field(text: str) -> Field:
@@ -166,13 +166,13 @@ def _load(named: Path | None) -> _File:
             "URL itself"
         )
     loaded = load(path, os.environ)
-    if loaded.plan is None:
+    if loaded.config is None:
         say(format_problems(loaded.problems, "full"), err=True, nl=False)
         raise SystemExit(EXIT_CANNOT)
-    return _File(path, loaded.plan, loaded)
+    return _File(path, loaded.config, loaded)
 
 
-def _ask(asked: Asked) -> Explanation:
+def _ask(asked: PageRequest) -> Explanation:
     """Ask the URL and return what a browser makes of its answers."""
     if not asked.url.startswith("http"):
         raise click.UsageError("--live asks http and https only: leave it out for a WebSocket")
@@ -206,7 +206,7 @@ def _as_json(found: Explanation, by_file: Explanation | None) -> dict[str, objec
 
 
 def _text(found: Explanation, file: _File | None) -> str:
-    shown = _excerpt(file.loaded, found.place) if file and found.place else []
+    shown = _excerpt(file.loaded, found.pos) if file and found.pos else []
     return render(found, color=_may_colour(), excerpt=shown)
 
 
@@ -222,12 +222,12 @@ def _comparison(found: Explanation, by_file: Explanation, file: _File) -> str:
     return f"{title}{_text(by_file, file)}{advice}"
 
 
-def _excerpt(loaded: Loaded, place: Place) -> list[str]:
+def _excerpt(loaded: Loaded, pos: SourcePos) -> list[str]:
     lines = loaded.text.splitlines()
-    if loaded.document is None or place.line > len(lines):
+    if loaded.document is None or pos.line > len(lines):
         return []
-    width = width_at(loaded.document.root, place.line, place.column)
-    return excerpt(place, lines[place.line - 1], width)
+    width = width_at(loaded.document.root, pos.line, pos.column)
+    return excerpt(pos, lines[pos.line - 1], width)
 
 
 def _may_colour() -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from corsproxy.explain.explain import Explanation, State
-from corsproxy.explain.predict import Answer
+from corsproxy.explain.predict import PredictedResponse
 from corsproxy.policy.cors.reasons import show
 from corsproxy.policy.visible import printable
 
@@ -29,7 +29,7 @@ def _lines(explanation: Explanation, excerpt: Sequence[str], *, color: bool) -> 
     yield ""
     width = max(len(step.name) for step in explanation.steps)
     for step in explanation.steps:
-        where = f"  ({printable(str(step.place))})" if step.place else ""
+        where = f"  ({printable(str(step.pos))})" if step.pos else ""
         mark = _paint(_MARKS[step.state], _COLOURS[step.state], color=color)
         yield f"  {mark} {step.name:<{width}}  {printable(step.words)}{where}"
     yield ""
@@ -57,14 +57,14 @@ def _outcome(explanation: Explanation) -> str:
 
 def _verdict(explanation: Explanation, excerpt: Sequence[str]) -> Iterator[str]:
     code = f" ({explanation.reason})" if explanation.reason else ""
-    where = f", decided at {printable(str(explanation.place))}" if explanation.place else ""
+    where = f", decided at {printable(str(explanation.pos))}" if explanation.pos else ""
     yield f"{explanation.verdict}: {printable(explanation.words)}{code}{where}"
     yield from (f"  {printable(line)}" for line in excerpt)
     if not explanation.works:
         yield f"To do: {printable(explanation.fix)}"
 
 
-def _answer(answer: Answer) -> Iterator[str]:
+def _answer(answer: PredictedResponse) -> Iterator[str]:
     if answer.status:
         yield f"The {answer.to} is answered with status {answer.status} and these headers:"
     else:
@@ -78,7 +78,7 @@ def _change(explanation: Explanation) -> Iterator[str]:
     change = explanation.change
     if change is None:
         return
-    where = f" ({printable(str(change.place))})" if change.place else ""
+    where = f" ({printable(str(change.pos))})" if change.pos else ""
     target = f"the route {change.policy}" if change.is_new else f"the policy {change.policy}{where}"
     yield ""
     yield f"The smallest change that would allow it, in {target}:"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from corsproxy.config import Fingerprint, Loaded
-    from corsproxy.policy.compiled import Plan, TcpAddress, UnixAddress
+    from corsproxy.policy.compiled import CompiledConfig, TcpAddress, UnixAddress
     from corsproxy.runtime.service import Service
     from corsproxy.runtime.supervisor import Supervisor
 
@@ -103,7 +103,7 @@ def _run_flags(text: str) -> int:
 
     say("# The same as a file:\n" + text)
     loaded = load_text(text, "<flags>", {})
-    return _exit_code(_run(_service(_plan_or_exit(loaded), colour=sys.stdout.isatty()), None))
+    return _exit_code(_run(_service(_config_or_exit(loaded), colour=sys.stdout.isatty()), None))
 
 
 def _run_file(path: Path) -> int:
@@ -114,51 +114,51 @@ def _run_file(path: Path) -> int:
 
     seen = fingerprint(path)
     loaded = load(path, os.environ)
-    plan = _plan_or_exit(loaded)
-    count = _worker_count(plan)
+    config = _config_or_exit(loaded)
+    count = _worker_count(config)
     watched = Watched(path, seen)
     if count == 1:
-        return _exit_code(_run(_service(plan, colour=False), watched))
+        return _exit_code(_run(_service(config, colour=False), watched))
     return _exit_code(_run(_supervisor(loaded, path, count), watched), supervises=True)
 
 
-def _worker_count(plan: "Plan") -> int:
-    from corsproxy.runtime.cpus import usable_cores  # noqa: PLC0415
+def _worker_count(config: "CompiledConfig") -> int:
+    from corsproxy.runtime.cpus import usable_cpus  # noqa: PLC0415
 
-    workers = plan.server.workers
-    return usable_cores() if workers == "auto" else workers
+    workers = config.server.workers
+    return usable_cpus() if workers == "auto" else workers
 
 
-def _plan_or_exit(loaded: "Loaded") -> "Plan":
+def _config_or_exit(loaded: "Loaded") -> "CompiledConfig":
     from corsproxy.config import format_problems  # noqa: PLC0415
 
     if loaded.problems:
         say(format_problems(loaded.problems, "full"), err=True, nl=False)
-    if loaded.plan is None:
+    if loaded.config is None:
         raise SystemExit(EXIT_CANNOT_START)
-    return loaded.plan
+    return loaded.config
 
 
-def _service(plan: "Plan", *, colour: bool) -> "Callable[[], Service]":
+def _service(config: "CompiledConfig", *, colour: bool) -> "Callable[[], Service]":
     from corsproxy.runtime.service import Options, Service  # noqa: PLC0415
 
-    _configure_logs(plan)
+    _configure_logs(config)
     options = Options(access_log=sys.stdout.fileno(), colour=colour)
-    return lambda: Service(plan, options)
+    return lambda: Service(config, options)
 
 
 def _supervisor(loaded: "Loaded", path: Path, count: int) -> "Callable[[], Supervisor]":
     from corsproxy.runtime.supervisor import Supervisor  # noqa: PLC0415
 
-    assert loaded.plan is not None  # noqa: S101 - it was made sure of
-    _configure_logs(loaded.plan)
+    assert loaded.config is not None  # noqa: S101 - it was made sure of
+    _configure_logs(loaded.config)
     return lambda: Supervisor(loaded, str(path), count)
 
 
-def _configure_logs(plan: "Plan") -> None:
+def _configure_logs(config: "CompiledConfig") -> None:
     from corsproxy.observe import logs  # noqa: PLC0415
 
-    logs.configure(plan.log, sys.stderr.fileno(), is_terminal=sys.stderr.isatty())
+    logs.configure(config.log, sys.stderr.fileno(), is_terminal=sys.stderr.isatty())
 
 
 def _exit_code(main: "Coroutine[None, None, None]", *, supervises: bool = False) -> int:
@@ -190,7 +190,7 @@ async def _run(make: "Callable[[], Service | Supervisor]", watched: Watched | No
         reloader = watched and Reloader(
             watched.path,
             os.environ,
-            adopt=service.adopt,
+            apply=service.apply,
             tell=service.reloaded,
             seen=watched.seen,
         )
@@ -205,9 +205,9 @@ async def _run(make: "Callable[[], Service | Supervisor]", watched: Watched | No
 def _announce(service: "Service | Supervisor") -> None:
     """Say where it listens, and what each route does."""
     for address in service.addresses:
-        tls = service.plan.server.tls is not None
+        tls = service.config.server.tls is not None
         say(f"listening on {_url(address, 'https' if tls else 'http')}", err=True)
-    for route in service.plan.routes:
+    for route in service.config.routes:
         policy = route.policy.name if route.policy is not None else "no policy"
         say(f"  route {route.name}: -> {route.upstream.name} ({policy})", err=True)
     if service.health_address is not None:

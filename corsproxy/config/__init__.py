@@ -1,4 +1,4 @@
-"""What a user may write, and how it becomes a plan."""
+"""What a user may write, and how it becomes a configuration."""
 
 from corsproxy.config.load import Fingerprint, Loaded, fingerprint, load, load_text
 from corsproxy.config.problems.problem import Problem, format_problems

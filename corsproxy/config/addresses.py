@@ -15,7 +15,7 @@ _PORTS: Final[dict[Literal["http", "https"], int]] = {"http": 80, "https": 443}
 _LONGEST_UNIX_PATH: Final = 107
 
 
-class Fault(ValueError):  # noqa: N818 - what is wrong with an address, in words that end a sentence
+class AddressError(ValueError):
     """An address cannot be read; the text says why."""
 
 
@@ -28,33 +28,33 @@ class UpstreamUrl(NamedTuple):
 
 
 def read_listen(text: str) -> Address:
-    """Return the address of `host:port`, `[::]:8080` or `unix:/path`; raise `Fault`."""
+    """Return the address of `host:port`, `[::]:8080` or `unix:/path`; raise `AddressError`."""
     if text.startswith("unix:"):
         return _read_unix(text.removeprefix("unix:"))
     if "://" in text:
-        raise Fault("it is a URL")
+        raise AddressError("it is a URL")
     host, port = _split(text)
     if port is None:
-        raise Fault("it has no port")
+        raise AddressError("it has no port")
     if ":" in host and IPv6Address(host).ipv4_mapped is not None:
-        raise Fault("an IPv4 address is written by itself, such as 127.0.0.1:8080")
+        raise AddressError("an IPv4 address is written by itself, such as 127.0.0.1:8080")
     return TcpAddress(host, port)
 
 
 def read_url(text: str) -> UpstreamUrl:
-    """Return what the URL of an upstream names; raise `Fault`."""
+    """Return what the URL of an upstream names; raise `AddressError`."""
     if text.startswith("unix:"):
         return UpstreamUrl("http", _read_unix(text.removeprefix("unix:")), b"localhost")
     found = _URL.fullmatch(text)
     if found is None:
-        raise Fault("it does not begin with http://, https:// or unix:/")
+        raise AddressError("it does not begin with http://, https:// or unix:/")
     if "@" in found["authority"]:
-        raise Fault("it holds a user; credentials do not belong here")
+        raise AddressError("it holds a user; credentials do not belong here")
     if found["rest"] not in {"", "/"}:
-        raise Fault("it has a path, a query or a fragment")
+        raise AddressError("it has a path, a query or a fragment")
     host, port = _split(found["authority"])
     if port == 0:
-        raise Fault("nothing can be reached at port 0")
+        raise AddressError("nothing can be reached at port 0")
     scheme: Literal["http", "https"] = "https" if found["scheme"] == "https" else "http"
     address = TcpAddress(host, port or _PORTS[scheme])
     authority = _bracketed(host) if address.port == _PORTS[scheme] else str(address)
@@ -62,7 +62,7 @@ def read_url(text: str) -> UpstreamUrl:
 
 
 def read_network(text: str) -> IPv4Network | IPv6Network:
-    """Return the network `text` names, a single address included; raise `Fault`.
+    """Return the network `text` names, a single address included; raise `AddressError`.
 
     An IPv4-mapped one (`::ffff:10.0.0.0/104`, RFC 4291 2.5.5.2) is the IPv4 network inside, since
     peers of such addresses are IPv4 peers everywhere (forwarding.md P7).
@@ -74,8 +74,8 @@ def read_network(text: str) -> IPv4Network | IPv6Network:
     try:
         wider = _unmapped(ip_network(text, strict=False))
     except ValueError:
-        raise Fault("it is no IP address") from None
-    raise Fault(f"it has bits beyond its prefix; did you mean {wider}?")
+        raise AddressError("it is no IP address") from None
+    raise AddressError(f"it has bits beyond its prefix; did you mean {wider}?")
 
 
 def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
@@ -88,16 +88,16 @@ def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
 
 
 def read_host(text: str) -> bytes:
-    """Return the Host header `text` is, a name with or without a port; raise `Fault`."""
+    """Return the Host header `text` is, a name with or without a port; raise `AddressError`."""
     _split(text)
     return text.encode()
 
 
 def _read_unix(path: str) -> UnixAddress:
     if not path.startswith("/"):
-        raise Fault("the path of a socket begins with /")
+        raise AddressError("the path of a socket begins with /")
     if len(path.encode()) > _LONGEST_UNIX_PATH or "\0" in path:
-        raise Fault(f"the path of a socket has at most {_LONGEST_UNIX_PATH} bytes")
+        raise AddressError(f"the path of a socket has at most {_LONGEST_UNIX_PATH} bytes")
     return UnixAddress(path)
 
 
@@ -106,20 +106,22 @@ def _split(text: str) -> tuple[str, int | None]:
     if text.startswith("["):
         inside, bracket, after = text[1:].partition("]")
         if not bracket or not _is_ipv6(inside):
-            raise Fault("what stands in brackets is no IPv6 address")
+            raise AddressError("what stands in brackets is no IPv6 address")
         host, port = inside, after
     elif text.count(":") > 1:
-        raise Fault("an IPv6 address stands in brackets")
+        raise AddressError("an IPv6 address stands in brackets")
     else:
         host, colon, number = text.partition(":")
         port = colon + number
         if not _NAME.fullmatch(host):
-            raise Fault("it has no host" if not host else "its host is no name and no address")
+            raise AddressError(
+                "it has no host" if not host else "its host is no name and no address"
+            )
     if not port:
         return host, None
     digits = port[1:]
     if port[0] != ":" or not re.fullmatch(r"[0-9]{1,5}", digits) or int(digits) > 65535:
-        raise Fault("its port is no number from 0 to 65535")
+        raise AddressError("its port is no number from 0 to 65535")
     return host, int(digits)
 
 

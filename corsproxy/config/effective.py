@@ -5,7 +5,7 @@ from typing import Any, Final
 import yaml
 
 from corsproxy.config.models.root import Settings
-from corsproxy.config.yaml.nodes import Document, Leaf, Path
+from corsproxy.config.yaml.nodes import Document, Path, Scalar
 
 MASK: Final = "***"
 
@@ -37,7 +37,7 @@ def _shown(value: Any, path: Path, document: Document) -> Any:  # noqa: ANN401 -
     if isinstance(value, list):
         return [_shown(item, (*path, index), document) for index, item in enumerate(value)]
     node = document.node(path)
-    written = node if isinstance(node, Leaf) else None
+    written = node if isinstance(node, Scalar) else None
     if (written and written.is_substituted) or _is_secret(path):
         return MASK
     # `$${` has to stay what it was written as, or it would be read as a reference.

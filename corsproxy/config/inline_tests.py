@@ -6,18 +6,18 @@ The decision is the very function that serves requests (cors.md 70).
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from corsproxy.config.compile import Draft
+from corsproxy.config.compile import CompileContext
 from corsproxy.config.load import Loaded
 from corsproxy.config.models.routes import InlineTestSection
 from corsproxy.config.problems.problem import Found, Problem
 from corsproxy.config.yaml.nodes import Path
-from corsproxy.policy.compiled import Plan, Route
+from corsproxy.policy.compiled import CompiledConfig, Route
 from corsproxy.policy.cors.decide import decide
 from corsproxy.policy.cors.decision import Decision, Facts
 from corsproxy.policy.cors.reasons import tell
 
 
-class Asked(NamedTuple):
+class RoutedTest(NamedTuple):
     """A test with a path, and the route that it has to come to."""
 
     route: Route
@@ -33,19 +33,19 @@ def count_tests(loaded: Loaded) -> int:
 def run_tests(loaded: Loaded) -> tuple[Problem, ...]:
     """Return a problem for each test that does not hold, in the order of the file.
 
-    A file without a plan has no tests to run: its problems come first.
+    A file without a configuration has no tests to run: its problems come first.
     """
-    plan, settings, document = loaded.plan, loaded.settings, loaded.document
-    if plan is None or settings is None or document is None:
+    config, settings, document = loaded.config, loaded.settings, loaded.document
+    if config is None or settings is None or document is None:
         return ()
     found = Found(document.file)
-    draft = Draft(document, found)
-    for index, (section, route) in enumerate(zip(settings.routes, plan.routes, strict=True)):
+    context = CompileContext(document, found)
+    for index, (section, route) in enumerate(zip(settings.routes, config.routes, strict=True)):
         for number, test in enumerate(section.tests):
             path = ("routes", index, "tests", number)
             if test.path is not None:
-                _check_path(draft, plan, Asked(route, section.match.host, test), path)
-            _run(draft, route, test, path)
+                _check_path(context, config, RoutedTest(route, section.match.host, test), path)
+            _run(context, route, test, path)
     return found.in_order(loaded.text.splitlines())
 
 
@@ -65,14 +65,14 @@ def facts_of(test: InlineTestSection) -> Facts:
     )
 
 
-def _run(draft: Draft, route: Route, test: InlineTestSection, path: Path) -> None:
+def _run(context: CompileContext, route: Route, test: InlineTestSection, path: Path) -> None:
     if route.policy is None:
-        draft.note("test_without_policy", path)
+        context.note("test_without_policy", path)
         return
     decision = decide(route.policy, facts_of(test))
-    what = draft.hidden(path) or "; ".join(_account(decision))
+    what = context.hidden(path) or "; ".join(_account(decision))
     if decision.verdict != test.expect:
-        draft.note(
+        context.note(
             "test_verdict",
             (*path, "expect"),
             expected=test.expect,
@@ -80,7 +80,7 @@ def _run(draft: Draft, route: Route, test: InlineTestSection, path: Path) -> Non
             what=what,
         )
     elif test.reason is not None and decision.reason != test.reason:
-        draft.note(
+        context.note(
             "test_reason",
             (*path, "reason"),
             expected=test.reason,
@@ -96,17 +96,19 @@ def _verdict(decision: Decision) -> str:
 
 def _account(decision: Decision) -> Iterator[str]:
     yield tell(decision.reason, decision.subject)
-    if decision.place is not None:
-        yield f"decided at {decision.place}"
+    if decision.pos is not None:
+        yield f"decided at {decision.pos}"
 
 
-def _check_path(draft: Draft, plan: Plan, asked: Asked, path: Path) -> None:
+def _check_path(
+    context: CompileContext, config: CompiledConfig, test: RoutedTest, path: Path
+) -> None:
     """Check that the path of a test comes to its route (cors.md 72)."""
-    target = (asked.test.path or "").encode().partition(b"?")[0]
-    found = plan.routes.match(_host(asked.hosts), target, asked.test.method.encode())
-    if found is not asked.route:
+    target = (test.test.path or "").encode().partition(b"?")[0]
+    found = config.routes.match(_host(test.hosts), target, test.test.method.encode())
+    if found is not test.route:
         got = "no route" if found is None else f"the route {found.name}"
-        draft.note("test_route", (*path, "path"), got=got, expected=asked.route.name)
+        context.note("test_route", (*path, "path"), got=got, expected=test.route.name)
 
 
 def _host(hosts: list[str]) -> bytes:

@@ -3,60 +3,62 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from corsproxy.config.compile.context import Draft
+from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.models.policies import PolicySection
 from corsproxy.config.models.root import Settings
 from corsproxy.config.models.upstreams import PoolSection, UpstreamSection
 from corsproxy.config.units import write_duration
-from corsproxy.config.yaml.nodes import Items, Leaf, Path, child
+from corsproxy.config.yaml.nodes import Path, Scalar, Sequence, child
 
 _LIST: Final = "list origins instead of *, or remove the key"
 
 
-def lint(draft: Draft, settings: Settings, routes: tuple[int, ...]) -> None:
+def lint(context: CompileContext, settings: Settings, routes: tuple[int, ...]) -> None:
     """Report what `settings` say in vain. `routes` are the indices of its routes in the file."""
-    _unused(draft, settings)
+    _unused(context, settings)
     for index, route in zip(routes, settings.routes, strict=True):
         path: Path = ("routes", index)
-        says = draft.document.wrote((*path, "cors")) or draft.document.wrote(("defaults", "cors"))
+        says = context.document.wrote((*path, "cors")) or context.document.wrote(
+            ("defaults", "cors")
+        )
         if route.cors is None and not says:
-            draft.note("route_without_policy", path)
+            context.note("route_without_policy", path)
     for where, policy in _policies(settings, routes):
         for key, reason, advice in _vain(policy):
             at = (*where, *key)
-            draft.note("no_effect", at, key=key[-1], reason=reason, advice=advice)
+            context.note("no_effect", at, key=key[-1], reason=reason, advice=advice)
     if settings.server.tls is not None and settings.server.half_close == "answer":
         reason, advice = "TLS has no half close (forwarding.md H20)", "remove it"
         at = ("server", "half_close")
-        draft.note("no_effect", at, key="half_close", reason=reason, advice=advice)
+        context.note("no_effect", at, key="half_close", reason=reason, advice=advice)
     server = settings.server
     if not server.trusted_proxies and "trusted_headers" in server.model_fields_set:
         reason, advice = "trusted_proxies lists no peer", "list your proxies there"
         at = ("server", "trusted_headers")
-        draft.note("no_effect", at, key="trusted_headers", reason=reason, advice=advice)
+        context.note("no_effect", at, key="trusted_headers", reason=reason, advice=advice)
     for name, upstream in settings.upstreams.items():
-        _without_effect(draft, upstream, ("upstreams", name))
+        _without_effect(context, upstream, ("upstreams", name))
 
 
-def _unused(draft: Draft, settings: Settings) -> None:
+def _unused(context: CompileContext, settings: Settings) -> None:
     """Compare with the file itself: a route that could not be read uses its names all the same."""
-    policies = set(_named(draft, "cors"))
+    policies = set(_named(context, "cors"))
     if isinstance(settings.defaults.cors, str):
         policies.add(settings.defaults.cors)
     for name in settings.policies:
         if name not in policies:
-            draft.note_key("policy_unused", ("policies", name), found=name)
-    upstreams = set(_named(draft, "upstream"))
+            context.note_key("policy_unused", ("policies", name), found=name)
+    upstreams = set(_named(context, "upstream"))
     for name in settings.upstreams:
         if name not in upstreams:
-            draft.note_key("upstream_unused", ("upstreams", name), found=name)
+            context.note_key("upstream_unused", ("upstreams", name), found=name)
 
 
-def _named(draft: Draft, key: str) -> Iterator[str]:
-    routes = draft.document.node(("routes",))
-    for route in routes.children if isinstance(routes, Items) else ():
+def _named(context: CompileContext, key: str) -> Iterator[str]:
+    routes = context.document.node(("routes",))
+    for route in routes.children if isinstance(routes, Sequence) else ():
         value = child(route, key)
-        if isinstance(value, Leaf):
+        if isinstance(value, Scalar):
             yield value.text
 
 
@@ -104,22 +106,22 @@ def _policies(settings: Settings, routes: tuple[int, ...]) -> Iterator[tuple[Pat
             yield ("routes", index, "cors"), route.cors
 
 
-def _without_effect(draft: Draft, upstream: UpstreamSection, path: Path) -> None:
+def _without_effect(context: CompileContext, upstream: UpstreamSection, path: Path) -> None:
     timeouts, tls = upstream.timeouts, upstream.tls
     if tls is not None and not upstream.url.startswith("https://"):
         reason, advice = "the URL is not https", "write https:// in url, or remove it"
-        draft.note_key("no_effect", (*path, "tls"), key="tls", reason=reason, advice=advice)
+        context.note_key("no_effect", (*path, "tls"), key="tls", reason=reason, advice=advice)
     elif tls is not None and tls.insecure_skip_verify and tls.ca_file:
         reason, advice = "insecure_skip_verify lets any certificate do", "remove one of the two"
         at = (*path, "tls", "ca_file")
-        draft.note("no_effect", at, key="ca_file", reason=reason, advice=advice)
+        context.note("no_effect", at, key="ca_file", reason=reason, advice=advice)
     for vain in _vain_in_pool(upstream.pool):
         at = (*path, "pool", *vain.key)
-        draft.note("no_effect", at, key=vain.key[-1], reason=vain.reason, advice=vain.advice)
+        context.note("no_effect", at, key=vain.key[-1], reason=vain.reason, advice=vain.advice)
     for key in ("connect", "response_header", "idle"):
         limit = getattr(timeouts, key)
         if 0 < timeouts.total < limit and key in timeouts.model_fields_set:
-            draft.note(
+            context.note(
                 "no_effect",
                 (*path, "timeouts", key),
                 key=key,

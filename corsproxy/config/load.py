@@ -1,4 +1,4 @@
-"""Reads a configuration: file, environment, settings, plan. The only input and output here.
+"""Reads a configuration: file, environment, settings, configuration. The only input and output here.
 
 Nothing is kept between calls: the environment is an argument, and so is the text for `load_text`.
 """
@@ -8,25 +8,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from corsproxy.config.compile import Draft, build_plan
+from corsproxy.config.compile import CompileContext, compile_config
 from corsproxy.config.lint import lint
 from corsproxy.config.models.root import Settings
 from corsproxy.config.problems.problem import Found, Problem, TooMany, Unreadable, problem
-from corsproxy.config.validate import shape
+from corsproxy.config.validate import validate
 from corsproxy.config.yaml.document import LARGEST_FILE, compose, decode
 from corsproxy.config.yaml.environment import substitute
 from corsproxy.config.yaml.nodes import Document
-from corsproxy.policy.compiled import Plan
-from corsproxy.policy.source import Place
+from corsproxy.policy.compiled import CompiledConfig
+from corsproxy.policy.source import SourcePos
 
 
 class Loaded(NamedTuple):
-    """What became of a file: its `plan`, None with any error; all `problems` in their order.
+    """What became of a file: its `config`, None with any error; all `problems` in their order.
 
     `settings` and `document` are what was read, as far as it could be; `text` is the file's.
     """
 
-    plan: Plan | None
+    config: CompiledConfig | None
     problems: tuple[Problem, ...]
     settings: Settings | None = None
     document: Document | None = None
@@ -50,7 +50,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
             data = file.read(LARGEST_FILE + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        fault = problem("file_unreadable", Place(name, 1, 1), file=name, reason=reason)
+        fault = problem("file_unreadable", SourcePos(name, 1, 1), file=name, reason=reason)
         return Loaded(None, (fault,))
     try:
         return load_text(decode(data, name), name, environ)
@@ -70,20 +70,20 @@ def load_text(text: str, file_name: str, environ: Mapping[str, str]) -> Loaded:
         found.add(fault.problem)
     except TooMany:
         pass  # enough was found; nothing was built
-    plan = None if found.has_errors else read.plan
-    return read._replace(plan=plan, problems=found.in_order(text.splitlines()))
+    config = None if found.has_errors else read.config
+    return read._replace(config=config, problems=found.in_order(text.splitlines()))
 
 
 def _read(read: Loaded, file: str, environ: Mapping[str, str], found: Found) -> Loaded:
     document = compose(read.text, file, found)
     substitute(document, environ, found)
-    shaped = shape(document, found)
-    if shaped is None:
+    validated = validate(document, found)
+    if validated is None:
         return read
-    draft = Draft(document, found)
-    plan = build_plan(draft, shaped.settings, shaped.routes)
-    lint(draft, shaped.settings, shaped.routes)
-    return read._replace(plan=plan, settings=shaped.settings, document=document)
+    context = CompileContext(document, found)
+    config = compile_config(context, validated.settings, validated.routes)
+    lint(context, validated.settings, validated.routes)
+    return read._replace(config=config, settings=validated.settings, document=document)
 
 
 def fingerprint(path: Path) -> Fingerprint | None:

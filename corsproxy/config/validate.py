@@ -14,7 +14,7 @@ from corsproxy.config.models.root import Settings
 from corsproxy.config.models.types import BRANCHES
 from corsproxy.config.problems.problem import Found, Problem, problem
 from corsproxy.config.spelling import nearest
-from corsproxy.config.yaml.nodes import Document, Entries, Items, Leaf, Node, Path, to_tree
+from corsproxy.config.yaml.nodes import Document, Mapping, Node, Path, Scalar, Sequence, to_tree
 from corsproxy.config.yaml.scalars import scalar
 
 # More than any file of good faith has; each round only takes time.
@@ -40,7 +40,7 @@ _SHOWN_PLAIN: Final = {
 }
 
 
-class Shaped(NamedTuple):
+class Validated(NamedTuple):
     """What could be read: the settings without their faulty parts.
 
     `routes` holds, for each route of the settings, its index in the file.
@@ -50,7 +50,7 @@ class Shaped(NamedTuple):
     routes: tuple[int, ...]
 
 
-def shape(document: Document, found: Found) -> Shaped | None:
+def validate(document: Document, found: Found) -> Validated | None:
     """Read `document` as `Settings`, None if nothing is left; add what is wrong to `found`."""
     tree: Any = to_tree(document.root)
     _leave_out_empty(document, tree, (), found)
@@ -58,7 +58,7 @@ def shape(document: Document, found: Found) -> Shaped | None:
     kept = list(range(count))
     for round_ in range(_MOST_ROUNDS):
         try:
-            return Shaped(Settings.model_validate(tree), tuple(kept))
+            return Validated(Settings.model_validate(tree), tuple(kept))
         except ValidationError as error:
             faults = error.errors(include_url=False, include_input=False)
         if round_ == 0:
@@ -117,11 +117,11 @@ def _translate(document: Document, kind: str, path: Path, context: Any) -> Probl
         field = known_keys(path[:-1])[str(path[-1])]
         values = {"key": key, "where": _where(path), "description": _lower(field.description or "")}
         return problem("missing_key", document.at(span), span.width, **values)
-    if isinstance(node, Leaf) and node.value is None:
+    if isinstance(node, Scalar) and node.value is None:
         return problem("empty_value", document.at(node.span), key=key)
     values = {"key": key, "found": describe(node), "choices": _choices(context), **context}
     slug = _KINDS.get(kind, kind)
-    if isinstance(node, Leaf) and slug in _SHOWN_PLAIN:
+    if isinstance(node, Scalar) and slug in _SHOWN_PLAIN:
         values["found"] = node.source
     return problem(slug, document.at(node.span), node.span.width, **values)
 
@@ -195,9 +195,9 @@ def _key_name(path: Path) -> str:
 
 def describe(node: Node) -> str:
     """Return in words what stands at `node`, never a value of the environment."""
-    if isinstance(node, Items):
+    if isinstance(node, Sequence):
         return "a list"
-    if isinstance(node, Entries):
+    if isinstance(node, Mapping):
         return "a mapping"
     if node.value is None:
         return "nothing"

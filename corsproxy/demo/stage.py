@@ -18,7 +18,7 @@ from corsproxy.demo.legacy import make_legacy_app
 from corsproxy.demo.page import PageSettings, make_page_app
 from corsproxy.demo.ports import LOOPBACK, bind, choose, claim, port_of
 from corsproxy.demo.words import Ports, config_text, greeting, origin
-from corsproxy.policy.compiled import Plan, TcpAddress
+from corsproxy.policy.compiled import CompiledConfig, TcpAddress
 from corsproxy.runtime.service import Options, Service
 from corsproxy.runtime.signals import StopSignals
 
@@ -103,10 +103,10 @@ async def serving(app: web.Application, bound: socket) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-def _plan(ports: Ports) -> Plan:
+def _plan(ports: Ports) -> CompiledConfig:
     loaded = load_text(config_text(ports), "demo.yaml", {})
-    assert loaded.plan is not None, loaded.problems  # noqa: S101 - our own text
-    return loaded.plan
+    assert loaded.config is not None, loaded.problems  # noqa: S101 - our own text
+    return loaded.config
 
 
 def _options() -> Options:
@@ -118,7 +118,7 @@ def _options() -> Options:
 def _as_bound(ports: Ports, service: Service) -> Ports:
     """Return the ports with those the service really got (0 asked for any)."""
     proxy, health = service.addresses[0], service.health_address
-    assert isinstance(proxy, TcpAddress)  # noqa: S101 - the plan names no other
+    assert isinstance(proxy, TcpAddress)  # noqa: S101 - the configuration names no other
     assert isinstance(health, TcpAddress)  # noqa: S101
     return Ports(page=ports.page, api=ports.api, proxy=proxy.port, health=health.port)
 

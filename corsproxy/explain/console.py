@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from corsproxy.policy.cors.reasons import show
-from corsproxy.policy.fetch_lists import UNENFORCED, Asked, Blocked, Fault
+from corsproxy.policy.fetch_lists import UNENFORCED, Blocked, BrowserRefusal, PageRequest
 
 Browser = Literal["chromium", "firefox", "safari"]
 
@@ -15,42 +15,42 @@ _CHROMIUM: Final = (
     "Access to fetch at '{url}' from origin '{origin}' has been blocked by CORS policy: "
 )
 _CHROMIUM_PREFLIGHT: Final = "Response to preflight request doesn't pass access control check: "
-_CHROMIUM_WORDS: Final[dict[Fault, str]] = {
-    Fault.allow_origin_missing: (
+_CHROMIUM_WORDS: Final[dict[BrowserRefusal, str]] = {
+    BrowserRefusal.allow_origin_missing: (
         "No 'Access-Control-Allow-Origin' header is present on the requested resource."
     ),
-    Fault.allow_origin_multiple: (
+    BrowserRefusal.allow_origin_multiple: (
         "The 'Access-Control-Allow-Origin' header contains multiple values '{subject}', "
         "but only one is allowed. Have the server send the header with a valid value."
     ),
-    Fault.allow_origin_list: (
+    BrowserRefusal.allow_origin_list: (
         "The 'Access-Control-Allow-Origin' header contains multiple values '{subject}', "
         "but only one is allowed. Have the server send the header with a valid value."
     ),
-    Fault.allow_origin_mismatch: (
+    BrowserRefusal.allow_origin_mismatch: (
         "The 'Access-Control-Allow-Origin' header has a value '{subject}' "
         "that is not equal to the supplied origin. Have the server send the header with a valid value."
     ),
-    Fault.wildcard_with_credentials: (
+    BrowserRefusal.wildcard_with_credentials: (
         "The value of the 'Access-Control-Allow-Origin' header in the response must not be the "
         "wildcard '*' when the request's credentials mode is 'include'."
     ),
-    Fault.credentials_not_true: (
+    BrowserRefusal.credentials_not_true: (
         "The value of the 'Access-Control-Allow-Credentials' header in the response is "
         "'{subject}' which must be 'true' when the request's credentials mode is 'include'."
     ),
-    Fault.preflight_redirect: "Redirect is not allowed for a preflight request.",
-    Fault.preflight_status: "It does not have HTTP ok status.",
-    Fault.methods_unreadable: (
+    BrowserRefusal.preflight_redirect: "Redirect is not allowed for a preflight request.",
+    BrowserRefusal.preflight_status: "It does not have HTTP ok status.",
+    BrowserRefusal.methods_unreadable: (
         "Cannot parse Access-Control-Allow-Methods response header field in preflight response."
     ),
-    Fault.headers_unreadable: (
+    BrowserRefusal.headers_unreadable: (
         "Cannot parse Access-Control-Allow-Headers response header field in preflight response."
     ),
-    Fault.method_not_allowed: (
+    BrowserRefusal.method_not_allowed: (
         "Method {subject} is not allowed by Access-Control-Allow-Methods in preflight response."
     ),
-    Fault.header_not_allowed: (
+    BrowserRefusal.header_not_allowed: (
         "Request header field {subject} is not allowed by Access-Control-Allow-Headers "
         "in preflight response."
     ),
@@ -62,10 +62,10 @@ _CHROMIUM_INVALID: Final = (
 # These say by themselves that they speak of a preflight.
 _CHROMIUM_PLAIN: Final = frozenset(
     {
-        Fault.methods_unreadable,
-        Fault.headers_unreadable,
-        Fault.method_not_allowed,
-        Fault.header_not_allowed,
+        BrowserRefusal.methods_unreadable,
+        BrowserRefusal.headers_unreadable,
+        BrowserRefusal.method_not_allowed,
+        BrowserRefusal.header_not_allowed,
     },
 )
 
@@ -75,77 +75,79 @@ _FIREFOX: Final = (
 )
 _FIREFOX_QUOTED: Final = _FIREFOX.replace("{url}", "\u2018{url}\u2019")
 _FIREFOX_STATUS: Final = " Status code: {status}."
-_FIREFOX_WORDS: Final[dict[Fault, str]] = {
-    Fault.allow_origin_missing: "CORS header \u2018Access-Control-Allow-Origin\u2019 missing",
-    Fault.allow_origin_multiple: (
+_FIREFOX_WORDS: Final[dict[BrowserRefusal, str]] = {
+    BrowserRefusal.allow_origin_missing: "CORS header \u2018Access-Control-Allow-Origin\u2019 missing",
+    BrowserRefusal.allow_origin_multiple: (
         "Multiple CORS header \u2018Access-Control-Allow-Origin\u2019 not allowed"
     ),
-    Fault.allow_origin_list: (
+    BrowserRefusal.allow_origin_list: (
         "CORS header \u2018Access-Control-Allow-Origin\u2019 does not match \u2018{subject}\u2019"
     ),
-    Fault.allow_origin_mismatch: (
+    BrowserRefusal.allow_origin_mismatch: (
         "CORS header \u2018Access-Control-Allow-Origin\u2019 does not match \u2018{subject}\u2019"
     ),
-    Fault.wildcard_with_credentials: (
+    BrowserRefusal.wildcard_with_credentials: (
         "Credential is not supported if the CORS header "
         "\u2018Access-Control-Allow-Origin\u2019 is \u2018*\u2019"
     ),
-    Fault.credentials_not_true: (
+    BrowserRefusal.credentials_not_true: (
         "expected \u2018true\u2019 in CORS header \u2018Access-Control-Allow-Credentials\u2019"
     ),
-    Fault.preflight_redirect: "CORS request external redirect not allowed",
-    Fault.preflight_status: "CORS preflight response did not succeed",
-    Fault.methods_unreadable: (
+    BrowserRefusal.preflight_redirect: "CORS request external redirect not allowed",
+    BrowserRefusal.preflight_status: "CORS preflight response did not succeed",
+    BrowserRefusal.methods_unreadable: (
         "invalid token \u2018{subject}\u2019 in CORS header "
         "\u2018Access-Control-Allow-Methods\u2019"
     ),
-    Fault.headers_unreadable: (
+    BrowserRefusal.headers_unreadable: (
         "invalid token \u2018{subject}\u2019 in CORS header "
         "\u2018Access-Control-Allow-Headers\u2019"
     ),
-    Fault.method_not_allowed: (
+    BrowserRefusal.method_not_allowed: (
         "Did not find method in CORS header \u2018Access-Control-Allow-Methods\u2019"
     ),
-    Fault.header_not_allowed: (
+    BrowserRefusal.header_not_allowed: (
         "header \u2018{subject}\u2019 is not allowed according to header "
         "\u2018Access-Control-Allow-Headers\u2019 from CORS preflight response"
     ),
 }
 _NO_STATUS: Final = " Status code: (null)."
-_FIREFOX_WITH_STATUS: Final = frozenset({Fault.allow_origin_missing, Fault.preflight_status})
+_FIREFOX_WITH_STATUS: Final = frozenset(
+    {BrowserRefusal.allow_origin_missing, BrowserRefusal.preflight_status}
+)
 
 _WEBKIT_END: Final = "Fetch API cannot load {url} due to access control checks."
 _WEBKIT_ORIGIN: Final = (
     "Origin {origin} is not allowed by Access-Control-Allow-Origin. Status code: {status}"
 )
 _WEBKIT_STATUS: Final = "Preflight response is not successful. Status code: {status}"
-_WEBKIT_WORDS: Final[dict[Fault, str]] = {
-    Fault.allow_origin_missing: _WEBKIT_ORIGIN,
-    Fault.allow_origin_multiple: "Access-Control-Allow-Origin cannot contain more than one origin.",
-    Fault.allow_origin_list: "Access-Control-Allow-Origin cannot contain more than one origin.",
-    Fault.allow_origin_mismatch: _WEBKIT_ORIGIN,
-    Fault.wildcard_with_credentials: (
+_WEBKIT_WORDS: Final[dict[BrowserRefusal, str]] = {
+    BrowserRefusal.allow_origin_missing: _WEBKIT_ORIGIN,
+    BrowserRefusal.allow_origin_multiple: "Access-Control-Allow-Origin cannot contain more than one origin.",
+    BrowserRefusal.allow_origin_list: "Access-Control-Allow-Origin cannot contain more than one origin.",
+    BrowserRefusal.allow_origin_mismatch: _WEBKIT_ORIGIN,
+    BrowserRefusal.wildcard_with_credentials: (
         "Cannot use wildcard in Access-Control-Allow-Origin when credentials flag is true."
     ),
-    Fault.credentials_not_true: (
+    BrowserRefusal.credentials_not_true: (
         'Credentials flag is true, but Access-Control-Allow-Credentials is not "true".'
     ),
-    Fault.preflight_redirect: _WEBKIT_STATUS,
-    Fault.preflight_status: _WEBKIT_STATUS,
-    Fault.methods_unreadable: (
+    BrowserRefusal.preflight_redirect: _WEBKIT_STATUS,
+    BrowserRefusal.preflight_status: _WEBKIT_STATUS,
+    BrowserRefusal.methods_unreadable: (
         "Header Access-Control-Allow-Methods has an invalid value: {subject}"
     ),
-    Fault.headers_unreadable: (
+    BrowserRefusal.headers_unreadable: (
         "Header Access-Control-Allow-Headers has an invalid value: {subject}"
     ),
-    Fault.method_not_allowed: "Method {subject} is not allowed by Access-Control-Allow-Methods.",
-    Fault.header_not_allowed: (
+    BrowserRefusal.method_not_allowed: "Method {subject} is not allowed by Access-Control-Allow-Methods.",
+    BrowserRefusal.header_not_allowed: (
         "Request header field {subject} is not allowed by Access-Control-Allow-Headers."
     ),
 }
 
 
-def console(asked: Asked, found: Sequence[Blocked]) -> dict[Browser, list[str]]:
+def console(asked: PageRequest, found: Sequence[Blocked]) -> dict[Browser, list[str]]:
     """Return the lines that each browser prints for `found`, in Fetch's order; none for nothing.
 
     Each prints the first thing it meets; WebKit looks at the status of a preflight first.
@@ -162,7 +164,7 @@ def console(asked: Asked, found: Sequence[Blocked]) -> dict[Browser, list[str]]:
     }
 
 
-def _fill(text: str, asked: Asked, blocked: Blocked, reason: str = "") -> str:
+def _fill(text: str, asked: PageRequest, blocked: Blocked, reason: str = "") -> str:
     return text.format(
         url=asked.url,
         origin=show(asked.origin),
@@ -172,36 +174,36 @@ def _fill(text: str, asked: Asked, blocked: Blocked, reason: str = "") -> str:
     )
 
 
-def _chromium(asked: Asked, blocked: Blocked) -> str:
+def _chromium(asked: PageRequest, blocked: Blocked) -> str:
     start = _CHROMIUM
     if blocked.in_preflight and blocked.fault not in _CHROMIUM_PLAIN:
         start += _CHROMIUM_PREFLIGHT
     words = _CHROMIUM_WORDS[blocked.fault]
     no_url = b":" not in blocked.subject and blocked.subject != b"null"
-    if blocked.fault is Fault.allow_origin_mismatch and no_url:
+    if blocked.fault is BrowserRefusal.allow_origin_mismatch and no_url:
         words = _CHROMIUM_INVALID
     return _fill(start + words, asked, blocked)
 
 
-def _firefox(asked: Asked, blocked: Blocked) -> list[str]:
+def _firefox(asked: PageRequest, blocked: Blocked) -> list[str]:
     """Return the cause, and after a preflight that the request itself came to nothing."""
     lines = [_firefox_line(asked, blocked)]
-    if blocked.fault is Fault.preflight_redirect:
-        lines.append(_firefox_line(asked, blocked._replace(fault=Fault.preflight_status)))
+    if blocked.fault is BrowserRefusal.preflight_redirect:
+        lines.append(_firefox_line(asked, blocked._replace(fault=BrowserRefusal.preflight_status)))
     if blocked.in_preflight:
         lines.append(_fill(_FIREFOX, asked, blocked, "CORS request did not succeed") + _NO_STATUS)
     return lines
 
 
-def _firefox_line(asked: Asked, blocked: Blocked) -> str:
-    quoted = blocked.fault is Fault.wildcard_with_credentials
+def _firefox_line(asked: PageRequest, blocked: Blocked) -> str:
+    quoted = blocked.fault is BrowserRefusal.wildcard_with_credentials
     text = _FIREFOX_QUOTED if quoted else _FIREFOX
     if blocked.fault in _FIREFOX_WITH_STATUS:
         text += _FIREFOX_STATUS
     return _fill(text, asked, blocked, _fill(_FIREFOX_WORDS[blocked.fault], asked, blocked))
 
 
-def _webkit(asked: Asked, blocked: Blocked) -> list[str]:
+def _webkit(asked: PageRequest, blocked: Blocked) -> list[str]:
     return [
         _fill(_WEBKIT_WORDS[blocked.fault], asked, blocked),
         _fill(_WEBKIT_END, asked, blocked),

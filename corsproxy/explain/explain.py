@@ -9,22 +9,22 @@ from typing import Final, Literal, NamedTuple
 
 from corsproxy.explain.console import Browser, console
 from corsproxy.explain.predict import (
-    Answer,
+    PredictedResponse,
     Sent,
-    answers_of,
-    decisions_of,
     is_local_from_public,
     judge,
+    predict_decisions,
+    predict_responses,
     sent_for,
 )
-from corsproxy.explain.suggest_change import Change, find_change
+from corsproxy.explain.suggest_change import Change, suggest_change
 from corsproxy.policy import fetch_lists
 from corsproxy.policy.cors.decision import Decision
 from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.cors.reasons import ACCOUNTS, Reason, Verdict, show, tell
 from corsproxy.policy.cors.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, STEP_NAMES
-from corsproxy.policy.fetch_lists import Asked, Blocked, Fault
-from corsproxy.policy.source import Place
+from corsproxy.policy.fetch_lists import Blocked, BrowserRefusal, PageRequest
+from corsproxy.policy.source import SourcePos
 
 State = Literal["ok", "failed", "skipped"]
 
@@ -49,12 +49,12 @@ MAX_AGE_NOTE: Final = (
 
 
 class Step(NamedTuple):
-    """One step: its question is `name`; `words` is the evidence, `place` what decided."""
+    """One step: its question is `name`; `words` is the evidence, `pos` what decided."""
 
     name: str
     state: State
     words: str
-    place: Place | None = None
+    pos: SourcePos | None = None
 
 
 _NOT_CHECKED: Final = Step(
@@ -75,12 +75,12 @@ class Explanation(NamedTuple):
     policy: str
     works: bool
     verdict: Verdict
-    reason: Reason | Fault | None
+    reason: Reason | BrowserRefusal | None
     words: str
     fix: str
-    place: Place | None
+    pos: SourcePos | None
     steps: tuple[Step, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[PredictedResponse, ...]
     consoles: dict[Browser, list[str]]
     change: Change | None
     notes: tuple[str, ...]
@@ -97,15 +97,15 @@ class Explanation(NamedTuple):
             "reason": self.reason and str(self.reason),
             "words": self.words,
             "fix": self.fix,
-            "place": _place_json(self.place),
-            "steps": [{**step._asdict(), "place": _place_json(step.place)} for step in self.steps],
+            "place": _pos_json(self.pos),
+            "steps": [{**step._asdict(), "place": _pos_json(step.pos)} for step in self.steps],
             "answers": [_answer_json(answer) for answer in self.answers],
             "consoles": dict(self.consoles),
             "change": self.change
             and {
                 "yaml": self.change.yaml(),
                 "policy": self.change.policy,
-                "place": _place_json(self.change.place),
+                "place": _pos_json(self.change.pos),
                 "new": self.change.is_new,
                 "dangerous": self.change.is_dangerous,
             },
@@ -115,7 +115,7 @@ class Explanation(NamedTuple):
 
 def explain(
     policy: Policy,
-    asked: Asked,
+    asked: PageRequest,
     *,
     route: bytes = b"",
     own_origin: bytes | None = None,
@@ -127,9 +127,9 @@ def explain(
     `own_origin` is the route's public one, if it is configured (cors.md 55).
     """
     sent = sent_for(asked, is_websocket=is_websocket, own_origin=own_origin)
-    decisions = decisions_of(policy, sent, route)
+    decisions = predict_decisions(policy, sent, route)
     decided = next((one for one in decisions if one.verdict is Verdict.refused), decisions[0])
-    answers = answers_of(policy, sent, decisions)
+    answers = predict_responses(policy, sent, decisions)
     blocked = judge(sent, answers)
     return Explanation(
         request=f"{show(sent.asked.method)} {asked.url}",
@@ -139,11 +139,11 @@ def explain(
         reason=decided.reason,
         words=tell(decided.reason, decided.subject),
         fix=_fix(decided.reason, blocked),
-        place=decided.place,
+        pos=decided.pos,
         steps=(*_steps(policy, sent, decided), browser_step(sent, blocked)),
         answers=answers,
         consoles=console(sent.asked, blocked),
-        change=find_change(policy, sent),
+        change=suggest_change(policy, sent),
         notes=tuple(_notes(policy, sent)),
         route=route.decode(),
     )
@@ -160,10 +160,10 @@ def _steps(policy: Policy, sent: Sent, decided: Decision) -> list[Step]:
         outcome = step(policy, first)
         state: State = "ok" if outcome.reason in _PASSED else "failed"
         subject = outcome.subject or b", ".join(first.request_headers) or b"what is asked"
-        steps.append(Step(name, state, tell(outcome.reason, subject), outcome.place))
+        steps.append(Step(name, state, tell(outcome.reason, subject), outcome.pos))
     if sent.facts.is_websocket and decided.verdict is Verdict.refused:
         words = tell(decided.reason, decided.subject)
-        steps.append(Step("websocket", "failed" if decided.status else "ok", words, decided.place))
+        steps.append(Step("websocket", "failed" if decided.status else "ok", words, decided.pos))
     return steps
 
 
@@ -202,19 +202,19 @@ def _notes(policy: Policy, sent: Sent) -> list[str]:
     if sent.before is None:
         return notes
     asks_authorization = b"authorization" in fetch_lists.unsafe_header_names(asked.headers)
-    star = policy.any_header and not policy.terms.allow_credentials
+    star = policy.any_header and not policy.spec.allow_credentials
     if asks_authorization and star and b"authorization" not in policy.headers:
         notes.append(AUTHORIZATION_NOTE)  # cors.md 36
-    age = policy.terms.max_age
+    age = policy.spec.max_age
     if age is not None and age > 600:
         notes.append(MAX_AGE_NOTE.format(age=age))  # cors.md 29
     return notes
 
 
-def _place_json(place: Place | None) -> dict[str, object] | None:
-    return place._asdict() if place else None
+def _pos_json(pos: SourcePos | None) -> dict[str, object] | None:
+    return pos._asdict() if pos else None
 
 
-def _answer_json(answer: Answer) -> dict[str, object]:
+def _answer_json(answer: PredictedResponse) -> dict[str, object]:
     fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in answer.fields]
     return {"to": answer.to, "status": answer.status, "headers": fields}

@@ -10,11 +10,11 @@ from corsproxy.policy.cors.decision import Decision, Facts, parse_lines
 from corsproxy.policy.cors.origins import Origin, parse_origin
 from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.cors.response_headers import rewrite
-from corsproxy.policy.fetch_lists import Asked, Blocked
+from corsproxy.policy.fetch_lists import Blocked, PageRequest
 from corsproxy.policy.urls import read_url
 
 
-class Answer(NamedTuple):
+class PredictedResponse(NamedTuple):
     """An answer as the browser would get it; status 0 stands for what the upstream will say."""
 
     to: Literal["preflight", "request"]
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 class Sent(NamedTuple):
     """What a browser sends for a page: `before` are the facts of the preflight, None without one."""
 
-    asked: Asked
+    asked: PageRequest
     before: Facts | None
     facts: Facts
 
@@ -41,7 +41,9 @@ class Sent(NamedTuple):
         return is_cross_origin and not self.facts.is_websocket
 
 
-def sent_for(asked: Asked, *, is_websocket: bool = False, own_origin: bytes | None = None) -> Sent:
+def sent_for(
+    asked: PageRequest, *, is_websocket: bool = False, own_origin: bytes | None = None
+) -> Sent:
     """Return what a browser sends where a page asks this, its method normalised.
 
     `is_websocket`: the page opens a socket; `own_origin` is the public origin of the route, if that
@@ -61,7 +63,7 @@ def sent_for(asked: Asked, *, is_websocket: bool = False, own_origin: bytes | No
     return sent
 
 
-def is_same_origin(asked: Asked) -> bool:
+def is_same_origin(asked: PageRequest) -> bool:
     """Whether the page calls its own origin, so that no browser checks CORS (cors.md 5)."""
     return bool(asked.origin) and asked.origin == origin_of(asked.url)
 
@@ -74,7 +76,7 @@ def origin_of(url: str) -> bytes | None:
         return None
 
 
-def is_local_from_public(asked: Asked) -> bool:
+def is_local_from_public(asked: PageRequest) -> bool:
     """Whether a page of a public host calls a local address (cors.md 39)."""
     page, target = parse_origin(asked.origin), parse_origin(origin_of(asked.url) or b"")
     return bool(page and target) and not _is_local(page) and _is_local(target)
@@ -90,19 +92,21 @@ def _is_local(origin: Origin | None) -> bool:
         return False
 
 
-def preflight_facts(asked: Asked) -> Facts:
+def preflight_facts(asked: PageRequest) -> Facts:
     """Return the facts of the preflight that a browser would send."""
     names = fetch_lists.unsafe_header_names(fetch_lists.sent_headers(asked))
     lines = (b",".join(names),) if names else ()
     return Facts(b"OPTIONS", (asked.origin,), (asked.method,), lines)
 
 
-def decisions_of(policy: Policy, sent: Sent, route: bytes = b"") -> list[Decision]:
+def predict_decisions(policy: Policy, sent: Sent, route: bytes = b"") -> list[Decision]:
     """Return what `policy` decides of the preflight, if there is one, and of the request."""
     return [decide(policy, one, route) for one in (sent.before, sent.facts) if one is not None]
 
 
-def answers_of(policy: Policy, sent: Sent, decisions: Sequence[Decision]) -> tuple[Answer, ...]:
+def predict_responses(
+    policy: Policy, sent: Sent, decisions: Sequence[Decision]
+) -> tuple[PredictedResponse, ...]:
     """Return the answers under `decisions`, as if the upstream said 200.
 
     That of the request is left out where the preflight's keeps a browser from sending it.
@@ -110,18 +114,18 @@ def answers_of(policy: Policy, sent: Sent, decisions: Sequence[Decision]) -> tup
     answers = []
     if sent.before is not None:
         first = decisions[0]
-        answers.append(Answer("preflight", first.status, first.headers))
+        answers.append(PredictedResponse("preflight", first.status, first.headers))
         if judge(sent, answers):
             return tuple(answers)
     last = decisions[-1]
     # A socket that opens is a 101, which carries none of them (cors.md 54).
     status = 101 if sent.facts.is_websocket and not last.status else last.status
     lines = rewrite(policy, last, status or 200, [], 0)
-    answers.append(Answer("request", status, parse_lines(lines)))
+    answers.append(PredictedResponse("request", status, parse_lines(lines)))
     return tuple(answers)
 
 
-def judge(sent: Sent, answers: Sequence[Answer]) -> list[Blocked]:
+def judge(sent: Sent, answers: Sequence[PredictedResponse]) -> list[Blocked]:
     """Return what browsers refuse, in the first answer that fails only.
 
     Of an upstream whose status is not known the best is assumed.
@@ -133,7 +137,7 @@ def judge(sent: Sent, answers: Sequence[Answer]) -> list[Blocked]:
         if answer.to == "preflight":
             found = fetch_lists.check_preflight(sent.asked, status, answer.fields)
         else:
-            refused = fetch_lists.check_answer(sent.asked, status, answer.fields)
+            refused = fetch_lists.cors_check(sent.asked, status, answer.fields)
             found = [refused] if refused else []
         blocked = [item for item in found if item.fault not in fetch_lists.UNENFORCED]
         if blocked:

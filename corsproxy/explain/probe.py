@@ -14,31 +14,31 @@ from corsproxy.explain.explain import (
     Step,
     browser_step,
 )
-from corsproxy.explain.predict import Answer, is_local_from_public, judge, sent_for
+from corsproxy.explain.predict import PredictedResponse, is_local_from_public, judge, sent_for
 from corsproxy.policy import fetch_lists
 from corsproxy.policy.cors.reasons import Reason, Verdict, show
-from corsproxy.policy.fetch_lists import Asked, Blocked, Fault
+from corsproxy.policy.fetch_lists import Blocked, BrowserRefusal, PageRequest
 from corsproxy.policy.fields import Field
 
 SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
-_FIXES: Final[dict[Fault, str]] = {
-    Fault.allow_origin_missing: "send Access-Control-Allow-Origin: {origin}, on errors too",
-    Fault.allow_origin_multiple: (
+_FIXES: Final[dict[BrowserRefusal, str]] = {
+    BrowserRefusal.allow_origin_missing: "send Access-Control-Allow-Origin: {origin}, on errors too",
+    BrowserRefusal.allow_origin_multiple: (
         "send one Access-Control-Allow-Origin with one origin; look for a proxy that adds a second"
     ),
-    Fault.allow_origin_list: "send one origin, not a list: Access-Control-Allow-Origin: {origin}",
-    Fault.allow_origin_mismatch: "send Access-Control-Allow-Origin: {origin} for this origin",
-    Fault.wildcard_with_credentials: (
+    BrowserRefusal.allow_origin_list: "send one origin, not a list: Access-Control-Allow-Origin: {origin}",
+    BrowserRefusal.allow_origin_mismatch: "send Access-Control-Allow-Origin: {origin} for this origin",
+    BrowserRefusal.wildcard_with_credentials: (
         "send Access-Control-Allow-Origin: {origin} instead of *, or send no credentials"
     ),
-    Fault.credentials_not_true: "send Access-Control-Allow-Credentials: true",
-    Fault.preflight_redirect: "answer the preflight itself; ask for the address it redirects to",
-    Fault.preflight_status: "answer OPTIONS with a status from 200 to 299, before any login",
-    Fault.methods_unreadable: "send method names, separated by commas",
-    Fault.headers_unreadable: "send header names, separated by commas",
-    Fault.method_not_allowed: "name {subject} in Access-Control-Allow-Methods",
-    Fault.header_not_allowed: "name {subject} in Access-Control-Allow-Headers",
+    BrowserRefusal.credentials_not_true: "send Access-Control-Allow-Credentials: true",
+    BrowserRefusal.preflight_redirect: "answer the preflight itself; ask for the address it redirects to",
+    BrowserRefusal.preflight_status: "answer OPTIONS with a status from 200 to 299, before any login",
+    BrowserRefusal.methods_unreadable: "send method names, separated by commas",
+    BrowserRefusal.headers_unreadable: "send header names, separated by commas",
+    BrowserRefusal.method_not_allowed: "name {subject} in Access-Control-Allow-Methods",
+    BrowserRefusal.header_not_allowed: "name {subject} in Access-Control-Allow-Headers",
 }
 _CAPS: Final = (("Chromium", 7200), ("Firefox", 86400), ("Safari", 600))
 
@@ -58,7 +58,7 @@ class Reply(NamedTuple):
     fields: tuple[Field, ...]
 
 
-def outgoing(asked: Asked) -> tuple[Outgoing | None, Outgoing | None]:
+def outgoing(asked: PageRequest) -> tuple[Outgoing | None, Outgoing | None]:
     """Return the preflight and the request that a browser would send, each None if it is not sent.
 
     The request is left out where its method is unsafe: explaining must not change what it asks about.
@@ -78,7 +78,7 @@ def outgoing(asked: Asked) -> tuple[Outgoing | None, Outgoing | None]:
     return before, Outgoing(method, asked.url, (origin, *fetch_lists.sent_headers(asked), *common))
 
 
-def judge_replies(asked: Asked, before: Reply | None, reply: Reply | None) -> Explanation:
+def judge_replies(asked: PageRequest, before: Reply | None, reply: Reply | None) -> Explanation:
     """Return what a browser makes of the answers to what `outgoing` said to send.
 
     `reply` is None where the request was not sent: the preflight then decides alone.
@@ -95,7 +95,7 @@ def judge_replies(asked: Asked, before: Reply | None, reply: Reply | None) -> Ex
         reason=first.fault if first else Reason.allowed,
         words=_words(first),
         fix=_fix(asked, blocked),
-        place=None,
+        pos=None,
         steps=(*_steps(before, reply, blocked), browser_step(sent, blocked)),
         answers=answers,
         consoles=console(sent.asked, blocked),
@@ -104,9 +104,9 @@ def judge_replies(asked: Asked, before: Reply | None, reply: Reply | None) -> Ex
     )
 
 
-def _answers(before: Reply | None, reply: Reply | None) -> tuple[Answer, ...]:
-    first = (Answer("preflight", before.status, before.fields),) if before else ()
-    return (*first, Answer("request", reply.status, reply.fields)) if reply else first
+def _answers(before: Reply | None, reply: Reply | None) -> tuple[PredictedResponse, ...]:
+    first = (PredictedResponse("preflight", before.status, before.fields),) if before else ()
+    return (*first, PredictedResponse("request", reply.status, reply.fields)) if reply else first
 
 
 def _words(first: Blocked | None) -> str:
@@ -116,7 +116,7 @@ def _words(first: Blocked | None) -> str:
     return f"{which} fails the browser's check: {first.fault.replace('_', ' ')}"
 
 
-def _fix(asked: Asked, blocked: Sequence[Blocked]) -> str:
+def _fix(asked: PageRequest, blocked: Sequence[Blocked]) -> str:
     """Return all that is to do: a browser names one fault, and the next once that is gone."""
     if not blocked:
         return "nothing to do"
@@ -144,7 +144,9 @@ def _steps(before: Reply | None, reply: Reply | None, blocked: Sequence[Blocked]
     return steps
 
 
-def _notes(asked: Asked, before: Reply | None, reply: Reply | None, *, is_read: bool) -> list[str]:
+def _notes(
+    asked: PageRequest, before: Reply | None, reply: Reply | None, *, is_read: bool
+) -> list[str]:
     notes = []
     if is_local_from_public(asked):
         notes.append(LOCAL_NETWORK_NOTE)
@@ -162,7 +164,7 @@ def _notes(asked: Asked, before: Reply | None, reply: Reply | None, *, is_read: 
     return notes
 
 
-def _preflight_notes(asked: Asked, before: Reply) -> list[str]:
+def _preflight_notes(asked: PageRequest, before: Reply) -> list[str]:
     """Return what is to know of an answer that passes; others are not kept."""
     faults = {
         item.fault for item in fetch_lists.check_preflight(asked, before.status, before.fields)
@@ -172,7 +174,9 @@ def _preflight_notes(asked: Asked, before: Reply) -> list[str]:
     age = fetch_lists.max_age(before.fields)
     kept = ", ".join(f"{name} {min(age, cap)} s" for name, cap in _CAPS)
     notes = [f"the preflight's answer is kept: {kept}"]
-    return [AUTHORIZATION_NOTE, *notes] if Fault.authorization_not_named in faults else notes
+    return (
+        [AUTHORIZATION_NOTE, *notes] if BrowserRefusal.authorization_not_named in faults else notes
+    )
 
 
 def _may_poison_caches(reply: Reply) -> bool:

@@ -12,14 +12,14 @@ from corsproxy.explain.explain import (
     browser_step,
     explain,
 )
-from corsproxy.explain.predict import Answer, Sent, judge, sent_for
+from corsproxy.explain.predict import PredictedResponse, Sent, judge, sent_for
 from corsproxy.explain.suggest_change import find_new
-from corsproxy.policy.compiled import Plan, Route
+from corsproxy.policy.compiled import CompiledConfig, Route
 from corsproxy.policy.cors.decide import decide
 from corsproxy.policy.cors.decision import Facts, parse_lines
 from corsproxy.policy.cors.reasons import Verdict, show
 from corsproxy.policy.cors.response_headers import rewrite
-from corsproxy.policy.fetch_lists import Asked
+from corsproxy.policy.fetch_lists import PageRequest
 from corsproxy.policy.fields import Field
 from corsproxy.policy.match import Matched, match, public_origin
 from corsproxy.policy.routing.paths import is_ambiguous
@@ -52,7 +52,7 @@ _NO_UPGRADE: Final = "add websocket to the upgrades of the route"
 UPSTREAM_NOTE: Final = "what browsers print is meant for an upstream that sends no CORS headers"
 
 
-def explain_request(plan: Plan, asked: Asked) -> Explanation:
+def explain_request(config: CompiledConfig, asked: PageRequest) -> Explanation:
     """Return why the page's request works or does not, from its route to the browser.
 
     A ws(s) address stands for a WebSocket handshake. Raises ValueError for what is no address a
@@ -62,7 +62,7 @@ def explain_request(plan: Plan, asked: Asked) -> Explanation:
     asked = asked._replace(url=str(url))
     sent = sent_for(asked, is_websocket=url.scheme in {"ws", "wss"})
     path = url.target.partition("?")[0].encode("ascii")
-    matched = match(plan, url.authority.encode("ascii"), path, sent.first)
+    matched = match(config, url.authority.encode("ascii"), path, sent.first)
     route, policy = matched
     refusal = _refusal(route, sent.first, path)
     if refusal is not None:
@@ -71,7 +71,7 @@ def explain_request(plan: Plan, asked: Asked) -> Explanation:
     if sent.facts.is_websocket and b"websocket" not in route.upgrades:
         return _without_upgrade(route, sent)
     words = f"{route.name} takes {show(sent.asked.method)} {url.authority}{url.target}"
-    step = Step("route", "ok", words, route.place)
+    step = Step("route", "ok", words, route.pos)
     if policy is None:
         return _without_policy(route, sent, step)
     found = explain(
@@ -103,7 +103,7 @@ def _unserved(matched: Matched, sent: Sent, refusal: _Refusal) -> Explanation:
         decision = decide(policy, sent.first._replace(request_method=()), name)
         fields = parse_lines(rewrite(policy, decision, refusal.status, [], 0))
     words = refusal.words.format(route=route.name if route else "")
-    step = Step("route", "failed", words, route.place if route else None)
+    step = Step("route", "failed", words, route.pos if route else None)
     found = _by_browser(sent, (_first_answer(sent, refusal.status, fields),), step)
     return found._replace(
         route=route.name if route else "",
@@ -129,15 +129,15 @@ def _without_policy(route: Route, sent: Sent, step: Step) -> Explanation:
 def _without_upgrade(route: Route, sent: Sent) -> Explanation:
     """Return what becomes of a handshake that is no upgrade here (forwarding.md H17)."""
     words = f"the route {route.name} opens no WebSockets: the handshake is forwarded as a plain GET"
-    found = _by_browser(sent, (), Step("route", "failed", words, route.place))
+    found = _by_browser(sent, (), Step("route", "failed", words, route.pos))
     return found._replace(route=route.name, works=False, fix=_NO_UPGRADE)
 
 
-def _first_answer(sent: Sent, status: int, fields: tuple[Field, ...]) -> Answer:
-    return Answer("preflight" if sent.before else "request", status, fields)
+def _first_answer(sent: Sent, status: int, fields: tuple[Field, ...]) -> PredictedResponse:
+    return PredictedResponse("preflight" if sent.before else "request", status, fields)
 
 
-def _by_browser(sent: Sent, answers: tuple[Answer, ...], step: Step) -> Explanation:
+def _by_browser(sent: Sent, answers: tuple[PredictedResponse, ...], step: Step) -> Explanation:
     """Return the explanation of answers that no policy gave a verdict on."""
     blocked = judge(sent, answers)
     return Explanation(
@@ -148,7 +148,7 @@ def _by_browser(sent: Sent, answers: tuple[Answer, ...], step: Step) -> Explanat
         reason=blocked[0].fault if blocked else None,
         words=step.words,
         fix="",
-        place=step.place,
+        pos=step.pos,
         steps=(step, browser_step(sent, blocked)),
         answers=answers,
         consoles=console(sent.asked, blocked),

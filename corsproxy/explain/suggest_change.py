@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
-from corsproxy.explain.predict import Sent, answers_of, decisions_of, judge
+from corsproxy.explain.predict import Sent, judge, predict_decisions, predict_responses
 from corsproxy.policy.cors.check import check_policy
 from corsproxy.policy.cors.decision import Facts
 from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.cors.reasons import Reason, Verdict, show
-from corsproxy.policy.cors.spec import PolicyTerms
+from corsproxy.policy.cors.spec import PolicySpec
 from corsproxy.policy.cors.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, covers, requested_names
-from corsproxy.policy.fetch_lists import Asked
-from corsproxy.policy.source import Place, Term
+from corsproxy.policy.fetch_lists import PageRequest
+from corsproxy.policy.source import SourcePos, SourceText
 
 ListKey = Literal["allow_origins", "allow_methods", "allow_headers"]
 FlagKey = Literal[
@@ -38,21 +38,21 @@ class Edit(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Edits of one policy. `place` is where the first of them goes.
+    """Edits of one policy. `pos` is where the first of them goes.
 
     `is_new`: the policy is not there yet, and belongs under `cors` of a route.
     """
 
     policy: str
     edits: tuple[Edit, ...]
-    place: Place | None
+    pos: SourcePos | None
     is_new: bool = False
 
-    def apply(self, terms: PolicyTerms) -> PolicyTerms:
-        """Return `terms` with the change made."""
+    def apply(self, spec: PolicySpec) -> PolicySpec:
+        """Return `spec` with the change made."""
         for edit in self.edits:
-            terms = _apply(edit, terms)
-        return terms
+            spec = _apply(edit, spec)
+        return spec
 
     def yaml(self) -> str:
         """Return the change as YAML: the keys of the policy it touches, and what goes under them."""
@@ -67,9 +67,9 @@ class Change(NamedTuple):
         return any(edit.key.startswith("dangerously_") for edit in self.edits)
 
 
-def find_change(policy: Policy, sent: Sent) -> Change | None:
+def suggest_change(policy: Policy, sent: Sent) -> Change | None:
     """Return what would let the page read the answer; None if it can, or if only the client can help."""
-    terms = policy.terms
+    spec = policy.spec
     change = Change(policy.name, (), None)
     for _ in range(_MOST_ROUNDS):
         edits = _needed(policy, sent)
@@ -78,26 +78,26 @@ def find_change(policy: Policy, sent: Sent) -> Change | None:
         if not edits:
             return change if change.edits else None
         tried = Change(change.policy, _merged((*change.edits, *edits)), None)
-        valid = _made_valid(tried, terms)
+        valid = _made_valid(tried, spec)
         if valid is None:
             return None
-        change = valid._replace(place=terms.place_of(valid.edits[0].key))
+        change = valid._replace(pos=spec.place_of(valid.edits[0].key))
         # What is allowed now may uncover the next refusal: * means less where credentials are sent.
-        policy = Policy(change.apply(terms))
+        policy = Policy(change.apply(spec))
     return None
 
 
 def find_new(name: str, sent: Sent) -> Change | None:
     """Return the smallest policy for the route `name`, which has none."""
-    nothing = Policy(PolicyTerms(name=name, allow_origins=()))
-    change = find_change(nothing, sent)
+    nothing = Policy(PolicySpec(name=name, allow_origins=()))
+    change = suggest_change(nothing, sent)
     return change._replace(is_new=True) if change else None
 
 
 def _needed(policy: Policy, sent: Sent) -> list[Edit] | None:
     """Return the edits that this refusal asks for, none if all is well, None if none can help."""
-    decisions = decisions_of(policy, sent)
-    blocked = judge(sent, answers_of(policy, sent, decisions))
+    decisions = predict_decisions(policy, sent)
+    blocked = judge(sent, predict_responses(policy, sent, decisions))
     if not blocked and not any(one.verdict is Verdict.refused for one in decisions):
         return []
     steps = ACTUAL_STEPS if sent.before is None else PREFLIGHT_STEPS
@@ -107,14 +107,14 @@ def _needed(policy: Policy, sent: Sent) -> list[Edit] | None:
         if found is None:
             return None
         edits += found
-    return edits or _edits_for_credentials(policy.terms, sent.asked)
+    return edits or _edits_for_credentials(policy.spec, sent.asked)
 
 
-def _edits_for_credentials(terms: PolicyTerms, asked: Asked) -> list[Edit] | None:
+def _edits_for_credentials(spec: PolicySpec, asked: PageRequest) -> list[Edit] | None:
     """Return the edits for what the policy allows and the browser refuses, for its cookies."""
-    if terms.allow_credentials or not asked.credentials:
+    if spec.allow_credentials or not asked.credentials:
         return None
-    if any(term.text == "*" for term in terms.allow_origins):
+    if any(item.text == "*" for item in spec.allow_origins):
         return [
             Edit("allow_origins", (_text(asked.origin),), replaces=True),
             Edit("allow_credentials"),
@@ -150,33 +150,33 @@ def _merged(edits: Sequence[Edit]) -> tuple[Edit, ...]:
     return tuple(by_key.values())
 
 
-def _made_valid(change: Change, terms: PolicyTerms) -> Change | None:
+def _made_valid(change: Change, spec: PolicySpec) -> Change | None:
     """Return `change`, with the flag it needs, if a policy may say that at all."""
     insecure = Edit("dangerously_allow_insecure_origins")
     for edits in (change.edits, (*change.edits, insecure)):
         tried = change._replace(edits=edits)
-        if not any(finding.severity == "error" for finding in check_policy(tried.apply(terms))):
+        if not any(finding.severity == "error" for finding in check_policy(tried.apply(spec))):
             return tried
     return None
 
 
-def _apply(edit: Edit, terms: PolicyTerms) -> PolicyTerms:
-    added = tuple(Term(text) for text in edit.items)
+def _apply(edit: Edit, spec: PolicySpec) -> PolicySpec:
+    added = tuple(SourceText(text) for text in edit.items)
     match edit.key:
         case "allow_origins":
             return replace(
-                terms, allow_origins=added if edit.replaces else (*terms.allow_origins, *added)
+                spec, allow_origins=added if edit.replaces else (*spec.allow_origins, *added)
             )
         case "allow_methods":
-            return replace(terms, allow_methods=(*terms.allow_methods, *added))
+            return replace(spec, allow_methods=(*spec.allow_methods, *added))
         case "allow_headers":
-            return replace(terms, allow_headers=(*terms.allow_headers, *added))
+            return replace(spec, allow_headers=(*spec.allow_headers, *added))
         case "allow_credentials":
-            return replace(terms, allow_credentials=True)
+            return replace(spec, allow_credentials=True)
         case "dangerously_allow_insecure_origins":
-            return replace(terms, dangerously_allow_insecure_origins=True)
+            return replace(spec, dangerously_allow_insecure_origins=True)
         case "dangerously_allow_null_origin":
-            return replace(terms, dangerously_allow_null_origin=True)
+            return replace(spec, dangerously_allow_null_origin=True)
 
 
 def _yaml_lines(edit: Edit, *, is_new: bool) -> list[str]:

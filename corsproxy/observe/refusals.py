@@ -74,7 +74,7 @@ class Refusals:
         decision = record.decision
         assert decision is not None  # noqa: S101 - only a decision refuses
         more = self._routes[record.route].take_left_out()
-        place = f", {decision.place}" if decision.place is not None else ""
+        pos = f", {decision.pos}" if decision.pos is not None else ""
         self._log.warning(
             "route %s: %s %s refused: %s (%s%s)%s",
             record.route or "-",
@@ -82,7 +82,7 @@ class Refusals:
             show(record.target.partition(b"?")[0], _LONGEST_PATH),
             tell(decision.reason, decision.subject),
             decision.reason.value,
-            place,
+            pos,
             _and_more(more),
             extra={
                 FIELDS: {

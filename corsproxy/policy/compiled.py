@@ -1,6 +1,6 @@
 """The compiled configuration: what the proxy reads while it serves. Knows no YAML and no I/O.
 
-A `Plan` is immutable and swapped whole on reload; a request keeps the plan it began under.
+A `CompiledConfig` is immutable and swapped whole on reload; a request keeps the configuration it began under.
 Durations are in seconds, sizes in bytes; a duration of 0 means no limit.
 """
 
@@ -16,7 +16,7 @@ from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.routing.table import RouteTable
 from corsproxy.policy.rules.apply import Rule
 from corsproxy.policy.rules.lookalikes import Lookalikes, lookalikes_of
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Upstream:
     retries: int = 1
     circuit_breaker: CircuitBreaker | None = None
     tls: UpstreamTls = UpstreamTls()
-    place: Place | None = None
+    pos: SourcePos | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ class Route:
     upgrades: frozenset[bytes] = frozenset({b"websocket"})
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     max_body: int = 0
-    place: Place | None = None
+    pos: SourcePos | None = None
     # Derived, so that a route that changes nothing costs one test: whether requests are changed,
     # what looks like a header that its rules decide about (S6), and the kinds of fields for which
     # an answer has to be looked at. Every answer has an X-Request-Id, so its kind stands for "always".
@@ -228,7 +228,7 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class CompiledConfig:
     """A whole configuration, compiled."""
 
     server: Server

@@ -68,7 +68,7 @@ _LONGEST_SAFE_TOTAL: Final = 1024
 _OWS: Final = b" \t"
 
 
-class Asked(NamedTuple):
+class PageRequest(NamedTuple):
     """What a page asks of its browser: `origin` is the page's, `headers` what the page sets.
 
     `credentials`: the request's credentials mode is "include".
@@ -81,7 +81,7 @@ class Asked(NamedTuple):
     credentials: bool = False
 
 
-class Fault(StrEnum):
+class BrowserRefusal(StrEnum):
     """Why a browser refuses an answer, in the order in which Fetch looks."""
 
     allow_origin_missing = "allow_origin_missing"
@@ -100,13 +100,13 @@ class Fault(StrEnum):
 
 
 # What the standard refuses and no browser does yet: * covers Authorization in all of them.
-UNENFORCED: Final = frozenset({Fault.authorization_not_named})
+UNENFORCED: Final = frozenset({BrowserRefusal.authorization_not_named})
 
 
 class Blocked(NamedTuple):
     """One thing that is wrong with an answer. `subject` is the value, method or header at fault."""
 
-    fault: Fault
+    fault: BrowserRefusal
     subject: bytes
     status: int
     in_preflight: bool
@@ -173,12 +173,12 @@ def unsafe_header_names(headers: Sequence[Field]) -> list[bytes]:
     return sorted(unsafe | safe if total > _LONGEST_SAFE_TOTAL else unsafe)
 
 
-def sent_headers(asked: Asked) -> tuple[Field, ...]:
+def sent_headers(asked: PageRequest) -> tuple[Field, ...]:
     """Return what the page sets less what browsers forbid, which they leave out silently."""
     return tuple(field for field in asked.headers if not is_forbidden_request_header(*field))
 
 
-def needs_preflight(asked: Asked) -> bool:
+def needs_preflight(asked: PageRequest) -> bool:
     """Whether a browser asks before it sends the request ("CORS-preflight fetch")."""
     method = normalise_method(asked.method)
     return method not in SAFELISTED_METHODS or bool(unsafe_header_names(sent_headers(asked)))
@@ -200,44 +200,48 @@ def get_list(fields: Sequence[Field], name: bytes) -> list[bytes] | None:
     return tokens if all(map(is_token, tokens)) else None
 
 
-def check_answer(
-    asked: Asked, status: int, fields: Sequence[Field], *, in_preflight: bool = False
+def cors_check(
+    asked: PageRequest, status: int, fields: Sequence[Field], *, in_preflight: bool = False
 ) -> Blocked | None:
     """Return why the page may not read an answer, None if it may ("CORS check")."""
     allowed = get(fields, b"access-control-allow-origin")
     if allowed is None:
-        return Blocked(Fault.allow_origin_missing, b"", status, in_preflight)
+        return Blocked(BrowserRefusal.allow_origin_missing, b"", status, in_preflight)
     if allowed == b"*" and not asked.credentials:
         return None
     fault = None
     if allowed == b"*":
-        fault = Fault.wildcard_with_credentials
+        fault = BrowserRefusal.wildcard_with_credentials
     elif b"," in allowed:
         lines = [name for name, _ in fields if name.lower() == b"access-control-allow-origin"]
-        fault = Fault.allow_origin_multiple if len(lines) > 1 else Fault.allow_origin_list
+        fault = (
+            BrowserRefusal.allow_origin_multiple
+            if len(lines) > 1
+            else BrowserRefusal.allow_origin_list
+        )
     elif allowed != asked.origin:
-        fault = Fault.allow_origin_mismatch
+        fault = BrowserRefusal.allow_origin_mismatch
     if fault is not None:
         return Blocked(fault, allowed, status, in_preflight)
     credentials = get(fields, b"access-control-allow-credentials") or b""
     if asked.credentials and credentials != b"true":
-        return Blocked(Fault.credentials_not_true, credentials, status, in_preflight)
+        return Blocked(BrowserRefusal.credentials_not_true, credentials, status, in_preflight)
     return None
 
 
-def check_preflight(asked: Asked, status: int, fields: Sequence[Field]) -> list[Blocked]:
+def check_preflight(asked: PageRequest, status: int, fields: Sequence[Field]) -> list[Blocked]:
     """Return all that is wrong with a preflight's answer, in Fetch's order ("CORS-preflight fetch").
 
     Method and headers are looked at only where nothing else is wrong, as browsers do.
     """
     found = []
-    blocked = check_answer(asked, status, fields, in_preflight=True)
+    blocked = cors_check(asked, status, fields, in_preflight=True)
     if blocked is not None:
         found.append(blocked)
     if 300 <= status <= 399:
-        found.append(Blocked(Fault.preflight_redirect, b"", status, in_preflight=True))
+        found.append(Blocked(BrowserRefusal.preflight_redirect, b"", status, in_preflight=True))
     elif not 200 <= status <= 299:
-        found.append(Blocked(Fault.preflight_status, b"", status, in_preflight=True))
+        found.append(Blocked(BrowserRefusal.preflight_status, b"", status, in_preflight=True))
     if found:
         return found
     return [
@@ -246,29 +250,31 @@ def check_preflight(asked: Asked, status: int, fields: Sequence[Field]) -> list[
     ]
 
 
-def _refused_by_lists(asked: Asked, fields: Sequence[Field]) -> list[tuple[Fault, bytes]]:
+def _refused_by_lists(
+    asked: PageRequest, fields: Sequence[Field]
+) -> list[tuple[BrowserRefusal, bytes]]:
     methods = get_list(fields, b"access-control-allow-methods")
     if methods is None:
         value = get(fields, b"access-control-allow-methods") or b""
-        return [(Fault.methods_unreadable, value)]
+        return [(BrowserRefusal.methods_unreadable, value)]
     headers = get_list(fields, b"access-control-allow-headers")
     if headers is None:
         value = get(fields, b"access-control-allow-headers") or b""
-        return [(Fault.headers_unreadable, value)]
+        return [(BrowserRefusal.headers_unreadable, value)]
     found = []
     method = normalise_method(asked.method)
     # Browsers take * literally where credentials are sent.
     any_method = b"*" in methods and not asked.credentials
     if method not in methods and method not in SAFELISTED_METHODS and not any_method:
-        found.append((Fault.method_not_allowed, method))
+        found.append((BrowserRefusal.method_not_allowed, method))
     listed = {name.lower() for name in headers}
     any_header = b"*" in listed and not asked.credentials
     for name in unsafe_header_names(sent_headers(asked)):
         if name not in listed and not any_header:
-            found.append((Fault.header_not_allowed, name))
+            found.append((BrowserRefusal.header_not_allowed, name))
         elif name not in listed and name == b"authorization":
             # "CORS non-wildcard request-header name"
-            found.append((Fault.authorization_not_named, name))
+            found.append((BrowserRefusal.authorization_not_named, name))
     return found
 
 
@@ -280,7 +286,7 @@ def max_age(fields: Sequence[Field]) -> int:
     return int(value[:10])
 
 
-def exposed_names(asked: Asked, fields: Sequence[Field]) -> list[bytes]:
+def exposed_names(asked: PageRequest, fields: Sequence[Field]) -> list[bytes]:
     """Return the names of an answer that the page can read ("CORS filtered response")."""
     exposed = get_list(fields, b"access-control-expose-headers") or []
     lower = {name.lower() for name in exposed}

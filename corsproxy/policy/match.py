@@ -1,16 +1,16 @@
-"""Which route takes a request, and the policy it is judged by. Knows plans, and no message.
+"""Which route takes a request, and the policy it is judged by. Knows configurations, and no message.
 
 Serving and explaining ask here, so that they cannot differ (cors.md 70).
 """
 
-from corsproxy.policy.compiled import Plan, Route
+from corsproxy.policy.compiled import CompiledConfig, Route
 from corsproxy.policy.cors.decision import Facts, is_preflight
 from corsproxy.policy.cors.policy import Policy
 
 Matched = tuple[Route | None, Policy | None]
 
 
-def match(plan: Plan, host: bytes, path: bytes, facts: Facts) -> Matched:
+def match(config: CompiledConfig, host: bytes, path: bytes, facts: Facts) -> Matched:
     """Return the route of a request and the policy it is judged by.
 
     `host` is Host as sent, `path` the target up to its "?". Where no route matches, the policy is
@@ -18,8 +18,8 @@ def match(plan: Plan, host: bytes, path: bytes, facts: Facts) -> Matched:
     """
     # A preflight is routed as the request that it announces (cors.md 6).
     method = facts.request_method[0] if is_preflight(facts) else facts.method
-    route = plan.routes.match(host, path, method)
-    return route, plan.default_policy if route is None else route.policy
+    route = config.routes.match(host, path, method)
+    return route, config.default_policy if route is None else route.policy
 
 
 def public_origin(route: Route | None) -> bytes | None:

@@ -6,7 +6,7 @@ Each module that checks settings keeps one table of `Words` by slug; a `Finding`
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 from corsproxy.policy.visible import printable
 
 Severity = Literal["error", "warning"]
@@ -25,14 +25,14 @@ class Finding(NamedTuple):
 
     slug: str
     severity: Severity
-    place: Place | None
+    pos: SourcePos | None
     value: str
     message: str
     suggestion: str
 
     def __str__(self) -> str:
         """Return one line: place, severity, message, suggestion."""
-        where = f"{self.place}: " if self.place else ""
+        where = f"{self.pos}: " if self.pos else ""
         return f"{where}{self.severity}: {self.message}; {self.suggestion}"
 
 
@@ -40,7 +40,7 @@ def find(
     table: Mapping[str, Words],
     slug: str,
     value: str,
-    place: Place | None,
+    pos: SourcePos | None,
     detail: str = "",
 ) -> Finding:
     """Return the finding `slug` of `table`, its words filled with a value as it was written."""
@@ -49,7 +49,7 @@ def find(
     return Finding(
         slug=slug,
         severity=words.severity,
-        place=place,
+        pos=pos,
         value=value,
         message=words.message.format(value=shown, detail=detail),
         suggestion=words.suggestion.format(value=shown, detail=detail),

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Place(NamedTuple):
+class SourcePos(NamedTuple):
     """A position in a configuration file: `line` and `column` count from 1."""
 
     file: str
@@ -14,8 +14,8 @@ class Place(NamedTuple):
         return f"{self.file}:{self.line}:{self.column}"
 
 
-class Term(NamedTuple):
+class SourceText(NamedTuple):
     """One item of a list that a user wrote, with the place where it stands (None: built in code)."""
 
     text: str
-    place: Place | None = None
+    pos: SourcePos | None = None

@@ -19,7 +19,7 @@ from corsproxy.policy.rules.variables import Context
 _ORIGIN: Final = re.compile(rb"https?://[^/?#\\]*", re.IGNORECASE)
 
 
-class Reshaped(NamedTuple):
+class Transformed(NamedTuple):
     """An answer's fields and the OR of their kinds.
 
     `left` says for each cookie that was left as it is why (`cookies.Rewritten`).
@@ -30,13 +30,13 @@ class Reshaped(NamedTuple):
     left: tuple[str, ...]
 
 
-def reshape_answer(
+def transform_response(
     route: Route,
     fields: list[Field],
     kinds: int,
     links: Links | None,
     context: Context,
-) -> Reshaped:
+) -> Transformed:
     """Return what `route` makes of an upstream's final answer; `kinds` is the OR of its fields'.
 
     `links` is None where they stay: there are none, the route keeps them, or nobody knows a public
@@ -50,7 +50,7 @@ def reshape_answer(
         kinds = 0
         for name, _ in fields:
             kinds |= FIELD_KINDS[name]
-    return Reshaped(fields, kinds, tuple(left))
+    return Transformed(fields, kinds, tuple(left))
 
 
 def _with_public_names(
@@ -71,7 +71,7 @@ def _with_public_names(
     return field
 
 
-def reshape_origin(
+def transform_origin(
     fields: list[Field],
     how: Literal["strip", "rewrite"],
     own: Site,

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from corsproxy.observe.record import Record
-from corsproxy.proxy.admit import Answer
+from corsproxy.proxy.admit import LocalResponse
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.forwarded import Peer
 from corsproxy.proxy.http.request_head import RequestHead
@@ -36,7 +36,7 @@ def record_of(exchange: "Exchange", ended: float) -> Record:
     )
 
 
-def record_of_unread(fault: Fault, answer: Answer, peer: Peer, request_id: bytes) -> Record:
+def record_of_unread(fault: Fault, answer: LocalResponse, peer: Peer, request_id: bytes) -> Record:
     """Return the record of a request whose head could not be read, and of what it was answered."""
     return Record(
         client=peer.address,

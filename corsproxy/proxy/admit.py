@@ -6,7 +6,7 @@ only carries out what it returned.
 
 from typing import Final, NamedTuple
 
-from corsproxy.policy.compiled import Plan, Route
+from corsproxy.policy.compiled import CompiledConfig, Route
 from corsproxy.policy.cors.decide import Decision, Facts, Policy, decide, is_preflight
 from corsproxy.policy.cors.response_headers import rewrite
 from corsproxy.policy.match import match, public_origin
@@ -25,7 +25,7 @@ class Forward(NamedTuple):
     decision: Decision | None
 
 
-class Answer(NamedTuple):
+class LocalResponse(NamedTuple):
     """The proxy answers by itself. `lines` are the serialised header lines, framing left out.
 
     `fault` is None for a preflight and for `OPTIONS *`.
@@ -42,18 +42,20 @@ class Answer(NamedTuple):
 _NOTHING_SAID: Final = Facts(b"GET")
 
 
-def admit(plan: Plan, head: RequestHead, peer: Peer, request_id: bytes) -> Answer | Forward:
+def admit(
+    config: CompiledConfig, head: RequestHead, peer: Peer, request_id: bytes
+) -> LocalResponse | Forward:
     """Decide what becomes of the request: forward it, or answer it here."""
     if head.target == b"*" and head.method == b"OPTIONS":
-        return Answer(204, b"", b"", None, None, None)  # H4: it asks the proxy itself
+        return LocalResponse(204, b"", b"", None, None, None)  # H4: it asks the proxy itself
 
     facts = head.facts
-    route, policy = match(plan, head.host, head.path, facts)
+    route, policy = match(config, head.host, head.path, facts)
     if head.upgrade and (route is None or head.upgrade not in route.upgrades):
         head.upgrade = b""  # H17: it goes on as an ordinary request, and is judged as one
         facts = head.facts
     if policy is not None and policy.refused_blocks:
-        facts = facts._replace(own_origin=_own_origin(plan, route, head, peer))
+        facts = facts._replace(own_origin=_own_origin(config, route, head, peer))
     decision = (
         None if policy is None else decide(policy, facts, route.name.encode() if route else b"")
     )
@@ -65,15 +67,17 @@ def admit(plan: Plan, head: RequestHead, peer: Peer, request_id: bytes) -> Answe
     if decision is None:
         return Forward(route, None, None)  # cors.md 7, 51: no policy, everything passes
     if is_preflight(facts):
-        return Answer(decision.status, decision.block, b"", route, decision, None)
+        return LocalResponse(decision.status, decision.block, b"", route, decision, None)
     if decision.status:
         return refuse(faults.CORS_REFUSED, request_id, route, policy, facts)  # cors.md 54, 55
     return Forward(route, policy, decision)
 
 
-def _own_origin(plan: Plan, route: Route | None, head: RequestHead, peer: Peer) -> bytes:
+def _own_origin(
+    config: CompiledConfig, route: Route | None, head: RequestHead, peer: Peer
+) -> bytes:
     """Return the public origin of the route: `public_url`, else what was asked for (cors.md 55)."""
-    return public_origin(route) or own_origin(head, peer, plan.server)
+    return public_origin(route) or own_origin(head, peer, config.server)
 
 
 def _find_fault(head: RequestHead, route: Route | None) -> FaultKind | None:
@@ -104,14 +108,14 @@ def refuse(
     route: Route | None,
     policy: Policy | None,
     facts: Facts = _NOTHING_SAID,
-) -> Answer:
+) -> LocalResponse:
     """Return the proxy's own answer to a fault, with the CORS headers of an upstream's (cors.md 62)."""
     fields, body = faults.problem_fields(fault, request_id)
     if policy is None:
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-        return Answer(fault.status, lines, body, route, None, fault)
+        return LocalResponse(fault.status, lines, body, route, None, fault)
     # The fault of a preflight is told like that of any request: no list of methods or headers.
     told = facts if not facts.request_method else facts._replace(request_method=())
     decision = decide(policy, told, route.name.encode() if route else b"")
     lines = rewrite(policy, decision, fault.status, fields, 0)
-    return Answer(fault.status, lines, body, route, decision, fault)
+    return LocalResponse(fault.status, lines, body, route, decision, fault)

@@ -23,7 +23,7 @@ from corsproxy.proxy.forwarded import Peer, address_of_peer
 from corsproxy.proxy.http.bodies import BadChunk, Body
 from corsproxy.proxy.http.request_head import read_request_head
 from corsproxy.proxy.pauses import PIPELINE, TURN, UPLOAD, WRITE
-from corsproxy.proxy.serialize import CLOSE, own_answer
+from corsproxy.proxy.serialize import CLOSE, serialize_local_response
 from corsproxy.proxy.transports import bounded, takes_writes, unacknowledged, wire_below
 from corsproxy.proxy.upstream.connection import LARGE_READ, send_fin
 
@@ -125,7 +125,7 @@ class ClientConnection(asyncio.Protocol):
         server = self.server
         handshake, self._handshake = self._handshake, None
         if handshake is None:
-            self.deadline = self.clock.after(server.plan.server.timeouts.request_header)
+            self.deadline = self.clock.after(server.config.server.timeouts.request_header)
         else:
             handshake.made()
             self.deadline = handshake.deadline
@@ -222,10 +222,10 @@ class ClientConnection(asyncio.Protocol):
                 head = read_request_head(
                     self._parser or self._new_parser(),
                     data[at:end],
-                    self.server.plan.server.limits,
+                    self.server.config.server.limits,
                 )
                 self.server.crowd.waiting.pop(self, None)
-                exchange = self.exchange = Exchange(self, self.server.plan, head)
+                exchange = self.exchange = Exchange(self, self.server.config, head)
                 self.server.in_flight += 1
                 if head.chunked:
                     data, at = exchange.begin(data[end:]), 0
@@ -286,7 +286,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _hold_head(self, data: bytes, *, is_begun: bool) -> None:
         """Keep the start of a head; refuse at once what can no longer become one (S3, S4, S7)."""
-        limits = self.server.plan.server.limits
+        limits = self.server.config.server.limits
         line_end = data.find(b"\r\n")
         if max(line_end, 0) > limits.max_request_line or (
             line_end < 0 and len(data) > limits.max_request_line
@@ -309,7 +309,7 @@ class ClientConnection(asyncio.Protocol):
         if not is_begun:
             waiting.move_to_end(self)
             if not self._is_new:
-                self.deadline = self.clock.after(self.server.plan.server.timeouts.request_header)
+                self.deadline = self.clock.after(self.server.config.server.timeouts.request_header)
 
     def _hold(self, data: bytes, exchange: "Exchange | Tunnel") -> None:
         """Keep what `exchange` did not take: later requests, up to a bound, or the rest of its body."""
@@ -355,7 +355,7 @@ class ClientConnection(asyncio.Protocol):
             self._await_next()
 
     def _await_next(self) -> None:
-        self.deadline = self.clock.after(self.server.plan.server.timeouts.keepalive)
+        self.deadline = self.clock.after(self.server.config.server.timeouts.keepalive)
         if self.is_write_paused:
             self.pause(WRITE)
         self.resume(PIPELINE)
@@ -392,8 +392,8 @@ class ClientConnection(asyncio.Protocol):
         """Answer a request whose head could not be read, and close (cors.md 63)."""
         server = self.server
         request_id = server.new_request_id()
-        answer = refuse(fault.kind, request_id, None, server.plan.default_policy)
-        self.write(own_answer(answer.status, answer.lines, answer.body, CLOSE, b""))
+        answer = refuse(fault.kind, request_id, None, server.config.default_policy)
+        self.write(serialize_local_response(answer.status, answer.lines, answer.body, CLOSE, b""))
         server.account_unread(
             record_of_unread(
                 fault,
@@ -435,13 +435,13 @@ class ClientConnection(asyncio.Protocol):
         self._closing = True
         if not self.is_write_paused:
             self._unsent = sys.maxsize
-        idle = self.server.plan.server.timeouts.write_idle
+        idle = self.server.config.server.timeouts.write_idle
         self.deadline = self.clock.after(min(idle, _LOOK) if idle else _LOOK)
 
     def _still_open(self) -> None:
         """Look on while the client takes what is left; end a connection that only lingers (F1)."""
         unsent = self._count_unsent()
-        idle = self.server.plan.server.timeouts.write_idle
+        idle = self.server.config.server.timeouts.write_idle
         if unsent < self._unsent:
             self._unsent = unsent
             self.write_deadline = self.clock.after(idle)
@@ -548,7 +548,7 @@ class ClientConnection(asyncio.Protocol):
     def leaves_by_fin(self) -> bool:
         """Whether a FIN means that the client has left, whatever is unread before it (H20)."""
         is_tunnel = self.exchange is not None and type(self.exchange) is not Exchange
-        return self.server.plan.server.half_close == "close" and not is_tunnel
+        return self.server.config.server.half_close == "close" and not is_tunnel
 
     def peer_left(self, *, by_reset: bool) -> None:
         """End what the client wanted: it has left while nothing was read from it (F6)."""
@@ -571,7 +571,7 @@ class ClientConnection(asyncio.Protocol):
         """Hold everything up that would write more: the client reads more slowly than we write (F7)."""
         self.is_write_paused = True
         self._unsent = self._count_unsent()
-        self.write_deadline = self.clock.after(self.server.plan.server.timeouts.write_idle)
+        self.write_deadline = self.clock.after(self.server.config.server.timeouts.write_idle)
         self.server.write_paused.add(self)
         if self.exchange is not None:
             self.exchange.client_paused()
@@ -592,7 +592,7 @@ class ClientConnection(asyncio.Protocol):
         unsent = self._count_unsent()
         if unsent < self._unsent:
             self._unsent = unsent
-            self.write_deadline = self.clock.after(self.server.plan.server.timeouts.write_idle)
+            self.write_deadline = self.clock.after(self.server.config.server.timeouts.write_idle)
         elif self.exchange is not None:
             self.exchange.client_stalled()
         else:

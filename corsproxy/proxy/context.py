@@ -12,7 +12,7 @@ from corsproxy.policy.fields import UNDERSCORED
 from corsproxy.policy.routing.links import Links, Site
 from corsproxy.policy.rules.apply import Field, apply
 from corsproxy.policy.rules.variables import Context
-from corsproxy.policy.transform import reshape_origin
+from corsproxy.policy.transform import transform_origin
 from corsproxy.proxy.forwarded import Caller
 from corsproxy.proxy.http.request_head import RequestHead
 
@@ -26,7 +26,7 @@ def host_sent(head: RequestHead, upstream: Upstream) -> bytes:
     return upstream.host_header
 
 
-class Asked(NamedTuple):
+class RequestContext(NamedTuple):
     """One request on its route. `decision` is None where the route has no policy."""
 
     route: Route
@@ -83,7 +83,7 @@ class Asked(NamedTuple):
             fields = lookalikes.without(fields)
         how = route.upstream.origin_header
         if how == "strip" or (how == "rewrite" and self._may_vouch()):
-            fields = reshape_origin(fields, how, self._site_sent)
+            fields = transform_origin(fields, how, self._site_sent)
         fields = [*fields, *parse_lines(added)]
         return apply(route.request_rules, fields, self.context()) if route.request_rules else fields
 

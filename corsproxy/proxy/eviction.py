@@ -9,13 +9,13 @@ sent nothing or the start of a head, and only where nobody waits is the newcomer
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from corsproxy.proxy.fd_limits import Room
+from corsproxy.proxy.fd_limits import ConnectionLimits
 
 if TYPE_CHECKING:
     from corsproxy.proxy.client import ClientConnection
 
 
-class Crowd:
+class Eviction:
     """The connections that wait for a request, and those that were closed for the sake of others.
 
     `waiting` has those in front that became idle, or began their head, longest ago. It is kept by the connections themselves: it is on the way of every request.
@@ -25,7 +25,7 @@ class Crowd:
         self.waiting: OrderedDict[ClientConnection, None] = OrderedDict()
         self._leaving: OrderedDict[ClientConnection, None] = OrderedDict()
 
-    def make_room(self, count: int, room: Room) -> bool:
+    def make_room(self, count: int, room: ConnectionLimits) -> bool:
         """Tell whether `count` connections can be served; close those that wait, as far as needed.
 
         What is closed may take a while: its last response may still be on its way. Beyond what can

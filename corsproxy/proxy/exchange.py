@@ -8,11 +8,11 @@ from enum import Enum
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from corsproxy.policy.compiled import Plan, Route
+from corsproxy.policy.compiled import CompiledConfig, Route
 from corsproxy.policy.cors.decide import Decision
 from corsproxy.proxy import faults
-from corsproxy.proxy.admit import Answer, Forward, admit, refuse
-from corsproxy.proxy.context import Asked
+from corsproxy.proxy.admit import Forward, LocalResponse, admit, refuse
+from corsproxy.proxy.context import RequestContext
 from corsproxy.proxy.deadlines import NEVER
 from corsproxy.proxy.faults import Fault, FaultKind
 from corsproxy.proxy.forwarded import Caller, caller_of
@@ -23,13 +23,13 @@ from corsproxy.proxy.pauses import UPLOAD
 from corsproxy.proxy.response import rewritten
 from corsproxy.proxy.serialize import (
     CONTINUE,
-    answer_lines,
     connection_line,
     join_fields,
-    own_answer,
-    request_lines,
+    serialize_local_response,
+    serialize_request_head,
+    serialize_response_head,
 )
-from corsproxy.proxy.stall_detection import Pace
+from corsproxy.proxy.stall_detection import StallDetector
 from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upload import Upload
 from corsproxy.proxy.upstream.connection import UpstreamConnection
@@ -91,16 +91,18 @@ class Exchange:
     retries = 0
     is_at_work = False  # counted among those that max_requests_in_flight bounds (O3)
     has_tunnel_place = False  # counted among those that pool.tunnels bounds (O4)
-    pace: Pace | None = None
+    pace: StallDetector | None = None
     until = NEVER
     chunked_out = False
     delimited = True
     keep_alive = False
     upstream_began = 0.0
 
-    def __init__(self, client: "ClientConnection", plan: Plan, head: RequestHead) -> None:
+    def __init__(
+        self, client: "ClientConnection", config: CompiledConfig, head: RequestHead
+    ) -> None:
         self.client = client
-        self.plan = plan
+        self.config = config
         self.head = head
         self.began = perf_counter()
         self.request_id = head.request_id or client.server.new_request_id()
@@ -118,10 +120,10 @@ class Exchange:
         body = head.body()
         if body is not None:
             self.upload = Upload(body, head.length, self.client.server.gathered)
-        admitted = admit(self.plan, head, self.client.peer, self.request_id)
+        admitted = admit(self.config, head, self.client.peer, self.request_id)
         self.route = admitted.route
         self.decision = admitted.decision
-        if type(admitted) is Answer:
+        if type(admitted) is LocalResponse:
             return self._answer(admitted, data)
         assert type(admitted) is Forward  # noqa: S101 - there are two kinds
         self.forward = admitted
@@ -135,7 +137,7 @@ class Exchange:
             return data
         self.upload.limit = admitted.route.max_body
         self.phase = _GATHERING
-        self.pace = Pace(self.touched, self.upload.moved, _SLOWEST_GATHERED)
+        self.pace = StallDetector(self.touched, self.upload.moved, _SLOWEST_GATHERED)
         self._await_body()
         if head.expect is not None and head.minor == 1 and not data:
             self.client.write(CONTINUE)  # H14
@@ -232,7 +234,7 @@ class Exchange:
         if self.client.is_write_paused:
             connection.pause_reading()  # F7: an interim response may have filled the buffer
         route, _, decision = self.forward
-        lines = request_lines(head, route, self.caller(), self.request_id, decision)
+        lines = serialize_request_head(head, route, self.caller(), self.request_id, decision)
         upload = self.upload
         if upload is not None:
             lines += upload.release()
@@ -250,11 +252,11 @@ class Exchange:
 
     def caller(self) -> Caller:
         """Return where the request came from, as far as it can be believed (K3)."""
-        return caller_of(self.head, self.client.peer, self.plan.server)
+        return caller_of(self.head, self.client.peer, self.config.server)
 
     # --- rewrite, answer -------------------------------------------------------------------
 
-    def answer_began(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
+    def response_started(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
         """Send the head of the upstream's answer, rewritten, and the first piece of its body."""
         assert self.pool is not None  # noqa: S101
         self.pool.answered()
@@ -272,7 +274,7 @@ class Exchange:
         self.keep_alive = self._may_keep_alive() and self.delimited
         connection = connection_line(minor, keep_alive=self.keep_alive)
         lines = self._rewritten(head)
-        data = answer_lines(head, body, lines, connection, chunked=self.chunked_out)
+        data = serialize_response_head(head, body, lines, connection, chunked=self.chunked_out)
         if not payload:
             self.client.write(data)
         else:
@@ -283,12 +285,12 @@ class Exchange:
         assert self.forward is not None  # noqa: S101
         return rewritten(head, self.forward, self.request_id, self._asked, self.client.server)
 
-    def _asked(self) -> Asked:
+    def _asked(self) -> RequestContext:
         assert self.forward is not None  # noqa: S101
         route, _, decision = self.forward
-        return Asked(route, self.head, self.caller(), self.request_id, decision)
+        return RequestContext(route, self.head, self.caller(), self.request_id, decision)
 
-    def interim_came(self, head: ResponseHead) -> None:
+    def interim_received(self, head: ResponseHead) -> None:
         """Pass an interim answer on; switch to a tunnel at a 101 that was asked for (H13, H17)."""
         if head.status == 101:
             self._begin_tunnel(head)
@@ -322,13 +324,13 @@ class Exchange:
         self.fault = fault
         self._account()
 
-    def answer_came(self, payload: bytes) -> None:
+    def body_received(self, payload: bytes) -> None:
         """Pass a piece of the answer's body on as it comes (H19)."""
         self.touched = self.client.clock.now
         self.sent += len(payload)
         self.client.write(as_chunk(payload) if self.chunked_out else payload)
 
-    def answer_ended(self) -> None:
+    def response_ended(self) -> None:
         """Finish: end the client's message, give the connection back."""
         upstream = self.upstream
         assert upstream is not None and self.pool is not None  # noqa: S101, PT018
@@ -341,7 +343,7 @@ class Exchange:
 
     # --- faults ----------------------------------------------------------------------------
 
-    def answer_failed(self, fault: Fault) -> None:
+    def response_failed(self, fault: Fault) -> None:
         """Send the request again where that is safe; else tell the client, or cut it off (F1, F3)."""
         lost = self.upstream
         self.upstream = None
@@ -375,11 +377,11 @@ class Exchange:
         if self.phase is _RELAYING:
             self._end(cut=True)
             return
-        policy = self.plan.default_policy if self.route is None else self.route.policy
+        policy = self.config.default_policy if self.route is None else self.route.policy
         answer = refuse(fault.kind, self.request_id, self.route, policy, self.head.facts)
         self._answer(answer, b"")
 
-    def _answer(self, answer: Answer, data: bytes) -> bytes:
+    def _answer(self, answer: LocalResponse, data: bytes) -> bytes:
         """Send an answer of the proxy's own; return what in `data` belongs to later requests."""
         self.status = answer.status
         self.fault = answer.fault
@@ -397,7 +399,9 @@ class Exchange:
         connection = b"" if keep and minor else connection_line(minor, keep_alive=keep)
         self.sent += 0 if self.head.method == b"HEAD" else len(answer.body)
         self.client.write(
-            own_answer(answer.status, answer.lines, answer.body, connection, self.head.method),
+            serialize_local_response(
+                answer.status, answer.lines, answer.body, connection, self.head.method
+            ),
         )
         self._end()
         return rest
@@ -416,7 +420,7 @@ class Exchange:
     # --- deadlines -------------------------------------------------------------------------
 
     def _await_body(self) -> None:
-        self._arm(self.plan.server.timeouts.request_body_idle)
+        self._arm(self.config.server.timeouts.request_body_idle)
 
     def _await_answer(self) -> None:
         assert self.forward is not None  # noqa: S101
@@ -500,7 +504,7 @@ class Exchange:
             return 0.0
         moved = self.sent + (0 if upload is None else upload.moved)
         if self.pace is None:
-            self.pace = Pace(now, moved)
+            self.pace = StallDetector(now, moved)
         return self.pace.look(now, moved)
 
     def cut_stalled(self) -> None:
@@ -543,7 +547,7 @@ class Exchange:
 
     def client_half_closed(self) -> bool:
         """Take a client's FIN; return whether it may still be answered (H20)."""
-        answers = self.plan.server.half_close == "answer" and self.upload_complete
+        answers = self.config.server.half_close == "answer" and self.upload_complete
         return answers and self.client.transport.can_write_eof()
 
     def client_left(self) -> None:

@@ -15,7 +15,7 @@ _RESERVED: Final = 64
 _FEWEST_HANDSHAKES: Final = 8
 
 
-class Room(NamedTuple):
+class ConnectionLimits(NamedTuple):
     """How many clients can be served, and how many more can be held while they are turned away.
 
     Of those served, `handshaking` may be in their TLS handshake at a time.
@@ -26,23 +26,23 @@ class Room(NamedTuple):
     handshaking: int
 
 
-def room_for(wanted: int, allowed: int) -> Room:
+def limits_for(wanted: int, allowed: int) -> ConnectionLimits:
     """Return the room for clients if `wanted` of them are to be served by `allowed` descriptors.
 
     Two thirds of the descriptors are for clients, for most of them idle, one for upstreams.
     """
     served = max(1, min(wanted, allowed * 2 // 3 - _RESERVED))
     handshaking = max(served // 10, min(served, _FEWEST_HANDSHAKES))
-    return Room(served, max(1, min(served, allowed // 16)), handshaking)
+    return ConnectionLimits(served, max(1, min(served, allowed // 16)), handshaking)
 
 
-def make_room(wanted: int) -> Room:
+def make_room(wanted: int) -> ConnectionLimits:
     """Return the room for clients; raise the limit of open files for `wanted` of them if that may be."""
     needed = 2 * (wanted + _RESERVED)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
-        return room_for(wanted, needed if soft == resource.RLIM_INFINITY else soft)
+        return limits_for(wanted, needed if soft == resource.RLIM_INFINITY else soft)
     reachable = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     if reachable > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
-    return room_for(wanted, reachable)
+    return limits_for(wanted, reachable)

@@ -61,7 +61,7 @@ class Handshake:
                 lambda: ClientConnection(server, self),
                 self._sock,
                 ssl=self._context.context(),
-                ssl_handshake_timeout=server.plan.server.timeouts.request_header or None,
+                ssl_handshake_timeout=server.config.server.timeouts.request_header or None,
                 ssl_shutdown_timeout=_GOODBYE,
             )
         except OSError:
@@ -108,7 +108,7 @@ class Handshakes:
             server.tell_overload("the number of connections", room.served)
             sock.close()
             return
-        deadline = server.clock.after(server.plan.server.timeouts.request_header)
+        deadline = server.clock.after(server.config.server.timeouts.request_header)
         self._silent[Handshake(self, sock, context, deadline)] = None
 
     def _make_room(self) -> bool:

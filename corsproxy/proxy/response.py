@@ -6,14 +6,14 @@ from typing import Protocol
 from corsproxy.policy import fields as f
 from corsproxy.policy.compiled import Route
 from corsproxy.policy.cors.response_headers import rewrite
-from corsproxy.policy.transform import reshape_answer
+from corsproxy.policy.transform import transform_response
 from corsproxy.proxy.admit import Forward
-from corsproxy.proxy.context import Asked
+from corsproxy.proxy.context import RequestContext
 from corsproxy.proxy.http.response_head import ResponseHead
 from corsproxy.proxy.serialize import join_fields
 
 
-class Books(Protocol):
+class UpstreamReports(Protocol):
     """Where it is noted what an upstream does that its owner should know."""
 
     def upstream_sent_cors(self, route: Route) -> None:
@@ -27,8 +27,8 @@ def rewritten(
     head: ResponseHead,
     forward: Forward,
     request_id: bytes,
-    asked: Callable[[], Asked],
-    books: Books,
+    asked: Callable[[], RequestContext],
+    books: UpstreamReports,
 ) -> bytes:
     """Return the serialised header lines of an answer, framing left out.
 
@@ -43,7 +43,7 @@ def rewritten(
     if kinds & route.reshaped_kinds and head.status != 101:
         of = asked()
         links = of.links() if kinds & f.LOCATION else None
-        shaped = reshape_answer(route, fields, kinds, links, of.context(head.status))
+        shaped = transform_response(route, fields, kinds, links, of.context(head.status))
         for reason in shaped.left:
             books.cookie_left(route, reason)
         fields, kinds = shaped.fields, shaped.kinds

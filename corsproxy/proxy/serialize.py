@@ -9,7 +9,7 @@ from typing import Final
 from corsproxy.policy.compiled import Route, Upstream
 from corsproxy.policy.cors.decision import Decision
 from corsproxy.policy.fields import Field
-from corsproxy.proxy.context import Asked, host_sent
+from corsproxy.proxy.context import RequestContext, host_sent
 from corsproxy.proxy.faults import title_of
 from corsproxy.proxy.forwarded import Caller, forwarded_lines
 from corsproxy.proxy.http.bodies import Body, ChunkedBody, LengthBody
@@ -32,7 +32,7 @@ def join_fields(fields: list[Field]) -> bytes:
     return b"".join(parts)
 
 
-def request_lines(
+def serialize_request_head(
     head: RequestHead,
     route: Route,
     caller: Caller,
@@ -45,7 +45,7 @@ def request_lines(
         target = route.mapping.to_upstream(head.target)
         prefix = route.mapping.stripped(head.target)
         added = _added_lines(head, caller, request_id, route.upstream, prefix)
-        fields = Asked(route, head, caller, request_id, decision).fields_sent(added)
+        fields = RequestContext(route, head, caller, request_id, decision).fields_sent(added)
         added = b""  # it is among the fields now, where rules have seen it
     else:
         added = _added_lines(head, caller, request_id, route.upstream)
@@ -81,7 +81,7 @@ def _added_lines(
     )
 
 
-def answer_lines(
+def serialize_response_head(
     head: ResponseHead,
     body: Body | None,
     lines: bytes,
@@ -105,7 +105,9 @@ def answer_lines(
     )
 
 
-def own_answer(status: int, lines: bytes, body: bytes, connection: bytes, method: bytes) -> bytes:
+def serialize_local_response(
+    status: int, lines: bytes, body: bytes, connection: bytes, method: bytes
+) -> bytes:
     """Return a whole answer of the proxy's own. A HEAD gets the length without the body."""
     framing = b"" if status == 204 else b"Content-Length: %d\r\n" % len(body)
     return b"".join(

@@ -1,6 +1,6 @@
 """The listening side: makes a connection object for each client and keeps the books of a worker.
 
-A subclass of aiohttp's `web.Server` whose connections are our own protocol. Knows the plan in
+A subclass of aiohttp's `web.Server` whose connections are our own protocol. Knows the configuration in
 force, the pools and what is in flight.
 """
 
@@ -17,13 +17,13 @@ from aiohttp.web_protocol import RequestHandler
 from corsproxy.observe.metrics import NO_ROUTE, Metrics, is_tunnel
 from corsproxy.observe.record import Record
 from corsproxy.observe.snapshot import Series, Snapshot
-from corsproxy.policy.compiled import Plan, Route, Upstream
+from corsproxy.policy.compiled import CompiledConfig, Route, Upstream
 from corsproxy.policy.cors.reasons import Verdict
 from corsproxy.proxy import faults
 from corsproxy.proxy.accounting import record_of
 from corsproxy.proxy.client import ClientConnection
 from corsproxy.proxy.deadlines import Clock
-from corsproxy.proxy.eviction import Crowd
+from corsproxy.proxy.eviction import Eviction
 from corsproxy.proxy.fd_limits import make_room
 from corsproxy.proxy.handshakes import Handshakes
 from corsproxy.proxy.upload import Gathered
@@ -44,12 +44,12 @@ class MissingParser(RuntimeError):  # noqa: N818 - the name says it all
 
 
 class ProxyServer(web.Server):
-    """Serves one plan. Must be made and used inside one running loop.
+    """Serves one configuration. Must be made and used inside one running loop.
 
     `observers` are called once for each request that ended.
     """
 
-    def __init__(self, plan: Plan, observers: tuple[Observer, ...] = ()) -> None:
+    def __init__(self, config: CompiledConfig, observers: tuple[Observer, ...] = ()) -> None:
         if http_parser.HttpRequestParser.__name__ != "HttpRequestParser" or not hasattr(
             http_parser,
             "HttpRequestParserC",
@@ -60,7 +60,7 @@ class ProxyServer(web.Server):
             )
         super().__init__(_never_called)
         self.loop = asyncio.get_running_loop()
-        self.plan = plan
+        self.config = config
         self.observers = observers
         self.metrics = Metrics()
         self.refusals: Refusals | None = None
@@ -73,8 +73,8 @@ class ProxyServer(web.Server):
         self.watch = Watch()
         # Clients that do not read what was written to them (F7).
         self.write_paused: set[ClientConnection] = set()
-        self.room = make_room(plan.server.limits.max_connections)
-        self.crowd = Crowd()
+        self.room = make_room(config.server.limits.max_connections)
+        self.crowd = Eviction()
         self.handshakes = Handshakes(self)
         self.closing = False
         self._left = asyncio.Event()
@@ -135,11 +135,11 @@ class ProxyServer(web.Server):
         if self.on_excess is not None:
             self.on_excess(upstream)
 
-    def replace_plan(self, plan: Plan) -> None:
-        """Serve later requests by `plan`; those in flight finish under theirs."""
-        self.plan = plan
-        self.room = make_room(plan.server.limits.max_connections)
-        kept = {upstream.name for upstream in plan.upstreams}
+    def replace_config(self, config: CompiledConfig) -> None:
+        """Serve later requests by `config`; those in flight finish under theirs."""
+        self.config = config
+        self.room = make_room(config.server.limits.max_connections)
+        kept = {upstream.name for upstream in config.upstreams}
         for name in [name for name in self._pools if name not in kept]:
             self._retire(self._pools.pop(name))
 
@@ -151,7 +151,7 @@ class ProxyServer(web.Server):
 
     def is_full(self) -> bool:
         """Tell whether as many requests are at work as may be (O3); the log hears of it."""
-        limit = self.plan.server.limits.max_requests_in_flight
+        limit = self.config.server.limits.max_requests_in_flight
         if not limit or self.at_work < limit:
             return False
         self.tell_overload("the number of requests in flight", limit)
@@ -259,7 +259,7 @@ class ProxyServer(web.Server):
             stalled.write_expired()
         self.watch.look()
         self.handshakes.sweep(now)
-        limit = self.plan.server.limits.max_requests_in_flight
+        limit = self.config.server.limits.max_requests_in_flight
         for pool in [*self._pools.values(), *self._retired]:
             pool.sweep(now)
             pool.cut_stalled(now, limit)

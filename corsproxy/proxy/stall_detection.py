@@ -6,7 +6,7 @@ from typing import Final
 SLOWEST: Final = 1024
 
 
-class Pace:
+class StallDetector:
     """When a transfer last moved at least `slowest` bytes a second. Times only go forward.
 
     Looking costs the transfer itself nothing: the bytes it has moved are counted anyway.

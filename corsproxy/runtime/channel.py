@@ -17,12 +17,12 @@ Answerer = Callable[[Message], Awaitable[Message]]
 _LONGEST: Final = 64 * 1024 * 1024
 
 
-class Gone(Exception):  # noqa: N818 - an ending, not an error of ours
+class ChannelClosed(Exception):  # noqa: N818 - an ending, not an error of ours
     """The other side has ended."""
 
 
-class Asker:
-    """The supervisor's end. Make it with `await Asker.on(sock)`."""
+class Channel:
+    """The supervisor's end. Make it with `await Channel.on(sock)`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -31,7 +31,7 @@ class Asker:
         self._reading = asyncio.ensure_future(self._read(reader))
 
     @classmethod
-    async def on(cls, sock: socket.socket) -> "Asker":
+    async def on(cls, sock: socket.socket) -> "Channel":
         """Return the asker on one socket of a pair."""
         return cls(*await asyncio.open_connection(sock=sock, limit=_LONGEST))
 
@@ -49,7 +49,7 @@ class Asker:
     def _send(self, question: str, details: dict[str, object]) -> asyncio.Future[Message]:
         answered: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         if self._reading.done() or self._writer.is_closing():
-            answered.set_exception(Gone())
+            answered.set_exception(ChannelClosed())
         else:
             self._asked.append(answered)
             self._writer.write(json.dumps({"question": question, **details}).encode() + b"\n")
@@ -67,7 +67,7 @@ class Asker:
             while self._asked:
                 answered = self._asked.popleft()
                 if not answered.done():
-                    answered.set_exception(Gone())
+                    answered.set_exception(ChannelClosed())
 
     async def close(self) -> None:
         """Close this end; who waits for an answer learns that there is none."""

@@ -8,7 +8,7 @@ from typing import Final
 _QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
-def usable_cores(quota: Path = _QUOTA) -> int:
+def usable_cpus(quota: Path = _QUOTA) -> int:
     """Return the cores that this process may run on, at most what its container's limit pays for.
 
     `quota` is the control group's file cpu.max (cgroup v2): microseconds of a period, or max.

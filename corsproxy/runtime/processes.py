@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from corsproxy.runtime.channel import Asker
+from corsproxy.runtime.channel import Channel
 
 # Signals are the supervisor's matter; blocked, they cannot end a worker from its first instant on.
 _NOT_FOR_WORKERS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -20,7 +20,7 @@ class Process(NamedTuple):
 
     slot: int
     pid: int
-    asker: Asker
+    asker: Channel
     ended: asyncio.Future[int]
 
 
@@ -38,7 +38,7 @@ class Processes:
     async def start(self, slot: int) -> Process:
         """Start a process for a slot; it waits for its first question. Raises OSError."""
         ours, its = socket.socketpair()
-        asker = await Asker.on(ours)
+        asker = await Channel.on(ours)
         with its:
             its.set_inheritable(True)
             try:

@@ -1,8 +1,8 @@
-"""Keeps a running proxy at what its file says. Knows files and plans, not requests.
+"""Keeps a running proxy at what its file says. Knows files and configurations, not requests.
 
 The file is read anew on SIGHUP, and when its real path, inode, time or size changed: a ConfigMap is
 swapped by replacing a symlink, which no watch on the file itself would see. A file with any problem
-changes nothing: the plan in force stays, and every problem is logged.
+changes nothing: the configuration in force stays, and every problem is logged.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ POLL_SECONDS: Final = 1.0
 
 # Takes what was read into force; returns the keys that changed but only count after a restart.
 # Raises NotAdopted.
-Adopt = Callable[[Loaded], Awaitable[list[str]]]
+Apply = Callable[[Loaded], Awaitable[list[str]]]
 # Learns whether a reload succeeded.
 Tell = Callable[[bool], None]
 
 
-class NotAdopted(Exception):  # noqa: N818 - it is what the log is told
+class NotApplied(Exception):  # noqa: N818 - it is what the log is told
     """A valid configuration did not come into force; the text says why."""
 
 
 class Reloader:
-    """Watches the file at `path` and hands each valid configuration to `adopt`.
+    """Watches the file at `path` and hands each valid configuration to `apply`.
 
     Takes SIGHUP from its making on, which has to be on the main thread, in the loop.
     """
@@ -41,13 +41,13 @@ class Reloader:
         path: Path,
         environ: Mapping[str, str],
         *,
-        adopt: Adopt,
+        apply: Apply,
         tell: Tell,
         seen: Fingerprint | None,
     ) -> None:
         self._path = path
         self._environ = environ
-        self._adopt = adopt
+        self._adopt = apply
         self._tell = tell
         self._seen = seen
         self._asked = asyncio.Event()
@@ -84,10 +84,10 @@ class Reloader:
     async def _take(self, loaded: Loaded) -> bool:
         why = f"{self._path} has problems"
         waiting: list[str] = []
-        if loaded.plan is not None:
+        if loaded.config is not None:
             try:
                 waiting = await self._adopt(loaded)
-            except NotAdopted as refusal:
+            except NotApplied as refusal:
                 why = str(refusal)
             else:
                 self._say_reloaded(waiting)

@@ -1,4 +1,4 @@
-"""The composition root: makes the listeners, the server and the logs of one plan, and ends them.
+"""The composition root: makes the listeners, the server and the logs of one configuration, and ends them.
 
 The only place that builds these objects. Knows addresses and signals, not requests.
 """
@@ -18,11 +18,11 @@ from corsproxy.config import Loaded
 from corsproxy.observe.access_log import AccessLog
 from corsproxy.observe.refusals import Refusals
 from corsproxy.observe.snapshot import Snapshot
-from corsproxy.policy.compiled import Address, Plan, Route, Upstream
+from corsproxy.policy.compiled import Address, CompiledConfig, Route, Upstream
 from corsproxy.policy.cookies.rewrite import LEFT_BECAUSE
 from corsproxy.proxy.server import MissingParser, Observer, ProxyServer
 from corsproxy.runtime.signals import StopSignals
-from corsproxy.runtime.sockets import BACKLOG, CannotStart, Listeners
+from corsproxy.runtime.sockets import BACKLOG, CannotStart, ListenSockets
 from corsproxy.tls.contexts import BadTlsFile
 from corsproxy.tls.renewal import RenewedContext, listening_context
 
@@ -44,16 +44,16 @@ class _UnixOptions(TypedDict, total=False):
     cleanup_socket: bool
 
 
-# From 3.13 on the loops remove a socket's path by default, which is not theirs but `Listeners`'.
+# From 3.13 on the loops remove a socket's path by default, which is not theirs but `ListenSockets`'.
 _UNIX: Final[_UnixOptions] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a service is run, beside its plan.
+    """How a service is run, beside its configuration.
 
     `observers` are told of every request that ended; `access_log` is the file descriptor that the
-    access log goes to, None for none. With `sockets`, one for each address of the plan, these are
+    access log goes to, None for none. With `sockets`, one for each address of the configuration, these are
     listened on in place of binding the addresses, and health is somebody else's matter.
     """
 
@@ -80,15 +80,15 @@ class Listening:
 
 
 class Service:
-    """A running proxy: `async with Service(plan) as service: await service.wait(StopSignals())`."""
+    """A running proxy: `async with Service(configuration) as service: await service.wait(StopSignals())`."""
 
-    def __init__(self, plan: Plan, options: Options = Options()) -> None:
-        self.plan = plan
-        self._started = plan
+    def __init__(self, config: CompiledConfig, options: Options = Options()) -> None:
+        self.config = config
+        self._started = config
         self._options = options
         self._access_log: AccessLog | None = None
         self._listening: list[Listening] = []
-        self._bound = Listeners(addresses=addresses_of(plan))
+        self._bound = ListenSockets(addresses=addresses_of(config))
         self._health: HealthListener | None = None
         self._stopping = False
         self.reload_failed = False
@@ -115,17 +115,17 @@ class Service:
         await self._end()
 
     async def _start(self) -> None:
-        plan = self.plan
+        config = self.config
         observers = self._options.observers
-        if self._options.access_log is not None and plan.log.access != "off":
+        if self._options.access_log is not None and config.log.access != "off":
             self._access_log = AccessLog(
                 self._options.access_log,
-                "colour" if self._options.colour else _format_of(plan),
-                plan.log.access,
+                "colour" if self._options.colour else _format_of(config),
+                config.log.access,
             )
             observers = (*observers, self._access_log)
         try:
-            self.server = ProxyServer(plan, observers)
+            self.server = ProxyServer(config, observers)
         except MissingParser as missing:
             raise CannotStart(str(missing)) from missing
         self._tell_room()
@@ -134,13 +134,13 @@ class Service:
         self.server.on_cookie_left = _tell_cookie_left
         self.server.on_excess = _warn_of_excess
         await self._listen_for_requests()
-        if plan.health is not None and self._options.sockets is None:
-            await self._listen_for_health(plan.health)
+        if config.health is not None and self._options.sockets is None:
+            await self._listen_for_health(config.health)
 
     async def _listen_for_requests(self) -> None:
         sockets = self._options.sockets
         if sockets is None:
-            bound = [self._bound.bind(address) for address in self.plan.server.listen]
+            bound = [self._bound.bind(address) for address in self.config.server.listen]
             self.addresses = tuple([one.address for one in bound])
             sockets = tuple([one.of(0) for one in bound])
         for sock in sockets:
@@ -173,7 +173,7 @@ class Service:
 
     def _tls_context(self) -> RenewedContext | None:
         """Return what listeners speak TLS with, None if they do not. Raises CannotStart."""
-        tls = self.plan.server.tls
+        tls = self.config.server.tls
         if tls is None:
             return None
         try:
@@ -186,8 +186,8 @@ class Service:
         self._health = await serve_health(sock, self._readiness, self.scrape)
 
     def _tell_room(self) -> None:
-        """Say so where the system allows fewer connections than the plan does (O2)."""
-        wanted, served = self.plan.server.limits.max_connections, self.server.room.served
+        """Say so where the system allows fewer connections than the configuration does (O2)."""
+        wanted, served = self.config.server.limits.max_connections, self.server.room.served
         if served < wanted:
             log.warning(
                 "server.limits.max_connections is %d, but the limit of open files suffices for %d "
@@ -207,16 +207,16 @@ class Service:
             lines.append("the last reload failed: the configuration before it is in force")
         return Readiness(not self._stopping, lines)
 
-    async def adopt(self, loaded: Loaded) -> list[str]:
+    async def apply(self, loaded: Loaded) -> list[str]:
         """Take what was read into force; return the keys whose change only counts after a restart.
 
-        Requests in flight finish under the plan they began with.
+        Requests in flight finish under the configuration they began with.
         """
-        assert loaded.plan is not None  # noqa: S101 - nobody asks for another
-        self.plan = plan = loaded.plan
-        self.server.replace_plan(plan)
+        assert loaded.config is not None  # noqa: S101 - nobody asks for another
+        self.config = config = loaded.config
+        self.server.replace_config(config)
         self._tell_room()
-        return what_waits(self._started, plan)
+        return restart_required(self._started, config)
 
     def reloaded(self, succeeded: bool) -> None:  # noqa: FBT001 - told by position, as an event
         """Note how the last reload went: readiness tells it, without depending on it."""
@@ -229,8 +229,8 @@ class Service:
         await stop.cut_short(self.drain(delayed=first is signal.SIGTERM))
 
     async def drain(self, *, delayed: bool) -> None:
-        """Stop taking requests and let those in flight finish, within the plan's times."""
-        delay = self.plan.server.drain_delay
+        """Stop taking requests and let those in flight finish, within the configuration's times."""
+        delay = self.config.server.drain_delay
         self.begin_drain()
         if delayed and delay:
             log.info("stopping: still accepting for %g s", delay)
@@ -243,15 +243,15 @@ class Service:
         self.server.draining = True
 
     async def finish_drain(self) -> None:
-        """Take no more connections, and wait for the requests in flight as long as the plan says."""
+        """Take no more connections, and wait for the requests in flight as long as the configuration says."""
         self._stop_listening()
-        if not await self.server.drain(self.plan.server.drain):
+        if not await self.server.drain(self.config.server.drain):
             count = self.server.connection_count
             log.warning(
                 "stopping: cut off %d %s that did not finish within server.drain, %g s",
                 count,
                 "connection" if count == 1 else "connections",
-                self.plan.server.drain,
+                self.config.server.drain,
             )
 
     def _stop_listening(self) -> None:
@@ -269,29 +269,29 @@ class Service:
             self._access_log.close()
 
 
-def addresses_of(plan: Plan) -> tuple[Address, ...]:
+def addresses_of(config: CompiledConfig) -> tuple[Address, ...]:
     """Return all addresses that are listened on."""
-    return plan.server.listen if plan.health is None else (*plan.server.listen, plan.health)
+    return config.server.listen if config.health is None else (*config.server.listen, config.health)
 
 
-def what_waits(started: Plan, plan: Plan) -> list[str]:
-    """Return the keys that `plan` has otherwise than a process has that was `started` with another.
+def restart_required(started: CompiledConfig, config: CompiledConfig) -> list[str]:
+    """Return the keys that `config` has otherwise than a process has that was `started` with another.
 
     They count after a restart.
     """
     settings = {
-        "server.listen": (started.server.listen, plan.server.listen),
-        "server.tls": (started.server.tls, plan.server.tls),
-        "server.workers": (started.server.workers, plan.server.workers),
-        "health.listen": (started.health, plan.health),
-        "log": (started.log, plan.log),
+        "server.listen": (started.server.listen, config.server.listen),
+        "server.tls": (started.server.tls, config.server.tls),
+        "server.workers": (started.server.workers, config.server.workers),
+        "health.listen": (started.health, config.health),
+        "log": (started.log, config.log),
     }
     return [key for key, (old, new) in settings.items() if old != new]
 
 
-def _format_of(plan: Plan) -> str:
-    if plan.log.format != "auto":
-        return plan.log.format
+def _format_of(config: CompiledConfig) -> str:
+    if config.log.format != "auto":
+        return config.log.format
     return "text" if sys.stdout.isatty() else "json"
 
 

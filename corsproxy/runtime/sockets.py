@@ -43,7 +43,7 @@ class Bound(NamedTuple):
         return self.sockets[share % len(self.sockets)]
 
 
-class Listeners:
+class ListenSockets:
     """The sockets of this process, each address shared by `shares` workers.
 
     `addresses` are all that will be bound: an IPv6 wildcard leaves IPv4 to another one of them

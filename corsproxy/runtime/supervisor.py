@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final, Self
 from corsproxy.admin.health import HealthListener, Readiness, serve_health
 from corsproxy.config import Loaded
 from corsproxy.observe.snapshot import FAMILIES, Snapshot, sum_snapshots
-from corsproxy.runtime.channel import Gone, Message
+from corsproxy.runtime.channel import ChannelClosed, Message
 from corsproxy.runtime.processes import Process, Processes, ends_of, how_it_ended, kill
-from corsproxy.runtime.reload import NotAdopted
-from corsproxy.runtime.service import addresses_of, what_waits
+from corsproxy.runtime.reload import NotApplied
+from corsproxy.runtime.service import addresses_of, restart_required
 from corsproxy.runtime.signals import StopSignals, call_on
-from corsproxy.runtime.sockets import Bound, CannotStart, Listeners
+from corsproxy.runtime.sockets import Bound, CannotStart, ListenSockets
 
 if TYPE_CHECKING:
-    from corsproxy.policy.compiled import Address, Plan
+    from corsproxy.policy.compiled import Address, CompiledConfig
 
 log: Final = logging.getLogger("corsproxy")
 
@@ -42,15 +42,15 @@ class Supervisor:
     """`count` workers that serve one configuration. To be used like a `Service`."""
 
     def __init__(self, loaded: Loaded, name: str, count: int) -> None:
-        assert loaded.plan is not None  # noqa: S101 - nobody starts without
-        self.plan: Plan = loaded.plan
-        self._started = loaded.plan
+        assert loaded.config is not None  # noqa: S101 - nobody starts without
+        self.config: CompiledConfig = loaded.config
+        self._started = loaded.config
         self._text = loaded.text
         self._name = name
         self._count = count
-        addresses = addresses_of(loaded.plan)
-        self._listeners = Listeners(count, addresses)
-        self._health_listeners = Listeners(addresses=addresses)
+        addresses = addresses_of(loaded.config)
+        self._listeners = ListenSockets(count, addresses)
+        self._health_listeners = ListenSockets(addresses=addresses)
         self._health: HealthListener | None = None
         self._bound: tuple[Bound, ...] = ()
         self._processes = Processes()
@@ -86,16 +86,16 @@ class Supervisor:
     # --- starting and replacing ------------------------------------------------------------
 
     async def _start(self) -> None:
-        plan = self.plan
-        self._bound = tuple([self._listeners.bind(address) for address in plan.server.listen])
+        config = self.config
+        self._bound = tuple([self._listeners.bind(address) for address in config.server.listen])
         self.addresses = tuple([bound.address for bound in self._bound])
         for bound in self._bound:
             for sock in bound.sockets:
                 sock.set_inheritable(True)
         call_on(signal.SIGCHLD, self._processes.reap)
         self._processes.reap()  # what ended before anybody listened
-        if plan.health is not None:
-            self.health_address, (sock,) = self._health_listeners.bind(plan.health)
+        if config.health is not None:
+            self.health_address, (sock,) = self._health_listeners.bind(config.health)
             self._health = await serve_health(sock, self._readiness, self.scrape)
         processes = [await self._processes.start(slot) for slot in range(self._count)]
         for fault in await asyncio.gather(*[self._begin(process) for process in processes]):
@@ -113,7 +113,7 @@ class Supervisor:
                 slot=process.slot,
                 sockets=[[sock.fileno() for sock in bound.sockets] for bound in self._bound],
             )
-        except Gone:
+        except ChannelClosed:
             return f"worker {process.slot + 1} {how_it_ended(await asyncio.shield(process.ended))} at its start"
         if "error" not in answer:
             self._serving[process.slot] = process
@@ -189,20 +189,20 @@ class Supervisor:
             if not isinstance(answer, BaseException)
         }
 
-    async def adopt(self, loaded: Loaded) -> list[str]:
+    async def apply(self, loaded: Loaded) -> list[str]:
         """Have all workers take what was read into force, or none; return what needs a restart.
 
         Raises NotAdopted.
         """
-        assert loaded.plan is not None  # noqa: S101 - nobody asks for another
+        assert loaded.config is not None  # noqa: S101 - nobody asks for another
         async with self._changing:
             answers = await self._ask_all("prepare", text=loaded.text, name=self._name)
             for slot, answer in answers.items():
                 if "error" in answer:
-                    raise NotAdopted(f"worker {slot + 1} cannot take it: {answer['error']}")
-            self.plan, self._text = loaded.plan, loaded.text
+                    raise NotApplied(f"worker {slot + 1} cannot take it: {answer['error']}")
+            self.config, self._text = loaded.config, loaded.text
             await self._ask_all("commit")
-        return what_waits(self._started, loaded.plan)
+        return restart_required(self._started, loaded.config)
 
     def reloaded(self, succeeded: bool) -> None:  # noqa: FBT001 - told by position, as an event
         """Note how the last reload went."""
@@ -220,7 +220,7 @@ class Supervisor:
 
     async def _look(self, process: Process) -> None:
         """Ask a worker for what it counted; one that does not answer in time has its last figures."""
-        with contextlib.suppress(Gone, TimeoutError):
+        with contextlib.suppress(ChannelClosed, TimeoutError):
             asked = process.asker.ask("snapshot")
             answer = await asyncio.wait_for(asked, _SCRAPE_TIME)
             self._last[process.slot] = answer["snapshot"]
@@ -247,7 +247,7 @@ class Supervisor:
 
     async def drain(self, *, delayed: bool) -> None:
         """Have all workers stop taking requests and finish those in flight."""
-        server = self.plan.server
+        server = self.config.server
         self._stopping = True
         self._let_be()
         for process in self._processes.alive:

@@ -53,15 +53,15 @@ class Worker:
     async def _serve(self, message: Message) -> Message:
         """Begin: `sockets` are descriptors, for each address those of all slots."""
         loaded = load_text(message["text"], message["name"], os.environ)
-        if loaded.plan is None:
+        if loaded.config is None:
             return {"error": _first_problem(loaded)}
-        logs.configure(loaded.plan.log, sys.stderr.fileno(), is_terminal=sys.stderr.isatty())
+        logs.configure(loaded.config.log, sys.stderr.fileno(), is_terminal=sys.stderr.isatty())
         self._sockets = [[socket.socket(fileno=fd) for fd in fds] for fds in message["sockets"]]
         slot = message["slot"]
         own = tuple([shared[slot % len(shared)].dup() for shared in self._sockets])
         options = Options(access_log=sys.stdout.fileno(), sockets=own)
         try:
-            self._service = await self._stack.enter_async_context(Service(loaded.plan, options))
+            self._service = await self._stack.enter_async_context(Service(loaded.config, options))
         except CannotStart as error:
             return {"error": str(error)}
         return _FINE
@@ -69,12 +69,12 @@ class Worker:
     async def _prepare(self, message: Message) -> Message:
         """Read a configuration and keep it for `commit`."""
         loaded = await asyncio.to_thread(load_text, message["text"], message["name"], os.environ)
-        self._prepared = loaded if loaded.plan is not None else None
+        self._prepared = loaded if loaded.config is not None else None
         return _FINE if self._prepared is not None else {"error": _first_problem(loaded)}
 
     async def _commit(self, _: Message) -> Message:
         if self._prepared is not None:
-            await self._service.adopt(self._prepared)
+            await self._service.apply(self._prepared)
             self._service.reloaded(True)  # noqa: FBT003
             self._prepared = None
         return _FINE

@@ -12,12 +12,12 @@ from corsproxy.explain.explain import Explanation
 from corsproxy.explain.probe import Reply, judge_replies, outgoing
 from corsproxy.explain.request import explain_request
 from corsproxy.observe.record import Record
-from corsproxy.policy.compiled import Plan
+from corsproxy.policy.compiled import CompiledConfig
 from corsproxy.policy.cors.reasons import Verdict
-from corsproxy.policy.fetch_lists import Asked, sent_headers
+from corsproxy.policy.fetch_lists import PageRequest, sent_headers
 from tests.support.client import RawClient
 from tests.support.messages import Response
-from tests.support.proxy import Proxy, one_route, plan_of, running_proxy
+from tests.support.proxy import Proxy, config_of, one_route, running_proxy
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send, until
 
 APP = "https://app.example.com"
@@ -75,7 +75,7 @@ OWN = ("access-control-", "vary", "timing-allow-origin", "cross-origin-resource-
 EXPOSE = b"access-control-expose-headers"
 
 
-def config_of(upstream: ScriptedUpstream) -> str:
+def config_text(upstream: ScriptedUpstream) -> str:
     """Return a configuration with a route for each policy, whose default has one too."""
     routes = "".join(
         f"  - {{name: {name}, match: {{path: /{name}/}}, upstream: legacy, cors: {cors}}}\n"
@@ -86,17 +86,17 @@ def config_of(upstream: ScriptedUpstream) -> str:
     )
 
 
-def asked_of(path: str) -> Iterator[Asked]:
+def asked_of(path: str) -> Iterator[PageRequest]:
     """Yield a request for each pair of what may matter together: every value beside every other."""
     url = f"{API}{path}"
     for number, origin in enumerate(ORIGINS):
         for method in METHODS:
-            yield Asked(method, url, origin.encode(), credentials=bool(number % 2))
+            yield PageRequest(method, url, origin.encode(), credentials=bool(number % 2))
         for headers in HEADERS:
-            yield Asked(b"GET", url, origin.encode(), headers, credentials=not number % 2)
+            yield PageRequest(b"GET", url, origin.encode(), headers, credentials=not number % 2)
 
 
-def raw_request(asked: Asked) -> bytes:
+def raw_request(asked: PageRequest) -> bytes:
     """Return the request itself, as the browser sends it after the preflight."""
     site = b"same-origin" if asked.origin.decode() == API else b"cross-site"
     fields = [
@@ -110,7 +110,7 @@ def raw_request(asked: Asked) -> bytes:
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (asked.method, target, lines)
 
 
-def raw_preflight(asked: Asked) -> bytes:
+def raw_preflight(asked: PageRequest) -> bytes:
     """Return the preflight as `explain --live` sends it."""
     before, _ = outgoing(asked)
     assert before is not None
@@ -136,7 +136,7 @@ def compare_fields(told: dict[bytes, bytes], sent: dict[bytes, bytes], *, expand
     assert sent == told
 
 
-async def replies_of(client: RawClient, asked: Asked, found: Explanation) -> list[Response]:
+async def replies_of(client: RawClient, asked: PageRequest, found: Explanation) -> list[Response]:
     """Send what the explanation has answers to; each must come as it says."""
     replies = []
     for answer in found.answers:
@@ -149,7 +149,7 @@ async def replies_of(client: RawClient, asked: Asked, found: Explanation) -> lis
     return replies
 
 
-def compare_browser(asked: Asked, found: Explanation, replies: list[Response]) -> None:
+def compare_browser(asked: PageRequest, found: Explanation, replies: list[Response]) -> None:
     """Compare what browsers make of the prediction with what they make of the real answers."""
     by_name = dict(zip((answer.to for answer in found.answers), replies, strict=True))
     real = {name: Reply(reply.status, reply.head.fields) for name, reply in by_name.items()}
@@ -166,17 +166,17 @@ def compare_record(found: Explanation, records: list[Record]) -> None:
     told = (refused or decisions)[0] if decisions else None
     if told is not None and found.verdict is not Verdict.none:
         assert (told.verdict, told.reason) == (found.verdict, found.reason)
-        assert told.place == found.place
+        assert told.pos == found.pos
     assert found.policy or not decisions
 
 
-async def compare(plan: Plan, proxy: Proxy, path: str) -> int:
+async def compare(compiled: CompiledConfig, proxy: Proxy, path: str) -> int:
     """Compare prediction and proxy for every request to `path`; return how many there were."""
     count = 0
     for asked in asked_of(path):
         records: list[Record] = []
         proxy.server.observers = (records.append,)
-        found = explain_request(plan, asked)
+        found = explain_request(compiled, asked)
         asked = asked._replace(method=found.request.partition(" ")[0].encode())  # noqa: PLW2901
         async with await proxy.client() as client:
             replies = await replies_of(client, asked, found)
@@ -190,20 +190,20 @@ async def compare(plan: Plan, proxy: Proxy, path: str) -> int:
 async def test_70_explain_says_what_the_proxy_does(name: str) -> None:
     """cors.md 70: status, headers, verdict, reason, place and the browsers' words are the same."""
     async with ScriptedUpstream(ANSWERING) as upstream:
-        plan = plan_of(config_of(upstream))
-        async with running_proxy(plan) as proxy:
-            assert await compare(plan, proxy, f"/{name}/") == 112
+        compiled = config_of(config_text(upstream))
+        async with running_proxy(compiled) as proxy:
+            assert await compare(compiled, proxy, f"/{name}/") == 112
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/lists/%00", "/any/%00", "/none/%00"])
 async def test_70_explain_foretells_the_proxy_s_own_errors(path: str) -> None:
     """cors.md 62, 71, 73: no route, an ambiguous path; the CORS headers of the errors too."""
     async with ScriptedUpstream(ANSWERING) as upstream:
-        plan = plan_of(config_of(upstream))
-        async with running_proxy(plan) as proxy:
-            asked = Asked(b"GET", f"{API}{path}", APP.encode())
+        compiled = config_of(config_text(upstream))
+        async with running_proxy(compiled) as proxy:
+            asked = PageRequest(b"GET", f"{API}{path}", APP.encode())
             for one in (asked, asked._replace(method=b"PUT"), asked._replace(origin=b"null")):
-                found = explain_request(plan, one)
+                found = explain_request(compiled, one)
                 assert not found.works
                 assert found.verdict is Verdict.none
                 async with await proxy.client() as client:
@@ -217,10 +217,12 @@ async def test_70_explain_foretells_websockets(origin: str, status: int) -> None
     """cors.md 54: a ws address stands for a handshake."""
     switching = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     async with ScriptedUpstream([until(b"\r\n\r\n"), send(switching + b"\r\n")]) as upstream:
-        plan = plan_of(config_of(upstream))
-        found = explain_request(plan, Asked(b"GET", "ws://api.example.com/lists/", origin.encode()))
+        compiled = config_of(config_text(upstream))
+        found = explain_request(
+            compiled, PageRequest(b"GET", "ws://api.example.com/lists/", origin.encode())
+        )
         assert found.works is (status == 101)
-        async with running_proxy(plan) as proxy, await proxy.client() as client:
+        async with running_proxy(compiled) as proxy, await proxy.client() as client:
             await client.send(
                 b"GET /lists/ HTTP/1.1\r\nHost: api.example.com\r\nOrigin: %b\r\n"
                 b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -240,14 +242,14 @@ async def test_70_a_public_origin_is_the_route_s_own() -> None:
             upstream="public_url: https://www.example.com",
             route=f"cors: {{allow_origins: [{APP}], on_refused: block}}",
         )
-        plan = plan_of(config)
-        async with running_proxy(plan) as proxy, await proxy.client() as client:
+        compiled = config_of(config)
+        async with running_proxy(compiled) as proxy, await proxy.client() as client:
             for origin, status in (
                 (b"https://www.example.com", 200),
                 (b"https://evil.example", 403),
             ):
-                asked = Asked(b"GET", f"{API}/", origin)
-                found = explain_request(plan, asked)
+                asked = PageRequest(b"GET", f"{API}/", origin)
+                found = explain_request(compiled, asked)
                 (reply,) = await replies_of(client, asked, found)
                 assert reply.status == status
                 compare_browser(asked, found, [reply])
@@ -260,7 +262,7 @@ async def test_a_handshake_that_is_no_upgrade_is_judged_as_an_ordinary_request()
             upstream.url, route=f"name: api\nupgrades: []\ncors: {{allow_origins: [{APP}]}}"
         )
         found = explain_request(
-            plan_of(config), Asked(b"GET", "ws://api.example.com/", b"https://evil.example")
+            config_of(config), PageRequest(b"GET", "ws://api.example.com/", b"https://evil.example")
         )
         assert not found.works
         assert found.words == (

@@ -32,7 +32,7 @@ def survives(text: str) -> None:
     problems = (*loaded.problems, *run_tests(loaded))
     for style in ("full", "concise", "json", "github"):
         format_problems(problems, style)
-    assert (loaded.plan is None) == any(item.severity == "error" for item in loaded.problems)
+    assert (loaded.config is None) == any(item.severity == "error" for item in loaded.problems)
 
 
 @given(st.data())

@@ -32,7 +32,7 @@ def say(file: Path) -> str:
     """Return all that `check` says about a file, its path cut to the name."""
     loaded = load(file, ENVIRON)
     problems = (*loaded.problems, *run_tests(loaded))
-    named = [item._replace(place=item.place._replace(file=file.name)) for item in problems]
+    named = [item._replace(pos=item.pos._replace(file=file.name)) for item in problems]
     return format_problems(named, "full").replace(str(file), file.name)
 
 

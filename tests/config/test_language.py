@@ -108,7 +108,7 @@ def test_every_start_works(text: str) -> None:
     """product.md: `init` prints a starting point that has no problem."""
     loaded = load_text(text, "config.yaml", {"CORS_ORIGINS": "https://a.example,https://b.example"})
     assert loaded.problems == ()
-    assert loaded.plan is not None
+    assert loaded.config is not None
     assert text.startswith(SCHEMA_LINE)
 
 

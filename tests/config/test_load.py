@@ -8,9 +8,9 @@ import pytest
 from corsproxy.config import fingerprint, load, load_text
 from corsproxy.config.yaml.document import LARGEST_FILE
 from corsproxy.policy.compiled import (
+    CompiledConfig,
     Limits,
     LogSettings,
-    Plan,
     PoolLimits,
     Server,
     ServerTimeouts,
@@ -68,17 +68,17 @@ routes:
 """
 
 
-def plan_of(text: str) -> Plan:
+def config_of(text: str) -> CompiledConfig:
     """Return the plan of a text without errors."""
     loaded = load_text(text, "config.yaml", {})
-    assert loaded.plan is not None, loaded.problems
-    return loaded.plan
+    assert loaded.config is not None, loaded.problems
+    return loaded.config
 
 
 def test_the_listening_side_reaches_the_plan() -> None:
     """Every key of server, health and log."""
-    plan = plan_of(WHOLE)
-    assert plan.server == Server(
+    config = config_of(WHOLE)
+    assert config.server == Server(
         listen=(TcpAddress("::1", 8080), UnixAddress("/run/corsproxy.sock")),
         limits=Limits(
             max_connections=1,
@@ -94,13 +94,13 @@ def test_the_listening_side_reaches_the_plan() -> None:
         drain_delay=0,
         drain=0.25,
     )
-    assert plan.health == TcpAddress("127.0.0.1", 9902)
-    assert plan.log == LogSettings(format="json", level="warning", access="errors")
+    assert config.health == TcpAddress("127.0.0.1", 9902)
+    assert config.log == LogSettings(format="json", level="warning", access="errors")
 
 
 def test_upstreams_reach_the_plan() -> None:
     """Every key of an upstream; one that a route gives by URL has the defaults."""
-    named, by_url = plan_of(WHOLE).upstreams
+    named, by_url = config_of(WHOLE).upstreams
     assert (named.name, named.scheme, named.authority) == (
         "legacy",
         "http",
@@ -121,10 +121,10 @@ def test_upstreams_reach_the_plan() -> None:
 
 def test_policies_reach_the_plan() -> None:
     """Every key of a policy, each item with its place."""
-    policy = plan_of(WHOLE).default_policy
+    policy = config_of(WHOLE).default_policy
     assert policy is not None
-    terms = policy.terms
-    assert [(term.text, term.place and term.place.line) for term in terms.allow_origins] == [
+    terms = policy.spec
+    assert [(term.text, term.pos and term.pos.line) for term in terms.allow_origins] == [
         ("https://app.example.com", 22),
     ]
     assert [term.text for term in terms.allow_methods] == ["PUT"]
@@ -145,34 +145,34 @@ def test_policies_reach_the_plan() -> None:
     assert terms.dangerously_allow_public_suffix_wildcards
     assert terms.dangerously_allow_null_origin
     assert str(terms.place_of("max_age")) == "config.yaml:27:14"
-    assert str(terms.place) == "config.yaml:21:3"
+    assert str(terms.pos) == "config.yaml:21:3"
 
 
 def test_routes_reach_the_plan() -> None:
     """Every key of a route; one that says nothing has the default policy and a name by number."""
-    plan = plan_of(WHOLE)
-    api, other = plan.routes
+    config = config_of(WHOLE)
+    api, other = config.routes
     assert (api.name, other.name) == ("api", "route-2")
     assert api.policy is None
-    assert other.policy is plan.default_policy
+    assert other.policy is config.default_policy
     assert not api.reject_ambiguous_paths
     assert [(rule.op, rule.name) for rule in api.response_rules] == [
         ("remove", b"Server"),
         ("set", b"A"),
         ("set", b"C"),
     ]
-    assert plan.routes.match(b"api.example.com:80", b"/api/v1", b"GET") is api
-    assert plan.routes.match(b"api.example.com", b"/api/v1", b"PUT") is other
+    assert config.routes.match(b"api.example.com:80", b"/api/v1", b"GET") is api
+    assert config.routes.match(b"api.example.com", b"/api/v1", b"PUT") is other
 
 
 def test_what_is_not_written_has_the_defaults_of_the_plan() -> None:
     """The smallest file: the models' defaults are those that the plan's classes have."""
-    plan = plan_of("version: 1\nroutes: [{upstream: 'http://h', cors: false}]\n")
-    assert plan.server == Server(listen=(TcpAddress("0.0.0.0", 8080),))
-    assert plan.log == LogSettings()
-    assert plan.health == TcpAddress("0.0.0.0", 9902)
-    assert plan.upstreams[0].timeouts == UpstreamTimeouts()
-    assert plan.upstreams[0].authority == b"h"
+    config = config_of("version: 1\nroutes: [{upstream: 'http://h', cors: false}]\n")
+    assert config.server == Server(listen=(TcpAddress("0.0.0.0", 8080),))
+    assert config.log == LogSettings()
+    assert config.health == TcpAddress("0.0.0.0", 9902)
+    assert config.upstreams[0].timeouts == UpstreamTimeouts()
+    assert config.upstreams[0].authority == b"h"
 
 
 @pytest.mark.parametrize(
@@ -193,14 +193,14 @@ def test_what_is_not_written_has_the_defaults_of_the_plan() -> None:
 def test_health_takes_the_family_of_the_listeners(listen: str, health: str) -> None:
     """P7, config.md `health.listen`: loopback beside loopback only, IPv6 where a listener has it."""
     routes = "routes: [{upstream: 'http://h', cors: false}]"
-    plan = plan_of(f"version: 1\nserver: {{listen: {listen}}}\n{routes}\n")
-    assert str(plan.health) == health
+    config = config_of(f"version: 1\nserver: {{listen: {listen}}}\n{routes}\n")
+    assert str(config.health) == health
 
 
 def test_health_can_be_off() -> None:
     """Then there is no listener for it."""
     text = "version: 1\nhealth: {listen: off}\nroutes: [{upstream: 'http://h', cors: false}]\n"
-    assert plan_of(text).health is None
+    assert config_of(text).health is None
 
 
 def test_a_free_port_may_be_asked_for_twice() -> None:
@@ -209,27 +209,27 @@ def test_a_free_port_may_be_asked_for_twice() -> None:
         "version: 1\nserver: {listen: ['127.0.0.1:0', '127.0.0.1:0']}\n"
         "health: {listen: '127.0.0.1:0'}\nroutes: [{upstream: 'http://h', cors: false}]\n"
     )
-    assert len(plan_of(text).server.listen) == 2
+    assert len(config_of(text).server.listen) == 2
 
 
 def test_routes_with_the_same_url_share_an_upstream() -> None:
     """One pool of connections for one server."""
-    plan = plan_of(
+    config = config_of(
         "version: 1\nroutes:\n"
         "  - {upstream: 'http://h', cors: false, match: {path: /a/}}\n"
         "  - {upstream: 'http://h', cors: false}\n",
     )
-    assert len(plan.upstreams) == 1
-    assert len({id(route.upstream) for route in plan.routes}) == 1
+    assert len(config.upstreams) == 1
+    assert len({id(route.upstream) for route in config.routes}) == 1
 
 
 def test_an_inline_policy_is_named_after_its_route() -> None:
     """Metrics and the inspector tell policies apart by name."""
-    plan = plan_of(
+    config = config_of(
         "version: 1\nroutes:\n"
         "  - {name: api, upstream: 'http://h', cors: {allow_origins: ['https://a.example']}}\n",
     )
-    policy = next(iter(plan.routes)).policy
+    policy = next(iter(config.routes)).policy
     assert policy is not None
     assert policy.name == "routes.api"
 
@@ -241,7 +241,7 @@ def test_a_file_that_is_not_there_is_a_problem(
     monkeypatch.chdir(tmp_path)
     file = Path("none.yaml")
     (found,) = load(file, {}).problems
-    assert (found.id, found.place) == ("E001", (str(file), 1, 1))
+    assert (found.id, found.pos) == ("E001", (str(file), 1, 1))
     assert found.message == f"{file} cannot be read: No such file or directory"
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corsproxy.config.addresses import Fault, read_network
+from corsproxy.config.addresses import AddressError, read_network
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,6 @@ def test_p7_an_ipv4_mapped_network_holds_the_peers_that_come_by_it(
 )
 def test_what_is_not_a_network_gets_an_advice(text: str, says: str) -> None:
     """config.md: the network that was meant, spelled as it is compared."""
-    with pytest.raises(Fault, match="it ") as raised:
+    with pytest.raises(AddressError, match="it ") as raised:
         read_network(text)
     assert str(raised.value).endswith(says)

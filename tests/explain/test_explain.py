@@ -21,13 +21,13 @@ from corsproxy.explain.predict import is_local_from_public, origin_of, preflight
 from corsproxy.explain.probe import Reply, judge_replies, outgoing
 from corsproxy.policy.cors.decide import Policy, compile_policy, decide
 from corsproxy.policy.cors.reasons import ACCOUNTS, Reason, Verdict, reasons_table, show, tell
-from corsproxy.policy.fetch_lists import UNENFORCED, Asked, Blocked, Fault
-from tests.support.policies import APP, EVIL, policy_of, terms_of
+from corsproxy.policy.fetch_lists import UNENFORCED, Blocked, BrowserRefusal, PageRequest
+from tests.support.policies import APP, EVIL, policy_of, spec_of
 
 URL = "https://api.example.com/items"
-GET = Asked(b"GET", URL, APP)
-PUT = Asked(b"PUT", URL, APP, ((b"X-A", b"1"),))
-WRONG = Asked(b"PATCH", URL, EVIL, ((b"X-B", b"1"), (b"x-c", b"2")))
+GET = PageRequest(b"GET", URL, APP)
+PUT = PageRequest(b"PUT", URL, APP, ((b"X-A", b"1"),))
+WRONG = PageRequest(b"PATCH", URL, EVIL, ((b"X-B", b"1"), (b"x-c", b"2")))
 POLICY = policy_of("https://app.example.com", allow_methods=["GET", "PUT"], allow_headers=["x-a"])
 OPEN = policy_of("*", allow_headers=["*"])
 
@@ -42,8 +42,8 @@ def test_a_request_that_works_is_ticked_off() -> None:
     found = explain(POLICY, PUT)
     assert found.works
     assert states(found) == dict.fromkeys(["origin", "method", "headers", "browser"], "ok")
-    assert found.steps[0].place is not None
-    assert found.steps[0].place.line == 1
+    assert found.steps[0].pos is not None
+    assert found.steps[0].pos.line == 1
     assert found.change is None
     assert found.consoles == {"chromium": [], "firefox": [], "safari": []}
     assert [(answer.to, answer.status) for answer in found.answers] == [
@@ -83,7 +83,7 @@ def test_explain_says_what_the_proxy_decides(
     policy: Policy, method: bytes, origin: bytes, headers: tuple[tuple[bytes, bytes], ...]
 ) -> None:
     """The very same function decides (cors.md 70)."""
-    asked = Asked(method, URL, origin, headers)
+    asked = PageRequest(method, URL, origin, headers)
     found = explain(policy, asked)
     if found.answers[0].to == "preflight":
         decision = decide(
@@ -115,40 +115,42 @@ def curly(text: str) -> str:
 # What is wrong, then the words of Chromium, the reason of Firefox, the words of WebKit.
 WORDS: list[tuple[Blocked, str, str, str]] = [
     (
-        Blocked(Fault.allow_origin_missing, b"", 200, in_preflight=False),
+        Blocked(BrowserRefusal.allow_origin_missing, b"", 200, in_preflight=False),
         MISSING,
         "CORS header <Access-Control-Allow-Origin> missing). Status code: 200.",
         f"Origin {APP.decode()} is not allowed by Access-Control-Allow-Origin. Status code: 200",
     ),
     (
-        Blocked(Fault.allow_origin_missing, b"", 204, in_preflight=True),
+        Blocked(BrowserRefusal.allow_origin_missing, b"", 204, in_preflight=True),
         IN_PREFLIGHT + MISSING,
         "CORS header <Access-Control-Allow-Origin> missing). Status code: 204.",
         f"Origin {APP.decode()} is not allowed by Access-Control-Allow-Origin. Status code: 204",
     ),
     (
-        Blocked(Fault.allow_origin_mismatch, b"https://x.example", 200, in_preflight=False),
+        Blocked(
+            BrowserRefusal.allow_origin_mismatch, b"https://x.example", 200, in_preflight=False
+        ),
         "The 'Access-Control-Allow-Origin' header has a value 'https://x.example' that is not equal "
         "to the supplied origin." + VALID,
         "CORS header <Access-Control-Allow-Origin> does not match <https://x.example>).",
         f"Origin {APP.decode()} is not allowed by Access-Control-Allow-Origin. Status code: 200",
     ),
     (
-        Blocked(Fault.allow_origin_mismatch, b"app.example", 200, in_preflight=False),
+        Blocked(BrowserRefusal.allow_origin_mismatch, b"app.example", 200, in_preflight=False),
         "The 'Access-Control-Allow-Origin' header contains the invalid value 'app.example'."
         + VALID,
         "CORS header <Access-Control-Allow-Origin> does not match <app.example>).",
         f"Origin {APP.decode()} is not allowed by Access-Control-Allow-Origin. Status code: 200",
     ),
     (
-        Blocked(Fault.allow_origin_multiple, b"a, a", 200, in_preflight=False),
+        Blocked(BrowserRefusal.allow_origin_multiple, b"a, a", 200, in_preflight=False),
         "The 'Access-Control-Allow-Origin' header contains multiple values 'a, a', but only one is "
         "allowed." + VALID,
         "Multiple CORS header <Access-Control-Allow-Origin> not allowed).",
         "Access-Control-Allow-Origin cannot contain more than one origin.",
     ),
     (
-        Blocked(Fault.credentials_not_true, b"false", 200, in_preflight=False),
+        Blocked(BrowserRefusal.credentials_not_true, b"false", 200, in_preflight=False),
         (
             "The value of the 'Access-Control-Allow-Credentials' header in the response is 'false' which "
             "must be 'true' when the request's credentials mode is 'include'."
@@ -157,19 +159,19 @@ WORDS: list[tuple[Blocked, str, str, str]] = [
         'Credentials flag is true, but Access-Control-Allow-Credentials is not "true".',
     ),
     (
-        Blocked(Fault.preflight_status, b"", 404, in_preflight=True),
+        Blocked(BrowserRefusal.preflight_status, b"", 404, in_preflight=True),
         IN_PREFLIGHT + "It does not have HTTP ok status.",
         "CORS preflight response did not succeed). Status code: 404.",
         "Preflight response is not successful. Status code: 404",
     ),
     (
-        Blocked(Fault.method_not_allowed, b"PUT", 204, in_preflight=True),
+        Blocked(BrowserRefusal.method_not_allowed, b"PUT", 204, in_preflight=True),
         "Method PUT is not allowed by Access-Control-Allow-Methods in preflight response.",
         "Did not find method in CORS header <Access-Control-Allow-Methods>).",
         "Method PUT is not allowed by Access-Control-Allow-Methods.",
     ),
     (
-        Blocked(Fault.header_not_allowed, b"x-a", 204, in_preflight=True),
+        Blocked(BrowserRefusal.header_not_allowed, b"x-a", 204, in_preflight=True),
         (
             "Request header field x-a is not allowed by Access-Control-Allow-Headers in preflight "
             "response."
@@ -181,7 +183,7 @@ WORDS: list[tuple[Blocked, str, str, str]] = [
         "Request header field x-a is not allowed by Access-Control-Allow-Headers.",
     ),
     (
-        Blocked(Fault.methods_unreadable, b"P T", 204, in_preflight=True),
+        Blocked(BrowserRefusal.methods_unreadable, b"P T", 204, in_preflight=True),
         "Cannot parse Access-Control-Allow-Methods response header field in preflight response.",
         "invalid token <P T> in CORS header <Access-Control-Allow-Methods>).",
         "Header Access-Control-Allow-Methods has an invalid value: P T",
@@ -223,7 +225,7 @@ def test_safari_looks_at_the_status_of_a_preflight_first() -> None:
 
 def test_firefox_says_three_things_of_a_redirected_preflight() -> None:
     """The redirect, the status, and that nothing came of it (seen in Firefox 153)."""
-    redirected = Blocked(Fault.preflight_redirect, b"", 302, in_preflight=True)
+    redirected = Blocked(BrowserRefusal.preflight_redirect, b"", 302, in_preflight=True)
     lines = console(PUT, [redirected])["firefox"]
     assert "(Reason: CORS request external redirect not allowed)." in lines[0]
     assert "did not succeed). Status code: 302." in lines[1]
@@ -240,15 +242,15 @@ def test_authorization_under_a_star_works_and_is_warned_of() -> None:
     assert AUTHORIZATION_NOTE in judge_replies(asked, Reply(204, star), Reply(200, star)).notes
 
 
-@pytest.mark.parametrize("fault", sorted(set(Fault) - UNENFORCED))
-def test_every_browser_has_words_for_every_fault(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", sorted(set(BrowserRefusal) - UNENFORCED))
+def test_every_browser_has_words_for_every_fault(fault: BrowserRefusal) -> None:
     """No gap in the tables, and no placeholder left in the text."""
     printed = console(GET, [Blocked(fault, b"{x}", 418, in_preflight=True)])
     assert all(lines and lines[0] for lines in printed.values())
     assert not any("{subject}" in line for lines in printed.values() for line in lines)
 
 
-CHANGES: list[tuple[str, dict[str, Any], Asked, dict[str, Any]]] = [
+CHANGES: list[tuple[str, dict[str, Any], PageRequest, dict[str, Any]]] = [
     ("origin", {}, GET._replace(origin=EVIL), {"allow_origins": [EVIL.decode()]}),
     ("method", {}, GET._replace(method=b"DELETE"), {"allow_methods": ["DELETE"]}),
     ("method-quoted", {}, GET._replace(method=b"no"), {"allow_methods": ["no"]}),
@@ -268,11 +270,11 @@ CHANGES: list[tuple[str, dict[str, Any], Asked, dict[str, Any]]] = [
     ("keys", "asked", "edits"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES]
 )
 def test_the_smallest_change_lets_the_request_work(
-    keys: dict[str, Any], asked: Asked, edits: dict[str, Any]
+    keys: dict[str, Any], asked: PageRequest, edits: dict[str, Any]
 ) -> None:
     """Its YAML is read back as meant, and with it made the request works (cors.md 67)."""
     origins = keys.get("allow_origins", ["https://app.example.com"])
-    terms = terms_of(
+    terms = spec_of(
         *origins, **{key: value for key, value in keys.items() if key != "allow_origins"}
     )
     found = explain(compile_policy(terms), asked)
@@ -282,7 +284,7 @@ def test_the_smallest_change_lets_the_request_work(
     assert explain(compile_policy(found.change.apply(terms)), asked).works
 
 
-NO_CHANGE: list[tuple[str, Asked]] = [
+NO_CHANGE: list[tuple[str, PageRequest]] = [
     ("default-port", GET._replace(origin=b"https://app.example.com:443")),
     ("case", GET._replace(origin=b"https://APP.example.com")),
     ("malformed", GET._replace(origin=b"https://app.example.com/")),
@@ -294,7 +296,7 @@ NO_CHANGE: list[tuple[str, Asked]] = [
 
 
 @pytest.mark.parametrize("asked", [row[1] for row in NO_CHANGE], ids=[row[0] for row in NO_CHANGE])
-def test_no_change_is_offered_where_only_the_client_can_help(asked: Asked) -> None:
+def test_no_change_is_offered_where_only_the_client_can_help(asked: PageRequest) -> None:
     """What no policy may say is not proposed (cors.md 22, 25)."""
     assert explain(POLICY, asked).change is None
 
@@ -339,7 +341,7 @@ def test_blocked_requests_do_not_work() -> None:
     assert found.answers[-1].status == 403
 
 
-NOTES: list[tuple[Policy, Asked, str]] = [
+NOTES: list[tuple[Policy, PageRequest, str]] = [
     (POLICY, GET._replace(origin=b"null"), REDIRECT_NOTE),
     (POLICY, GET._replace(url="http://127.0.0.1:9000/"), LOCAL_NETWORK_NOTE),
     (OPEN, GET._replace(headers=((b"Authorization", b"x"),)), AUTHORIZATION_NOTE),
@@ -349,7 +351,7 @@ NOTES: list[tuple[Policy, Asked, str]] = [
 
 
 @pytest.mark.parametrize(("policy", "asked", "note"), NOTES)
-def test_what_surprises_is_noted(policy: Policy, asked: Asked, note: str) -> None:
+def test_what_surprises_is_noted(policy: Policy, asked: PageRequest, note: str) -> None:
     """Redirects, local networks, Authorization under `*`, caps (cors.md 29, 36, 39, 59)."""
     assert note in explain(policy, asked).notes
     assert note not in explain(policy, GET).notes
@@ -371,7 +373,7 @@ def test_what_surprises_is_noted(policy: Policy, asked: Asked, note: str) -> Non
 )
 def test_local_addresses_are_told_from_public_ones(origin: bytes, url: str, local: bool) -> None:  # noqa: FBT001 - an expectation
     """Local Network Access asks only where a public page calls a local address (cors.md 39)."""
-    assert is_local_from_public(Asked(b"GET", url, origin)) is local
+    assert is_local_from_public(PageRequest(b"GET", url, origin)) is local
 
 
 @pytest.mark.parametrize(
@@ -394,7 +396,7 @@ def test_the_origin_of_a_url_is_written_as_browsers_do(url: str, origin: bytes |
 @pytest.mark.parametrize(
     "asked", [GET, PUT, WRONG, GET._replace(origin=b""), GET._replace(origin=b"\xff\x1b[31m")]
 )
-def test_an_explanation_is_json_and_safe_text(asked: Asked) -> None:
+def test_an_explanation_is_json_and_safe_text(asked: PageRequest) -> None:
     """All of it; and no control character of a client reaches a terminal (cors.md 69)."""
     found = explain(POLICY, asked)
     told = json.loads(json.dumps(found.as_json()))
@@ -458,7 +460,7 @@ def test_real_answers_are_judged_as_a_browser_would() -> None:
     assert states(found) == {"preflight": "skipped", "request": "ok", "browser": "ok"}
 
 
-LIVE: list[tuple[Asked, Reply | None, Reply | None, str]] = [
+LIVE: list[tuple[PageRequest, Reply | None, Reply | None, str]] = [
     (GET, None, Reply(500, ()), "send Access-Control-Allow-Origin: https://app.example.com, on errors too"),
     (GET, None, Reply(200, ((b"access-control-allow-origin", b"https://a.example"),)), "send Access-Control-Allow-Origin: https://app.example.com for this origin"),
     (GET, None, Reply(200, ALLOW + ALLOW), "send one Access-Control-Allow-Origin with one origin; look for a proxy that adds a second"),
@@ -473,7 +475,7 @@ LIVE: list[tuple[Asked, Reply | None, Reply | None, str]] = [
 
 @pytest.mark.parametrize(("asked", "before", "reply", "fix"), LIVE)
 def test_real_answers_that_fail_say_what_the_server_must_send(
-    asked: Asked, before: Reply | None, reply: Reply | None, fix: str
+    asked: PageRequest, before: Reply | None, reply: Reply | None, fix: str
 ) -> None:
     """Against any server, this proxy or not (product: explain --live)."""
     found = judge_replies(asked, before, reply)

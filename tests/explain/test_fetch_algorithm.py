@@ -3,11 +3,11 @@
 import pytest
 
 from corsproxy.policy import fetch_lists
-from corsproxy.policy.fetch_lists import Asked, Fault
+from corsproxy.policy.fetch_lists import BrowserRefusal, PageRequest
 from corsproxy.policy.fields import Field
 
 APP = b"https://app.example.com"
-GET = Asked(b"GET", "https://api.example.com/", APP)
+GET = PageRequest(b"GET", "https://api.example.com/", APP)
 WITH_COOKIES = GET._replace(credentials=True)
 
 
@@ -124,7 +124,7 @@ def test_safe_values_that_add_up_are_asked_for() -> None:
     assert fetch_lists.unsafe_header_names(above) == [b"accept", b"accept-language", b"x-a"]
 
 
-PREFLIGHTS: list[tuple[Asked, bool]] = [
+PREFLIGHTS: list[tuple[PageRequest, bool]] = [
     (GET, False),
     (GET._replace(method=b"post"), False),
     (GET._replace(method=b"PUT"), True),
@@ -137,7 +137,7 @@ PREFLIGHTS: list[tuple[Asked, bool]] = [
 
 
 @pytest.mark.parametrize(("asked", "needed"), PREFLIGHTS)
-def test_a_preflight_is_sent_where_permission_is_needed(asked: Asked, needed: bool) -> None:  # noqa: FBT001 - an expectation
+def test_a_preflight_is_sent_where_permission_is_needed(asked: PageRequest, needed: bool) -> None:  # noqa: FBT001 - an expectation
     """Forbidden headers do not count: the browser leaves them out."""
     assert fetch_lists.needs_preflight(asked) is needed
 
@@ -156,55 +156,57 @@ def fields(**values: str) -> list[Field]:
 
 
 A = APP.decode()
-CHECKS: list[tuple[Asked, list[Field], Fault | None]] = [
-    (GET, [], Fault.allow_origin_missing),
+CHECKS: list[tuple[PageRequest, list[Field], BrowserRefusal | None]] = [
+    (GET, [], BrowserRefusal.allow_origin_missing),
     (GET, fields(acao="*"), None),
     (GET, fields(acao=" * "), None),
     (GET, fields(acao=A), None),
-    (GET, fields(acao=A + "/"), Fault.allow_origin_mismatch),
-    (GET, fields(acao=A.upper()), Fault.allow_origin_mismatch),
-    (GET, fields(acao="null"), Fault.allow_origin_mismatch),
-    (GET, fields(acao=""), Fault.allow_origin_mismatch),
-    (GET, fields(acao=f"{A}, {A}"), Fault.allow_origin_list),
-    (GET, fields(acao=A) * 2, Fault.allow_origin_multiple),
+    (GET, fields(acao=A + "/"), BrowserRefusal.allow_origin_mismatch),
+    (GET, fields(acao=A.upper()), BrowserRefusal.allow_origin_mismatch),
+    (GET, fields(acao="null"), BrowserRefusal.allow_origin_mismatch),
+    (GET, fields(acao=""), BrowserRefusal.allow_origin_mismatch),
+    (GET, fields(acao=f"{A}, {A}"), BrowserRefusal.allow_origin_list),
+    (GET, fields(acao=A) * 2, BrowserRefusal.allow_origin_multiple),
     (GET._replace(origin=b"null"), fields(acao="null"), None),
-    (WITH_COOKIES, fields(acao="*", acac="true"), Fault.wildcard_with_credentials),
-    (WITH_COOKIES, fields(acao=A), Fault.credentials_not_true),
-    (WITH_COOKIES, fields(acao=A, acac="True"), Fault.credentials_not_true),
+    (WITH_COOKIES, fields(acao="*", acac="true"), BrowserRefusal.wildcard_with_credentials),
+    (WITH_COOKIES, fields(acao=A), BrowserRefusal.credentials_not_true),
+    (WITH_COOKIES, fields(acao=A, acac="True"), BrowserRefusal.credentials_not_true),
     (WITH_COOKIES, fields(acao=A, acac="true"), None),
     (
         WITH_COOKIES,
         [*fields(acao=A, acac="true"), *fields(acac="true")],
-        Fault.credentials_not_true,
+        BrowserRefusal.credentials_not_true,
     ),
 ]
 
 
 @pytest.mark.parametrize(("asked", "answer", "fault"), CHECKS)
-def test_the_cors_check(asked: Asked, answer: list[Field], fault: Fault | None) -> None:
+def test_the_cors_check(
+    asked: PageRequest, answer: list[Field], fault: BrowserRefusal | None
+) -> None:
     """Fetch "CORS check", byte for byte."""
-    blocked = fetch_lists.check_answer(asked, 200, answer)
+    blocked = fetch_lists.cors_check(asked, 200, answer)
     assert (blocked.fault if blocked else None) is fault
 
 
 PUT = GET._replace(method=b"PUT", headers=((b"X-A", b"1"), (b"Authorization", b"x")))
 PUT_COOKIES = PUT._replace(credentials=True)
 LISTS = {"acao": A, "acam": "PUT", "acah": "x-a, Authorization"}
-ANSWERS: list[tuple[Asked, int, list[Field], list[Fault]]] = [
+ANSWERS: list[tuple[PageRequest, int, list[Field], list[BrowserRefusal]]] = [
     (PUT, 204, fields(**LISTS), []),
     (PUT, 299, fields(**LISTS), []),
-    (PUT, 200, [], [Fault.allow_origin_missing]),
-    (PUT, 403, [], [Fault.allow_origin_missing, Fault.preflight_status]),
-    (PUT, 401, fields(**LISTS), [Fault.preflight_status]),
-    (PUT, 301, fields(**LISTS), [Fault.preflight_redirect]),
-    (PUT, 204, fields(acao=A), [Fault.method_not_allowed, Fault.header_not_allowed, Fault.header_not_allowed]),
-    (PUT, 204, fields(acao=A, acam="put", acah="X-A,AUTHORIZATION"), [Fault.method_not_allowed]),
-    (PUT, 204, fields(acao="*", acam="*", acah="*"), [Fault.authorization_not_named]),
+    (PUT, 200, [], [BrowserRefusal.allow_origin_missing]),
+    (PUT, 403, [], [BrowserRefusal.allow_origin_missing, BrowserRefusal.preflight_status]),
+    (PUT, 401, fields(**LISTS), [BrowserRefusal.preflight_status]),
+    (PUT, 301, fields(**LISTS), [BrowserRefusal.preflight_redirect]),
+    (PUT, 204, fields(acao=A), [BrowserRefusal.method_not_allowed, BrowserRefusal.header_not_allowed, BrowserRefusal.header_not_allowed]),
+    (PUT, 204, fields(acao=A, acam="put", acah="X-A,AUTHORIZATION"), [BrowserRefusal.method_not_allowed]),
+    (PUT, 204, fields(acao="*", acam="*", acah="*"), [BrowserRefusal.authorization_not_named]),
     (PUT, 204, fields(acao="*", acam="*", acah="*, authorization"), []),
-    (PUT_COOKIES, 204, fields(acao=A, acac="true", acam="*", acah="authorization, x-a"), [Fault.method_not_allowed]),
-    (PUT_COOKIES, 204, fields(acao=A, acac="true", acam="PUT", acah="*"), [Fault.header_not_allowed, Fault.header_not_allowed]),
-    (PUT, 204, fields(acao=A, acam="PUT GET", acah="x-a"), [Fault.methods_unreadable]),
-    (PUT, 204, fields(acao=A, acam="PUT", acah="x a"), [Fault.headers_unreadable]),
+    (PUT_COOKIES, 204, fields(acao=A, acac="true", acam="*", acah="authorization, x-a"), [BrowserRefusal.method_not_allowed]),
+    (PUT_COOKIES, 204, fields(acao=A, acac="true", acam="PUT", acah="*"), [BrowserRefusal.header_not_allowed, BrowserRefusal.header_not_allowed]),
+    (PUT, 204, fields(acao=A, acam="PUT GET", acah="x-a"), [BrowserRefusal.methods_unreadable]),
+    (PUT, 204, fields(acao=A, acam="PUT", acah="x a"), [BrowserRefusal.headers_unreadable]),
     (GET._replace(headers=((b"X-A", b""),)), 204, fields(acao=A, acah="x-a"), []),
     (PUT._replace(method=b"put"), 204, fields(**LISTS), []),
 ]  # fmt: skip
@@ -212,7 +214,7 @@ ANSWERS: list[tuple[Asked, int, list[Field], list[Fault]]] = [
 
 @pytest.mark.parametrize(("asked", "status", "answer", "faults"), ANSWERS)
 def test_the_evaluation_of_a_preflight(
-    asked: Asked, status: int, answer: list[Field], faults: list[Fault]
+    asked: PageRequest, status: int, answer: list[Field], faults: list[BrowserRefusal]
 ) -> None:
     """Fetch "CORS-preflight fetch": origin, status, methods, headers, in this order."""
     found = fetch_lists.check_preflight(asked, status, answer)

@@ -6,9 +6,9 @@ import yaml
 from corsproxy.config import load_text
 from corsproxy.explain.explain import explain
 from corsproxy.explain.request import UPSTREAM_NOTE, explain_request
-from corsproxy.policy.compiled import Plan
+from corsproxy.policy.compiled import CompiledConfig
 from corsproxy.policy.cors.reasons import Verdict
-from corsproxy.policy.fetch_lists import Asked, Fault
+from corsproxy.policy.fetch_lists import BrowserRefusal, PageRequest
 
 APP = b"https://app.example.com"
 TEXT = """
@@ -25,25 +25,27 @@ routes:
 """
 
 
-def plan_of(text: str = TEXT) -> Plan:
+def config_of(text: str = TEXT) -> CompiledConfig:
     """Return the plan of a configuration."""
     loaded = load_text(text, "config.yaml", {})
-    assert loaded.plan is not None, loaded.problems
-    return loaded.plan
+    assert loaded.config is not None, loaded.problems
+    return loaded.config
 
 
 def test_the_route_is_the_first_step() -> None:
     """Host without port, path without query, the method that the preflight announces (6, 72)."""
-    found = explain_request(plan_of(), Asked(b"put", "http://API.example.com:8080/api/a?b", APP))
+    found = explain_request(
+        config_of(), PageRequest(b"put", "http://API.example.com:8080/api/a?b", APP)
+    )
     assert found.works
     assert found.route == "api"
     assert found.policy == "routes.api"
     assert found.steps[0].name == "route"
-    assert str(found.steps[0].place) == "config.yaml:4:5"
-    policy = plan_of().routes.match(b"api.example.com", b"/api/a", b"PUT")
+    assert str(found.steps[0].pos) == "config.yaml:4:5"
+    policy = config_of().routes.match(b"api.example.com", b"/api/a", b"PUT")
     assert policy is not None
     assert policy.policy is not None
-    alone = explain(policy.policy, Asked(b"PUT", "http://api.example.com:8080/api/a?b", APP))
+    alone = explain(policy.policy, PageRequest(b"PUT", "http://api.example.com:8080/api/a?b", APP))
     assert found.steps[1:] == alone.steps
 
 
@@ -57,14 +59,14 @@ def test_the_route_is_the_first_step() -> None:
 )
 def test_no_route_is_said_before_all_else(method: bytes, url: str) -> None:
     """cors.md 73: 404, and what to add."""
-    found = explain_request(plan_of(), Asked(method, url, APP))
+    found = explain_request(config_of(), PageRequest(method, url, APP))
     assert not found.works
     assert found.verdict is Verdict.none
     assert found.answers[0].status == 404
     assert found.answers[0].fields == ()
     assert found.words == "no route takes this request"
     assert found.fix == "add a route whose match takes this host, path and method"
-    assert found.place is None
+    assert found.pos is None
     assert found.change is None
 
 
@@ -78,19 +80,21 @@ def test_no_route_is_said_before_all_else(method: bytes, url: str) -> None:
 )
 def test_70_the_route_is_found_in_every_spelling(url: str) -> None:
     """cors.md 70-72: unreserved characters decoded, no root dot, as requests are matched."""
-    assert explain_request(plan_of(), Asked(b"PUT", url, APP)).route == "api"
+    assert explain_request(config_of(), PageRequest(b"PUT", url, APP)).route == "api"
 
 
 def test_h1_a_dot_segment_before_an_encoded_semicolon_is_refused_too() -> None:
     """H1, cors.md 70: explained as it is served."""
-    found = explain_request(plan_of(), Asked(b"PUT", "http://api.example.com/api/..%3bx/a", APP))
+    found = explain_request(
+        config_of(), PageRequest(b"PUT", "http://api.example.com/api/..%3bx/a", APP)
+    )
     assert (found.works, found.answers[0].status) == (False, 400)
 
 
 def test_a_404_that_a_page_may_read_does_not_work_either() -> None:
     """cors.md 62: the headers are those of `defaults.cors`."""
     text = TEXT + "defaults: {cors: {allow_origins: ['*']}}\n"
-    found = explain_request(plan_of(text), Asked(b"GET", "http://h/", APP))
+    found = explain_request(config_of(text), PageRequest(b"GET", "http://h/", APP))
     assert not found.works
     assert found.reason is None
     assert found.answers[0].fields == ((b"Access-Control-Allow-Origin", b"*"),)
@@ -99,20 +103,20 @@ def test_a_404_that_a_page_may_read_does_not_work_either() -> None:
 
 def test_an_ambiguous_path_is_refused_with_the_route_s_headers() -> None:
     """cors.md 71: 400, and which setting would let it through."""
-    asked = Asked(b"PUT", "http://api.example.com/api/%00", APP)
-    found = explain_request(plan_of(), asked)
+    asked = PageRequest(b"PUT", "http://api.example.com/api/%00", APP)
+    found = explain_request(config_of(), asked)
     assert found.answers[0].status == 400
     assert (b"Access-Control-Allow-Origin", APP) in found.answers[0].fields
-    assert found.reason is Fault.preflight_status
+    assert found.reason is BrowserRefusal.preflight_status
     assert "ambiguous_paths: forward" in found.fix
     passed = TEXT.replace("    cors: {", "    ambiguous_paths: forward\n    cors: {")
-    assert explain_request(plan_of(passed), asked).works
+    assert explain_request(config_of(passed), asked).works
 
 
 def test_a_method_that_is_never_served_is_told() -> None:
     """forwarding.md H4; no page can send it, so only a page of our own origin comes that far."""
-    asked = Asked(b"TRACE", "http://api.example.com/bare/", b"http://api.example.com")
-    found = explain_request(plan_of(), asked)
+    asked = PageRequest(b"TRACE", "http://api.example.com/bare/", b"http://api.example.com")
+    found = explain_request(config_of(), asked)
     assert not found.works
     assert found.answers[0].status == 405
 
@@ -120,17 +124,17 @@ def test_a_method_that_is_never_served_is_told() -> None:
 @pytest.mark.parametrize("method", [b"GET", b"PUT"])
 def test_without_a_policy_the_upstream_decides(method: bytes) -> None:
     """cors.md 7, 51: what would be blocked if it says nothing, and the policy that would help."""
-    asked = Asked(method, "http://h/bare/", APP, ((b"X-A", b"1"),), credentials=True)
-    found = explain_request(plan_of(), asked)
+    asked = PageRequest(method, "http://h/bare/", APP, ((b"X-A", b"1"),), credentials=True)
+    found = explain_request(config_of(), asked)
     assert not found.works
     assert found.verdict is Verdict.none
-    assert found.reason is Fault.allow_origin_missing
+    assert found.reason is BrowserRefusal.allow_origin_missing
     assert "the route bare has no policy" in found.words
     assert UPSTREAM_NOTE in found.notes
     assert found.change is not None
     change = yaml.safe_load(found.change.yaml())
     assert change["cors"]["allow_headers"] == ["x-a"]
-    assert explain_request(plan_of(_with_policy(found.change.yaml())), asked).works
+    assert explain_request(config_of(_with_policy(found.change.yaml())), asked).works
 
 
 def _with_policy(change: str) -> str:
@@ -140,7 +144,7 @@ def _with_policy(change: str) -> str:
 
 def test_without_a_policy_a_page_of_the_same_origin_works() -> None:
     """cors.md 5: no browser looks."""
-    found = explain_request(plan_of(), Asked(b"PUT", "http://h/bare/", b"http://h"))
+    found = explain_request(config_of(), PageRequest(b"PUT", "http://h/bare/", b"http://h"))
     assert found.works
     assert found.change is None
     assert found.notes == ()
@@ -149,4 +153,4 @@ def test_without_a_policy_a_page_of_the_same_origin_works() -> None:
 def test_what_is_no_address_is_an_error() -> None:
     """A page could not call it."""
     with pytest.raises(ValueError, match="write it whole"):
-        explain_request(plan_of(), Asked(b"GET", "/bare/", APP))
+        explain_request(config_of(), PageRequest(b"GET", "/bare/", APP))

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from corsproxy.observe.record import Record
 from corsproxy.policy.cors.decision import Decision
 from corsproxy.policy.cors.reasons import Reason, Verdict
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 REFUSED = Decision(
     Verdict.refused,
     Reason.origin_not_allowed,
     b"https://evil.example",
-    Place("config.yaml", 14, 22),
+    SourcePos("config.yaml", 14, 22),
     b"",
     b"",
     0,

@@ -1,7 +1,7 @@
 """Findings: one line each, with words from one table (config.md)."""
 
 from corsproxy.policy.problems import Words, find
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 from corsproxy.policy.visible import printable
 
 TABLE = {"odd": Words("warning", "{value} is odd: {detail}", "write {value} twice")}
@@ -9,7 +9,7 @@ TABLE = {"odd": Words("warning", "{value} is odd: {detail}", "write {value} twic
 
 def test_a_finding_says_where_what_and_what_to_do() -> None:
     """config.md: file:line:column, which value, what to write instead."""
-    finding = find(TABLE, "odd", "7", Place("c.yaml", 2, 3), "no pair")
+    finding = find(TABLE, "odd", "7", SourcePos("c.yaml", 2, 3), "no pair")
     assert str(finding) == "c.yaml:2:3: warning: 7 is odd: no pair; write 7 twice"
 
 

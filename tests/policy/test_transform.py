@@ -4,14 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corsproxy.policy.compiled import Route, TcpAddress, Upstream
-from corsproxy.policy.cookies.rewrite import CookieTerm, compile_cookies
+from corsproxy.policy.cookies.rewrite import CookieSpec, compile_cookies
 from corsproxy.policy.fields import FIELD_KINDS
 from corsproxy.policy.routing.links import Links, Site
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
-from corsproxy.policy.rules.apply import Field, RuleTerm, compile_rules
+from corsproxy.policy.rules.apply import Field, RuleSpec, compile_rules
 from corsproxy.policy.rules.spec import Operation
 from corsproxy.policy.rules.variables import Context
-from corsproxy.policy.transform import reshape_answer, reshape_origin
+from corsproxy.policy.transform import transform_origin, transform_response
 
 UPSTREAM = Upstream(
     name="legacy", scheme="http", address=TcpAddress("legacy", 80), authority=b"legacy"
@@ -26,7 +26,7 @@ operations: st.SearchStrategy[Operation] = st.sampled_from(
 )
 rules = st.lists(
     st.builds(
-        RuleTerm,
+        RuleSpec,
         op=operations,
         name=st.sampled_from(["X-A", "X-B", "Server"]),
         value=st.sampled_from(["X-B", "X-C"]),
@@ -58,7 +58,7 @@ def test_lines_that_nothing_names_keep_bytes_and_order(
     """forwarding.md H7: whatever the rules, other lines are untouched; kinds are those of the rest."""
     before = list(fields)
     route = route_of(response_rules=compiled)
-    shaped = reshape_answer(route, fields, kinds_of(fields), None, Context(status=200))
+    shaped = transform_response(route, fields, kinds_of(fields), None, Context(status=200))
     named = {b"x-a", b"x-b", b"x-c", b"server"}
     assert fields == before
     assert [field for field in shaped.fields if field[0].lower() not in named] == [
@@ -71,15 +71,15 @@ def test_lines_that_nothing_names_keep_bytes_and_order(
 @settings(max_examples=150)
 def test_public_names_change_links_and_cookies_alone(fields: list[Field]) -> None:
     """cors.md 58, 60: as many lines as before, in order, others untouched; done twice is once."""
-    cookies = compile_cookies([CookieTerm(same_site="none")])
+    cookies = compile_cookies([CookieSpec(same_site="none")])
     route = route_of(cookies=cookies)
-    shaped = reshape_answer(route, fields, kinds_of(fields), LINKS, Context())
+    shaped = transform_response(route, fields, kinds_of(fields), LINKS, Context())
     assert [name for name, _ in shaped.fields] == [name for name, _ in fields]
     for (name, old), (_, new) in zip(fields, shaped.fields, strict=True):
         if name.lower() not in {b"location", b"refresh", b"set-cookie"}:
             assert new == old
     kept = [field for field in shaped.fields if field[0].lower() == b"set-cookie"]
-    again = reshape_answer(route, kept, kinds_of(kept), None, Context())
+    again = transform_response(route, kept, kinds_of(kept), None, Context())
     assert again.fields == kept
 
 
@@ -88,7 +88,7 @@ def test_public_names_change_links_and_cookies_alone(fields: list[Field]) -> Non
 def test_stripping_removes_origin_and_referer_alone(fields: list[Field], origin: bytes) -> None:
     """cors.md 52: all other lines stay, in order."""
     sent = [(b"oRigin", origin), *fields, (b"REFERER", b"https://a.example/x")]
-    assert reshape_origin(sent, "strip", Site(b"http", b"legacy")) == fields
+    assert transform_origin(sent, "strip", Site(b"http", b"legacy")) == fields
 
 
 def test_a_route_that_says_nothing_asks_for_links_only() -> None:

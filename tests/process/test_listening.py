@@ -14,7 +14,7 @@ import pytest
 
 from corsproxy.policy.compiled import Address, TcpAddress, UnixAddress
 from corsproxy.runtime import sockets
-from corsproxy.runtime.sockets import CannotStart, Listeners
+from corsproxy.runtime.sockets import CannotStart, ListenSockets
 from tests.support.origin import origin
 from tests.support.service import config, corsproxy, until
 
@@ -33,9 +33,9 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 
 
 @contextmanager
-def listening(*addresses: Address, shares: int = 1) -> Iterator[Listeners]:
+def listening(*addresses: Address, shares: int = 1) -> Iterator[ListenSockets]:
     """Bind these addresses."""
-    listeners = Listeners(shares, addresses)
+    listeners = ListenSockets(shares, addresses)
     try:
         for address in addresses:
             listeners.bind(address)
@@ -120,7 +120,7 @@ def test_what_is_bound_listens() -> None:
     with listening(TcpAddress("127.0.0.1", 0)) as listeners:
         (bound,) = listeners._bound
         with pytest.raises(CannotStart, match="another program listens there"):
-            Listeners().bind(bound.address)
+            ListenSockets().bind(bound.address)
 
 
 # --- unix sockets --------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_what_is_not_a_socket_stays(kind: str, tmp_path: Path) -> None:
     words = {"file": "a file that is not a socket", "directory": "a directory"}
     told = words.get(kind, "a symbolic link")
     with pytest.raises(CannotStart) as failed:
-        Listeners().bind(UnixAddress(str(path)))
+        ListenSockets().bind(UnixAddress(str(path)))
     assert str(failed.value) == (
         f"cannot listen on unix:{path}: {told} is there; move it away, or choose another path"
     )
@@ -196,7 +196,7 @@ def test_advice_about_a_path_names_no_address(tmp_path: Path) -> None:
         ):
             path = tmp_path / name
             with pytest.raises(CannotStart) as failed:
-                Listeners().bind(UnixAddress(str(path)))
+                ListenSockets().bind(UnixAddress(str(path)))
             assert str(failed.value) == f"cannot listen on unix:{path}: {advice}"
 
 
@@ -206,7 +206,7 @@ def test_of_two_that_start_one_has_the_socket(
     """P7: of an abandoned socket, too: neither removes what the other has just made."""
     path = tmp_path / "s"
     abandoned(path)
-    second, is_over, real = Listeners(), threading.Event(), os.unlink
+    second, is_over, real = ListenSockets(), threading.Event(), os.unlink
     results: list[object] = []
 
     def start_second() -> None:
@@ -255,7 +255,7 @@ def test_a_socket_of_another_user_stays(tmp_path: Path) -> None:
     abandoned(path)
     os.chown(path, 12345, 12345)
     with pytest.raises(CannotStart, match=f"unix:{path}: a socket of user 12345 is there; have it"):
-        Listeners().bind(UnixAddress(str(path)))
+        ListenSockets().bind(UnixAddress(str(path)))
     assert stat.S_ISSOCK(path.lstat().st_mode)
 
 
@@ -270,7 +270,7 @@ def test_a_socket_whose_queue_is_full_is_served(tmp_path: Path) -> None:
             waiting.setblocking(False)  # noqa: FBT003 - the socket module's own signature
             waiting.connect_ex(path)
         with pytest.raises(CannotStart, match="another program listens there"):
-            Listeners().bind(UnixAddress(path))
+            ListenSockets().bind(UnixAddress(path))
         assert os.path.lexists(path)
 
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from corsproxy.cli.from_flags import as_yaml
 from corsproxy.cli.run import run
 from corsproxy.config import load_text
-from corsproxy.proxy.fd_limits import Room
+from corsproxy.proxy.fd_limits import ConnectionLimits
 from corsproxy.runtime.service import CannotStart, Service
 from tests.support.origin import ORIGIN, get, origin
-from tests.support.proxy import plan_of
+from tests.support.proxy import config_of
 from tests.support.service import config, corsproxy
 
 # Hostile values: what means something to YAML, to the variables of the language, to a terminal.
@@ -52,8 +52,8 @@ def test_a_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path) -> Non
 
 async def test_too_few_descriptors_are_told_in_any_number(caplog: pytest.LogCaptureFixture) -> None:
     """O2: one client that can be served is not "1 clients"."""
-    async with Service(plan_of(config(1))) as service:
-        service.server.room = Room(1, 1, 1)
+    async with Service(config_of(config(1))) as service:
+        service.server.room = ConnectionLimits(1, 1, 1)
         with caplog.at_level(logging.WARNING, "corsproxy"):
             service._tell_room()
     (told,) = caplog.messages
@@ -95,7 +95,7 @@ async def test_an_aiohttp_without_its_parsers_cannot_serve(monkeypatch: pytest.M
     """The pure-Python parsers let through what smuggles requests: it does not start (forwarding.md)."""
     monkeypatch.delattr(http_parser, "HttpRequestParserC")
     with pytest.raises(CannotStart, match="C extensions are missing: install aiohttp from a wheel"):
-        await Service(plan_of(config(1))).__aenter__()
+        await Service(config_of(config(1))).__aenter__()
 
 
 def test_a_file_that_is_not_there_is_exit_3(tmp_path: Path) -> None:

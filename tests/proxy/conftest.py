@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from pytest_asyncio import is_async_test
 
 from tests.support.leaks import Leaks
 
@@ -10,7 +11,14 @@ _LONGEST_ID = 90
 
 
 @pytest.fixture(autouse=True)
-async def nothing_left() -> AsyncIterator[None]:
+def nothing_left(request: pytest.FixtureRequest) -> None:
+    """Check for leaks after each test that runs on a loop; pure functions leave nothing."""
+    if is_async_test(request.node):
+        request.getfixturevalue("leaks")
+
+
+@pytest.fixture
+async def leaks() -> AsyncIterator[None]:
     """Compare what is there after the test with what was there before it (forwarding.md F6)."""
     leaks = Leaks()
     yield

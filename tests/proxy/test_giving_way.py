@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from corsproxy.proxy.client import ClientConnection
-from corsproxy.proxy.fd_limits import Room
+from corsproxy.proxy.fd_limits import ConnectionLimits
 from tests.support.answers import ANSWERING
 from tests.support.client import RawClient
 from tests.support.messages import Truncated
@@ -132,7 +132,7 @@ async def test_whole_requests_that_wait_for_their_turn_do_not_give_way(
         def crowded(client: ClientConnection) -> None:
             end_turn(client)
             crowds.append(len(proxy.server.crowd.waiting))
-            assert not proxy.server.crowd.make_room(1, Room(0, 5, 1))
+            assert not proxy.server.crowd.make_room(1, ConnectionLimits(0, 5, 1))
 
         monkeypatch.setattr(ClientConnection, "_end_turn", crowded)
         client = await client_of(proxy, stack)
@@ -160,7 +160,7 @@ async def test_a_request_that_is_on_its_way_in_is_served() -> None:
         client = await client_of(proxy, stack)
         assert (await client.exchange(GET)).status == 200
         await client.send(GET)  # into the kernel: the loop has had no turn yet
-        assert not proxy.server.crowd.make_room(1, Room(0, 5, 1))
+        assert not proxy.server.crowd.make_room(1, ConnectionLimits(0, 5, 1))
         assert (await client.response()).status == 200
 
 

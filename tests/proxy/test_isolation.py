@@ -22,7 +22,7 @@ from corsproxy.proxy.upstream.connection import UpstreamConnection
 from tests.support.answers import ANSWERING, OK
 from tests.support.client import RawClient
 from tests.support.kernel import shrink_buffers
-from tests.support.proxy import Proxy, Way, one_route, plan_of, running_proxy, through
+from tests.support.proxy import Proxy, Way, config_of, one_route, running_proxy, through
 from tests.support.upstream import (
     Script,
     ScriptedUpstream,
@@ -123,7 +123,7 @@ async def squeeze(way: Way) -> None:
     """Use a connection once, and give both its ends small buffers: what is not read waits in the proxy."""
     read_little(way.upstream)
     assert (await way.client.exchange(GET)).body == b"hi"
-    (idle,) = way.proxy.server.pool_of(way.proxy.server.plan.upstreams[0])._idle
+    (idle,) = way.proxy.server.pool_of(way.proxy.server.config.upstreams[0])._idle
     idle.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
@@ -285,7 +285,7 @@ async def test_h17_a_fin_behind_what_is_unread_ends_no_tunnel() -> None:
     async with through(script) as way:
         read_little(way.upstream)
         assert (await way.client.exchange(UPGRADE)).status == 101
-        (tunnel,) = way.proxy.server.pool_of(way.proxy.server.plan.upstreams[0])._tunnels
+        (tunnel,) = way.proxy.server.pool_of(way.proxy.server.config.upstreams[0])._tunnels
         tunnel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         await way.client.send(bytes(150_000))  # the kernel takes it, the proxy does not
         await eventually(lambda: client_side(way).is_paused(UPLOAD), "the client to be held back")
@@ -381,7 +381,7 @@ async def test_f7_a_tunnel_begins_in_the_state_of_its_upstream() -> None:
     async with through(script) as way:
         await way.client.send(UPGRADE)
         await eventually(lambda: len(way.upstream.requests) == 1, "the request")
-        pool = way.proxy.server.pool_of(way.proxy.server.plan.upstreams[0])
+        pool = way.proxy.server.pool_of(way.proxy.server.config.upstreams[0])
         (upstream,) = pool._open
         upstream.pause_writing()
         go.set()
@@ -480,7 +480,7 @@ async def test_s9_an_upstream_gets_its_share_of_a_turn_of_the_loop(kind: str) ->
     chunks = chunked + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n"
     hints = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000 + OK
     sent, body = (chunks, b"x" * 100_000) if kind == "chunks" else (hints, b"hi")
-    read_line, interim_came = ChunkedBody._read_line, Exchange.interim_came
+    read_line, interim_received = ChunkedBody._read_line, Exchange.interim_received
     async with Turns() as turns, through([request(), send(sent), *ANSWERING]) as way:
 
         def count_line(self: ChunkedBody, line: bytes) -> None:
@@ -489,11 +489,11 @@ async def test_s9_an_upstream_gets_its_share_of_a_turn_of_the_loop(kind: str) ->
 
         def count_interim(self: Exchange, head: ResponseHead) -> None:
             turns.note()
-            interim_came(self, head)
+            interim_received(self, head)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ChunkedBody, "_read_line", count_line)
-            patch.setattr(Exchange, "interim_came", count_interim)
+            patch.setattr(Exchange, "interim_received", count_interim)
             assert (await way.client.exchange(GET)).body == body
         assert (await way.client.exchange(GET)).body == b"hi"
         assert len(way.upstream.connections) == 1
@@ -563,7 +563,9 @@ async def test_o4_tunnels_have_places_of_their_own(pool: str, most: int) -> None
             tunnel.close()
         assert len(way.upstream.connections) == most + 1
         await eventually(lambda: way.proxy.server.in_flight == 0, "the ends of the tunnels")
-        assert way.proxy.server.pool_of(way.proxy.server.plan.upstreams[0]).states()["tunnel"] == 0
+        assert (
+            way.proxy.server.pool_of(way.proxy.server.config.upstreams[0]).states()["tunnel"] == 0
+        )
         async with await way.proxy.client() as other:
             assert (await other.exchange(UPGRADE)).body == b"hi"  # it is asked again
 
@@ -716,7 +718,7 @@ async def test_p2_who_queues_when_an_upstream_changes_is_still_served(reuse: str
                 await client.send(GET)
             await eventually(lambda: proxy.server.in_flight == 5, "the requests")
             changed = config.replace("queue: 60s", "queue: 61s")
-            proxy.server.replace_plan(plan_of(changed))
+            proxy.server.replace_config(config_of(changed))
             async with await proxy.client() as newer:
                 assert (await newer.exchange(GET)).body == b"hi"
             go.set()

@@ -13,7 +13,7 @@ import pytest
 from corsproxy.observe.record import Record
 from corsproxy.proxy.server import ProxyServer
 from tests.support.client import RawClient
-from tests.support.proxy import one_route, plan_of, through
+from tests.support.proxy import config_of, one_route, through
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -122,7 +122,7 @@ async def test_k3_a_reload_brings_another_family_into_force() -> None:
     async with through(ANSWERING, server=server) as (client, proxy, upstream):
         await client.exchange(data)
         other = one_route(upstream.url, server=f"{server}\ntrusted_headers: forwarded")
-        proxy.server.replace_plan(plan_of(other))
+        proxy.server.replace_config(config_of(other))
         await client.exchange(data)
         told = [one.head.value("x-forwarded-for") for one in upstream.requests]
         assert told == [b"1.1.1.1, 127.0.0.1", b"127.0.0.1"]
@@ -140,7 +140,7 @@ async def test_k3_a_connection_header_takes_no_word_of_a_trusted_proxy_further()
 @asynccontextmanager
 async def dual_stack(config: str, records: list[Record]) -> AsyncIterator[RawClient]:
     """Serve IPv4 clients by an IPv6 socket, as [::] does on most systems; connect one."""
-    server = ProxyServer(plan_of(config), (records.append,))
+    server = ProxyServer(config_of(config), (records.append,))
     bound = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
     bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     bound.bind(("::ffff:127.0.0.1", 0))

@@ -3,19 +3,19 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corsproxy.proxy.fd_limits import room_for
-from corsproxy.proxy.stall_detection import SLOWEST, Pace
+from corsproxy.proxy.fd_limits import limits_for
+from corsproxy.proxy.stall_detection import SLOWEST, StallDetector
 
 
 def test_a_transfer_that_stands_still_does_so_since_the_first_look() -> None:
     """O4: what was never seen to move is as old as it is known."""
-    pace = Pace(10.0, 500)
+    pace = StallDetector(10.0, 500)
     assert [pace.look(now, 500) for now in (10.1, 11.0, 99.0)] == [10.0] * 3
 
 
 def test_bytes_that_trickle_are_no_pace() -> None:
     """O4: a byte now and then keeps nothing alive; a kilobyte a second does."""
-    trickle, steady = Pace(0.0, 0), Pace(0.0, 0)
+    trickle, steady = StallDetector(0.0, 0), StallDetector(0.0, 0)
     for second in range(1, 60):
         assert trickle.look(float(second), second * 100) == 0.0
         assert steady.look(float(second), second * SLOWEST) == second
@@ -24,7 +24,7 @@ def test_bytes_that_trickle_are_no_pace() -> None:
 @given(st.lists(st.tuples(st.floats(0.1, 3), st.integers(0, 5000)), max_size=50))
 def test_the_time_it_kept_pace_never_goes_back(looks: list[tuple[float, int]]) -> None:
     """O4: it is a time that has been, and no earlier than the one told before."""
-    pace, now, moved, before = Pace(0.0, 0), 0.0, 0, 0.0
+    pace, now, moved, before = StallDetector(0.0, 0), 0.0, 0, 0.0
     for pause, more in looks:
         now, moved = now + pause, moved + more
         kept_at = pace.look(now, moved)
@@ -35,7 +35,7 @@ def test_the_time_it_kept_pace_never_goes_back(looks: list[tuple[float, int]]) -
 @given(st.integers(1, 100_000), st.integers(100, 1_000_000))
 def test_descriptors_are_never_promised_twice(wanted: int, allowed: int) -> None:
     """O2: clients, those that are turned away, and a fifth of all for upstreams fit into the limit."""
-    room = room_for(wanted, allowed)
+    room = limits_for(wanted, allowed)
     assert 1 <= room.served <= wanted
     assert 1 <= room.held <= room.served
     if room.served > 1:
@@ -44,5 +44,5 @@ def test_descriptors_are_never_promised_twice(wanted: int, allowed: int) -> None
 
 def test_enough_descriptors_change_nothing() -> None:
     """O2: `max_connections` is what counts where the system allows it."""
-    assert room_for(10_000, 20_000).served == 10_000
-    assert room_for(10_000, 1024).served == 618
+    assert limits_for(10_000, 20_000).served == 10_000
+    assert limits_for(10_000, 1024).served == 618

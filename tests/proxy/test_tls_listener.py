@@ -22,7 +22,7 @@ from corsproxy.policy.compiled import ServerTls, TcpAddress
 from corsproxy.runtime.service import CannotStart, Service
 from corsproxy.tls import renewal
 from tests.support.certificates import Authority, Pair
-from tests.support.proxy import one_route, plan_of
+from tests.support.proxy import config_of, one_route
 from tests.support.tls import tls_client
 from tests.support.upstream import (
     Script,
@@ -73,8 +73,8 @@ async def serving(
     async with ScriptedUpstream(script or ANSWERING) as upstream:
         keys = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}{more}}}\n{server}"
         config = one_route(upstream.url, server=keys, more="health: {listen: off}")
-        plan = plan_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))
-        async with Service(plan) as service:
+        compiled = config_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))
+        async with Service(compiled) as service:
             (address,) = service.addresses
             assert isinstance(address, TcpAddress)
             yield (address.host, address.port), upstream
@@ -330,10 +330,10 @@ async def test_bad_files_at_the_start_are_told_in_one_line(
         "http://127.0.0.1:9",
         server=f"tls: {{cert_file: {installed.cert}, key_file: {installed.key}}}",
     )
-    plan = plan_of(config)
+    compiled = config_of(config)
     installed.key.write_bytes(authority.sign("another").key.read_bytes())
     with pytest.raises(
         CannotStart, match=r"cannot speak TLS: key_file .*: it is not the certificate's"
     ):
-        async with Service(plan):
+        async with Service(compiled):
             pass

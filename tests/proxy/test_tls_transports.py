@@ -26,7 +26,7 @@ from corsproxy.runtime.service import Service
 from tests.support.certificates import Authority, Pair
 from tests.support.invariants import carrier_of
 from tests.support.kernel import in_kernel
-from tests.support.proxy import one_route, plan_of
+from tests.support.proxy import config_of, one_route
 from tests.support.tls import stream_server, tls_client
 from tests.support.upstream import Script, ScriptedUpstream, pour, repeat, request, send
 from tests.support.wire import eventually, patiently
@@ -61,8 +61,8 @@ async def serving(
     if pair is not None:
         server = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}}}\n{server}"
     config = one_route(url, server=server, upstream=upstream, more="health: {listen: off}")
-    plan = plan_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))
-    async with Service(plan) as service:
+    compiled = config_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))
+    async with Service(compiled) as service:
         (address,) = service.addresses
         assert isinstance(address, TcpAddress)
         yield (address.host, address.port), service.server

@@ -55,7 +55,7 @@ class Upstream:
             writer.write(OK)
 
 
-def plan(port: int, tls: str, more: str = "") -> str:
+def compiled(port: int, tls: str, more: str = "") -> str:
     """Return a configuration with one https upstream on loopback."""
     keys = f"tls: {{{tls}}}\n{more}" if tls else more
     return one_route(f"https://127.0.0.1:{port}", upstream=keys)
@@ -67,7 +67,7 @@ async def test_requests_share_a_connection_that_was_verified(
     """S12: reuse works in spite of what TLS itself sends behind the handshake (session tickets)."""
     upstream = Upstream(server)
     async with stream_server(upstream.serve, upstream.context) as port:
-        config = plan(port, f"ca_file: {authority.file}")
+        config = compiled(port, f"ca_file: {authority.file}")
         async with running_proxy(config) as proxy, await proxy.client() as client:
             for _ in range(5):
                 assert (await client.exchange(GET)).body == b"hi"
@@ -81,7 +81,7 @@ async def test_the_name_that_is_asked_for_is_the_one_that_is_verified(
     upstream = Upstream(server)
     async with stream_server(upstream.serve, upstream.context) as port:
         tls = f"ca_file: {authority.file}, server_name: api.test"
-        async with running_proxy(plan(port, tls)) as proxy, await proxy.client() as client:
+        async with running_proxy(compiled(port, tls)) as proxy, await proxy.client() as client:
             assert (await client.exchange(GET)).status == 200
         assert upstream.names == ["api.test"]
 
@@ -91,7 +91,7 @@ async def test_an_address_is_no_name_to_ask_for(authority: Authority, server: Pa
     upstream = Upstream(server)
     async with stream_server(upstream.serve, upstream.context) as port:
         tls = f"ca_file: {authority.file}"
-        async with running_proxy(plan(port, tls)) as proxy, await proxy.client() as client:
+        async with running_proxy(compiled(port, tls)) as proxy, await proxy.client() as client:
             assert (await client.exchange(GET)).status == 200
         assert upstream.names == [None]
 
@@ -109,7 +109,7 @@ async def test_whom_nobody_vouches_for_is_not_believed(
     }[case]
     upstream = Upstream(server)
     async with stream_server(upstream.serve, upstream.context) as port:
-        async with running_proxy(plan(port, tls)) as proxy, await proxy.client() as client:
+        async with running_proxy(compiled(port, tls)) as proxy, await proxy.client() as client:
             answer = await client.exchange(GET)
             assert (answer.status, answer.problem()["error"]) == (502, "upstream_tls")
             assert b"certificate" not in answer.body
@@ -121,7 +121,7 @@ async def test_verification_is_off_only_where_that_is_written(server: Pair) -> N
     upstream = Upstream(server)
     async with stream_server(upstream.serve, upstream.context) as port:
         tls = "insecure_skip_verify: true"
-        async with running_proxy(plan(port, tls)) as proxy, await proxy.client() as client:
+        async with running_proxy(compiled(port, tls)) as proxy, await proxy.client() as client:
             assert (await client.exchange(GET)).status == 200
 
 
@@ -137,12 +137,12 @@ async def test_an_upstream_that_wants_a_certificate_gets_it(
     own = f"cert_file: {client_pair.cert}, key_file: {client_pair.key}"
     async with stream_server(upstream.serve, upstream.context) as port:
         async with (
-            running_proxy(plan(port, f"{ca}, {own}")) as proxy,
+            running_proxy(compiled(port, f"{ca}, {own}")) as proxy,
             await proxy.client() as client,
         ):
             assert (await client.exchange(GET)).status == 200
         assert "proxy" in str(upstream.client_names)
-        async with running_proxy(plan(port, ca)) as proxy, await proxy.client() as client:
+        async with running_proxy(compiled(port, ca)) as proxy, await proxy.client() as client:
             assert (await client.exchange(GET)).status == 502
         assert upstream.requests == 1
 
@@ -154,7 +154,7 @@ async def test_a_handshake_that_never_ends_is_a_connection_that_did_not_come() -
         await reader.read()
 
     async with stream_server(silent) as port:
-        config = plan(port, "", "timeouts: {connect: 100ms}")
+        config = compiled(port, "", "timeouts: {connect: 100ms}")
         async with running_proxy(config) as proxy, await proxy.client() as client:
             answer = await client.exchange(GET)
             assert (answer.status, answer.problem()["error"]) == (504, "upstream_connect_timeout")
@@ -170,7 +170,7 @@ async def test_a_peer_that_speaks_no_tls_is_no_upstream() -> None:
 
     async with (
         stream_server(plain) as port,
-        running_proxy(plan(port, "")) as proxy,
+        running_proxy(compiled(port, "")) as proxy,
         await proxy.client() as client,
     ):
         answer = await client.exchange(GET)
@@ -194,7 +194,7 @@ async def test_a_body_that_only_the_end_delimits_ends_by_tls_alone(
             await writer.wait_closed()
 
     async with stream_server(serve, server.serve()) as port:
-        config = plan(port, f"ca_file: {authority.file}")
+        config = compiled(port, f"ca_file: {authority.file}")
         async with running_proxy(config) as proxy, await proxy.client() as client:
             await client.send(GET)
             if on_purpose:
@@ -221,7 +221,7 @@ async def test_bytes_that_nobody_asked_for_end_the_connection(
         await reader.read()
 
     async with stream_server(serve, server.serve()) as port:
-        config = plan(port, f"ca_file: {authority.file}", "pool: {idle: 60s}")
+        config = compiled(port, f"ca_file: {authority.file}", "pool: {idle: 60s}")
         async with running_proxy(config) as proxy, await proxy.client() as client:
             assert (await client.exchange(GET)).body == b"hi"
             answered.set()
@@ -241,7 +241,7 @@ async def test_large_bodies_pass_both_ways(authority: Authority, server: Pair) -
         await reader.read()
 
     async with stream_server(echo, server.serve()) as port:
-        config = plan(port, f"ca_file: {authority.file}")
+        config = compiled(port, f"ca_file: {authority.file}")
         async with running_proxy(config) as proxy, await proxy.client() as client:
             head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
             await client.send(head + body)

@@ -10,7 +10,7 @@ import pytest
 from corsproxy.policy.compiled import UnixAddress
 from corsproxy.runtime.service import CannotStart, Service
 from tests.support.client import RawClient
-from tests.support.proxy import one_route, plan_of, running_proxy
+from tests.support.proxy import config_of, one_route, running_proxy
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, reset, send
 from tests.support.wire import listen
 
@@ -23,7 +23,7 @@ ANSWERING: Script = [repeat(request(), send(OK))]
 async def serving(path: Path, url: str, server: str = "") -> AsyncIterator[Service]:
     """Run the whole service, listening on the unix socket `path`."""
     config = one_route(url, server=server, more="health: {listen: off}")
-    async with Service(plan_of(config.replace("127.0.0.1:8080", f"unix:{path}"))) as service:
+    async with Service(config_of(config.replace("127.0.0.1:8080", f"unix:{path}"))) as service:
         assert service.addresses == (UnixAddress(str(path)),)
         yield service
 

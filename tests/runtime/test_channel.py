@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from corsproxy.policy.compiled import TcpAddress
-from corsproxy.runtime.channel import Asker, Gone, Message, answer_all
-from corsproxy.runtime.cpus import usable_cores
-from corsproxy.runtime.sockets import CannotStart, Listeners
+from corsproxy.runtime.channel import Channel, ChannelClosed, Message, answer_all
+from corsproxy.runtime.cpus import usable_cpus
+from corsproxy.runtime.sockets import CannotStart, ListenSockets
 
 
 @asynccontextmanager
-async def asking() -> AsyncIterator[tuple[Asker, socket.socket]]:
+async def asking() -> AsyncIterator[tuple[Channel, socket.socket]]:
     """Return an asker, and the other end of its pair."""
     ours, its = socket.socketpair()
-    asker = await Asker.on(ours)
+    asker = await Channel.on(ours)
     try:
         yield asker, its
     finally:
@@ -66,10 +66,10 @@ async def test_a_side_that_is_gone_is_told(when: str) -> None:
         waiting = asyncio.ensure_future(asker.ask("q"))
         await asyncio.sleep(0)
         its.close()
-        with pytest.raises(Gone):
+        with pytest.raises(ChannelClosed):
             await waiting
         asker.tell("whatever")
-        with pytest.raises(Gone):
+        with pytest.raises(ChannelClosed):
             await asker.ask("q")
 
 
@@ -93,14 +93,14 @@ def test_a_container_has_the_cores_that_it_pays_for(
     file = tmp_path / "cpu.max"
     if quota is not None:
         file.write_text(quota)
-    every = usable_cores(tmp_path / "none")
-    assert usable_cores(file) == min(every, most)
+    every = usable_cpus(tmp_path / "none")
+    assert usable_cpus(file) == min(every, most)
     assert every >= 1
 
 
 def test_shares_of_an_address_have_one_port_and_nobody_else_gets_it() -> None:
     """Sockets that share a port would let anybody of this user in; that is found out first."""
-    listeners, others = Listeners(3), Listeners(2)
+    listeners, others = ListenSockets(3), ListenSockets(2)
     bound = listeners.bind(TcpAddress("127.0.0.1", 0))
     try:
         assert isinstance(bound.address, TcpAddress)
@@ -113,5 +113,5 @@ def test_shares_of_an_address_have_one_port_and_nobody_else_gets_it() -> None:
             others.bind(bound.address)
     finally:
         listeners.close()
-    with closing(Listeners(2)) as after:
+    with closing(ListenSockets(2)) as after:
         assert after.bind(bound.address).address == bound.address

@@ -9,7 +9,7 @@ from corsproxy.policy.compiled import TcpAddress
 from corsproxy.policy.cookies.rewrite import LEFT_BECAUSE
 from corsproxy.runtime.service import Service
 from tests.support.client import RawClient
-from tests.support.proxy import one_route, plan_of
+from tests.support.proxy import config_of, one_route
 from tests.support.upstream import ScriptedUpstream, repeat, request, send
 
 COOKIE = b"__Secure-sid=hidden; Secure"
@@ -24,9 +24,9 @@ async def test_60_a_cookie_left_as_it_is_is_told_once_and_without_its_value(
     caplog.set_level(logging.WARNING, "corsproxy")
     async with ScriptedUpstream([repeat(request(), send(ANSWER))]) as upstream:
         route = "name: api\ncors: false\ncookies: [{secure: false}]"
-        plan = plan_of(one_route(upstream.url, route=route))
-        server = replace(plan.server, listen=(TcpAddress("127.0.0.1", 0),))
-        async with Service(replace(plan, server=server, health=None)) as service:
+        config = config_of(one_route(upstream.url, route=route))
+        server = replace(config.server, listen=(TcpAddress("127.0.0.1", 0),))
+        async with Service(replace(config, server=server, health=None)) as service:
             (address,) = service.addresses
             assert isinstance(address, TcpAddress)
             async with await RawClient.to((address.host, address.port)) as client:

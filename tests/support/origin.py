@@ -68,7 +68,7 @@ def origin() -> Iterator[Origin]:
             thread.join()
 
 
-class Answer(NamedTuple):
+class LocalResponse(NamedTuple):
     """What came back: status, headers by their names in lower case, body."""
 
     status: int
@@ -81,16 +81,16 @@ def ask(
     path: str = "/",
     method: str = "GET",
     headers: dict[str, str] | None = None,
-) -> Answer:
+) -> LocalResponse:
     """Send a request with an Origin and return the whole answer."""
     connection.request(method, path, headers={"Origin": ORIGIN} | (headers or {}))
     return read(connection.getresponse())
 
 
-def read(answer: HTTPResponse) -> Answer:
+def read(answer: HTTPResponse) -> LocalResponse:
     """Return the whole answer."""
     fields = {name.lower(): value for name, value in answer.getheaders()}
-    return Answer(answer.status, fields, answer.read())
+    return LocalResponse(answer.status, fields, answer.read())
 
 
 def connect(port: int) -> HTTPConnection:
@@ -98,7 +98,7 @@ def connect(port: int) -> HTTPConnection:
     return HTTPConnection("127.0.0.1", port, timeout=LONG)
 
 
-def get(port: int, path: str = "/") -> Answer:
+def get(port: int, path: str = "/") -> LocalResponse:
     """Ask a loopback port once, on a connection of its own."""
     with closing(connect(port)) as connection:
         return ask(connection, path)

@@ -4,33 +4,35 @@ from dataclasses import replace
 from typing import Any
 
 from corsproxy.policy.cors.decide import Facts, Policy, compile_policy
-from corsproxy.policy.cors.spec import PolicyTerms
-from corsproxy.policy.source import Place, Term
+from corsproxy.policy.cors.spec import PolicySpec
+from corsproxy.policy.source import SourcePos, SourceText
 
 APP = b"https://app.example.com"
 EVIL = b"https://evil.example.org"
 _LISTS = ("allow_methods", "allow_headers", "expose_headers", "timing_allow_origins")
 
 
-def terms_of(*origins: str, **keys: Any) -> PolicyTerms:  # noqa: ANN401 - any key of PolicyTerms
+def spec_of(*origins: str, **keys: Any) -> PolicySpec:  # noqa: ANN401 - any key of PolicySpec
     """Return a policy's terms: origins stand in lines 1, 2, …; lists are given as plain strings."""
     for key in _LISTS:
         if isinstance(keys.get(key), list):
             keys[key] = placed(*keys[key])
     keys.setdefault("name", "spa")
-    return PolicyTerms(allow_origins=placed(*origins), **keys)
+    return PolicySpec(allow_origins=placed(*origins), **keys)
 
 
-def placed(*texts: str) -> tuple[Term, ...]:
+def placed(*texts: str) -> tuple[SourceText, ...]:
     """Return `texts` as terms, one a line."""
-    return tuple(Term(text, Place("config.yaml", line, 7)) for line, text in enumerate(texts, 1))
+    return tuple(
+        SourceText(text, SourcePos("config.yaml", line, 7)) for line, text in enumerate(texts, 1)
+    )
 
 
-def policy_of(*origins: str, **keys: Any) -> Policy:  # noqa: ANN401 - any key of PolicyTerms
+def policy_of(*origins: str, **keys: Any) -> Policy:  # noqa: ANN401 - any key of PolicySpec
     """Return a compiled policy; `preflight` may be given as a mapping of what differs."""
     preflight = keys.pop("preflight", {})
-    terms = terms_of(*origins, **keys)
-    return compile_policy(replace(terms, preflight=replace(terms.preflight, **preflight)))
+    spec = spec_of(*origins, **keys)
+    return compile_policy(replace(spec, preflight=replace(spec.preflight, **preflight)))
 
 
 def actual(origin: bytes | None = APP, method: bytes = b"GET", **facts: Any) -> Facts:  # noqa: ANN401 - any item of Facts

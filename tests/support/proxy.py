@@ -7,7 +7,7 @@ from textwrap import indent
 from typing import NamedTuple
 
 from corsproxy.config import load_text
-from corsproxy.policy.compiled import Plan
+from corsproxy.policy.compiled import CompiledConfig
 from corsproxy.proxy.server import ProxyServer
 from tests.support.client import RawClient
 from tests.support.messages import Field, Head
@@ -38,11 +38,11 @@ class Way(NamedTuple):
     upstream: ScriptedUpstream
 
 
-def plan_of(text: str) -> Plan:
+def config_of(text: str) -> CompiledConfig:
     """Return the plan that a configuration text makes; any problem fails the test."""
     loaded = load_text(text, "test.yaml", {})
-    assert loaded.plan, f"{[str(problem) for problem in loaded.problems]}\n{text}"
-    return loaded.plan
+    assert loaded.config, f"{[str(problem) for problem in loaded.problems]}\n{text}"
+    return loaded.config
 
 
 def one_route(
@@ -78,10 +78,10 @@ def one_route(
 
 
 @asynccontextmanager
-async def running_proxy(config: str | Plan) -> AsyncIterator[Proxy]:
+async def running_proxy(config: str | CompiledConfig) -> AsyncIterator[Proxy]:
     """Run the proxy on a free loopback port; on leaving, end it at once and wait for its end."""
-    plan = plan_of(config) if isinstance(config, str) else config
-    server = ProxyServer(plan)
+    compiled = config_of(config) if isinstance(config, str) else config
+    server = ProxyServer(compiled)
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(server, "127.0.0.1", 0, backlog=1024)
     try:

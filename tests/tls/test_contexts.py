@@ -41,10 +41,10 @@ def test_files_that_fit_are_no_problem(authority: Authority, pair: Pair) -> None
         f"tls: {{ca_file: {authority.file}, cert_file: {pair.cert}, key_file: {pair.key}}}",
     )
     assert said(loaded) == []
-    assert loaded.plan is not None
-    assert loaded.plan.server.tls is not None
-    assert loaded.plan.server.tls.cert_file == str(pair.cert)
-    (upstream,) = loaded.plan.upstreams
+    assert loaded.config is not None
+    assert loaded.config.server.tls is not None
+    assert loaded.config.server.tls.cert_file == str(pair.cert)
+    (upstream,) = loaded.config.upstreams
     assert upstream.tls.ca_file == str(authority.file)
     assert (upstream.scheme, str(upstream.address), upstream.authority) == (
         "https",
@@ -122,9 +122,9 @@ def test_a_route_keeps_what_it_does_not_say_of_its_upstream() -> None:
         "  - {upstream: api, cors: false, match: {path: /a}, timeouts: {response_header: 250ms}}\n"
         "  - {upstream: api, cors: false, match: {path: /b}, max_body: 0, upgrades: []}\n"
     )
-    plan = load_text(text, "f.yaml", {}).plan
-    assert plan is not None
-    first, second = plan.routes
+    config = load_text(text, "f.yaml", {}).config
+    assert config is not None
+    first, second = config.routes
     assert (first.timeouts.response_header, first.timeouts.idle, first.max_body) == (
         0.25,
         7.0,

@@ -1,4 +1,4 @@
-"""What is known while a plan is built: places, problems, and what must not be shown."""
+"""What is known while a configuration is built: places, problems, and what must not be shown."""
 
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 from corsproxy.config.problems.catalogue import ENTRIES
 from corsproxy.config.problems.problem import LONGEST_MESSAGE, Found, Problem, problem, shorten
 from corsproxy.config.yaml.environment import is_reference
-from corsproxy.config.yaml.nodes import Document, Items, Leaf, Node, Path, Span
+from corsproxy.config.yaml.nodes import Document, Node, Path, Scalar, Sequence, Span
 from corsproxy.policy.problems import Finding
-from corsproxy.policy.source import Place, Term
+from corsproxy.policy.source import SourcePos, SourceText
 from corsproxy.policy.visible import printable
 
 _HIDDEN: Final = "a value that is not shown"
@@ -21,48 +21,48 @@ class _Mark(NamedTuple):
     hidden: str | None
 
 
-class Draft:
+class CompileContext:
     """Places and problems of one build; every place it gives out it can later underline."""
 
     def __init__(self, document: Document, found: Found) -> None:
         self.document = document
         self.found = found
-        self._marks: dict[Place, _Mark] = {}
+        self._marks: dict[SourcePos, _Mark] = {}
 
-    def place(self, path: Path) -> Place:
+    def pos(self, path: Path) -> SourcePos:
         """Return where the value at `path` stands."""
         node = self.document.node(path)
         return self._mark(node.span, node)
 
-    def key_place(self, path: Path) -> Place:
+    def key_place(self, path: Path) -> SourcePos:
         """Return where the key at the end of `path` stands."""
         return self._mark(self.document.key_span(path), self.document.node(path))
 
-    def _mark(self, span: Span, node: Node) -> Place:
-        place = self.document.at(span)
-        self._marks[place] = _Mark(span.width, _substituted(node))
-        return place
+    def _mark(self, span: Span, node: Node) -> SourcePos:
+        pos = self.document.at(span)
+        self._marks[pos] = _Mark(span.width, _substituted(node))
+        return pos
 
-    def terms(self, path: Path, texts: Iterable[str]) -> tuple[Term, ...]:
+    def source_texts(self, path: Path, texts: Iterable[str]) -> tuple[SourceText, ...]:
         """Return the items of a list with their places; those of a default have none."""
         if not self.document.wrote(path):
-            return tuple(Term(text) for text in texts)
-        return tuple(Term(text, self.place((*path, at))) for at, text in enumerate(texts))
+            return tuple(SourceText(text) for text in texts)
+        return tuple(SourceText(text, self.pos((*path, at))) for at, text in enumerate(texts))
 
-    def origins(self, path: Path, texts: Iterable[str]) -> tuple[Term, ...]:
+    def origins(self, path: Path, texts: Iterable[str]) -> tuple[SourceText, ...]:
         """Return origins with their places; one `${NAME}` may stand for several (config.md)."""
-        terms: list[Term] = []
-        for index, term in enumerate(self.terms(path, texts)):
-            leaf = self.document.node((*path, index))
-            several = isinstance(leaf, Leaf) and is_reference(leaf)
-            parts = term.text.split(",") if several else [term.text]
-            terms += [Term(part.strip() if several else part, term.place) for part in parts]
-        return tuple(terms)
+        origins: list[SourceText] = []
+        for index, item in enumerate(self.source_texts(path, texts)):
+            node = self.document.node((*path, index))
+            several = isinstance(node, Scalar) and is_reference(node)
+            parts = item.text.split(",") if several else [item.text]
+            origins += [SourceText(part.strip() if several else part, item.pos) for part in parts]
+        return tuple(origins)
 
     def shown(self, path: Path, text: str) -> str:
         """Return `text`, or what the file says instead of it where it is the environment's."""
         node = self.document.node(path)
-        return node.source if isinstance(node, Leaf) and node.is_substituted else text
+        return node.source if isinstance(node, Scalar) and node.is_substituted else text
 
     def hidden(self, path: Path) -> str | None:
         """Return the `${NAME}` below `path`, because of which values from there are not shown."""
@@ -85,8 +85,8 @@ class Draft:
         """
         is_sound = True
         for finding in findings:
-            place = finding.place or self.place(fallback)
-            mark = self._marks.get(place, _Mark(1, None))
+            pos = finding.pos or self.pos(fallback)
+            mark = self._marks.get(pos, _Mark(1, None))
             entry = ENTRIES[finding.slug]
             message = shorten(finding.message, LONGEST_MESSAGE)
             advice = shorten(finding.suggestion, LONGEST_MESSAGE)
@@ -94,7 +94,7 @@ class Draft:
                 message = entry.message.format(value=mark.hidden, detail=_HIDDEN)
                 advice = f"correct the variable of the environment behind {mark.hidden}"
             self.found.add(
-                Problem(entry.id, finding.slug, place, message, advice, mark.width),
+                Problem(entry.id, finding.slug, pos, message, advice, mark.width),
             )
             is_sound = is_sound and finding.severity == "warning"
         return is_sound
@@ -102,7 +102,7 @@ class Draft:
 
 def _substituted(node: Node) -> str | None:
     """Return what the file says at the first value below `node` that is of the environment."""
-    if isinstance(node, Leaf):
+    if isinstance(node, Scalar):
         return printable(shorten(node.source)) if node.is_substituted else None
-    below = node.children if isinstance(node, Items) else node.children.values()
+    below = node.children if isinstance(node, Sequence) else node.children.values()
     return next(filter(None, map(_substituted, below)), None)

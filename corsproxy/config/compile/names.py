@@ -3,37 +3,37 @@
 import re
 from typing import Final
 
-from corsproxy.config.compile.context import Draft
+from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.spelling import nearest
-from corsproxy.config.yaml.nodes import Entries, Path
+from corsproxy.config.yaml.nodes import Mapping, Path
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-def check_name(draft: Draft, name: str, path: Path) -> None:
+def check_name(context: CompileContext, name: str, path: Path) -> None:
     """Report `name`, the value at `path`, where it could not stand in a header or a metric."""
     if not _NAME.fullmatch(name):
-        draft.note("name_invalid", path, found=draft.shown(path, name))
+        context.note("name_invalid", path, found=context.shown(path, name))
 
 
-def check_key(draft: Draft, name: str, path: Path) -> None:
+def check_key(context: CompileContext, name: str, path: Path) -> None:
     """Report `name`, the key that `path` ends in, like `check_name`."""
     if not _NAME.fullmatch(name):
-        draft.note_key("name_invalid", path, found=name)
+        context.note_key("name_invalid", path, found=name)
 
 
-def check_known(draft: Draft, named: tuple[str, str], slug: str, path: Path) -> None:
+def check_known(context: CompileContext, named: tuple[str, str], slug: str, path: Path) -> None:
     """Report the value at `path` where the file has nothing called so: `named` is section and name.
 
     What is written but could not be read is known, and has its problems already.
     """
     section, name = named
-    if draft.document.wrote(named):
+    if context.document.wrote(named):
         return
-    written = draft.document.node((section,)) if draft.document.wrote((section,)) else None
-    known = list(written.keys) if isinstance(written, Entries) else []
+    written = context.document.node((section,)) if context.document.wrote((section,)) else None
+    known = list(written.keys) if isinstance(written, Mapping) else []
     meant = nearest(name, known)
     advice = f"did you mean {meant}?" if meant else f"{section} are {', '.join(known)}"
     if not known:
         advice = f"add it to `{section}:`, which has no entries"
-    draft.note(slug, path, found=draft.shown(path, name), advice=advice)
+    context.note(slug, path, found=context.shown(path, name), advice=advice)

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-from corsproxy.config.compile.context import Draft
+from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.names import check_name
 from corsproxy.config.compile.policies import Policies
-from corsproxy.config.compile.transforms import build_reshaping
-from corsproxy.config.compile.upgrades import build_upgrades
+from corsproxy.config.compile.transforms import compile_transforms
+from corsproxy.config.compile.upgrades import compile_upgrades
 from corsproxy.config.compile.upstreams import Upstreams
 from corsproxy.config.models.routes import MatchSection, RouteSection
 from corsproxy.config.yaml.nodes import Path
@@ -30,8 +30,8 @@ class Parts(NamedTuple):
     max_body: int
 
 
-def build_routes(
-    draft: Draft,
+def compile_routes(
+    context: CompileContext,
     sections: list[RouteSection],
     indices: tuple[int, ...],
     parts: Parts,
@@ -43,33 +43,33 @@ def build_routes(
     for index, section in zip(indices, sections, strict=True):
         path: Path = ("routes", index)
         name = section.name or f"route-{index + 1}"
-        _check_name(draft, name, path, names)
-        match = _match(draft, section, path)
+        _check_name(context, name, path, names)
+        match = _match(context, section, path)
         written[name] = section.match
-        route = _route(draft, section, name, path, parts)
+        route = _route(context, section, name, path, parts)
         if route is not None:
             entries.append((match, route))
-    _check_ties(draft, entries, names)
-    if draft.found.has_errors:
+    _check_ties(context, entries, names)
+    if context.found.has_errors:
         return None
     table = RouteTable.compile(entries)
     for route, finding in check_spellings(entries, table):
         at = _find_value(written[route.name], finding, names[route.name])
-        draft.take([finding._replace(place=draft.place(at))], at)
+        context.take([finding._replace(pos=context.pos(at))], at)
     return table
 
 
-def _check_name(draft: Draft, name: str, path: Path, names: dict[str, Path]) -> None:
+def _check_name(context: CompileContext, name: str, path: Path, names: dict[str, Path]) -> None:
     at = (*path, "name")
     if name in names:
-        line = draft.place(names[name]).line
-        draft.note("route_name_twice", at, found=draft.shown(at, name), line=line)
+        line = context.pos(names[name]).line
+        context.note("route_name_twice", at, found=context.shown(at, name), line=line)
     names.setdefault(name, path)
-    check_name(draft, name, at)
+    check_name(context, name, at)
 
 
 def _route(
-    draft: Draft,
+    context: CompileContext,
     section: RouteSection,
     name: str,
     path: Path,
@@ -82,24 +82,24 @@ def _route(
     elif section.cors is not None:
         policy = parts.policies.resolve(section.cors, f"routes.{name}", (*path, "cors"))
     has_policy = section.cors is not False and (section.cors is not None or parts.has_default)
-    reshaping = build_reshaping(draft, section, path, has_policy=has_policy)
-    if upstream is None or reshaping is None:
+    transforms = compile_transforms(context, section, path, has_policy=has_policy)
+    if upstream is None or transforms is None:
         return None
-    if policy is not None and policy.terms.allow_credentials:
+    if policy is not None and policy.spec.allow_credentials:
         names = Names(name, upstream.public, section.match.host)
-        origins = policy.terms.allow_origins
-        rules = reshaping.response_rules
-        draft.take(check_credentials(origins, names, reshaping.cookies, rules), path)
+        origins = policy.spec.allow_origins
+        rules = transforms.response_rules
+        context.take(check_credentials(origins, names, transforms.cookies, rules), path)
     return Route(
         name=name,
         upstream=upstream,
         policy=policy,
-        **reshaping._asdict(),
+        **transforms._asdict(),
         reject_ambiguous_paths=section.ambiguous_paths == "reject",
-        upgrades=build_upgrades(draft, section.upgrades, (*path, "upgrades")),
+        upgrades=compile_upgrades(context, section.upgrades, (*path, "upgrades")),
         timeouts=_timeouts(upstream, section),
         max_body=parts.max_body if section.max_body is None else section.max_body,
-        place=draft.place(path),
+        pos=context.pos(path),
     )
 
 
@@ -108,10 +108,10 @@ def _timeouts(upstream: Upstream, section: RouteSection) -> UpstreamTimeouts:
     return replace(upstream.timeouts, **own)
 
 
-def _match(draft: Draft, section: RouteSection, path: Path) -> Match:
+def _match(context: CompileContext, section: RouteSection, path: Path) -> Match:
     written = section.match
     methods = frozenset(method.encode() for method in written.methods)
-    wrote_methods = draft.document.wrote((*path, "match", "methods"))
+    wrote_methods = context.document.wrote((*path, "match", "methods"))
     match = Match(
         hosts=tuple(written.host),
         paths=tuple(written.path),
@@ -121,7 +121,7 @@ def _match(draft: Draft, section: RouteSection, path: Path) -> Match:
         if finding.slug == "route_path_ambiguous" and section.ambiguous_paths == "forward":
             continue
         at = _find_value(written, finding, path)
-        draft.take([finding._replace(place=draft.place(at))], at)
+        context.take([finding._replace(pos=context.pos(at))], at)
     return match
 
 
@@ -138,18 +138,18 @@ def _find_value(written: MatchSection, finding: Finding, path: Path) -> Path:
 
 
 def _check_ties(
-    draft: Draft,
+    context: CompileContext,
     entries: list[tuple[Match, Route]],
     names: dict[str, Path],
 ) -> None:
     """Report routes that claim the same requests, one problem a pair (cors.md 72)."""
     for tie in find_ties([(match, route.name) for match, route in entries]):
         first, second = names[str(tie.first)], names[str(tie.second)]
-        matched = (*second, "match") if draft.document.wrote((*second, "match")) else second
-        draft.note(
+        matched = (*second, "match") if context.document.wrote((*second, "match")) else second
+        context.note(
             "route_tie",
             matched,
-            other=draft.shown((*first, "name"), str(tie.first)),
-            line=draft.place(first).line,
-            what=draft.hidden(matched) or tie.what,
+            other=context.shown((*first, "name"), str(tie.first)),
+            line=context.pos(first).line,
+            what=context.hidden(matched) or tie.what,
         )

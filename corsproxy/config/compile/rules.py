@@ -3,44 +3,42 @@
 import re
 from typing import Final
 
-from corsproxy.config.compile.context import Draft
+from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.models.rules import RuleSection, WhenSection
 from corsproxy.config.yaml.nodes import Path
-from corsproxy.policy.rules.spec import Operation, RuleTerm, WhenTerm
+from corsproxy.policy.rules.spec import Operation, RuleSpec, WhenSpec
 
 _STATUSES: Final = re.compile(r"([0-9]{3})(?:-([0-9]{3}))?")
 
 
-def rule_terms(draft: Draft, rules: list[RuleSection], path: Path) -> list[RuleTerm]:
+def rule_specs(context: CompileContext, rules: list[RuleSection], path: Path) -> list[RuleSpec]:
     """Return one term for each header that each rule names, in their order."""
-    terms: list[RuleTerm] = []
+    specs: list[RuleSpec] = []
     for index, rule in enumerate(rules):
         at = (*path, index)
         given = [name for name in rule.alternatives if getattr(rule, name) is not None]
         if len(given) != 1:
-            draft.note("rule_operations", at, found=" and ".join(given) or "none")
+            context.note("rule_operations", at, found=" and ".join(given) or "none")
             continue
-        when = None if rule.when is None else _when(draft, rule.when, (*at, "when"))
-        terms += _terms(draft, rule, when, at)
-    return terms
+        when = None if rule.when is None else _when(context, rule.when, (*at, "when"))
+        specs += _specs(context, rule, when, at)
+    return specs
 
 
-def _terms(
-    draft: Draft,
+def _specs(
+    context: CompileContext,
     rule: RuleSection,
-    when: WhenTerm | None,
+    when: WhenSpec | None,
     path: Path,
-) -> list[RuleTerm]:
+) -> list[RuleSpec]:
     if rule.remove is not None:
-        placed = draft.terms((*path, "remove"), rule.remove)
-        return [
-            RuleTerm(op="remove", name=term.text, when=when, place=term.place) for term in placed
-        ]
+        placed = context.source_texts((*path, "remove"), rule.remove)
+        return [RuleSpec(op="remove", name=name.text, when=when, pos=name.pos) for name in placed]
     if rule.replace is not None:
         name, find, value = rule.replace.header, rule.replace.find, rule.replace.with_
-        place = draft.place((*path, "replace"))
-        return [RuleTerm(op="replace", name=name, find=find, value=value, when=when, place=place)]
-    terms: list[RuleTerm] = []
+        pos = context.pos((*path, "replace"))
+        return [RuleSpec(op="replace", name=name, find=find, value=value, when=when, pos=pos)]
+    specs: list[RuleSpec] = []
     valued: tuple[tuple[Operation, dict[str, str] | None], ...] = (
         ("set", rule.set),
         ("add", rule.add),
@@ -49,29 +47,29 @@ def _terms(
     )
     for op, values in valued:
         for name, value in (values or {}).items():
-            place = draft.key_place((*path, op, name))
-            terms.append(RuleTerm(op=op, name=name, value=value, when=when, place=place))
-    return terms
+            pos = context.key_place((*path, op, name))
+            specs.append(RuleSpec(op=op, name=name, value=value, when=when, pos=pos))
+    return specs
 
 
-def _when(draft: Draft, when: WhenSection, path: Path) -> WhenTerm:
-    return WhenTerm(
-        status=_statuses(draft, when.status, (*path, "status")),
+def _when(context: CompileContext, when: WhenSection, path: Path) -> WhenSpec:
+    return WhenSpec(
+        status=_statuses(context, when.status, (*path, "status")),
         content_type=tuple(when.content_type),
         methods=tuple(when.methods),
         origin=when.origin,
         header=tuple(when.header.items()),
-        place=draft.place(path),
+        pos=context.pos(path),
     )
 
 
-def _statuses(draft: Draft, texts: list[str], path: Path) -> tuple[tuple[int, int], ...]:
+def _statuses(context: CompileContext, texts: list[str], path: Path) -> tuple[tuple[int, int], ...]:
     ranges: list[tuple[int, int]] = []
     for index, text in enumerate(texts):
         found = _STATUSES.fullmatch(text)
         if found is None:
             at = (*path, index)
-            draft.note("status_invalid", at, found=draft.shown(at, text))
+            context.note("status_invalid", at, found=context.shown(at, text))
             continue
         ranges.append((int(found[1]), int(found[2] or found[1])))
     return tuple(ranges)

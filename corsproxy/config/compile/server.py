@@ -4,8 +4,8 @@ from collections.abc import Collection
 from ipaddress import ip_address
 from typing import Final
 
-from corsproxy.config.addresses import Fault, read_listen, read_network
-from corsproxy.config.compile.context import Draft
+from corsproxy.config.addresses import AddressError, read_listen, read_network
+from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.tls import check_tls
 from corsproxy.config.models.root import Settings
 from corsproxy.config.models.server import ServerTlsSection
@@ -27,11 +27,11 @@ _HEALTH_PORT: Final = 9902
 _HERE: Final = _LOOPBACK | {"0.0.0.0", "::"}  # noqa: S104 - read, not bound
 
 
-class Listeners:
+class BoundAddresses:
     """The addresses that are listened on, each once."""
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
+    def __init__(self, context: CompileContext) -> None:
+        self._context = context
         self._taken: dict[Address, Path] = {}
 
     @property
@@ -41,11 +41,11 @@ class Listeners:
 
     def read(self, text: str, path: Path) -> Address | None:
         """Return the address that the value at `path` is; None with a problem noted."""
-        draft = self._draft
+        context = self._context
         try:
             address = read_listen(text)
-        except Fault as fault:
-            draft.note("address_invalid", path, found=draft.shown(path, text), detail=fault)
+        except AddressError as fault:
+            context.note("address_invalid", path, found=context.shown(path, text), detail=fault)
             return None
         first = next((taken for taken in self._taken if _overlap(taken, address)), None)
         if first is not None:
@@ -55,16 +55,16 @@ class Listeners:
 
     def _note_twice(self, path: Path, address: Address, first: Address) -> None:
         """Note that `address`, of the key at `path`, is not free beside `first`; one may be a default."""
-        draft, taken = self._draft, self._taken[first]
-        found, it = draft.shown(path, str(address)), draft.shown(taken, str(first))
+        context, taken = self._context, self._taken[first]
+        found, it = context.shown(path, str(address)), context.shown(taken, str(first))
         it = "it" if it == found else it
-        if not draft.document.wrote(path[:2]):
+        if not context.document.wrote(path[:2]):
             found = f"{path[0]}.listen, by default {found},"
-        where = f"line {draft.place(taken).line} has {it}"
-        if not draft.document.wrote(taken[:2]):
+        where = f"line {context.pos(taken).line} has {it}"
+        if not context.document.wrote(taken[:2]):
             where = f"{taken[0]}.listen has {it} by default"
-        at = path if draft.document.wrote(path[:2]) else taken
-        draft.note("address_twice", at, found=found, where=where)
+        at = path if context.document.wrote(path[:2]) else taken
+        context.note("address_twice", at, found=found, where=where)
 
     def reach(self, target: Address) -> bool:
         """Tell whether a connection to `target` on this machine comes back to a listener."""
@@ -98,7 +98,9 @@ def _overlap(one: Address, other: Address) -> bool:
     return first == second or first.is_unspecified or second.is_unspecified
 
 
-def build_server(draft: Draft, settings: Settings, listeners: Listeners) -> Server:
+def compile_server(
+    context: CompileContext, settings: Settings, listeners: BoundAddresses
+) -> Server:
     """Return the listening side; problems are noted."""
     written = settings.server
     read = [
@@ -106,14 +108,14 @@ def build_server(draft: Draft, settings: Settings, listeners: Listeners) -> Serv
         for index, text in enumerate(written.listen)
     ]
     if not read:
-        draft.note("empty_value", ("server", "listen"), key="listen")
+        context.note("empty_value", ("server", "listen"), key="listen")
     return Server(
         listen=tuple(address for address in read if address is not None),
-        tls=_tls(draft, written.tls),
+        tls=_tls(context, written.tls),
         workers=written.workers,
         limits=Limits(**dict(written.limits)),
         timeouts=ServerTimeouts(**dict(written.timeouts)),
-        trusted_proxies=_networks(draft, written.trusted_proxies),
+        trusted_proxies=_networks(context, written.trusted_proxies),
         trusted_headers=written.trusted_headers,
         drain_delay=written.drain_delay,
         drain=written.drain,
@@ -121,7 +123,7 @@ def build_server(draft: Draft, settings: Settings, listeners: Listeners) -> Serv
     )
 
 
-def _tls(draft: Draft, written: ServerTlsSection | None) -> ServerTls | None:
+def _tls(context: CompileContext, written: ServerTlsSection | None) -> ServerTls | None:
     if written is None:
         return None
     tls = ServerTls(
@@ -129,11 +131,11 @@ def _tls(draft: Draft, written: ServerTlsSection | None) -> ServerTls | None:
         key_file=written.key_file,
         client_ca_file=written.client_ca_file or "",
     )
-    check_tls(draft, ("server", "tls"), lambda: server_context(tls))
+    check_tls(context, ("server", "tls"), lambda: server_context(tls))
     return tls
 
 
-def build_health(settings: Settings, listeners: Listeners) -> Address | None:
+def compile_health(settings: Settings, listeners: BoundAddresses) -> Address | None:
     """Return where health is answered; None for nowhere."""
     text = settings.health.listen
     if text is None:
@@ -163,19 +165,19 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def build_log(settings: Settings) -> LogSettings:
+def compile_log(settings: Settings) -> LogSettings:
     """Return what is logged."""
     return LogSettings(**dict(settings.log))
 
 
-def _networks(draft: Draft, texts: list[str]) -> tuple[TrustedPeer, ...]:
+def _networks(context: CompileContext, texts: list[str]) -> tuple[TrustedPeer, ...]:
     networks: list[TrustedPeer] = []
     for index, text in enumerate(texts):
         path = ("server", "trusted_proxies", index)
         try:
             networks.append("unix" if text == "unix" else read_network(text))
-        except Fault as fault:
-            hidden = draft.hidden(path)
+        except AddressError as fault:
+            hidden = context.hidden(path)
             detail = "it is not shown here" if hidden else fault
-            draft.note("network_invalid", path, found=hidden or text, detail=detail)
+            context.note("network_invalid", path, found=hidden or text, detail=detail)
     return tuple(networks)

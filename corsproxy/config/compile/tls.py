@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 
-from corsproxy.config.compile.context import Draft
+from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.yaml.nodes import Path
 from corsproxy.tls.contexts import BadTlsFile
 
 
-def check_tls(draft: Draft, path: Path, make: Callable[[], object]) -> None:
+def check_tls(context: CompileContext, path: Path, make: Callable[[], object]) -> None:
     """Report the file below `path` because of which `make` cannot make a context, if any."""
     try:
         make()
     except BadTlsFile as fault:
         at = (*path, fault.key)
-        found = draft.shown(at, fault.file)
-        draft.note("tls_file_invalid", at, key=fault.key, found=found, detail=fault.detail)
+        found = context.shown(at, fault.file)
+        context.note("tls_file_invalid", at, key=fault.key, found=found, detail=fault.detail)

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from corsproxy.config.compile.context import Draft
+from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.yaml.nodes import Path
 
 # RFC 9110 7.8: a protocol's name, perhaps with its version.
@@ -13,12 +13,12 @@ _PROTOCOL: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(/[!#$%&'*+.^_`|~0-9A
 _CARRIES_REQUESTS: Final = frozenset({"h2", "h2c", "h3", "http", "tls"})
 
 
-def build_upgrades(draft: Draft, names: list[str], path: Path) -> frozenset[bytes]:
+def compile_upgrades(context: CompileContext, names: list[str], path: Path) -> frozenset[bytes]:
     """Return the protocols in lower case (they are case-insensitive); problems are noted."""
     for index, name in enumerate(names):
         at = (*path, index)
         if not _PROTOCOL.fullmatch(name):
-            draft.note("upgrade_invalid", at, found=draft.shown(at, name))
+            context.note("upgrade_invalid", at, found=context.shown(at, name))
         elif name.lower().partition("/")[0] in _CARRIES_REQUESTS:
-            draft.note("upgrade_carries_requests", at, found=draft.shown(at, name))
+            context.note("upgrade_carries_requests", at, found=context.shown(at, name))
     return frozenset(name.lower().encode() for name in names)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, Literal
 
-from corsproxy.config.addresses import Fault, UpstreamUrl, read_host, read_url
-from corsproxy.config.compile.context import Draft
+from corsproxy.config.addresses import AddressError, UpstreamUrl, read_host, read_url
+from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.names import check_known
-from corsproxy.config.compile.server import Listeners
+from corsproxy.config.compile.server import BoundAddresses
 from corsproxy.config.compile.tls import check_tls
 from corsproxy.config.models.upstreams import UpstreamSection, UpstreamTlsSection
 from corsproxy.config.yaml.nodes import Path
@@ -19,7 +19,7 @@ from corsproxy.policy.compiled import (
     UpstreamTls,
 )
 from corsproxy.policy.routing.links import Site, check_public_url, compile_public_url
-from corsproxy.policy.source import Term
+from corsproxy.policy.source import SourceText
 from corsproxy.tls.contexts import upstream_context
 
 _HOST_WORDS: Final[tuple[Literal["upstream", "preserve"], ...]] = ("upstream", "preserve")
@@ -30,11 +30,11 @@ class Upstreams:
 
     def __init__(
         self,
-        draft: Draft,
+        context: CompileContext,
         sections: Mapping[str, UpstreamSection],
-        listeners: Listeners,
+        listeners: BoundAddresses,
     ) -> None:
-        self._draft = draft
+        self._context = context
         self._listeners = listeners
         self._by_name = {name: self._named(section, name) for name, section in sections.items()}
         self._by_url: dict[str, Upstream] = {}
@@ -54,7 +54,7 @@ class Upstreams:
             return self._by_url[text]
         if text in self._by_name:
             return self._by_name[text]
-        check_known(self._draft, ("upstreams", text), "upstream_unknown", path)
+        check_known(self._context, ("upstreams", text), "upstream_unknown", path)
         return None
 
     def all(self) -> tuple[Upstream, ...]:
@@ -68,19 +68,19 @@ class Upstreams:
         return None if made is None else replace(made, name=name)
 
     def _build(self, section: UpstreamSection, url: Path, path: Path) -> Upstream | None:
-        found = self._draft.shown(url, section.url)
+        found = self._context.shown(url, section.url)
         try:
             parts = read_url(section.url)
-        except Fault as fault:
-            self._draft.note("url_invalid", url, found=found, detail=fault)
+        except AddressError as fault:
+            self._context.note("url_invalid", url, found=found, detail=fault)
             return None
         if self._listeners.reach(parts.address):
-            self._draft.note("upstream_is_self", url, found=found)
-        return _upstream(self._draft, section, parts, url, path)
+            self._context.note("upstream_is_self", url, found=found)
+        return _upstream(self._context, section, parts, url, path)
 
 
 def _upstream(
-    draft: Draft,
+    context: CompileContext,
     section: UpstreamSection,
     parts: UpstreamUrl,
     url: Path,
@@ -94,42 +94,44 @@ def _upstream(
         authority=parts.authority,
         timeouts=UpstreamTimeouts(**dict(section.timeouts)),
         pool=PoolLimits(**dict(section.pool)),
-        host_header=_host_header(draft, section.host_header, (*path, "host_header")),
+        host_header=_host_header(context, section.host_header, (*path, "host_header")),
         origin_header=section.origin_header,
-        public=_public(draft, section.public_url, (*path, "public_url")),
+        public=_public(context, section.public_url, (*path, "public_url")),
         forwarded=section.forwarded,
         retries=section.retries.attempts,
         circuit_breaker=None if breaker is None else CircuitBreaker(**dict(breaker)),
-        tls=_tls(draft, section.tls, (*path, "tls")),
-        place=draft.place(url),
+        tls=_tls(context, section.tls, (*path, "tls")),
+        pos=context.pos(url),
     )
 
 
-def _tls(draft: Draft, section: UpstreamTlsSection | None, path: Path) -> UpstreamTls:
+def _tls(context: CompileContext, section: UpstreamTlsSection | None, path: Path) -> UpstreamTls:
     if section is None:
         return UpstreamTls()
     tls = UpstreamTls(**{key: value for key, value in section if value is not None})
     if bool(tls.cert_file) != bool(tls.key_file):
         written, missing = ("cert_file", "key_file") if tls.cert_file else ("key_file", "cert_file")
-        draft.note("tls_pair_incomplete", (*path, written), written=written, missing=missing)
+        context.note("tls_pair_incomplete", (*path, written), written=written, missing=missing)
         return tls
-    check_tls(draft, path, lambda: upstream_context(tls))
+    check_tls(context, path, lambda: upstream_context(tls))
     return tls
 
 
-def _public(draft: Draft, text: str | None, path: Path) -> Site | None:
+def _public(context: CompileContext, text: str | None, path: Path) -> Site | None:
     if text is None:
         return None
-    term = Term(text, draft.place(path))
-    return compile_public_url(term) if draft.take(check_public_url(term), path) else None
+    url = SourceText(text, context.pos(path))
+    return compile_public_url(url) if context.take(check_public_url(url), path) else None
 
 
-def _host_header(draft: Draft, text: str, path: Path) -> Literal["upstream", "preserve"] | bytes:
+def _host_header(
+    context: CompileContext, text: str, path: Path
+) -> Literal["upstream", "preserve"] | bytes:
     for word in _HOST_WORDS:
         if text == word:
             return word
     try:
         return read_host(text)
-    except Fault:
-        draft.note("host_header_invalid", path, found=draft.shown(path, text))
+    except AddressError:
+        context.note("host_header_invalid", path, found=context.shown(path, text))
         return "upstream"

@@ -10,11 +10,11 @@ from corsproxy.config.models.routes import Cors, RouteSection
 from corsproxy.config.models.server import HealthSection, LogSection, ServerSection
 from corsproxy.config.models.types import Section, key, section
 from corsproxy.config.models.upstreams import UpstreamSection
-from corsproxy.config.yaml.scalars import Scalar
+from corsproxy.config.yaml.scalars import PlainScalar
 
 
 def _version(value: object) -> int:
-    if isinstance(value, Scalar) and value.value == 1:
+    if isinstance(value, PlainScalar) and value.value == 1:
         return 1
     raise PydanticCustomError("version_unknown", "unknown version")
 

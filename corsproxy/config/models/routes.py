@@ -18,7 +18,7 @@ from corsproxy.config.models.types import (
     other_key,
     section,
 )
-from corsproxy.config.yaml.scalars import Scalar
+from corsproxy.config.yaml.scalars import PlainScalar
 from corsproxy.policy.cookies.spec import KEEP
 from corsproxy.policy.cors.reasons import Reason
 
@@ -81,13 +81,13 @@ class InlineTestSection(Section):
 
 
 def _shape_of_cors(value: object) -> str:
-    if value is False or (isinstance(value, Scalar) and isinstance(value.value, bool)):
+    if value is False or (isinstance(value, PlainScalar) and isinstance(value.value, bool)):
         return "<off>"
     return "<policy>" if isinstance(value, (dict, PolicySection)) else "<name>"
 
 
 def _off(value: object) -> Literal[False]:
-    if isinstance(value, Scalar) and value.value is False:
+    if isinstance(value, PlainScalar) and value.value is False:
         return False
     raise PydanticCustomError("cors_true", "true says nothing")
 

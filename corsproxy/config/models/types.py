@@ -26,7 +26,7 @@ from corsproxy.config.units import (
     write_duration,
     write_size,
 )
-from corsproxy.config.yaml.scalars import Scalar
+from corsproxy.config.yaml.scalars import PlainScalar
 
 # A value may come from the environment; an editor that checks by the schema has to know.
 _REFERENCE: Final = {"type": "string", "pattern": r"^\$\{[^{}]+\}$"}
@@ -86,7 +86,7 @@ def _text(value: object) -> str:
 
 
 def _flag(value: object) -> bool:
-    if isinstance(value, Scalar) and isinstance(value.value, bool):
+    if isinstance(value, PlainScalar) and isinstance(value.value, bool):
         return value.value
     raise PydanticCustomError("not_a_flag", "not a flag")
 
@@ -95,7 +95,7 @@ def whole_number(minimum: int, maximum: int) -> Callable[[object], int]:
     """Return a reader of whole numbers in a range, its ends included."""
 
     def read(value: object) -> int:
-        number = value.value if isinstance(value, Scalar) else None
+        number = value.value if isinstance(value, PlainScalar) else None
         if isinstance(number, bool) or not isinstance(number, int):
             raise PydanticCustomError("not_a_number", "not a number")
         if not minimum <= number <= maximum:
@@ -107,7 +107,7 @@ def whole_number(minimum: int, maximum: int) -> Callable[[object], int]:
 
 
 def _workers(value: object) -> int | str:
-    number = value.value if isinstance(value, Scalar) else None
+    number = value.value if isinstance(value, PlainScalar) else None
     if value == "auto":
         return "auto"
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MOST_WORKERS:

@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple
 
 from corsproxy.config.problems.catalogue import ENTRIES
 from corsproxy.policy.problems import Severity
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 from corsproxy.policy.visible import json_text, printable
 
 Format = Literal["full", "concise", "json", "github"]
@@ -26,12 +26,12 @@ class Problem(NamedTuple):
     """One thing wrong with a file.
 
     `id` is stable ("E012": an error, "W004": a warning); `slug` is its name. `width` is how many
-    characters the caret underlines; `line` is the line of the file that `place` points at.
+    characters the caret underlines; `line` is the line of the file that `pos` points at.
     """
 
     id: str
     slug: str
-    place: Place
+    pos: SourcePos
     message: str
     advice: str
     width: int = 1
@@ -43,7 +43,7 @@ class Problem(NamedTuple):
         return "error" if self.id.startswith("E") else "warning"
 
 
-def problem(slug: str, place: Place, width: int = 1, **values: object) -> Problem:
+def problem(slug: str, pos: SourcePos, width: int = 1, **values: object) -> Problem:
     """Return the problem `slug` of the catalogue, with `values` in its words.
 
     Values are escaped, so that a message stays one line, and cut, so that it stays readable.
@@ -56,7 +56,7 @@ def problem(slug: str, place: Place, width: int = 1, **values: object) -> Proble
     return Problem(
         id=entry.id,
         slug=slug,
-        place=place,
+        pos=pos,
         message=entry.message.format(**shown),
         advice=entry.advice.format(**shown),
         width=width,
@@ -88,16 +88,16 @@ class Found:
     def __init__(self, file: str) -> None:
         self._file = file
         self._problems: dict[Problem, None] = {}
-        self._silent: set[Place] = set()
+        self._silent: set[SourcePos] = set()
         self._left_out = False
 
-    def silence(self, place: Place) -> None:
+    def silence(self, pos: SourcePos) -> None:
         """Add nothing more about a value that could not be made out: it would be a guess."""
-        self._silent.add(place)
+        self._silent.add(pos)
 
     def add(self, item: Problem) -> None:
         """Keep a problem; raise `TooMany` for an error too many. Warnings are left out silently."""
-        if item.place in self._silent:
+        if item.pos in self._silent:
             return
         if item not in self._problems and len(self._problems) >= MOST_PROBLEMS:
             self._left_out = True
@@ -108,17 +108,17 @@ class Found:
 
     @property
     def has_errors(self) -> bool:
-        """Whether anything found so far forbids the plan."""
+        """Whether anything found so far forbids the configuration."""
         return any(item.severity == "error" for item in self._problems)
 
     def in_order(self, lines: Sequence[str]) -> tuple[Problem, ...]:
         """Return the problems in the order of the file, with the line each points at."""
-        placed = sorted(self._problems, key=lambda item: item.place)
+        placed = sorted(self._problems, key=lambda item: item.pos)
         if self._left_out:
-            end = Place(self._file, max(1, len(lines)), 1)
+            end = SourcePos(self._file, max(1, len(lines)), 1)
             placed.append(problem("problems_left_out", end, count=MOST_PROBLEMS))
         return tuple(
-            item._replace(line=lines[item.place.line - 1] if item.place.line <= len(lines) else "")
+            item._replace(line=lines[item.pos.line - 1] if item.pos.line <= len(lines) else "")
             for item in placed
         )
 
@@ -133,27 +133,27 @@ def format_problems(problems: Sequence[Problem], style: Format) -> str:
 
 def concise(item: Problem) -> str:
     """Return one line: `FILE:LINE:COLUMN: E012 message`."""
-    return f"{item.place}: {item.id} {item.message}"
+    return f"{item.pos}: {item.id} {item.message}"
 
 
 def _full(item: Problem) -> str:
     """Return the message, the line with a caret under the fault, and what to do instead."""
-    gutter = " " * len(str(item.place.line))
+    gutter = " " * len(str(item.pos.line))
     shown = [
         f"{item.severity}[{item.id}]: {item.message}",
-        *excerpt(item.place, item.line, item.width),
+        *excerpt(item.pos, item.line, item.width),
         f"{gutter} = help: {item.advice}",
         "",
     ]
     return "\n".join(shown)
 
 
-def excerpt(place: Place, line: str, width: int) -> list[str]:
-    """Return lines that show `place`: its `line` of the file, `width` characters underlined."""
-    number = str(place.line)
+def excerpt(pos: SourcePos, line: str, width: int) -> list[str]:
+    """Return lines that show `pos`: its `line` of the file, `width` characters underlined."""
+    number = str(pos.line)
     gutter = " " * len(number)
-    text, start = _around(line, place.column - 1)
-    shown = [f"{gutter}--> {place}"]
+    text, start = _around(line, pos.column - 1)
+    shown = [f"{gutter}--> {pos}"]
     if text.strip():
         # Never beyond the line; a value that goes on over several lines is marked on its first.
         width = max(1, min(width, len(text) - start))
@@ -191,9 +191,9 @@ def _as_json(item: Problem) -> dict[str, str | int]:
         "id": item.id,
         "name": item.slug,
         "severity": item.severity,
-        "file": item.place.file,
-        "line": item.place.line,
-        "column": item.place.column,
+        "file": item.pos.file,
+        "line": item.pos.line,
+        "column": item.pos.column,
         "message": item.message,
         "advice": item.advice,
     }
@@ -201,7 +201,7 @@ def _as_json(item: Problem) -> dict[str, str | int]:
 
 def _github(item: Problem) -> str:
     """Return a workflow command that marks the line in a pull request."""
-    where = f"file={_property(item.place.file)},line={item.place.line},col={item.place.column}"
+    where = f"file={_property(item.pos.file)},line={item.pos.line},col={item.pos.column}"
     data = _data(f"{item.message}; {item.advice}")
     return f"::{item.severity} {where},title={item.id}::{data}"
 

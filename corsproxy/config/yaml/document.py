@@ -9,10 +9,10 @@ from typing import Any, Final, NoReturn
 import yaml
 
 from corsproxy.config.problems.problem import Found, Unreadable, problem
-from corsproxy.config.yaml.nodes import Document, Entries, Items, Leaf, Node, Span
+from corsproxy.config.yaml.nodes import Document, Mapping, Node, Scalar, Sequence, Span
 from corsproxy.config.yaml.scalars import resolve
 from corsproxy.config.yaml.syntax import explain_error
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 
 LARGEST_FILE: Final = 1024 * 1024
 DEEPEST: Final = 20
@@ -25,14 +25,16 @@ _REST_OF_LINE: Final = 1000
 def decode(data: bytes, file: str) -> str:
     """Return the text of a file; raise `Unreadable` where it is too large or no UTF-8."""
     if len(data) > LARGEST_FILE:
-        raise Unreadable(problem("file_too_large", Place(file, 1, 1), limit=LARGEST_FILE))
+        raise Unreadable(problem("file_too_large", SourcePos(file, 1, 1), limit=LARGEST_FILE))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start]
         line = before.count(b"\n") + 1
         column = len(before.rpartition(b"\n")[2].decode("utf-8-sig")) + 1
-        fault = problem("not_utf8", Place(file, line, column), byte=f"0x{data[error.start]:02x}")
+        fault = problem(
+            "not_utf8", SourcePos(file, line, column), byte=f"0x{data[error.start]:02x}"
+        )
         raise Unreadable(fault) from None
 
 
@@ -49,9 +51,9 @@ def compose(text: str, file: str, found: Found) -> Document:
         raise Unreadable(explain_error(error, text, file)) from None
     root = builder.root
     if root is None:
-        raise Unreadable(problem("file_empty", Place(file, 1, 1)))
-    if not isinstance(root, Entries):
-        at = Place(file, root.span.line, root.span.column)
+        raise Unreadable(problem("file_empty", SourcePos(file, 1, 1)))
+    if not isinstance(root, Mapping):
+        at = SourcePos(file, root.span.line, root.span.column)
         raise Unreadable(problem("not_a_mapping", at, root.span.width))
     return Document(file, root)
 
@@ -67,7 +69,7 @@ class _Builder:
         self.file = file
         self.found = found
         self.root: Node | None = None
-        self.open: list[Items | Entries] = []
+        self.open: list[Sequence | Mapping] = []
         self.keys: list[tuple[str, Span] | None] = []
         self.anchors: dict[str, Node] = {}
         self.documents = 0
@@ -93,18 +95,18 @@ class _Builder:
         self._refuse_tag(event, span)
         plain = not event.style
         text = event.value
-        node = Leaf(span, text, resolve(text) if plain else text, plain=plain)
+        node = Scalar(span, text, resolve(text) if plain else text, plain=plain)
         self._anchor(event, node)
         self._place(node, span)
 
     def _begin(self, event: Any) -> None:  # noqa: ANN401
         span = _span(event)
         self._refuse_tag(event, span)
-        if self.open and isinstance(self.open[-1], Entries) and self.keys[-1] is None:
+        if self.open and isinstance(self.open[-1], Mapping) and self.keys[-1] is None:
             self._stop("key_not_scalar", span)
         if len(self.open) >= DEEPEST:
             self._stop("too_deep", span, limit=DEEPEST)
-        node = Entries(span) if type(event) is yaml.MappingStartEvent else Items(span)
+        node = Mapping(span) if type(event) is yaml.MappingStartEvent else Sequence(span)
         self._anchor(event, node)
         self.open.append(node)
         self.keys.append(None)
@@ -124,7 +126,7 @@ class _Builder:
             self._stop("alias_recursive", span, name=name)
         if len(self.open) + target.height > DEEPEST:
             self._stop("too_deep", span, limit=DEEPEST)
-        self._place(target.copy(span) if isinstance(target, Leaf) else target, span)
+        self._place(target.copy(span) if isinstance(target, Scalar) else target, span)
 
     def _place(self, node: Node, span: Span) -> None:
         """Put a complete node where it belongs: key, value, item or root."""
@@ -132,7 +134,7 @@ class _Builder:
             self.root = node
             return
         holder = self.open[-1]
-        if isinstance(holder, Items):
+        if isinstance(holder, Sequence):
             holder.children.append(node)
             self._grow(holder, node, span)
             return
@@ -154,12 +156,12 @@ class _Builder:
         holder.children[text] = node
 
     def _key(self, node: Node, span: Span) -> tuple[str, Span]:
-        if not isinstance(node, Leaf):
+        if not isinstance(node, Scalar):
             self._stop("key_not_scalar", span)
         self._count(span)
         return node.text, span
 
-    def _grow(self, holder: Items | Entries, node: Node, span: Span) -> None:
+    def _grow(self, holder: Sequence | Mapping, node: Node, span: Span) -> None:
         """Count a node, and all it repeats if it is an alias, before it can be expanded."""
         holder.size += node.size
         holder.height = max(holder.height, node.height + 1)
@@ -181,12 +183,12 @@ class _Builder:
             self._note("tag", span, tag=event.tag.replace(_YAML_TAGS, "!!"))
 
     def _note(self, slug: str, span: Span, **values: object) -> None:
-        place = Place(self.file, span.line, span.column)
-        self.found.add(problem(slug, place, span.width, **values))
+        pos = SourcePos(self.file, span.line, span.column)
+        self.found.add(problem(slug, pos, span.width, **values))
 
     def _stop(self, slug: str, span: Span, **values: object) -> NoReturn:
-        place = Place(self.file, span.line, span.column)
-        raise Unreadable(problem(slug, place, span.width, **values))
+        pos = SourcePos(self.file, span.line, span.column)
+        raise Unreadable(problem(slug, pos, span.width, **values))
 
 
 def _span(event: Any) -> Span:  # noqa: ANN401

@@ -5,11 +5,12 @@ the structure (forwarding.md K2). In header values `${request.id}` and its like 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import abc
+from collections.abc import Iterator
 from typing import Final
 
 from corsproxy.config.problems.problem import Found, Unreadable, problem
-from corsproxy.config.yaml.nodes import Document, Items, Leaf, Node, Path, Span
+from corsproxy.config.yaml.nodes import Document, Node, Path, Scalar, Sequence, Span
 from corsproxy.config.yaml.scalars import resolve
 from corsproxy.policy.rules.variables import escape
 
@@ -24,27 +25,27 @@ _RULE_LISTS: Final = frozenset({"request_headers", "response_headers"})
 _RULE_VALUES: Final = frozenset({"set", "add", "default"})
 
 
-def substitute(document: Document, environ: Mapping[str, str], found: Found) -> None:
+def substitute(document: Document, environ: abc.Mapping[str, str], found: Found) -> None:
     """Replace every reference in the scalars of `document`; add the problems with them to `found`.
 
     Raises `Unreadable` where the environment makes the file larger than any should be.
     """
     pass_ = _Pass(document, environ, found)
-    for path, leaf in _leaves(document.root, ()):
-        if "${" in leaf.source:
-            pass_.substitute(leaf, is_template=_is_template(path))
+    for path, scalar in _scalars(document.root, ()):
+        if "${" in scalar.source:
+            pass_.substitute(scalar, is_template=_is_template(path))
     pass_.finish()
 
 
-def is_reference(leaf: Leaf) -> bool:
+def is_reference(scalar: Scalar) -> bool:
     """Tell whether the file says exactly one `${NAME}` there."""
-    return leaf.is_substituted and _ALONE.fullmatch(leaf.source) is not None
+    return scalar.is_substituted and _ALONE.fullmatch(scalar.source) is not None
 
 
 class _Pass:
     """One walk over one document."""
 
-    def __init__(self, document: Document, environ: Mapping[str, str], found: Found) -> None:
+    def __init__(self, document: Document, environ: abc.Mapping[str, str], found: Found) -> None:
         self.document = document
         self.environ = environ
         self.found = found
@@ -56,55 +57,55 @@ class _Pass:
         for span in self._unknown:
             self.found.silence(self.document.at(span))
 
-    def substitute(self, leaf: Leaf, *, is_template: bool) -> None:
+    def substitute(self, scalar: Scalar, *, is_template: bool) -> None:
         pieces: list[str] = []
         end = 0
-        for found in _REFERENCE.finditer(leaf.source):
-            piece = self._piece(leaf, found, is_template)
-            pieces += [leaf.source[end : found.start()], piece]
+        for found in _REFERENCE.finditer(scalar.source):
+            piece = self._piece(scalar, found, is_template)
+            pieces += [scalar.source[end : found.start()], piece]
             end = found.end()
-            self._count(leaf, len(piece))
-        pieces.append(leaf.source[end:])
-        leaf.text = "".join(pieces)
+            self._count(scalar, len(piece))
+        pieces.append(scalar.source[end:])
+        scalar.text = "".join(pieces)
         # A reference in braces needs quotes, which then say nothing about the kind of its value.
-        is_open = leaf.plain or is_reference(leaf)
-        value = resolve(leaf.text) if is_open else leaf.text
+        is_open = scalar.plain or is_reference(scalar)
+        value = resolve(scalar.text) if is_open else scalar.text
         # Never null: an empty value is an empty text.
-        leaf.value = leaf.text if value is None else value
+        scalar.value = scalar.text if value is None else value
 
-    def _count(self, leaf: Leaf, length: int) -> None:
+    def _count(self, scalar: Scalar, length: int) -> None:
         self.length += length
         if self.length > _MOST_TEXT:
-            place = self.document.at(leaf.span)
-            raise Unreadable(problem("environment_too_large", place, limit=_MOST_TEXT))
+            pos = self.document.at(scalar.span)
+            raise Unreadable(problem("environment_too_large", pos, limit=_MOST_TEXT))
 
-    def _piece(self, leaf: Leaf, found: re.Match[str], is_template: bool) -> str:  # noqa: FBT001
+    def _piece(self, scalar: Scalar, found: re.Match[str], is_template: bool) -> str:  # noqa: FBT001
         if found[0] == "$${":
             return found[0] if is_template else "${"
         known = _VARIABLE.fullmatch(found["inside"]) if found["end"] else None
         if known is None:
-            return self._foreign(leaf, found, is_template)
-        leaf.is_substituted = True
+            return self._foreign(scalar, found, is_template)
+        scalar.is_substituted = True
         value = self.environ.get(known["name"])
         # As in a shell, `:-` stands in for an empty value too.
         if known["default"] is not None and not value:
             value = known["default"]
         if value is None or not _is_text(value):
             slug = "variable_missing" if value is None else "variable_not_utf8"
-            self._note(leaf, found, slug, name=known["name"])
+            self._note(scalar, found, slug, name=known["name"])
             return found[0]
         return escape(value) if is_template else value
 
-    def _foreign(self, leaf: Leaf, found: re.Match[str], is_template: bool) -> str:  # noqa: FBT001
+    def _foreign(self, scalar: Scalar, found: re.Match[str], is_template: bool) -> str:  # noqa: FBT001
         if not is_template:
             slug = "variable_of_request" if "." in found["inside"] else "variable_malformed"
-            self._note(leaf, found, slug, text=found[0])
+            self._note(scalar, found, slug, text=found[0])
         return found[0]
 
-    def _note(self, leaf: Leaf, found: re.Match[str], slug: str, **values: object) -> None:
-        span = _span_in(leaf, found)
+    def _note(self, scalar: Scalar, found: re.Match[str], slug: str, **values: object) -> None:
+        span = _span_in(scalar, found)
         self.found.add(problem(slug, self.document.at(span), span.width, **values))
-        self._unknown.append(leaf.span)
+        self._unknown.append(scalar.span)
 
 
 def _is_text(value: str) -> bool:
@@ -112,27 +113,27 @@ def _is_text(value: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
-def _span_in(leaf: Leaf, found: re.Match[str]) -> Span:
+def _span_in(scalar: Scalar, found: re.Match[str]) -> Span:
     """Return where in the file a reference stands; the whole scalar where that cannot be told."""
-    span = leaf.span
-    quotes = span.width - len(leaf.source)
+    span = scalar.span
+    quotes = span.width - len(scalar.source)
     if quotes not in {0, 2}:
         return span
     return Span(span.line, span.column + quotes // 2 + found.start(), len(found[0]))
 
 
-def _leaves(node: Node, path: Path) -> Iterator[tuple[Path, Leaf]]:
-    if isinstance(node, Leaf):
+def _scalars(node: Node, path: Path) -> Iterator[tuple[Path, Scalar]]:
+    if isinstance(node, Scalar):
         yield path, node
-    elif isinstance(node, Items):
+    elif isinstance(node, Sequence):
         for index, item in enumerate(node.children):
-            yield from _leaves(item, (*path, index))
+            yield from _scalars(item, (*path, index))
     else:
         for key, item in node.children.items():
-            yield from _leaves(item, (*path, key))
+            yield from _scalars(item, (*path, key))
 
 
-def _is_template(path: Sequence[str | int]) -> bool:
+def _is_template(path: abc.Sequence[str | int]) -> bool:
     """Tell whether the value at `path` is a header's, which has variables of its own."""
     if len(path) != 6 or path[0] != "routes" or path[2] not in _RULE_LISTS:
         return False

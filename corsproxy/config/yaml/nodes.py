@@ -4,11 +4,11 @@ An alias of a list or mapping is the very node its anchor stands at, so a tree m
 and heights count them as often as they are used (forwarding.md K1).
 """
 
-from collections.abc import Sequence
+from collections import abc
 from typing import NamedTuple
 
 from corsproxy.config.yaml.scalars import ScalarValue, scalar
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 
 Path = tuple[str | int, ...]
 Tree = str | None | list["Tree"] | dict[str, "Tree"]
@@ -22,7 +22,7 @@ class Span(NamedTuple):
     width: int
 
 
-class Leaf:
+class Scalar:
     """A scalar: its `text` and what it means. `source` is what the file says, before `${NAME}`.
 
     `is_substituted` tells that the text holds something of the environment: it is never shown.
@@ -41,12 +41,12 @@ class Leaf:
         self.plain = plain
         self.is_substituted = False
 
-    def copy(self, span: Span) -> "Leaf":
+    def copy(self, span: Span) -> "Scalar":
         """Return the same scalar at another place: what an alias of it is."""
-        return Leaf(span, self.source, self.value, plain=self.plain)
+        return Scalar(span, self.source, self.value, plain=self.plain)
 
 
-class Items:
+class Sequence:
     """A list."""
 
     __slots__ = ("children", "height", "size", "span")
@@ -58,7 +58,7 @@ class Items:
         self.height = 1
 
 
-class Entries:
+class Mapping:
     """A mapping: `keys` holds where each key stands, `children` what it maps to."""
 
     __slots__ = ("children", "height", "keys", "size", "span")
@@ -71,7 +71,7 @@ class Entries:
         self.height = 1
 
 
-Node = Leaf | Items | Entries
+Node = Scalar | Sequence | Mapping
 
 
 class Document(NamedTuple):
@@ -80,7 +80,7 @@ class Document(NamedTuple):
     file: str
     root: Node
 
-    def node(self, path: Sequence[str | int]) -> Node:
+    def node(self, path: abc.Sequence[str | int]) -> Node:
         """Return the node at `path`, or the nearest one above where the file says nothing."""
         node = self.root
         for part in path:
@@ -90,22 +90,22 @@ class Document(NamedTuple):
             node = below
         return node
 
-    def place(self, path: Sequence[str | int]) -> Place:
+    def pos(self, path: abc.Sequence[str | int]) -> SourcePos:
         """Return where the value at `path` stands, or what would hold it."""
         return self.at(self.node(path).span)
 
-    def key_span(self, path: Sequence[str | int]) -> Span:
+    def key_span(self, path: abc.Sequence[str | int]) -> Span:
         """Return the span of the key that `path` ends in; of the value where it is a list's item."""
         holder = self.node(path[:-1])
-        if isinstance(holder, Entries) and path and path[-1] in holder.keys:
+        if isinstance(holder, Mapping) and path and path[-1] in holder.keys:
             return holder.keys[str(path[-1])]
         return self.node(path).span
 
-    def at(self, span: Span) -> Place:
+    def at(self, span: Span) -> SourcePos:
         """Return `span` as a place of this file."""
-        return Place(self.file, span.line, span.column)
+        return SourcePos(self.file, span.line, span.column)
 
-    def wrote(self, path: Sequence[str | int]) -> bool:
+    def wrote(self, path: abc.Sequence[str | int]) -> bool:
         """Tell whether the file says something at `path`."""
         node: Node | None = self.root
         for part in path:
@@ -120,26 +120,26 @@ def width_at(root: Node, line: int, column: int) -> int:
         node = pending.pop()
         if node.span[:2] == (line, column):
             return node.span.width
-        if isinstance(node, Entries):
+        if isinstance(node, Mapping):
             pending += node.children.values()
-        elif isinstance(node, Items):
+        elif isinstance(node, Sequence):
             pending += node.children
     return 1
 
 
 def child(node: Node, part: str | int) -> Node | None:
     """Return what stands below `node` at a key or an index, or None."""
-    if isinstance(node, Entries):
+    if isinstance(node, Mapping):
         return node.children.get(str(part))
-    if isinstance(node, Items) and isinstance(part, int) and part < len(node.children):
+    if isinstance(node, Sequence) and isinstance(part, int) and part < len(node.children):
         return node.children[part]
     return None
 
 
 def to_tree(node: Node) -> Tree:
-    """Return the plain values of `node`: None, `Scalar` texts, lists and dictionaries."""
-    if isinstance(node, Leaf):
+    """Return the plain values of `node`: None, `PlainScalar` texts, lists and dictionaries."""
+    if isinstance(node, Scalar):
         return None if node.value is None else scalar(node.text, node.value)
-    if isinstance(node, Items):
+    if isinstance(node, Sequence):
         return [to_tree(item) for item in node.children]
     return {key: to_tree(item) for key, item in node.children.items()}

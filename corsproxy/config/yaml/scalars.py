@@ -28,7 +28,7 @@ _FLOAT: Final = re.compile(
 )
 
 
-class Scalar(str):
+class PlainScalar(str):
     """The text of a scalar as it was written, and in `value` what YAML makes of it."""
 
     __slots__ = ("value",)
@@ -36,9 +36,9 @@ class Scalar(str):
     value: ScalarValue
 
 
-def scalar(text: str, value: ScalarValue) -> Scalar:
-    """Return `text` as a `Scalar` that means `value`."""
-    made = Scalar(text)
+def scalar(text: str, value: ScalarValue) -> PlainScalar:
+    """Return `text` as a `PlainScalar` that means `value`."""
+    made = PlainScalar(text)
     made.value = value
     return made
 

@@ -5,7 +5,7 @@ from typing import Final
 import yaml
 
 from corsproxy.config.problems.problem import Problem, problem
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 
 # What libyaml says -> the slug that says it better; the first that is found in its words counts.
 _WORDS: Final = (
@@ -29,24 +29,24 @@ def explain_error(error: yaml.YAMLError, text: str, file: str) -> Problem:
     if isinstance(error, yaml.reader.ReaderError):
         return _control(error, text, file)
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return problem("yaml_other", Place(file, 1, 1), what=str(error))
+        return problem("yaml_other", SourcePos(file, 1, 1), what=str(error))
     mark = error.problem_mark
     said = f"{error.context or ''}: {error.problem or ''}"
     lines = text.splitlines() or [""]
     line = min(mark.line, len(lines) - 1)
     column = mark.column if mark.line == line else len(lines[line])
-    place = Place(file, line + 1, column + 1)
+    pos = SourcePos(file, line + 1, column + 1)
     if "found character that cannot start any token" in said:
-        return _stray(lines[line][column : column + 1], place)
+        return _stray(lines[line][column : column + 1], pos)
     slug = next((slug for words, slug in _WORDS if words in said), "yaml_other")
     opened = error.context_mark
-    return problem(slug, place, what=said.strip(": "), line=opened.line + 1 if opened else line + 1)
+    return problem(slug, pos, what=said.strip(": "), line=opened.line + 1 if opened else line + 1)
 
 
-def _stray(char: str, place: Place) -> Problem:
+def _stray(char: str, pos: SourcePos) -> Problem:
     if char == "\t":
-        return problem("yaml_tab", place)
-    return problem("yaml_reserved", place, char=char)
+        return problem("yaml_tab", pos)
+    return problem("yaml_reserved", pos, char=char)
 
 
 def _control(error: yaml.reader.ReaderError, text: str, file: str) -> Problem:
@@ -55,6 +55,6 @@ def _control(error: yaml.reader.ReaderError, text: str, file: str) -> Problem:
         for column, char in enumerate(line, start=1):
             if not char.isprintable() and char not in "\t\r\x85\ufeff\xa0\u2028\u2029":
                 return problem(
-                    "yaml_control", Place(file, number, column), char=f"U+{ord(char):04X}"
+                    "yaml_control", SourcePos(file, number, column), char=f"U+{ord(char):04X}"
                 )
-    return problem("yaml_other", Place(file, 1, 1), what=str(error.reason))
+    return problem("yaml_other", SourcePos(file, 1, 1), what=str(error.reason))

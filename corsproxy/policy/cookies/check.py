@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from corsproxy.policy.cookies.spec import KEEP, REMOVE, CookieTerm
+from corsproxy.policy.cookies.spec import KEEP, REMOVE, CookieSpec
 from corsproxy.policy.globs import Glob
 from corsproxy.policy.problems import Finding, Words, find
 from corsproxy.policy.tokens import is_token_text
@@ -58,61 +58,61 @@ _DOMAIN: Final = re.compile(
 _PATH: Final = re.compile(r"/[!-:<-~]*")
 
 
-def check_cookies(terms: Sequence[CookieTerm]) -> list[Finding]:
+def check_cookies(specs: Sequence[CookieSpec]) -> list[Finding]:
     """Return all that is wrong with the cookie rules of one route, in their order (cors.md 60)."""
     findings: list[Finding] = []
-    for index, term in enumerate(terms):
-        findings += _values(term)
-        findings += _paths(term)
-        findings += _promises(term)
-        earlier = next((other for other in terms[:index] if _covers(other, term)), None)
+    for index, spec in enumerate(specs):
+        findings += _values(spec)
+        findings += _paths(spec)
+        findings += _promises(spec)
+        earlier = next((other for other in specs[:index] if _covers(other, spec)), None)
         if earlier is not None:
             findings.append(
-                find(WORDS, "cookie_rule_unreached", term.name, term.place, earlier.name),
+                find(WORDS, "cookie_rule_unreached", spec.name, spec.pos, earlier.name),
             )
     return findings
 
 
-def _values(term: CookieTerm) -> Iterator[Finding]:
-    if not is_token_text(term.name):  # "*" is a token character
-        yield find(WORDS, "cookie_name_invalid", term.name, term.place)
-    if term.domain not in {KEEP, REMOVE} and not _DOMAIN.fullmatch(term.domain):
-        yield find(WORDS, "cookie_domain_invalid", term.domain, term.place)
-    if term == CookieTerm(name=term.name, place=term.place):
-        yield find(WORDS, "cookie_rule_idle", term.name, term.place)
+def _values(spec: CookieSpec) -> Iterator[Finding]:
+    if not is_token_text(spec.name):  # "*" is a token character
+        yield find(WORDS, "cookie_name_invalid", spec.name, spec.pos)
+    if spec.domain not in {KEEP, REMOVE} and not _DOMAIN.fullmatch(spec.domain):
+        yield find(WORDS, "cookie_domain_invalid", spec.domain, spec.pos)
+    if spec == CookieSpec(name=spec.name, pos=spec.pos):
+        yield find(WORDS, "cookie_rule_idle", spec.name, spec.pos)
 
 
-def _paths(term: CookieTerm) -> Iterator[Finding]:
-    for path in (path for pair in term.path for path in pair):
+def _paths(spec: CookieSpec) -> Iterator[Finding]:
+    for path in (path for pair in spec.path for path in pair):
         if not _PATH.fullmatch(path):
-            yield find(WORDS, "cookie_path_invalid", path, term.place)
+            yield find(WORDS, "cookie_path_invalid", path, spec.pos)
     seen: set[str] = set()
-    for old, _ in term.path:
+    for old, _ in spec.path:
         if old.rstrip("/") in seen:
-            yield find(WORDS, "cookie_path_repeated", old, term.place)
+            yield find(WORDS, "cookie_path_repeated", old, spec.pos)
         seen.add(old.rstrip("/"))
 
 
-def _promises(term: CookieTerm) -> Iterator[Finding]:
+def _promises(spec: CookieSpec) -> Iterator[Finding]:
     """Yield contradictions that hold for every cookie the rule can meet."""
-    if term.secure is False and (term.same_site == "none" or term.partitioned):
-        detail = "partitioned: true" if term.partitioned else "same_site: none"
-        yield find(WORDS, "cookie_secure_needed", term.name, term.place, detail)
-    name = term.name.lower()
+    if spec.secure is False and (spec.same_site == "none" or spec.partitioned):
+        detail = "partitioned: true" if spec.partitioned else "same_site: none"
+        yield find(WORDS, "cookie_secure_needed", spec.name, spec.pos, detail)
+    name = spec.name.lower()
     broken: list[str] = []
-    if name.startswith(("__host-", "__secure-", "__http-")) and term.secure is False:
+    if name.startswith(("__host-", "__secure-", "__http-")) and spec.secure is False:
         broken.append("secure: false")
-    if name.startswith("__host-") and term.domain not in {KEEP, REMOVE}:
-        broken.append(f"domain: {term.domain}")
-    if name.startswith("__host-") and any(old == "/" != new for old, new in term.path):
+    if name.startswith("__host-") and spec.domain not in {KEEP, REMOVE}:
+        broken.append(f"domain: {spec.domain}")
+    if name.startswith("__host-") and any(old == "/" != new for old, new in spec.path):
         broken.append("another path")
-    if name.startswith(("__http-", "__host-http-")) and term.http_only is False:
+    if name.startswith(("__http-", "__host-http-")) and spec.http_only is False:
         broken.append("http_only: false")
     for detail in broken:
-        yield find(WORDS, "cookie_prefix_broken", term.name, term.place, detail)
+        yield find(WORDS, "cookie_prefix_broken", spec.name, spec.pos, detail)
 
 
-def _covers(earlier: CookieTerm, later: CookieTerm) -> bool:
+def _covers(earlier: CookieSpec, later: CookieSpec) -> bool:
     """Tell whether every name that fits `later` fits `earlier`.
 
     A `*` of `later` taken as a letter no name has shows it: `earlier` fits that name only by a `*`.

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from corsproxy.policy.cookies.check import check_cookies
-from corsproxy.policy.cookies.spec import KEEP, REMOVE, CookieTerm, SameSite
+from corsproxy.policy.cookies.spec import KEEP, REMOVE, CookieSpec, SameSite
 from corsproxy.policy.globs import Glob
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 
 __all__ = [
     "LEFT_BECAUSE",
     "CookieRule",
-    "CookieTerm",
+    "CookieSpec",
     "Rewritten",
     "check_cookies",
     "compile_cookies",
@@ -48,7 +48,7 @@ class CookieRule(NamedTuple):
     http_only: bool | None
     same_site: bytes | None
     partitioned: bool | None
-    place: Place | None
+    pos: SourcePos | None
     prefix: tuple[bytes, bytes] | None = None
 
 
@@ -63,7 +63,7 @@ class Rewritten(NamedTuple):
 
 
 def compile_cookies(
-    terms: Sequence[CookieTerm],
+    specs: Sequence[CookieSpec],
     mapping: PathMapping = UNCHANGED,
 ) -> tuple[CookieRule, ...]:
     """Compile cookie rules; raise ValueError with the first error that `check_cookies` has.
@@ -71,28 +71,28 @@ def compile_cookies(
     Where the route's `mapping` changes prefixes, the paths of all cookies are mapped back like
     links (cors.md 58), but by rules that map paths themselves.
     """
-    for finding in check_cookies(terms):
+    for finding in check_cookies(specs):
         if finding.severity == "error":
             raise ValueError(str(finding))
     if mapping == UNCHANGED:
-        return tuple(_compile(term, None) for term in terms)
+        return tuple(_compile(spec, None) for spec in specs)
     prefix = (mapping.add, mapping.strip)
-    return tuple(_compile(term, prefix) for term in (*terms, CookieTerm()))
+    return tuple(_compile(spec, prefix) for spec in (*specs, CookieSpec()))
 
 
-def _compile(term: CookieTerm, prefix: tuple[bytes, bytes] | None) -> CookieRule:
+def _compile(spec: CookieSpec, prefix: tuple[bytes, bytes] | None) -> CookieRule:
     # Browsers refuse SameSite=None and Partitioned without Secure, so these imply it (cors.md 60).
-    implied = term.same_site == "none" or term.partitioned
-    pairs = [(old.encode().rstrip(b"/"), new.encode().rstrip(b"/")) for old, new in term.path]
+    implied = spec.same_site == "none" or spec.partitioned
+    pairs = [(old.encode().rstrip(b"/"), new.encode().rstrip(b"/")) for old, new in spec.path]
     return CookieRule(
-        name=Glob.compile(term.name),
-        domain={KEEP: None, REMOVE: b""}.get(term.domain, term.domain.encode()),
+        name=Glob.compile(spec.name),
+        domain={KEEP: None, REMOVE: b""}.get(spec.domain, spec.domain.encode()),
         paths=tuple(sorted(pairs, key=lambda pair: len(pair[0]), reverse=True)),
-        secure=True if implied else term.secure,
-        http_only=term.http_only,
-        same_site=None if term.same_site is None else _SAME_SITE[term.same_site],
-        partitioned=term.partitioned,
-        place=term.place,
+        secure=True if implied else spec.secure,
+        http_only=spec.http_only,
+        same_site=None if spec.same_site is None else _SAME_SITE[spec.same_site],
+        partitioned=spec.partitioned,
+        pos=spec.pos,
         prefix=None if pairs else prefix,
     )
 

@@ -11,7 +11,7 @@ from corsproxy.policy.cookies.rewrite import CookieRule
 from corsproxy.policy.problems import Finding, Words, find
 from corsproxy.policy.routing.links import Site
 from corsproxy.policy.rules.apply import Rule
-from corsproxy.policy.source import Term
+from corsproxy.policy.source import SourceText
 from corsproxy.policy.suffixes import registrable
 
 WORDS: Final[dict[str, Words]] = {
@@ -47,7 +47,7 @@ def site_of(authority: str) -> str:
 
 
 def check_credentials(
-    origins: Sequence[Term],
+    origins: Sequence[SourceText],
     names: Names,
     cookies: Sequence[CookieRule],
     rules: Sequence[Rule],
@@ -65,5 +65,5 @@ def check_credentials(
         scheme, _, authority = origin.text.partition("://")
         if scheme in {"http", "https"} and site_of(authority) not in own:
             detail = f"{names.route} ({', '.join(sorted(own))})"
-            return [find(WORDS, "credentials_across_sites", origin.text, origin.place, detail)]
+            return [find(WORDS, "credentials_across_sites", origin.text, origin.pos, detail)]
     return []

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 
 SameSite = Literal["strict", "lax", "none"]
 
@@ -12,7 +12,7 @@ REMOVE: Final = "remove"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CookieTerm:
+class CookieSpec:
     """What becomes of the cookies whose name fits `name` (cors.md 60).
 
     `name`: a `*` stands for any characters, none included; names are case-sensitive. `domain`:
@@ -28,4 +28,4 @@ class CookieTerm:
     http_only: bool | None = None
     same_site: SameSite | None = None
     partitioned: bool | None = None
-    place: Place | None = None
+    pos: SourcePos | None = None

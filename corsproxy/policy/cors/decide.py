@@ -63,7 +63,7 @@ def _decide_actual(policy: Policy, facts: Facts) -> Decision:
             _YES,
             _ALLOWED,
             outcome.subject,
-            outcome.place,
+            outcome.pos,
             ALLOW_ORIGIN + origin + policy.tail + extra,
             policy.vary,
             0,
@@ -73,9 +73,9 @@ def _decide_actual(policy: Policy, facts: Facts) -> Decision:
         extra += _own_timing(policy, facts)
     if outcome.reason is _NO_ORIGIN:
         block = ALLOW_ORIGIN + b"*" + policy.tail + extra if policy.any_origin else extra
-        return Decision(_NONE, _NO_ORIGIN, b"", outcome.place, block, policy.vary, 0, extra)
+        return Decision(_NONE, _NO_ORIGIN, b"", outcome.pos, block, policy.vary, 0, extra)
     reason, status = _refuse_actual(policy, facts, outcome)
-    return Decision(_NO, reason, outcome.subject, outcome.place, extra, policy.vary, status, extra)
+    return Decision(_NO, reason, outcome.subject, outcome.pos, extra, policy.vary, status, extra)
 
 
 def _refuse_actual(policy: Policy, facts: Facts, outcome: Outcome) -> tuple[Reason, int]:
@@ -101,16 +101,16 @@ def _own_timing(policy: Policy, facts: Facts) -> bytes:
 
 
 def _decide_preflight(policy: Policy, facts: Facts) -> Decision:
-    place = None
+    pos = None
     for step in PREFLIGHT_STEPS:
         outcome = step(policy, facts)
         if outcome.reason is not _ALLOWED:
             return _refuse_preflight(policy, facts, outcome)
-        place = place or outcome.place
+        pos = pos or outcome.pos
     origin = facts.origin[0] if not policy.any_origin else b"*"
     after = policy.preflight_after or _answer_asked(policy, facts)
     block = ALLOW_ORIGIN + origin + after
-    return Decision(_YES, _ALLOWED, origin, place, block, b"", policy.preflight_status)
+    return Decision(_YES, _ALLOWED, origin, pos, block, b"", policy.preflight_status)
 
 
 def _answer_asked(policy: Policy, facts: Facts) -> bytes:
@@ -121,7 +121,7 @@ def _answer_asked(policy: Policy, facts: Facts) -> bytes:
 
 
 def _refuse_preflight(policy: Policy, facts: Facts, outcome: Outcome) -> Decision:
-    reason, subject, place = outcome
+    reason, subject, pos = outcome
     block, status = policy.preflight_vary, policy.refused_status
     if policy.debug and origin_step(policy, facts).reason is _ALLOWED:
         # The browser's console then names the very step that failed (cors.md 68).
@@ -130,7 +130,7 @@ def _refuse_preflight(policy: Policy, facts: Facts, outcome: Outcome) -> Decisio
             ALLOW_ORIGIN + value + b"\r\n" + policy.acac_line + _full_lists(policy, facts) + block
         )
         status = policy.preflight_status
-    return Decision(_NO, reason, subject, place, block, b"", status)
+    return Decision(_NO, reason, subject, pos, block, b"", status)
 
 
 def _full_lists(policy: Policy, facts: Facts) -> bytes:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from corsproxy.policy.cors.reasons import Reason, Verdict
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 
 
 class Facts(NamedTuple):
@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
 
     reason: Reason
     subject: bytes = b""
-    place: Place | None = None
+    pos: SourcePos | None = None
 
 
 class Decision(NamedTuple):
@@ -42,7 +42,7 @@ class Decision(NamedTuple):
     verdict: Verdict
     reason: Reason
     subject: bytes
-    place: Place | None
+    pos: SourcePos | None
     block: bytes
     vary: bytes
     status: int

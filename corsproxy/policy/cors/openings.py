@@ -7,7 +7,7 @@ from corsproxy.policy.cors.origins import OriginSet
 from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.cors.steps import covers
 from corsproxy.policy.fetch_lists import SAFELISTED_RESPONSE_HEADERS
-from corsproxy.policy.source import Term
+from corsproxy.policy.source import SourceText
 
 # Stand for every method and every header: what a "*" allows and a list hardly does.
 _SOME_METHOD: Final = b"ANY-METHOD"
@@ -43,9 +43,9 @@ def _for_origins(broad: Policy | None, narrow: Policy) -> Iterator[Opening]:
         yield Opening("does not block what is refused")
     if broad is None:
         return
-    if _are_outside(broad.terms.allow_origins, narrow.origins):
+    if _are_outside(broad.spec.allow_origins, narrow.origins):
         yield Opening("allows an origin that this one refuses")
-    if broad.terms.allow_credentials and not narrow.terms.allow_credentials:
+    if broad.spec.allow_credentials and not narrow.spec.allow_credentials:
         yield Opening("allows credentials")
     if narrow.checks_websockets and not broad.checks_websockets:
         yield Opening("does not check the origin of WebSockets", b"GET")
@@ -62,27 +62,27 @@ def _for_requests(broad: Policy, narrow: Policy) -> Iterator[Opening]:
 
 
 def _for_responses(broad: Policy, narrow: Policy) -> Iterator[Opening]:
-    shown = _names(narrow.terms.expose_headers)
-    if "*" not in shown and _names(broad.terms.expose_headers) - shown:
+    shown = _names(narrow.spec.expose_headers)
+    if "*" not in shown and _names(broad.spec.expose_headers) - shown:
         yield Opening("exposes a response header that this one hides")
     if _are_outside(_timed(broad), OriginSet(_timed(narrow))):
         yield Opening("shows timings to an origin that this one hides them from")
 
 
-def _names(terms: tuple[Term, ...]) -> frozenset[str]:
-    """Return the names of response headers that `terms` expose; browsers show the others anyway."""
-    names = {term.text.lower() for term in terms}
+def _names(spec: tuple[SourceText, ...]) -> frozenset[str]:
+    """Return the names of response headers that `spec` expose; browsers show the others anyway."""
+    names = {item.text.lower() for item in spec}
     return frozenset(name for name in names if name.encode() not in SAFELISTED_RESPONSE_HEADERS)
 
 
-def _timed(policy: Policy) -> tuple[Term, ...]:
-    timed = policy.terms.timing_allow_origins
-    return policy.terms.allow_origins if timed == "same" else timed or ()
+def _timed(policy: Policy) -> tuple[SourceText, ...]:
+    timed = policy.spec.timing_allow_origins
+    return policy.spec.allow_origins if timed == "same" else timed or ()
 
 
-def _are_outside(patterns: tuple[Term, ...], origins: OriginSet) -> bool:
+def _are_outside(patterns: tuple[SourceText, ...], origins: OriginSet) -> bool:
     """Tell whether one of `patterns` stands for an origin that is not in `origins`."""
-    return any(origins.match(_sample(term.text)) is None for term in patterns)
+    return any(origins.match(_sample(item.text)) is None for item in patterns)
 
 
 def _sample(pattern: str) -> bytes:

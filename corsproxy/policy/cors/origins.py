@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from corsproxy.policy.cors.reasons import Reason
 from corsproxy.policy.memo import remembered
-from corsproxy.policy.source import Term
+from corsproxy.policy.source import SourceText
 
 LONGEST_ORIGIN: Final = 326  # 64 + "://" + 253 + ":" + 5 (cors.md 9)
 LONGEST_SCHEME: Final = 64
@@ -126,23 +126,23 @@ class OriginSet:
         "has_any",
     )
 
-    def __init__(self, terms: Iterable[Term]) -> None:
-        self.exact: dict[bytes, Term] = {}
-        self.has_any: Term | None = None
-        self._wild: dict[bytes, Term] = {}
+    def __init__(self, spec: Iterable[SourceText]) -> None:
+        self.exact: dict[bytes, SourceText] = {}
+        self.has_any: SourceText | None = None
+        self._wild: dict[bytes, SourceText] = {}
         # Which look-ups can succeed at all: hosts with any port, wildcards with one port, with any.
         self._ports = self._fixed_ports = self._any_ports = False
         self._depth = 0
         shapes: set[tuple[int, int]] = set()
-        for term in terms:
-            text = term.text.encode("ascii")
+        for item in spec:
+            text = item.text.encode("ascii")
             if text == b"*":
-                self.has_any = term
+                self.has_any = item
             elif b"*" in text:
-                self._wild[text] = term
+                self._wild[text] = item
                 self._note_shape(text, shapes)
             else:
-                self.exact[text] = term
+                self.exact[text] = item
         self._shapes = tuple(sorted(shapes))
 
     def _note_shape(self, text: bytes, shapes: set[tuple[int, int]]) -> None:
@@ -160,16 +160,16 @@ class OriginSet:
             left, _, right = label.partition(b"*")
             shapes.add((len(left), len(right)))
 
-    def match(self, value: bytes) -> Term | None:
+    def match(self, value: bytes) -> SourceText | None:
         """Return the term that allows `value`, whatever its form; None if there is none."""
-        term = self.exact.get(value) or self.has_any
-        if term is None and self._wild and len(value) <= LONGEST_ORIGIN:
+        item = self.exact.get(value) or self.has_any
+        if item is None and self._wild and len(value) <= LONGEST_ORIGIN:
             origin = parse_origin(value)
             if origin is not None:
                 return self.match_wild(origin)
-        return term
+        return item
 
-    def match_wild(self, origin: Origin) -> Term | None:
+    def match_wild(self, origin: Origin) -> SourceText | None:
         """Return the wildcard pattern that allows `origin`, None if there is none."""
         wild = self._wild
         if not wild:
@@ -178,18 +178,18 @@ class OriginSet:
         head = scheme + b"://"
         # A port pattern stands for any port and for none (cors.md 16).
         if self._ports:
-            term = wild.get(head + host + b":*")
-            if term is not None:
-                return term
+            item = wild.get(head + host + b":*")
+            if item is not None:
+                return item
         if host.startswith(b"["):
             return None
         tail = b":" + port if port else b""
         for name in self._wild_names(host):
-            term = wild.get(head + name + tail) if self._fixed_ports else None
-            if term is None and self._any_ports:
-                term = wild.get(head + name + b":*")
-            if term is not None:
-                return term
+            item = wild.get(head + name + tail) if self._fixed_ports else None
+            if item is None and self._any_ports:
+                item = wild.get(head + name + b":*")
+            if item is not None:
+                return item
         return None
 
     def _wild_names(self, host: bytes) -> Iterable[bytes]:

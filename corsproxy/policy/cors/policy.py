@@ -6,9 +6,9 @@ from corsproxy.policy.cors.check import check_policy
 from corsproxy.policy.cors.decision import Decision, Outcome
 from corsproxy.policy.cors.origins import OriginSet
 from corsproxy.policy.cors.reasons import Reason, Verdict
-from corsproxy.policy.cors.spec import PolicyTerms, UpstreamCorsHeaders
+from corsproxy.policy.cors.spec import PolicySpec, UpstreamCorsHeaders
 from corsproxy.policy.fetch_lists import SAFELISTED_METHODS
-from corsproxy.policy.source import Place, Term
+from corsproxy.policy.source import SourcePos, SourceText
 
 ALLOW_ORIGIN: Final = b"Access-Control-Allow-Origin: "
 ALLOW_METHODS: Final = b"Access-Control-Allow-Methods: "
@@ -55,7 +55,7 @@ class Policy:
         "name",
         "origins",
         "origins_place",
-        "place",
+        "pos",
         "preflight_after",
         "preflight_status",
         "preflight_tail",
@@ -66,22 +66,22 @@ class Policy:
         "refused_status",
         "sets_resource_policy",
         "sets_timing",
+        "spec",
         "tail",
-        "terms",
         "timing_origins",
         "timing_same",
         "upstream_cors_headers",
         "vary",
     )
 
-    def __init__(self, terms: PolicyTerms) -> None:
-        self.terms = terms
-        self.name = terms.name
-        self.place: Place | None = terms.place
-        self.debug = terms.debug
-        self.upstream_cors_headers: UpstreamCorsHeaders = terms.upstream_cors_headers
-        self.checks_websockets = terms.check_websocket_origin
-        self.refused_blocks = terms.on_refused == "block"
+    def __init__(self, spec: PolicySpec) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.pos: SourcePos | None = spec.pos
+        self.debug = spec.debug
+        self.upstream_cors_headers: UpstreamCorsHeaders = spec.upstream_cors_headers
+        self.checks_websockets = spec.check_websocket_origin
+        self.refused_blocks = spec.on_refused == "block"
         self._compile_origins()
         self._compile_methods()
         self._compile_headers()
@@ -90,43 +90,43 @@ class Policy:
         self._compile_preflight()
 
     def __repr__(self) -> str:
-        return f"<Policy {self.name!r} at {self.place}>"
+        return f"<Policy {self.name!r} at {self.pos}>"
 
     def _compile_origins(self) -> None:
-        self.origins = OriginSet(self.terms.allow_origins)
+        self.origins = OriginSet(self.spec.allow_origins)
         self.any_origin = self.origins.has_any is not None
-        self.origins_place = self.terms.place_of("allow_origins")
+        self.origins_place = self.spec.place_of("allow_origins")
         self.exact_origins: dict[bytes, Outcome] = {
-            origin: Outcome(Reason.allowed, origin, term.place)
-            for origin, term in self.origins.exact.items()
+            origin: Outcome(Reason.allowed, origin, item.pos)
+            for origin, item in self.origins.exact.items()
         }
 
     def _compile_methods(self) -> None:
-        terms = self.terms
-        self.methods_place = terms.place_of("allow_methods")
+        spec = self.spec
+        self.methods_place = spec.place_of("allow_methods")
         # GET, HEAD and POST always pass (cors.md 25, 33), listed or not.
         self.methods: dict[bytes, Outcome] = {
             name: Outcome(Reason.allowed, name, self.methods_place) for name in SAFELISTED_METHODS
         }
-        named = [term for term in terms.allow_methods if term.text != "*"]
-        for term in named:
-            name = term.text.encode("ascii")
-            self.methods[name] = Outcome(Reason.allowed, name, term.place)
-        self.any_method = len(named) < len(terms.allow_methods)
-        self.minimal = terms.preflight.style == "minimal"
-        open_to_all = self.any_method and not terms.allow_credentials
+        named = [item for item in spec.allow_methods if item.text != "*"]
+        for item in named:
+            name = item.text.encode("ascii")
+            self.methods[name] = Outcome(Reason.allowed, name, item.pos)
+        self.any_method = len(named) < len(spec.allow_methods)
+        self.minimal = spec.preflight.style == "minimal"
+        open_to_all = self.any_method and not spec.allow_credentials
         self.methods_line = _line(ALLOW_METHODS, ["*"] if open_to_all else _names(named))
         # Browsers take * literally where credentials are sent, so the method is named (cors.md 35).
         self.reflects_method = (self.any_method or self.minimal) and not open_to_all
 
     def _compile_headers(self) -> None:
-        terms = self.terms
-        self.headers_place = terms.place_of("allow_headers")
-        named = [term for term in terms.allow_headers if term.text != "*"]
-        self.headers = frozenset(term.text.lower().encode("ascii") for term in named)
-        self.any_header = len(named) < len(terms.allow_headers)
+        spec = self.spec
+        self.headers_place = spec.place_of("allow_headers")
+        named = [item for item in spec.allow_headers if item.text != "*"]
+        self.headers = frozenset(item.text.lower().encode("ascii") for item in named)
+        self.any_header = len(named) < len(spec.allow_headers)
         self.headers_outcome = Outcome(Reason.allowed, b"", self.headers_place)
-        open_to_all = self.any_header and not terms.allow_credentials
+        open_to_all = self.any_header and not spec.allow_credentials
         if open_to_all:
             # * never covers Authorization (Fetch, CORS non-wildcard request-header name).
             names = ["*", "authorization"] if b"authorization" in self.headers else ["*"]
@@ -137,9 +137,9 @@ class Policy:
 
     def _compile_timing(self) -> None:
         """Compile what goes beside the CORS headers (cors.md 53)."""
-        terms = self.terms
-        timing = terms.timing_allow_origins
-        policy = terms.resource_policy
+        spec = self.spec
+        timing = spec.timing_allow_origins
+        policy = spec.resource_policy
         self.sets_timing = timing is not None
         self.sets_resource_policy = policy is not None
         self.fixed_extra = _RESOURCE_POLICY % policy.encode("ascii") if policy else b""
@@ -152,10 +152,10 @@ class Policy:
         self.vary = b"Origin" if own or not self.any_origin else b""
 
     def _compile_answers(self) -> None:
-        terms = self.terms
-        self.acac_line = _ALLOW_CREDENTIALS if terms.allow_credentials else b""
-        exposed = _names(terms.expose_headers)
-        self.expands = terms.allow_credentials and "*" in exposed
+        spec = self.spec
+        self.acac_line = _ALLOW_CREDENTIALS if spec.allow_credentials else b""
+        exposed = _names(spec.expose_headers)
+        self.expands = spec.allow_credentials and "*" in exposed
         if self.expands:
             exposed = []  # the names depend on the response: rewrite lists them
         self.expose_line = _line(EXPOSE_HEADERS, ["*"] if "*" in exposed else exposed)
@@ -163,14 +163,14 @@ class Policy:
         self.constant = self._constant_decisions() if self.any_origin and not self.vary else None
 
     def _compile_preflight(self) -> None:
-        terms = self.terms
-        self.preflight_status = terms.preflight.status
-        self.refused_status = terms.preflight.refused_status
+        spec = self.spec
+        self.preflight_status = spec.preflight.status
+        self.refused_status = spec.preflight.refused_status
         self.preflight_vary = b""
-        if terms.preflight.vary:
+        if spec.preflight.vary:
             names = _REQUESTED if self.any_origin else b"Origin, " + _REQUESTED
             self.preflight_vary = b"Vary: " + names + b"\r\n"
-        max_age = _MAX_AGE % terms.max_age if terms.max_age is not None else b""
+        max_age = _MAX_AGE % spec.max_age if spec.max_age is not None else b""
         self.preflight_tail = max_age + self.expose_line + self.preflight_vary
         start = b"\r\n" + self.acac_line
         # What follows the origin; None where that depends on what was asked.
@@ -181,29 +181,29 @@ class Policy:
 
     def _constant_decisions(self) -> tuple[Decision, Decision]:
         """Return the decisions without and with an Origin, where its value is not read (cors.md 43)."""
-        term = self.origins.has_any
-        place = term.place if term else None
+        item = self.origins.has_any
+        pos = item.pos if item else None
         extra = self.fixed_extra
         block = ALLOW_ORIGIN + b"*" + self.tail + extra
         return (
-            Decision(Verdict.none, Reason.no_origin, b"", place, block, b"", 0, extra),
-            Decision(Verdict.allowed, Reason.allowed, b"*", place, block, b"", 0, extra),
+            Decision(Verdict.none, Reason.no_origin, b"", pos, block, b"", 0, extra),
+            Decision(Verdict.allowed, Reason.allowed, b"*", pos, block, b"", 0, extra),
         )
 
 
-def compile_policy(terms: PolicyTerms) -> Policy:
-    """Return `terms` compiled.
+def compile_policy(spec: PolicySpec) -> Policy:
+    """Return `spec` compiled.
 
     Raises ValueError, with the words of the first finding, if `check_policy` finds an error in them.
     """
-    for finding in check_policy(terms):
+    for finding in check_policy(spec):
         if finding.severity == "error":
             raise ValueError(str(finding))
-    return Policy(terms)
+    return Policy(spec)
 
 
-def _names(terms: list[Term] | tuple[Term, ...]) -> list[str]:
-    return [term.text for term in terms]
+def _names(spec: list[SourceText] | tuple[SourceText, ...]) -> list[str]:
+    return [item.text for item in spec]
 
 
 def _line(start: bytes, names: list[str]) -> bytes:

@@ -1,24 +1,24 @@
 """The terms of a CORS policy: plain, placed values, before they are checked and compiled.
 
 The bridge between what a user may write (`config`) and what decides (`policy`): `config.build`
-makes `PolicyTerms` from the file, `policy.checks` judges them, `policy.cors` compiles them.
+makes `PolicySpec` from the file, `policy.checks` judges them, `policy.cors` compiles them.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from corsproxy.policy.source import Place, Term
+from corsproxy.policy.source import SourcePos, SourceText
 
 PreflightStyle = Literal["full", "minimal"]
 UpstreamCorsHeaders = Literal["strip", "keep", "merge"]
 OnRefused = Literal["forward", "block"]
 ResourcePolicy = Literal["cross-origin", "same-site", "same-origin"]
 
-DEFAULT_METHODS = (Term("GET"), Term("HEAD"), Term("POST"))
+DEFAULT_METHODS = (SourceText("GET"), SourceText("HEAD"), SourceText("POST"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreflightTerms:
+class PreflightSpec:
     """How a preflight is answered (cors.md 31, 35, 38)."""
 
     status: int = 204
@@ -28,34 +28,34 @@ class PreflightTerms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyTerms:
+class PolicySpec:
     """What one policy says.
 
     `max_age` is in seconds, None leaves Access-Control-Max-Age out. `timing_allow_origins` is
     "same" (as `allow_origins`), a list of its own, or None for no Timing-Allow-Origin.
-    `places` maps the name of each key that was written to where its value stands.
+    `positions` maps the name of each key that was written to where its value stands.
     """
 
     name: str
-    allow_origins: tuple[Term, ...]
-    allow_methods: tuple[Term, ...] = DEFAULT_METHODS
-    allow_headers: tuple[Term, ...] = ()
-    expose_headers: tuple[Term, ...] = ()
+    allow_origins: tuple[SourceText, ...]
+    allow_methods: tuple[SourceText, ...] = DEFAULT_METHODS
+    allow_headers: tuple[SourceText, ...] = ()
+    expose_headers: tuple[SourceText, ...] = ()
     allow_credentials: bool = False
     max_age: int | None = None
-    preflight: PreflightTerms = PreflightTerms()
+    preflight: PreflightSpec = PreflightSpec()
     upstream_cors_headers: UpstreamCorsHeaders = "strip"
     on_refused: OnRefused = "forward"
-    timing_allow_origins: Literal["same"] | tuple[Term, ...] | None = None
+    timing_allow_origins: Literal["same"] | tuple[SourceText, ...] | None = None
     resource_policy: ResourcePolicy | None = None
     check_websocket_origin: bool = True
     debug: bool = False
     dangerously_allow_insecure_origins: bool = False
     dangerously_allow_public_suffix_wildcards: bool = False
     dangerously_allow_null_origin: bool = False
-    place: Place | None = None
-    places: tuple[tuple[str, Place], ...] = ()
+    pos: SourcePos | None = None
+    positions: tuple[tuple[str, SourcePos], ...] = ()
 
-    def place_of(self, key: str) -> Place | None:
+    def place_of(self, key: str) -> SourcePos | None:
         """Return where the value of `key` was written, else where the policy itself stands."""
-        return dict(self.places).get(key, self.place)
+        return dict(self.positions).get(key, self.pos)

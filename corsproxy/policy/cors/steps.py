@@ -42,7 +42,7 @@ def origin_step(policy: Policy, facts: Facts) -> Outcome:
         return _NOTHING_ASKED
     any_term = policy.origins.has_any
     if any_term is not None:
-        return Outcome(_ALLOWED, b"*", any_term.place)
+        return Outcome(_ALLOWED, b"*", any_term.pos)
     return _judge_origin(policy, origins)
 
 
@@ -54,9 +54,9 @@ def _judge_origin(policy: Policy, origins: tuple[bytes, ...]) -> Outcome:
     origin = parse_origin(value) if len(value) <= LONGEST_ORIGIN else None
     if origin is None:
         return Outcome(why_unreadable(value), value[:LONGEST_ORIGIN], policy.origins_place)
-    term = policy.origins.match_wild(origin)
-    if term is not None:
-        return Outcome(_ALLOWED, value, term.place)
+    item = policy.origins.match_wild(origin)
+    if item is not None:
+        return Outcome(_ALLOWED, value, item.pos)
     if origin.port and DEFAULT_PORTS.get(origin.scheme) == origin.port:
         return Outcome(Reason.origin_default_port, value, policy.origins_place)
     return Outcome(Reason.origin_not_allowed, value, policy.origins_place)
@@ -123,7 +123,7 @@ def covers(policy: Policy, name: bytes) -> bool:
     """
     if name in policy.headers:
         return True
-    return policy.any_header and (name != b"authorization" or not policy.terms.allow_credentials)
+    return policy.any_header and (name != b"authorization" or not policy.spec.allow_credentials)
 
 
 def requested_names(facts: Facts) -> list[bytes]:

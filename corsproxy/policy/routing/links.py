@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from corsproxy.policy.cors.origins import DEFAULT_PORTS
 from corsproxy.policy.problems import Finding, Words, find
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
-from corsproxy.policy.source import Term
+from corsproxy.policy.source import SourceText
 
 # scheme "://" or "//", then [userinfo "@"] host [":" port], then the rest. A backslash, which
 # browsers read as "/", fits nowhere before the rest.
@@ -117,17 +117,17 @@ WORDS: Final[dict[str, Words]] = {
 _PUBLIC_HOST: Final = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 
 
-def check_public_url(term: Term) -> list[Finding]:
+def check_public_url(url: SourceText) -> list[Finding]:
     """Return what is wrong with a `public_url`."""
-    fault = _fault(term.text)
-    return [find(WORDS, "public_url_invalid", term.text, term.place, fault)] if fault else []
+    fault = _fault(url.text)
+    return [find(WORDS, "public_url_invalid", url.text, url.pos, fault)] if fault else []
 
 
-def compile_public_url(term: Term) -> Site:
+def compile_public_url(url: SourceText) -> Site:
     """Compile a `public_url`; raise ValueError with what `check_public_url` has."""
-    for finding in check_public_url(term):
+    for finding in check_public_url(url):
         raise ValueError(str(finding))
-    scheme, _, authority = term.text.encode().rstrip(b"/").partition(b"://")
+    scheme, _, authority = url.text.encode().rstrip(b"/").partition(b"://")
     return Site(scheme, authority)
 
 

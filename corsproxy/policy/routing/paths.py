@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from corsproxy.policy.problems import Finding, Words, find
-from corsproxy.policy.source import Term
+from corsproxy.policy.source import SourceText
 
 # Bytes that most paths do not hold. As numbers, since bytes are looked for ten times as slowly.
 DOT: Final = 0x2E
@@ -73,12 +73,12 @@ def as_compared_text(path: str) -> str:
     return as_compared(path.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
-class PathTerms(NamedTuple):
+class PathSpec(NamedTuple):
     """A route's `path`: prefixes as a user wrote them. `replace_prefix` stands alone."""
 
-    strip_prefix: Term | None = None
-    add_prefix: Term | None = None
-    replace_prefix: Term | None = None
+    strip_prefix: SourceText | None = None
+    add_prefix: SourceText | None = None
+    replace_prefix: SourceText | None = None
 
 
 class PathMapping(NamedTuple):
@@ -159,39 +159,39 @@ WORDS: Final[dict[str, Words]] = {
 }
 
 
-def compile_path(terms: PathTerms, paths: Sequence[str]) -> PathMapping:
+def compile_path(spec: PathSpec, paths: Sequence[str]) -> PathMapping:
     """Compile the `path` of a route that matches `paths`.
 
     Raises ValueError with the first error `check_path` has.
     """
-    for finding in check_path(terms, paths):
+    for finding in check_path(spec, paths):
         if finding.severity == "error":
             raise ValueError(str(finding))
-    if terms.replace_prefix is not None:
-        return PathMapping(_bare(paths[0]), _bare(terms.replace_prefix.text))
-    strip, add = terms.strip_prefix, terms.add_prefix
+    if spec.replace_prefix is not None:
+        return PathMapping(_bare(paths[0]), _bare(spec.replace_prefix.text))
+    strip, add = spec.strip_prefix, spec.add_prefix
     return PathMapping(_bare(strip.text) if strip else b"", _bare(add.text) if add else b"")
 
 
-def check_path(terms: PathTerms, paths: Sequence[str]) -> list[Finding]:
+def check_path(spec: PathSpec, paths: Sequence[str]) -> list[Finding]:
     """Return all that is wrong with the `path` of a route that matches `paths`."""
     findings = [
-        find(WORDS, "path_prefix_invalid", term.text, term.place, fault)
-        for term in terms
-        if term is not None and (fault := _fault(term.text))
+        find(WORDS, "path_prefix_invalid", item.text, item.pos, fault)
+        for item in spec
+        if item is not None and (fault := _fault(item.text))
     ]
-    strip, replace = terms.strip_prefix, terms.replace_prefix
+    strip, replace = spec.strip_prefix, spec.replace_prefix
     if replace is not None:
-        if strip is not None or terms.add_prefix is not None:
-            findings.append(find(WORDS, "path_prefix_twice", replace.text, replace.place))
+        if strip is not None or spec.add_prefix is not None:
+            findings.append(find(WORDS, "path_prefix_twice", replace.text, replace.pos))
         if len(paths) != 1 or not paths[0].endswith("/"):
             detail = f"match.path is {', '.join(paths) or 'any path'}"
             findings.append(
-                find(WORDS, "path_replace_unclear", replace.text, replace.place, detail),
+                find(WORDS, "path_replace_unclear", replace.text, replace.pos, detail),
             )
     if strip is not None and not _fault(strip.text) and not _overlaps(strip.text, paths or ("/",)):
         findings.append(
-            find(WORDS, "path_strip_never", strip.text, strip.place, ", ".join(paths)),
+            find(WORDS, "path_strip_never", strip.text, strip.pos, ", ".join(paths)),
         )
     return findings
 

@@ -1,4 +1,4 @@
-"""Spellings of a path that come to a route that is open to more than the path's own. Knows plans, no requests.
+"""Spellings of a path that come to a route that is open to more than the path's own. Knows configurations, no requests.
 
 Routes tell `/admin/x`, `//admin/x`, `/admin%2Fx` and `/ADMIN/x` apart (cors.md 71); many servers do
 not. If a more specific route has the stricter policy and both have one upstream, the other spelling
@@ -152,7 +152,7 @@ def _are_alike(detour: _Detour, route: Route) -> bool:
 
 
 def _named(route: Route) -> str:
-    return f"the route in line {route.place.line}" if route.place else f"the route {route.name}"
+    return f"the route in line {route.pos.line}" if route.pos else f"the route {route.name}"
 
 
 def _host(host: str) -> bytes:

@@ -11,16 +11,16 @@ from typing import Final, NamedTuple
 from corsproxy.policy.fields import Field
 from corsproxy.policy.globs import Glob
 from corsproxy.policy.rules.check import check_rules
-from corsproxy.policy.rules.spec import Operation, RuleTerm, WhenTerm
+from corsproxy.policy.rules.spec import Operation, RuleSpec, WhenSpec
 from corsproxy.policy.rules.variables import Context, Template, compile_value, render
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 
 __all__ = [
     "Context",
     "Field",
     "Rule",
-    "RuleTerm",
-    "WhenTerm",
+    "RuleSpec",
+    "WhenSpec",
     "apply",
     "check_rules",
     "compile_rules",
@@ -88,42 +88,42 @@ class Rule(NamedTuple):
     value: Template
     find: bytes
     when: Condition | None
-    place: Place | None
+    pos: SourcePos | None
 
 
-def compile_rules(terms: Sequence[RuleTerm]) -> tuple[Rule, ...]:
+def compile_rules(specs: Sequence[RuleSpec]) -> tuple[Rule, ...]:
     """Compile rules for `apply`.
 
     Raises ValueError with the first error that `check_rules` has of a rule on either side, so that
     no compiled rule can break a message, whoever made its term.
     """
-    for finding in check_rules(terms, has_policy=False, side=None):
+    for finding in check_rules(specs, has_policy=False, side=None):
         if finding.severity == "error":
             raise ValueError(str(finding))
-    return tuple(_compile(term) for term in terms)
+    return tuple(_compile(spec) for spec in specs)
 
 
-def _compile(term: RuleTerm) -> Rule:
-    name = term.name.encode()
+def _compile(spec: RuleSpec) -> Rule:
+    name = spec.name.encode()
     return Rule(
-        op=term.op,
+        op=spec.op,
         name=name,
         lower=name.lower(),
-        value=term.value.encode() if term.op == "rename" else compile_value(term.value),
-        find=term.find.encode(),
-        when=None if term.when is None else _compile_when(term.when),
-        place=term.place,
+        value=spec.value.encode() if spec.op == "rename" else compile_value(spec.value),
+        find=spec.find.encode(),
+        when=None if spec.when is None else _compile_when(spec.when),
+        pos=spec.pos,
     )
 
 
-def _compile_when(term: WhenTerm) -> Condition:
+def _compile_when(spec: WhenSpec) -> Condition:
     return Condition(
-        status=term.status,
-        content_types=frozenset(item.lower().encode() for item in term.content_type),
-        methods=frozenset(method.encode() for method in term.methods),
-        origin=term.origin,
+        status=spec.status,
+        content_types=frozenset(item.lower().encode() for item in spec.content_type),
+        methods=frozenset(method.encode() for method in spec.methods),
+        origin=spec.origin,
         headers=tuple(
-            (name.lower().encode(), Glob.compile(pattern)) for name, pattern in term.header
+            (name.lower().encode(), Glob.compile(pattern)) for name, pattern in spec.header
         ),
     )
 

@@ -6,9 +6,9 @@ from typing import Final
 
 from corsproxy.policy import fields
 from corsproxy.policy.problems import Finding, Words, find
-from corsproxy.policy.rules.spec import RuleTerm, Side, WhenTerm
+from corsproxy.policy.rules.spec import RuleSpec, Side, WhenSpec
 from corsproxy.policy.rules.variables import VARIABLES, UnknownVariable, compile_value, is_sendable
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 from corsproxy.policy.tokens import is_token_text
 from corsproxy.policy.visible import printable
 
@@ -117,7 +117,7 @@ _FORBIDDEN_OF_REQUESTS: Final[dict[int, str]] = {
 
 
 def check_rules(
-    terms: Sequence[RuleTerm],
+    specs: Sequence[RuleSpec],
     *,
     has_policy: bool,
     side: Side | None = "response",
@@ -129,24 +129,24 @@ def check_rules(
     """
     return [
         finding
-        for term in terms
+        for spec in specs
         for finding in (
-            *_names(term, side, has_policy=has_policy),
-            *_values(term),
-            *_when(term, side),
+            *_names(spec, side, has_policy=has_policy),
+            *_values(spec),
+            *_when(spec, side),
         )
     ]
 
 
-def _names(term: RuleTerm, side: Side | None, *, has_policy: bool) -> Iterator[Finding]:
-    for name in (term.name, term.value) if term.op == "rename" else (term.name,):
+def _names(spec: RuleSpec, side: Side | None, *, has_policy: bool) -> Iterator[Finding]:
+    for name in (spec.name, spec.value) if spec.op == "rename" else (spec.name,):
         slug = _forbidden(name, side, has_policy=has_policy)
         if slug:
-            yield find(WORDS, slug, name, term.place)
-    if side == "request" and term.op == "add" and _may_stand_once(term.name):
-        yield find(WORDS, "rule_add_repeats", term.name, term.place)
-    if term.op == "rename" and term.name == term.value:
-        yield find(WORDS, "rule_without_effect", term.name, term.place, "it has that name already")
+            yield find(WORDS, slug, name, spec.pos)
+    if side == "request" and spec.op == "add" and _may_stand_once(spec.name):
+        yield find(WORDS, "rule_add_repeats", spec.name, spec.pos)
+    if spec.op == "rename" and spec.name == spec.value:
+        yield find(WORDS, "rule_without_effect", spec.name, spec.pos, "it has that name already")
 
 
 def _forbidden(name: str, side: Side | None, *, has_policy: bool) -> str | None:
@@ -165,21 +165,21 @@ def _may_stand_once(name: str) -> bool:
     return bool(fields.classify(name.encode()) & (fields.SINGLETON | fields.ORIGIN))
 
 
-def _values(term: RuleTerm) -> Iterator[Finding]:
-    if term.op in {"remove", "rename"}:
+def _values(spec: RuleSpec) -> Iterator[Finding]:
+    if spec.op in {"remove", "rename"}:
         return
-    fault = _unsendable(term.value) or _unsendable(term.find)
+    fault = _unsendable(spec.value) or _unsendable(spec.find)
     if fault:
-        yield find(WORDS, "rule_value_unsendable", term.name, term.place, fault)
+        yield find(WORDS, "rule_value_unsendable", spec.name, spec.pos, fault)
         return
     try:
-        compile_value(term.value)
+        compile_value(spec.value)
     except UnknownVariable as unknown:
-        yield find(WORDS, "rule_variable_unknown", unknown.name, term.place)
-    if term.op == "replace" and not term.find:
-        yield find(WORDS, "rule_find_empty", term.name, term.place)
-    elif term.op == "replace" and term.find == term.value:
-        yield find(WORDS, "rule_without_effect", term.name, term.place, "find and with are equal")
+        yield find(WORDS, "rule_variable_unknown", unknown.name, spec.pos)
+    if spec.op == "replace" and not spec.find:
+        yield find(WORDS, "rule_find_empty", spec.name, spec.pos)
+    elif spec.op == "replace" and spec.find == spec.value:
+        yield find(WORDS, "rule_without_effect", spec.name, spec.pos, "find and with are equal")
 
 
 def _unsendable(text: str) -> str:
@@ -190,14 +190,14 @@ def _unsendable(text: str) -> str:
     return ""
 
 
-def _when(term: RuleTerm, side: Side | None) -> Iterator[Finding]:
-    when = term.when
+def _when(spec: RuleSpec, side: Side | None) -> Iterator[Finding]:
+    when = spec.when
     if when is None:
         return
-    place = when.place or term.place
-    if when == WhenTerm(place=when.place):
-        yield find(WORDS, "rule_when_empty", term.name, place)
-    yield from _statuses(when, side, place)
+    pos = when.pos or spec.pos
+    if when == WhenSpec(pos=when.pos):
+        yield find(WORDS, "rule_when_empty", spec.name, pos)
+    yield from _statuses(when, side, pos)
     for slug, values, is_valid in (
         ("rule_content_type_invalid", when.content_type, _MEDIA_TYPE.fullmatch),
         ("rule_method_invalid", when.methods, is_token_text),
@@ -205,16 +205,16 @@ def _when(term: RuleTerm, side: Side | None) -> Iterator[Finding]:
     ):
         for value in values:
             if not is_valid(value):
-                yield find(WORDS, slug, value, place)
+                yield find(WORDS, slug, value, pos)
     for name, pattern in when.header:
         if fault := _unsendable(pattern):
-            yield find(WORDS, "rule_value_unsendable", name, place, fault)
+            yield find(WORDS, "rule_value_unsendable", name, pos, fault)
 
 
-def _statuses(when: WhenTerm, side: Side | None, place: Place | None) -> Iterator[Finding]:
+def _statuses(when: WhenSpec, side: Side | None, pos: SourcePos | None) -> Iterator[Finding]:
     for low, high in when.status:
         text = str(low) if low == high else f"{low}-{high}"
         if side == "request":
-            yield find(WORDS, "rule_status_of_request", text, place)
+            yield find(WORDS, "rule_status_of_request", text, pos)
         elif not 200 <= low <= high <= 999:
-            yield find(WORDS, "rule_status_invalid", text, place)
+            yield find(WORDS, "rule_status_invalid", text, pos)

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from corsproxy.policy.rules.variables import OriginVerdict
-from corsproxy.policy.source import Place
+from corsproxy.policy.source import SourcePos
 
 Operation = Literal["set", "add", "default", "remove", "rename", "replace"]
 Side = Literal["request", "response"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WhenTerm:
+class WhenSpec:
     """When a rule applies: all that is given must hold; what is empty or None is not asked.
 
     `status`: inclusive ranges, one must hold; `content_type`: media types without parameters,
@@ -24,22 +24,22 @@ class WhenTerm:
     methods: tuple[str, ...] = ()
     origin: OriginVerdict | None = None
     header: tuple[tuple[str, str], ...] = ()
-    place: Place | None = None
+    pos: SourcePos | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RuleTerm:
+class RuleSpec:
     """One operation on one header.
 
     `value` is the value of set, add and default, the new name of rename, the `with` of replace;
     `find` is replace's. The values of set, add, default and replace are in the language of
     `variables`: text that came from the environment must have passed `variables.escape`. `find`
-    and new names are plain text. `place` is where the header's name stands.
+    and new names are plain text. `pos` is where the header's name stands.
     """
 
     op: Operation
     name: str
     value: str = ""
     find: str = ""
-    when: WhenTerm | None = None
-    place: Place | None = None
+    when: WhenSpec | None = None
+    pos: SourcePos | None = None

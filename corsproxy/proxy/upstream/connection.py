@@ -37,22 +37,22 @@ def send_fin(transport: asyncio.Transport) -> None:
         transport.abort()
 
 
-class Waiter(Protocol):
+class ResponseHandler(Protocol):
     """Who waits for an answer on an upstream connection: the exchange."""
 
-    def answer_began(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
+    def response_started(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
         """Take the head of the final answer, its body's reader (None: no body), its first piece."""
 
-    def interim_came(self, head: ResponseHead) -> None:
+    def interim_received(self, head: ResponseHead) -> None:
         """Take an interim answer (1xx)."""
 
-    def answer_came(self, payload: bytes) -> None:
+    def body_received(self, payload: bytes) -> None:
         """Take a piece of the body."""
 
-    def answer_ended(self) -> None:
+    def response_ended(self) -> None:
         """Learn that the answer is complete."""
 
-    def answer_failed(self, fault: Fault) -> None:
+    def response_failed(self, fault: Fault) -> None:
         """Learn that there will be no (more of an) answer; the connection is gone."""
 
     def stalled_since(self, now: float) -> float:
@@ -68,7 +68,7 @@ class Waiter(Protocol):
         """Go on sending."""
 
 
-class FarEnd(Protocol):
+class TunnelHandler(Protocol):
     """Who has the connection behind a 101: a tunnel."""
 
     def upstream_sent(self, data: bytes) -> None:
@@ -121,7 +121,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def __init__(self, pool: "Pool") -> None:
         self.pool = pool
-        self.waiter: Waiter | None = None
+        self.waiter: ResponseHandler | None = None
         self.is_open = False
         self.is_read_paused = False
         self.is_write_paused = False
@@ -140,7 +140,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_turn_over = False
         self._body: Body | None = None
         self._method = b""
-        self.tunnel: FarEnd | None = None
+        self.tunnel: TunnelHandler | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport."""
@@ -148,7 +148,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = bounded(transport, self._wire)
         self.is_open = True
 
-    def begin(self, waiter: Waiter, method: bytes) -> None:
+    def begin(self, waiter: ResponseHandler, method: bytes) -> None:
         """Lend the connection to `waiter`, whose request has `method`."""
         self.waiter = waiter
         self._method = method
@@ -268,7 +268,7 @@ class UpstreamConnection(asyncio.Protocol):
             # Nobody can tell where the answer ends; what went out of it is cut off (F1).
             self.fail(Fault(faults.UPSTREAM_TRUNCATED, str(error)))
 
-    def _read_heads(self, data: bytes, waiter: Waiter) -> None:
+    def _read_heads(self, data: bytes, waiter: ResponseHandler) -> None:
         """Read heads until the final one; interim answers come before it (H13)."""
         if self._held:
             data = self._held + data
@@ -286,7 +286,7 @@ class UpstreamConnection(asyncio.Protocol):
             if head.status >= 200:
                 self._begin_body(head, data, waiter)
                 return
-            waiter.interim_came(head)
+            waiter.interim_received(head)
             if self.tunnel is not None:
                 if data:
                     self.tunnel.upstream_sent(data)
@@ -304,21 +304,21 @@ class UpstreamConnection(asyncio.Protocol):
             raise Fault(faults.UPSTREAM_INVALID, "a status line that is not HTTP/1")
         self._held = data
 
-    def _begin_body(self, head: ResponseHead, data: bytes, waiter: Waiter) -> None:
+    def _begin_body(self, head: ResponseHead, data: bytes, waiter: ResponseHandler) -> None:
         body = head.body(self._method)
         self.keep_alive = head.keep_alive and type(body) is not UntilClose
         self.kept_for = head.kept_for
         if body is None:
             if data:
                 self._exceeded()  # S11, H12: a response in excess, or a body where none may be
-            waiter.answer_began(head, None, b"")
+            waiter.response_started(head, None, b"")
         else:
             try:
                 payload = body.feed(data) if data else b""
             except BadChunk as error:
                 raise Fault(faults.UPSTREAM_INVALID, str(error)) from error
             self._body = body
-            waiter.answer_began(head, body, payload)
+            waiter.response_started(head, body, payload)
             if not body.complete:
                 if body.excess:
                     self._end_turn(body.excess)
@@ -326,18 +326,18 @@ class UpstreamConnection(asyncio.Protocol):
             if body.excess:
                 self._exceeded()
         if self.waiter is waiter:
-            waiter.answer_ended()
+            waiter.response_ended()
 
-    def _read_body(self, body: Body, data: bytes, waiter: Waiter) -> None:
+    def _read_body(self, body: Body, data: bytes, waiter: ResponseHandler) -> None:
         payload = body.feed(data)
         if payload:
-            waiter.answer_came(payload)
+            waiter.body_received(payload)
         if self.waiter is not waiter:
             return
         if body.complete:
             if body.excess:
                 self._exceeded()
-            waiter.answer_ended()
+            waiter.response_ended()
         elif body.excess:
             self._end_turn(body.excess)
 
@@ -354,7 +354,7 @@ class UpstreamConnection(asyncio.Protocol):
         if waiter is None:
             return False
         if type(self._body) is UntilClose and self._ended_on_purpose():
-            waiter.answer_ended()
+            waiter.response_ended()
         return False
 
     def _ended_on_purpose(self) -> bool:
@@ -369,7 +369,7 @@ class UpstreamConnection(asyncio.Protocol):
         except ssl.SSLError:
             return False
 
-    def enter(self, tunnel: FarEnd) -> None:
+    def enter(self, tunnel: TunnelHandler) -> None:
         """Carry bytes for `tunnel` from now on; no more answers are read."""
         self.waiter = None
         self.tunnel = tunnel
@@ -390,7 +390,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._farewell.cancel()
         self.pool.forget(self)
         if waiter is not None:
-            waiter.answer_failed(fault)
+            waiter.response_failed(fault)
         elif tunnel is not None:
             tunnel.upstream_left(fault)
 
@@ -399,7 +399,7 @@ class UpstreamConnection(asyncio.Protocol):
         waiter = self.waiter
         self.close()
         if waiter is not None:
-            waiter.answer_failed(fault)
+            waiter.response_failed(fault)
 
     def close(self) -> None:
         """End the connection at once; nobody waits for its answer any more."""

@@ -34,7 +34,7 @@ _PATIENCE: Final = 1.0
 _DISTRUST: Final = 60.0
 
 
-class Borrower(Protocol):
+class ConnectionRequest(Protocol):
     """Who asked for a connection that was not at hand."""
 
     @property
@@ -62,7 +62,7 @@ class Pool:
         self._clock = clock
         self._dialler = Dialler(upstream, resolver)
         self._idle: deque[UpstreamConnection] = deque()
-        self._queue: deque[tuple[float, Borrower]] = deque()
+        self._queue: deque[tuple[float, ConnectionRequest]] = deque()
         self._dials: set[asyncio.Task[None]] = set()
         self._open: set[UpstreamConnection] = set()
         self._tunnels: set[UpstreamConnection] = set()
@@ -124,7 +124,7 @@ class Pool:
             connection.close()
         return None
 
-    def ask(self, borrower: Borrower) -> None:
+    def ask(self, borrower: ConnectionRequest) -> None:
         """Have a connection brought to `borrower` later: a new one, or the next to come free."""
         limit = self.upstream.pool.max_connections
         if not limit or self.open < limit:
@@ -303,7 +303,7 @@ class Pool:
             idle = max(0.0, min(idle, connection.kept_for - _MARGIN))
         return self._clock.now + idle
 
-    def _next_borrower(self) -> Borrower | None:
+    def _next_borrower(self) -> ConnectionRequest | None:
         while self._queue:
             _, borrower = self._queue.popleft()
             if borrower.wants_connection:

@@ -38,9 +38,9 @@ def warned(*routes: str) -> list[str]:
     """Return what is warned of these routes, each in flow style."""
     text = START + "".join(f"  - {{{route}}}\n" for route in routes)
     loaded = load_text(text, "config.yaml", {})
-    assert loaded.plan is not None, loaded.problems
+    assert loaded.config is not None, loaded.problems
     return [
-        f"{one.place.line} {one.message.rpartition(': ')[2]}"
+        f"{one.pos.line} {one.message.rpartition(': ')[2]}"
         for one in loaded.problems
         if one.id == "W234"
     ]

@@ -39,8 +39,8 @@ routes:
 def routes() -> tuple[Route, ...]:
     """Return the routes of the file."""
     loaded = load_text(WHOLE, "f.yaml", {"KEY": "a${request.id}"})
-    assert loaded.plan is not None, loaded.problems
-    return tuple(loaded.plan.routes)
+    assert loaded.config is not None, loaded.problems
+    return tuple(loaded.config.routes)
 
 
 def test_every_key_reaches_the_plan() -> None:

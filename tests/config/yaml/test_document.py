@@ -12,7 +12,7 @@ import pytest
 from corsproxy.config import load_text
 from corsproxy.config.problems.problem import Found, Unreadable
 from corsproxy.config.yaml.document import DEEPEST, LARGEST_FILE, MOST_NODES, compose, decode
-from corsproxy.config.yaml.nodes import Document, Leaf, to_tree
+from corsproxy.config.yaml.nodes import Document, Scalar, to_tree
 
 MEBI: Final = 1024 * 1024
 ROOT: Final = Path(__file__).parents[3]
@@ -36,8 +36,8 @@ def fault_of(text: str) -> str:
 def test_every_value_and_key_knows_its_place() -> None:
     """config.md: file:line:column, counted from 1, in characters."""
     document = read("a: 1\n'ü€': {b: [x, \"y\"]}\n")
-    assert str(document.place(("a",))) == "f.yaml:1:4"
-    assert str(document.place(("ü€", "b", 1))) == "f.yaml:2:15"
+    assert str(document.pos(("a",))) == "f.yaml:1:4"
+    assert str(document.pos(("ü€", "b", 1))) == "f.yaml:2:15"
     assert document.key_span(("ü€",)) == (2, 1, 4)
     assert document.key_span(("ü€", "b")) == (2, 8, 1)
 
@@ -45,7 +45,7 @@ def test_every_value_and_key_knows_its_place() -> None:
 def test_what_is_not_written_stands_where_it_would_be() -> None:
     """A problem of a value that is missing points at what should hold it."""
     document = read("a: {b: c}\n")
-    assert document.place(("a", "x", 3)) == document.place(("a",))
+    assert document.pos(("a", "x", 3)) == document.pos(("a",))
     assert not document.wrote(("a", "x"))
     assert document.wrote(("a", "b"))
 
@@ -54,14 +54,14 @@ def test_an_alias_repeats_a_value_and_a_scalar_keeps_its_own_place() -> None:
     """forwarding.md K1: anchors and aliases are allowed."""
     document = read("a: &x [1, 2]\nb: *x\nc: &y text\nd: *y\n")
     assert to_tree(document.root) == {"a": ["1", "2"], "b": ["1", "2"], "c": "text", "d": "text"}
-    assert document.place(("d",)).line == 4
+    assert document.pos(("d",)).line == 4
 
 
 def test_the_style_of_a_scalar_decides_what_it_means() -> None:
     """Quoted, it is text; plain, it is what YAML 1.2 says."""
     document = read("a: true\nb: 'true'\nc: \"1\"\nd: |\n  1\n")
     leaves = [document.node((key,)) for key in "abcd"]
-    assert [leaf.value for leaf in leaves if isinstance(leaf, Leaf)] == [True, "true", "1", "1\n"]
+    assert [leaf.value for leaf in leaves if isinstance(leaf, Scalar)] == [True, "true", "1", "1\n"]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key() -> None:
@@ -73,7 +73,7 @@ def test_a_bad_byte_is_found_at_its_place() -> None:
     """Line and column count characters before it, not bytes."""
     with pytest.raises(Unreadable) as caught:
         decode("a: 1\né€: ".encode() + b"\xff", "f.yaml")
-    assert caught.value.problem.place == ("f.yaml", 2, 5)
+    assert caught.value.problem.pos == ("f.yaml", 2, 5)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_hostile_file_of_a_mebibyte_is_refused_in_time(name: str) -> None:
         begin = time.process_time()
         loaded = load_text(text, "hostile.yaml", {"X": "y" * 100_000})
         best = min(best, time.process_time() - begin)
-        assert loaded.plan is None
+        assert loaded.config is None
         assert loaded.problems
         if best < 0.2:
             break
@@ -151,7 +151,7 @@ from corsproxy.config import load_text
 load_text("version: 1\\nroutes: []\\n", "f.yaml", {})
 text = %s
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-assert load_text(text, "f.yaml", {}).plan is None
+assert load_text(text, "f.yaml", {}).config is None
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

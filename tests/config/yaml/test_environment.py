@@ -19,10 +19,10 @@ def load(text: str, **environ: str) -> Loaded:
 def origins(item: str, **environ: str) -> list[str]:
     """Return the origins that one item of allow_origins comes to."""
     loaded = load(POLICY % item, **environ)
-    assert loaded.plan, loaded.problems
-    policy = next(iter(loaded.plan.routes)).policy
+    assert loaded.config, loaded.problems
+    policy = next(iter(loaded.config.routes)).policy
     assert policy is not None
-    return [term.text for term in policy.terms.allow_origins]
+    return [term.text for term in policy.spec.allow_origins]
 
 
 def test_a_variable_is_replaced_inside_a_value() -> None:
@@ -56,7 +56,7 @@ def test_each_of_several_origins_is_checked_as_if_written() -> None:
 def test_a_variable_with_text_around_it_is_one_origin() -> None:
     """Only an item that is exactly one reference is taken apart."""
     loaded = load(POLICY % '"${ALL} "', ALL="https://a.example,https://b.example")
-    assert loaded.plan is None
+    assert loaded.config is None
 
 
 def test_a_value_of_the_environment_cannot_change_the_structure() -> None:
@@ -72,7 +72,7 @@ def test_whatever_the_environment_holds_only_its_value_is_judged(value: str) -> 
     """forwarding.md K2: no value makes another key, nor raises, nor is shown."""
     marked = "Zq9" + value
     loaded = load("server:\n  drain: ${X}\n" + ROUTE, X=marked)
-    assert {item.place.line for item in loaded.problems} <= {3, 5}
+    assert {item.pos.line for item in loaded.problems} <= {3, 5}
     assert all("Zq9" not in item.message + item.advice for item in loaded.problems)
 
 
@@ -82,8 +82,8 @@ def test_whatever_the_environment_holds_only_its_value_is_judged(value: str) -> 
 def test_numbers_may_come_from_the_environment(text: str) -> None:
     """A reference alone has the kind of its value; in braces it needs quotes."""
     loaded = load(f"{text}\n{ROUTE}", N="7")
-    assert loaded.plan
-    assert loaded.plan.server.limits.max_headers == 7
+    assert loaded.config
+    assert loaded.config.server.limits.max_headers == 7
 
 
 def test_an_empty_variable_is_an_empty_text_not_null() -> None:
@@ -95,16 +95,16 @@ def test_an_empty_variable_is_an_empty_text_not_null() -> None:
 def test_two_dollars_give_one() -> None:
     """config.md: `$${` gives `${`; a `$` before anything else is itself."""
     loaded = load("routes:\n  - {upstream: 'unix:/run/$${a}$b$', cors: false}\n")
-    assert loaded.plan
-    assert str(loaded.plan.upstreams[0].address) == "unix:/run/${a}$b$"
+    assert loaded.config
+    assert str(loaded.config.upstreams[0].address) == "unix:/run/${a}$b$"
 
 
 def answer(value: str, **environ: str) -> bytes:
     """Return what a rule makes of the header X for a request with the id "id"."""
     rules = f"    response_headers:\n      - set: {{X: {value}}}\n"
     loaded = load(ROUTE + rules, **environ)
-    assert loaded.plan, loaded.problems
-    route = next(iter(loaded.plan.routes))
+    assert loaded.config, loaded.problems
+    route = next(iter(loaded.config.routes))
     return apply(route.response_rules, [], Context(request_id=b"id"))[0][1]
 
 
@@ -127,7 +127,7 @@ def test_text_to_find_knows_no_variables_of_a_request() -> None:
     """config.md: `find` is literal text."""
     rules = "    response_headers:\n      - replace: {header: X, find: '$${a}', with: '${request.id}'}\n"
     loaded = load(ROUTE + rules)
-    assert loaded.plan, loaded.problems
-    route = next(iter(loaded.plan.routes))
+    assert loaded.config, loaded.problems
+    route = next(iter(loaded.config.routes))
     fields = apply(route.response_rules, [(b"X", b"1${a}2")], Context(request_id=b"id"))
     assert fields == [(b"X", b"1id2")]

@@ -3,39 +3,39 @@
 import pytest
 
 from corsproxy.policy.cookies.check import WORDS, check_cookies
-from corsproxy.policy.cookies.spec import CookieTerm
-from corsproxy.policy.source import Place
+from corsproxy.policy.cookies.spec import CookieSpec
+from corsproxy.policy.source import SourcePos
 
-PLACE = Place("config.yaml", 9, 9)
-FINE = CookieTerm(name="fine", secure=True)
+PLACE = SourcePos("config.yaml", 9, 9)
+FINE = CookieSpec(name="fine", secure=True)
 
 BAD = [
-    (CookieTerm(name="a b", secure=True), "cookie_name_invalid", '"a b"'),
-    (CookieTerm(name="", secure=True), "cookie_name_invalid", '""'),
-    (CookieTerm(domain=""), "cookie_domain_invalid", '""'),
-    (CookieTerm(domain="Example.com"), "cookie_domain_invalid", "lower case"),
-    (CookieTerm(domain="a.com; Secure"), "cookie_domain_invalid", "a.com; Secure"),
-    (CookieTerm(domain="https://a.com"), "cookie_domain_invalid", "https://a.com"),
-    (CookieTerm(domain="a\r\n"), "cookie_domain_invalid", r"a\r\n"),
-    (CookieTerm(path=(("app", "/api"),)), "cookie_path_invalid", '"app"'),
-    (CookieTerm(path=(("/app", "/a;b"),)), "cookie_path_invalid", '"/a;b"'),
-    (CookieTerm(path=(("/app", "/a\n"),)), "cookie_path_invalid", r"/a\n"),
-    (CookieTerm(path=(("/a", "/b"), ("/a/", "/c"))), "cookie_path_repeated", "/a/"),
-    (CookieTerm(same_site="none", secure=False), "cookie_secure_needed", "same_site: none"),
-    (CookieTerm(partitioned=True, secure=False), "cookie_secure_needed", "partitioned: true"),
-    (CookieTerm(name="__Host-*", domain="a.com"), "cookie_prefix_broken", "domain: a.com"),
-    (CookieTerm(name="__host-a", path=(("/", "/b"),)), "cookie_prefix_broken", "another path"),
-    (CookieTerm(name="__Secure-a", secure=False), "cookie_prefix_broken", "secure: false"),
-    (CookieTerm(name="__Http-a", http_only=False), "cookie_prefix_broken", "http_only: false"),
-    (CookieTerm(name="x"), "cookie_rule_idle", "changes nothing"),
-    (CookieTerm(name="fine", http_only=True), "cookie_rule_unreached", "fine stands before"),
+    (CookieSpec(name="a b", secure=True), "cookie_name_invalid", '"a b"'),
+    (CookieSpec(name="", secure=True), "cookie_name_invalid", '""'),
+    (CookieSpec(domain=""), "cookie_domain_invalid", '""'),
+    (CookieSpec(domain="Example.com"), "cookie_domain_invalid", "lower case"),
+    (CookieSpec(domain="a.com; Secure"), "cookie_domain_invalid", "a.com; Secure"),
+    (CookieSpec(domain="https://a.com"), "cookie_domain_invalid", "https://a.com"),
+    (CookieSpec(domain="a\r\n"), "cookie_domain_invalid", r"a\r\n"),
+    (CookieSpec(path=(("app", "/api"),)), "cookie_path_invalid", '"app"'),
+    (CookieSpec(path=(("/app", "/a;b"),)), "cookie_path_invalid", '"/a;b"'),
+    (CookieSpec(path=(("/app", "/a\n"),)), "cookie_path_invalid", r"/a\n"),
+    (CookieSpec(path=(("/a", "/b"), ("/a/", "/c"))), "cookie_path_repeated", "/a/"),
+    (CookieSpec(same_site="none", secure=False), "cookie_secure_needed", "same_site: none"),
+    (CookieSpec(partitioned=True, secure=False), "cookie_secure_needed", "partitioned: true"),
+    (CookieSpec(name="__Host-*", domain="a.com"), "cookie_prefix_broken", "domain: a.com"),
+    (CookieSpec(name="__host-a", path=(("/", "/b"),)), "cookie_prefix_broken", "another path"),
+    (CookieSpec(name="__Secure-a", secure=False), "cookie_prefix_broken", "secure: false"),
+    (CookieSpec(name="__Http-a", http_only=False), "cookie_prefix_broken", "http_only: false"),
+    (CookieSpec(name="x"), "cookie_rule_idle", "changes nothing"),
+    (CookieSpec(name="fine", http_only=True), "cookie_rule_unreached", "fine stands before"),
 ]
 
 
-@pytest.mark.parametrize(("term", "slug", "says"), BAD)
-def test_each_fault_is_told_with_value_and_cure(term: CookieTerm, slug: str, says: str) -> None:
+@pytest.mark.parametrize(("spec", "slug", "says"), BAD)
+def test_each_fault_is_told_with_value_and_cure(spec: CookieSpec, slug: str, says: str) -> None:
     """cors.md 60: what can not work is a configuration error, what does nothing a warning."""
-    (finding,) = check_cookies([FINE, term])
+    (finding,) = check_cookies([FINE, spec])
     assert finding.slug == slug
     assert says in str(finding)
     assert "\n" not in str(finding)
@@ -49,24 +49,24 @@ def test_every_slug_has_a_case() -> None:
 
 def test_findings_have_the_place_of_their_rule() -> None:
     """config.md: file:line:column."""
-    (finding,) = check_cookies([CookieTerm(place=PLACE)])
+    (finding,) = check_cookies([CookieSpec(pos=PLACE)])
     assert str(finding).startswith("config.yaml:9:9: warning: ")
 
 
 @pytest.mark.parametrize(
-    "term",
+    "spec",
     [
-        CookieTerm(domain="remove", path=(("/app", "/api"),), secure=True, same_site="none"),
-        CookieTerm(domain="example.com", http_only=False),
-        CookieTerm(domain=".example.com"),
-        CookieTerm(name="__Host-*", domain="remove", path=(("/", "/"), ("/a", "/b"))),
-        CookieTerm(secure=False),
-        CookieTerm(path=(("/", "/api%20x"),), same_site="lax"),
+        CookieSpec(domain="remove", path=(("/app", "/api"),), secure=True, same_site="none"),
+        CookieSpec(domain="example.com", http_only=False),
+        CookieSpec(domain=".example.com"),
+        CookieSpec(name="__Host-*", domain="remove", path=(("/", "/"), ("/a", "/b"))),
+        CookieSpec(secure=False),
+        CookieSpec(path=(("/", "/api%20x"),), same_site="lax"),
     ],
 )
-def test_what_can_work_passes(term: CookieTerm) -> None:
+def test_what_can_work_passes(spec: CookieSpec) -> None:
     """cors.md 60: nothing else is forbidden."""
-    assert check_cookies([term]) == []
+    assert check_cookies([spec]) == []
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,6 @@ def test_a_rule_behind_a_wider_one_is_never_reached(
     reached: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     """cors.md 30 in spirit: the first rule that fits is the one that counts."""
-    terms = [CookieTerm(name=first, secure=True), CookieTerm(name=second, secure=True)]
-    slugs = [finding.slug for finding in check_cookies(terms)]
+    specs = [CookieSpec(name=first, secure=True), CookieSpec(name=second, secure=True)]
+    slugs = [finding.slug for finding in check_cookies(specs)]
     assert slugs == ([] if reached else ["cookie_rule_unreached"])

@@ -5,13 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corsproxy.policy.cookies.rewrite import (
-    CookieTerm,
+    CookieSpec,
     Rewritten,
     compile_cookies,
     rewrite_cookie,
 )
 
-EVERYTHING = CookieTerm(
+EVERYTHING = CookieSpec(
     domain="remove",
     path=(("/app", "/api"),),
     secure=True,
@@ -21,9 +21,9 @@ EVERYTHING = CookieTerm(
 )
 
 
-def rewritten(term: CookieTerm, value: bytes) -> Rewritten:
+def rewritten(spec: CookieSpec, value: bytes) -> Rewritten:
     """Rewrite one line under one rule."""
-    return rewrite_cookie(compile_cookies([term]), value)
+    return rewrite_cookie(compile_cookies([spec]), value)
 
 
 # The Set-Cookie lines of RFC 6265bis 3.1 and 4.1, and what becomes of them under EVERYTHING.
@@ -77,96 +77,96 @@ def test_the_examples_of_the_rfc(value: bytes, expected: bytes) -> None:
 
 CASES = [
     # Values byte for byte, in whatever form servers send them.
-    (CookieTerm(secure=True), b'a="x, y=z"', b'a="x, y=z"; Secure'),
-    (CookieTerm(secure=True), b"a=\x85\xff==", b"a=\x85\xff==; Secure"),
-    (CookieTerm(secure=True), b"novalue", b"novalue; Secure"),
-    (CookieTerm(secure=True), b"=x", b"=x; Secure"),
-    (CookieTerm(secure=True), b"", b"; Secure"),
-    (CookieTerm(secure=True), b" a = b ;", b" a = b ; Secure"),
-    (CookieTerm(secure=True), b"a=b;; Foo=1;Bar ; ", b"a=b;; Foo=1;Bar ; Secure"),
+    (CookieSpec(secure=True), b'a="x, y=z"', b'a="x, y=z"; Secure'),
+    (CookieSpec(secure=True), b"a=\x85\xff==", b"a=\x85\xff==; Secure"),
+    (CookieSpec(secure=True), b"novalue", b"novalue; Secure"),
+    (CookieSpec(secure=True), b"=x", b"=x; Secure"),
+    (CookieSpec(secure=True), b"", b"; Secure"),
+    (CookieSpec(secure=True), b" a = b ;", b" a = b ; Secure"),
+    (CookieSpec(secure=True), b"a=b;; Foo=1;Bar ; ", b"a=b;; Foo=1;Bar ; Secure"),
     # Flags.
-    (CookieTerm(secure=True), b"a=b;secure;X", b"a=b;secure;X"),
-    (CookieTerm(secure=False), b"a=b; SECURE; X; Secure=1", b"a=b; X"),
-    (CookieTerm(secure=False), b"secure=b; X", b"secure=b; X"),
-    (CookieTerm(http_only=True), b"a=b; Path=/", b"a=b; Path=/; HttpOnly"),
-    (CookieTerm(http_only=False), b"a=b; httponly; Path=/", b"a=b; Path=/"),
-    (CookieTerm(partitioned=True), b"a=b", b"a=b; Secure; Partitioned"),
-    (CookieTerm(partitioned=False), b"a=b; Partitioned; Secure", b"a=b; Secure"),
+    (CookieSpec(secure=True), b"a=b;secure;X", b"a=b;secure;X"),
+    (CookieSpec(secure=False), b"a=b; SECURE; X; Secure=1", b"a=b; X"),
+    (CookieSpec(secure=False), b"secure=b; X", b"secure=b; X"),
+    (CookieSpec(http_only=True), b"a=b; Path=/", b"a=b; Path=/; HttpOnly"),
+    (CookieSpec(http_only=False), b"a=b; httponly; Path=/", b"a=b; Path=/"),
+    (CookieSpec(partitioned=True), b"a=b", b"a=b; Secure; Partitioned"),
+    (CookieSpec(partitioned=False), b"a=b; Partitioned; Secure", b"a=b; Secure"),
     # SameSite.
-    (CookieTerm(same_site="none"), b"a=b; SameSite=Lax; X", b"a=b; SameSite=None; X; Secure"),
-    (CookieTerm(same_site="lax"), b"a=b;samesite=none", b"a=b; SameSite=Lax"),
-    (CookieTerm(same_site="strict"), b"a=b", b"a=b; SameSite=Strict"),
-    (CookieTerm(same_site="lax"), b"a=b;SameSite=Lax", b"a=b;SameSite=Lax"),
+    (CookieSpec(same_site="none"), b"a=b; SameSite=Lax; X", b"a=b; SameSite=None; X; Secure"),
+    (CookieSpec(same_site="lax"), b"a=b;samesite=none", b"a=b; SameSite=Lax"),
+    (CookieSpec(same_site="strict"), b"a=b", b"a=b; SameSite=Strict"),
+    (CookieSpec(same_site="lax"), b"a=b;SameSite=Lax", b"a=b;SameSite=Lax"),
     (
-        CookieTerm(same_site="lax"),
+        CookieSpec(same_site="lax"),
         b"a=b; SameSite=Lax; X; SameSite=None",
         b"a=b; SameSite=Lax; X",
     ),
     # Domain.
-    (CookieTerm(domain="remove"), b"a=b; domain=x; Path=/; Domain=.y", b"a=b; Path=/"),
-    (CookieTerm(domain="example.com"), b"a=b; Domain=.x; P", b"a=b; Domain=example.com; P"),
-    (CookieTerm(domain="example.com"), b"a=b; Path=/", b"a=b; Path=/"),
-    (CookieTerm(domain="example.com"), b"a=b; Domain=", b"a=b; Domain="),
-    (CookieTerm(domain="keep", secure=True), b"a=b; Domain=x", b"a=b; Domain=x; Secure"),
+    (CookieSpec(domain="remove"), b"a=b; domain=x; Path=/; Domain=.y", b"a=b; Path=/"),
+    (CookieSpec(domain="example.com"), b"a=b; Domain=.x; P", b"a=b; Domain=example.com; P"),
+    (CookieSpec(domain="example.com"), b"a=b; Path=/", b"a=b; Path=/"),
+    (CookieSpec(domain="example.com"), b"a=b; Domain=", b"a=b; Domain="),
+    (CookieSpec(domain="keep", secure=True), b"a=b; Domain=x", b"a=b; Domain=x; Secure"),
     # Path.
-    (CookieTerm(path=(("/app", "/api"),)), b"a=b; Path=/app", b"a=b; Path=/api"),
-    (CookieTerm(path=(("/app/", "/api"),)), b"a=b; Path=/app", b"a=b; Path=/api"),
-    (CookieTerm(path=(("/app", "/api"),)), b"a=b; Path=/app/", b"a=b; Path=/api/"),
-    (CookieTerm(path=(("/app", "/api"),)), b"a=b; path=/app/x; X", b"a=b; Path=/api/x; X"),
-    (CookieTerm(path=(("/app", "/api"),)), b"a=b; Path=/apple", b"a=b; Path=/apple"),
-    (CookieTerm(path=(("/app", "/api"),)), b"a=b; Path=/", b"a=b; Path=/"),
-    (CookieTerm(path=(("/app", "/api"),)), b"a=b", b"a=b"),
-    (CookieTerm(path=(("/", "/api"),)), b"a=b; Path=/", b"a=b; Path=/api"),
-    (CookieTerm(path=(("/", "/api"),)), b"a=b; Path=/x", b"a=b; Path=/api/x"),
-    (CookieTerm(path=(("/", "/api"),)), b"a=b; Path=", b"a=b; Path="),
-    (CookieTerm(path=(("/", "/api"),)), b"a=b; Path=x", b"a=b; Path=x"),
-    (CookieTerm(path=(("/app", "/"),)), b"a=b; Path=/app", b"a=b; Path=/"),
-    (CookieTerm(path=(("/app", "/"),)), b"a=b; Path=/app/x", b"a=b; Path=/x"),
-    (CookieTerm(path=(("/a", "/1"), ("/a/b", "/2"))), b"a=b; Path=/a/b/c", b"a=b; Path=/2/c"),
-    (CookieTerm(path=(("/a", "/1"),)), b"a=b; Path=/x; Path=/a", b"a=b; Path=/1"),
+    (CookieSpec(path=(("/app", "/api"),)), b"a=b; Path=/app", b"a=b; Path=/api"),
+    (CookieSpec(path=(("/app/", "/api"),)), b"a=b; Path=/app", b"a=b; Path=/api"),
+    (CookieSpec(path=(("/app", "/api"),)), b"a=b; Path=/app/", b"a=b; Path=/api/"),
+    (CookieSpec(path=(("/app", "/api"),)), b"a=b; path=/app/x; X", b"a=b; Path=/api/x; X"),
+    (CookieSpec(path=(("/app", "/api"),)), b"a=b; Path=/apple", b"a=b; Path=/apple"),
+    (CookieSpec(path=(("/app", "/api"),)), b"a=b; Path=/", b"a=b; Path=/"),
+    (CookieSpec(path=(("/app", "/api"),)), b"a=b", b"a=b"),
+    (CookieSpec(path=(("/", "/api"),)), b"a=b; Path=/", b"a=b; Path=/api"),
+    (CookieSpec(path=(("/", "/api"),)), b"a=b; Path=/x", b"a=b; Path=/api/x"),
+    (CookieSpec(path=(("/", "/api"),)), b"a=b; Path=", b"a=b; Path="),
+    (CookieSpec(path=(("/", "/api"),)), b"a=b; Path=x", b"a=b; Path=x"),
+    (CookieSpec(path=(("/app", "/"),)), b"a=b; Path=/app", b"a=b; Path=/"),
+    (CookieSpec(path=(("/app", "/"),)), b"a=b; Path=/app/x", b"a=b; Path=/x"),
+    (CookieSpec(path=(("/a", "/1"), ("/a/b", "/2"))), b"a=b; Path=/a/b/c", b"a=b; Path=/2/c"),
+    (CookieSpec(path=(("/a", "/1"),)), b"a=b; Path=/x; Path=/a", b"a=b; Path=/1"),
     # Names.
-    (CookieTerm(name="sid", secure=True), b"SID=1", b"SID=1"),
-    (CookieTerm(name="s*d", secure=True), b" sid =1", b" sid =1; Secure"),
-    (CookieTerm(name="sid*", secure=True), b"xsid=1", b"xsid=1"),
+    (CookieSpec(name="sid", secure=True), b"SID=1", b"SID=1"),
+    (CookieSpec(name="s*d", secure=True), b" sid =1", b" sid =1; Secure"),
+    (CookieSpec(name="sid*", secure=True), b"xsid=1", b"xsid=1"),
 ]
 
 
-@pytest.mark.parametrize(("term", "value", "expected"), CASES)
-def test_attributes_change_one_by_one(term: CookieTerm, value: bytes, expected: bytes) -> None:
+@pytest.mark.parametrize(("spec", "value", "expected"), CASES)
+def test_attributes_change_one_by_one(spec: CookieSpec, value: bytes, expected: bytes) -> None:
     """cors.md 60: each line on its own, unknown attributes and order kept."""
-    assert rewritten(term, value) == Rewritten(expected)
+    assert rewritten(spec, value) == Rewritten(expected)
 
 
 REFUSED = [
-    (CookieTerm(domain="example.com"), b"__Host-a=b; Secure; Path=/; Domain=x", "host_prefix"),
-    (CookieTerm(path=(("/", "/api"),)), b"__Host-a=b; Secure; Path=/", "host_prefix"),
-    (CookieTerm(path=(("/", "/api"),)), b"__HOST-a=b; Secure; Path=/", "host_prefix"),
-    (CookieTerm(secure=False), b"__Host-a=b; Secure; Path=/", "host_prefix"),
-    (CookieTerm(secure=False), b"__Secure-a=b; Secure", "secure_prefix"),
-    (CookieTerm(secure=False), b"__secure-a=b; Secure", "secure_prefix"),
-    (CookieTerm(http_only=False), b"__Http-a=b; Secure; HttpOnly", "http_prefix"),
-    (CookieTerm(http_only=False), b"__Host-Http-a=b; Secure; HttpOnly; Path=/", "http_prefix"),
-    (CookieTerm(secure=False), b"a=b; Secure; SameSite=None", "same_site_none_insecure"),
-    (CookieTerm(secure=False), b"a=b; Secure; Partitioned", "partitioned_insecure"),
+    (CookieSpec(domain="example.com"), b"__Host-a=b; Secure; Path=/; Domain=x", "host_prefix"),
+    (CookieSpec(path=(("/", "/api"),)), b"__Host-a=b; Secure; Path=/", "host_prefix"),
+    (CookieSpec(path=(("/", "/api"),)), b"__HOST-a=b; Secure; Path=/", "host_prefix"),
+    (CookieSpec(secure=False), b"__Host-a=b; Secure; Path=/", "host_prefix"),
+    (CookieSpec(secure=False), b"__Secure-a=b; Secure", "secure_prefix"),
+    (CookieSpec(secure=False), b"__secure-a=b; Secure", "secure_prefix"),
+    (CookieSpec(http_only=False), b"__Http-a=b; Secure; HttpOnly", "http_prefix"),
+    (CookieSpec(http_only=False), b"__Host-Http-a=b; Secure; HttpOnly; Path=/", "http_prefix"),
+    (CookieSpec(secure=False), b"a=b; Secure; SameSite=None", "same_site_none_insecure"),
+    (CookieSpec(secure=False), b"a=b; Secure; Partitioned", "partitioned_insecure"),
 ]
 
 
-@pytest.mark.parametrize(("term", "value", "left"), REFUSED)
+@pytest.mark.parametrize(("spec", "value", "left"), REFUSED)
 def test_a_cookie_that_browsers_would_refuse_is_left_and_told(
-    term: CookieTerm,
+    spec: CookieSpec,
     value: bytes,
     left: str,
 ) -> None:
     """cors.md 60: the constraints of names and of SameSite hold, else the cookie stays as it is."""
-    assert rewritten(term, value) == Rewritten(value, left)
+    assert rewritten(spec, value) == Rewritten(value, left)
 
 
 def test_the_first_rule_whose_name_fits_applies() -> None:
     """cors.md 60: one rule a cookie; what fits none is untouched."""
     rules = compile_cookies(
         [
-            CookieTerm(name="session", http_only=True),
-            CookieTerm(name="s*", secure=True),
+            CookieSpec(name="session", http_only=True),
+            CookieSpec(name="s*", secure=True),
         ],
     )
     assert rewrite_cookie(rules, b"session=1").value == b"session=1; HttpOnly"
@@ -190,7 +190,7 @@ cookies = st.lists(
     max_size=6,
 ).map(lambda attributes: b";".join([b"a=\x80 b=c", *attributes]))
 rules = st.builds(
-    CookieTerm,
+    CookieSpec,
     domain=st.sampled_from(["keep", "remove", "example.com"]),
     path=st.sampled_from([(), (("/app", "/api"),)]),
     secure=st.sampled_from([None, True]),
@@ -203,16 +203,16 @@ rules = st.builds(
 @given(cookies, rules)
 def test_pair_and_unknown_attributes_survive_and_twice_is_once(
     value: bytes,
-    term: CookieTerm,
+    spec: CookieSpec,
 ) -> None:
     """cors.md 60: the pair and what is unknown keep their bytes; a second pass changes nothing."""
-    once = rewritten(term, value).value
+    once = rewritten(spec, value).value
     assert once.split(b";")[0] == b"a=\x80 b=c"
     assert once.count(b"; Foo=\xff") == value.count(b"; Foo=\xff")
-    assert rewritten(term, once).value == once
+    assert rewritten(spec, once).value == once
 
 
 def test_a_rule_that_cannot_work_does_not_compile() -> None:
     """cors.md 60: a contradiction is a configuration error."""
     with pytest.raises(ValueError, match="secure: false contradicts same_site: none"):
-        compile_cookies([CookieTerm(same_site="none", secure=False)])
+        compile_cookies([CookieSpec(same_site="none", secure=False)])

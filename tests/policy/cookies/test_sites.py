@@ -2,11 +2,11 @@
 
 import pytest
 
-from corsproxy.policy.cookies.rewrite import CookieTerm, compile_cookies
+from corsproxy.policy.cookies.rewrite import CookieSpec, compile_cookies
 from corsproxy.policy.cookies.sites import Names, check_credentials, site_of
 from corsproxy.policy.routing.links import Site
-from corsproxy.policy.rules.apply import RuleTerm, compile_rules
-from corsproxy.policy.source import Place, Term
+from corsproxy.policy.rules.apply import RuleSpec, compile_rules
+from corsproxy.policy.source import SourcePos, SourceText
 
 
 @pytest.mark.parametrize(
@@ -40,18 +40,20 @@ def warned(
     *origins: str,
     public: Site | None = PUBLIC,
     hosts: tuple[str, ...] = (),
-    cookies: tuple[CookieTerm, ...] = (),
-    rules: tuple[RuleTerm, ...] = (),
+    cookies: tuple[CookieSpec, ...] = (),
+    rules: tuple[RuleSpec, ...] = (),
 ) -> list[str]:
     """Return the origins that are warned of."""
-    terms = [Term(text, Place("config.yaml", line, 7)) for line, text in enumerate(origins, 1)]
+    specs = [
+        SourceText(text, SourcePos("config.yaml", line, 7)) for line, text in enumerate(origins, 1)
+    ]
     found = check_credentials(
-        terms,
+        specs,
         Names("api", public, hosts),
         compile_cookies(cookies),
         compile_rules(rules),
     )
-    assert all(item.slug == "credentials_across_sites" and item.place for item in found)
+    assert all(item.slug == "credentials_across_sites" and item.pos for item in found)
     return [item.value for item in found]
 
 
@@ -76,11 +78,11 @@ def test_61_hosts_count_where_no_public_url_is_given() -> None:
 
 def test_61_whoever_sets_same_site_is_taken_to_know() -> None:
     """A rule that makes some cookies SameSite=None, or rewrites Set-Cookie, ends the warning."""
-    assert warned(*ORIGINS, cookies=(CookieTerm(name="sid", same_site="none"),)) == []
-    assert warned(*ORIGINS, cookies=(CookieTerm(same_site="lax"),)) != []
-    replace = RuleTerm(op="replace", name="Set-Cookie", find="Lax", value="None")
+    assert warned(*ORIGINS, cookies=(CookieSpec(name="sid", same_site="none"),)) == []
+    assert warned(*ORIGINS, cookies=(CookieSpec(same_site="lax"),)) != []
+    replace = RuleSpec(op="replace", name="Set-Cookie", find="Lax", value="None")
     assert warned(*ORIGINS, rules=(replace,)) == []
-    assert warned(*ORIGINS, rules=(RuleTerm(op="remove", name="Server"),)) != []
+    assert warned(*ORIGINS, rules=(RuleSpec(op="remove", name="Server"),)) != []
 
 
 def test_61_only_web_origins_have_a_site() -> None:

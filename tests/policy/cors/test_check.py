@@ -7,9 +7,9 @@ import pytest
 
 from corsproxy.policy.cors.check import WORDS, check_policy
 from corsproxy.policy.cors.pattern_syntax import correct, diagnose
-from corsproxy.policy.cors.spec import PreflightTerms
-from corsproxy.policy.source import Place
-from tests.support.policies import terms_of
+from corsproxy.policy.cors.spec import PreflightSpec
+from corsproxy.policy.source import SourcePos
+from tests.support.policies import spec_of
 
 LONG = "a" * 64
 
@@ -109,9 +109,9 @@ GOOD = [
 ]
 
 
-def slugs(*origins: str, **keys: Any) -> list[str]:  # noqa: ANN401 - any key of PolicyTerms
+def slugs(*origins: str, **keys: Any) -> list[str]:  # noqa: ANN401 - any key of PolicySpec
     """Return the slugs of the findings in a policy."""
-    return [finding.slug for finding in check_policy(terms_of(*origins, **keys))]
+    return [finding.slug for finding in check_policy(spec_of(*origins, **keys))]
 
 
 @pytest.mark.parametrize(("pattern", "slug", "meant"), SPELLING)
@@ -120,7 +120,7 @@ def test_each_misspelling_has_its_own_word(pattern: str, slug: str, meant: str |
     assert slug in slugs(pattern)
     assert correct(pattern) == meant
     if meant is not None and slug != "origin_means_any":
-        [finding] = [item for item in check_policy(terms_of(pattern)) if item.slug == slug]
+        [finding] = [item for item in check_policy(spec_of(pattern)) if item.slug == slug]
         assert meant in finding.suggestion
 
 
@@ -193,14 +193,14 @@ POLICIES: list[tuple[str, tuple[str, ...], dict[str, Any], list[str]]] = [
     ("29-negative", ("*",), {"max_age": -1}, ["max_age_negative"]),
     ("30-star", ("*",), {"allow_headers": ["*"]}, ["allow_headers_without_authorization"]),
     ("30-star-named", ("*",), {"allow_headers": ["*", "Authorization"]}, []),
-    ("31-status", ("*",), {"preflight": PreflightTerms(status=302)}, ["preflight_status_invalid"]),
-    ("31-status-199", ("*",), {"preflight": PreflightTerms(status=199)}, ["preflight_status_invalid"]),
-    ("31-refused-401", ("*",), {"preflight": PreflightTerms(refused_status=401)}, ["preflight_refused_status_invalid"]),
-    ("31-refused-407", ("*",), {"preflight": PreflightTerms(refused_status=407)}, ["preflight_refused_status_invalid"]),
-    ("31-refused-500", ("*",), {"preflight": PreflightTerms(refused_status=500)}, ["preflight_refused_status_invalid"]),
-    ("31-refused-201", ("*",), {"preflight": PreflightTerms(refused_status=201)}, ["preflight_refused_status_invalid"]),
-    ("31-good", ("*",), {"preflight": PreflightTerms(status=299, refused_status=499)}, []),
-    ("31-good-200", ("*",), {"preflight": PreflightTerms(status=200, refused_status=200)}, []),
+    ("31-status", ("*",), {"preflight": PreflightSpec(status=302)}, ["preflight_status_invalid"]),
+    ("31-status-199", ("*",), {"preflight": PreflightSpec(status=199)}, ["preflight_status_invalid"]),
+    ("31-refused-401", ("*",), {"preflight": PreflightSpec(refused_status=401)}, ["preflight_refused_status_invalid"]),
+    ("31-refused-407", ("*",), {"preflight": PreflightSpec(refused_status=407)}, ["preflight_refused_status_invalid"]),
+    ("31-refused-500", ("*",), {"preflight": PreflightSpec(refused_status=500)}, ["preflight_refused_status_invalid"]),
+    ("31-refused-201", ("*",), {"preflight": PreflightSpec(refused_status=201)}, ["preflight_refused_status_invalid"]),
+    ("31-good", ("*",), {"preflight": PreflightSpec(status=299, refused_status=499)}, []),
+    ("31-good-200", ("*",), {"preflight": PreflightSpec(status=200, refused_status=200)}, []),
     ("53-empty", ("*",), {"timing_allow_origins": ()}, ["timing_origins_missing"]),
     ("53-spelling", ("*",), {"timing_allow_origins": ["https://a.example/"]}, ["origin_trailing_slash"]),
     ("53-beside", ("*",), {"timing_allow_origins": ["*", "https://a.example"]}, ["origin_any_not_alone"]),
@@ -241,21 +241,21 @@ def test_all_mistakes_are_reported_in_the_order_of_the_keys() -> None:
 
 def test_a_finding_has_the_place_of_its_item() -> None:
     """Line and column of the item, or of the key (style: where)."""
-    terms = terms_of(
+    spec = spec_of(
         "https://a.example",
         "https://b.example/",
-        places=(("max_age", Place("f", 9, 9)),),
+        positions=(("max_age", SourcePos("f", 9, 9)),),
         max_age=-1,
     )
-    first, second = check_policy(terms)
-    assert first.place == Place("config.yaml", 2, 7)
-    assert second.place == Place("f", 9, 9)
+    first, second = check_policy(spec)
+    assert first.pos == SourcePos("config.yaml", 2, 7)
+    assert second.pos == SourcePos("f", 9, 9)
     assert str(first).startswith("config.yaml:2:7: error: ")
 
 
 def test_the_did_you_mean_of_a_joined_domain() -> None:
     """`https://*example.com` matches `evilexample.com` (cors.md 17)."""
-    [finding] = check_policy(terms_of("https://*example.com"))
+    [finding] = check_policy(spec_of("https://*example.com"))
     assert "did you mean https://*.example.com?" in finding.suggestion
     assert finding.severity == "error"
 
@@ -284,8 +284,8 @@ def test_a_policy_without_wildcards_reads_no_suffix_list() -> None:
 
     code = (
         "import sys; from corsproxy.policy.cors.check import check_policy;"
-        "from corsproxy.policy.cors.spec import PolicyTerms; from corsproxy.policy.source import Term;"
-        "check_policy(PolicyTerms(name='a', allow_origins=(Term('https://a.example'),)));"
+        "from corsproxy.policy.cors.spec import PolicySpec; from corsproxy.policy.source import SourceText;"
+        "check_policy(PolicySpec(name='a', allow_origins=(SourceText('https://a.example'),)));"
         "sys.exit('publicsuffixlist' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603

@@ -16,8 +16,8 @@ from corsproxy.policy.cors.decide import (
 from corsproxy.policy.cors.decision import Outcome
 from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.cors.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, headers_step
-from corsproxy.policy.source import Place
-from tests.support.policies import APP, EVIL, actual, policy_of, preflight, terms_of
+from corsproxy.policy.source import SourcePos
+from tests.support.policies import APP, EVIL, actual, policy_of, preflight, spec_of
 
 Lines = dict[str, str]
 
@@ -406,23 +406,23 @@ def test_a_decision_names_the_line_that_decided(facts: Facts, line: int) -> None
     """The pattern that matched, or the key that had none (cors.md 67)."""
     keys = ("allow_origins", 10), ("allow_methods", 20), ("allow_headers", 30)
     policy = compile_policy(
-        terms_of(
+        spec_of(
             "https://app.example.com",
             "https://*.preview.example.com",
             allow_methods=["GET", "PUT"],
-            place=Place("config.yaml", 99, 1),
-            places=tuple((key, Place("config.yaml", at, 1)) for key, at in keys),
+            pos=SourcePos("config.yaml", 99, 1),
+            positions=tuple((key, SourcePos("config.yaml", at, 1)) for key, at in keys),
         )
     )
-    place = decide(policy, facts).place
-    assert place is not None
-    assert place.line == line
+    pos = decide(policy, facts).pos
+    assert pos is not None
+    assert pos.line == line
 
 
 def test_a_key_that_was_not_written_points_at_the_policy() -> None:
     """There is always a line to look at (cors.md 67)."""
-    policy = policy_of("https://app.example.com", place=Place("config.yaml", 99, 1))
-    assert decide(policy, preflight(b"PATCH")).place == Place("config.yaml", 99, 1)
+    policy = policy_of("https://app.example.com", pos=SourcePos("config.yaml", 99, 1))
+    assert decide(policy, preflight(b"PATCH")).pos == SourcePos("config.yaml", 99, 1)
 
 
 @pytest.mark.parametrize(
@@ -449,7 +449,7 @@ def test_a_preflight_is_options_with_origin_and_acrm(facts: Facts, expected: boo
 def test_a_bad_policy_cannot_be_compiled(origins: tuple[str, ...]) -> None:
     """Its first mistake is told in words (cors.md 20-30)."""
     with pytest.raises(ValueError, match="error: "):
-        compile_policy(terms_of(*origins))
+        compile_policy(spec_of(*origins))
 
 
 def test_credentials_never_go_to_every_origin() -> None:

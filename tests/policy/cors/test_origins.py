@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from corsproxy.policy.cors.decide import Facts, decide
 from corsproxy.policy.cors.origins import LONGEST_ORIGIN, Origin, OriginSet, parse_origin
 from corsproxy.policy.cors.reasons import Reason, Verdict
-from corsproxy.policy.source import Term
+from corsproxy.policy.source import SourceText
 from tests.support.policies import policy_of
 
 Trick = Callable[[bytes], bytes]
@@ -198,9 +198,9 @@ def test_a_pattern_matches_what_its_rule_says(
     matches: bool,  # noqa: FBT001 - an expectation
 ) -> None:
     """Every pattern form, also beside others (cors.md 14-17)."""
-    alone = OriginSet([Term(pattern)])
+    alone = OriginSet([SourceText(pattern)])
     others = ["https://a.test", "https://*.b.test", "http://c.test:*", "https://d-*.e.test"]
-    among = OriginSet([Term(text) for text in (*others, pattern)])
+    among = OriginSet([SourceText(text) for text in (*others, pattern)])
     assert (alone.match(origin) is not None) is matches
     assert (among.match(origin) is not None) is matches
 
@@ -261,7 +261,7 @@ def origins_like(draw: st.DrawFn, allowed: list[str]) -> bytes:
 def test_matching_equals_the_naive_matcher(data: st.DataObject) -> None:
     """Never a grant that the naive matcher refuses, nor the reverse (cors.md 19)."""
     allowed = data.draw(st.lists(patterns(), min_size=1, max_size=8))
-    index = OriginSet([Term(text) for text in allowed])
+    index = OriginSet([SourceText(text) for text in allowed])
     for _ in range(8):
         origin = data.draw(origins_like(allowed))
         assert (index.match(origin) is not None) == any(naive(text, origin) for text in allowed)
@@ -269,7 +269,7 @@ def test_matching_equals_the_naive_matcher(data: st.DataObject) -> None:
 
 def test_suffixes_of_one_pattern_do_not_meet_prefixes_of_another() -> None:
     """`barfoo.com` is neither foo.com nor bar.com; optimised matchers have failed here (cors.md 19)."""
-    index = OriginSet([Term(text) for text in ("https://foo.com", "https://bar.com")])
+    index = OriginSet([SourceText(text) for text in ("https://foo.com", "https://bar.com")])
     for host in (b"barfoo.com", b"foobar.com", b"foo.combar.com", b"oo.com", b"ar.com"):
         assert index.match(b"https://" + host) is None
 
@@ -345,11 +345,11 @@ def test_no_hostile_origin_is_granted() -> None:
 class Counting:
     """Patterns that count how often they are asked."""
 
-    def __init__(self, patterns: dict[bytes, Term]) -> None:
+    def __init__(self, patterns: dict[bytes, SourceText]) -> None:
         self.patterns = patterns
         self.asked = 0
 
-    def get(self, key: bytes) -> Term | None:
+    def get(self, key: bytes) -> SourceText | None:
         """Look `key` up, and count it."""
         self.asked += 1
         return self.patterns.get(key)
@@ -359,8 +359,8 @@ class Counting:
 def test_the_number_of_look_ups_does_not_grow_with_patterns_or_client(size: int) -> None:
     """Sub-linear in the patterns, bounded whatever the client sends (cors.md 13, 19)."""
     index = OriginSet(
-        [Term(f"https://*.p{number}.example.com") for number in range(size)]
-        + [Term(f"https://pr-*.p{number}.example.com:*") for number in range(size)]
+        [SourceText(f"https://*.p{number}.example.com") for number in range(size)]
+        + [SourceText(f"https://pr-*.p{number}.example.com:*") for number in range(size)]
     )
     counting = Counting(index._wild)
     index._wild = counting  # type: ignore[assignment]

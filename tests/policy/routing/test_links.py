@@ -14,7 +14,7 @@ from corsproxy.policy.routing.links import (
     rewrite_refresh,
 )
 from corsproxy.policy.routing.paths import PathMapping
-from corsproxy.policy.source import Place, Term
+from corsproxy.policy.source import SourcePos, SourceText
 
 PUBLIC = Site(b"https", b"api.example.com")
 UP = Site(b"http", b"legacy.internal:9000")
@@ -193,7 +193,7 @@ def test_a_hostile_refresh_costs_linear_time(value: bytes) -> None:
     assert rewrite_refresh(value, STRIP) == value
 
 
-PLACE = Place("config.yaml", 2, 3)
+PLACE = SourcePos("config.yaml", 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -215,12 +215,12 @@ PLACE = Place("config.yaml", 2, 3)
 )
 def test_a_wrong_public_url_is_told(text: str, says: str) -> None:
     """config.md `public_url`: an origin as clients know it."""
-    (finding,) = check_public_url(Term(text, PLACE))
+    (finding,) = check_public_url(SourceText(text, PLACE))
     assert finding.slug == "public_url_invalid"
     assert str(finding).startswith("config.yaml:2:3: error: ")
     assert says in str(finding)
     with pytest.raises(ValueError, match="is no public URL"):
-        compile_public_url(Term(text, PLACE))
+        compile_public_url(SourceText(text, PLACE))
 
 
 @pytest.mark.parametrize(
@@ -235,5 +235,5 @@ def test_a_wrong_public_url_is_told(text: str, says: str) -> None:
 )
 def test_a_public_url_compiles(text: str, site: Site) -> None:
     """config.md `public_url`."""
-    assert check_public_url(Term(text)) == []
-    assert compile_public_url(Term(text)) == site
+    assert check_public_url(SourceText(text)) == []
+    assert compile_public_url(SourceText(text)) == site

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from corsproxy.policy.routing.paths import (
     WORDS,
     PathMapping,
-    PathTerms,
+    PathSpec,
     as_compared,
     check_path,
     compile_path,
     is_ambiguous,
 )
 from corsproxy.policy.routing.table import Match, RouteTable, RouteTie
-from corsproxy.policy.source import Place, Term
+from corsproxy.policy.source import SourcePos, SourceText
 
-PLACE = Place("config.yaml", 3, 5)
+PLACE = SourcePos("config.yaml", 3, 5)
 
 AMBIGUOUS = [
     b"/..",
@@ -269,43 +269,43 @@ def test_72_routes_that_only_hex_digits_tell_apart_are_a_tie() -> None:
         RouteTable.compile([(Match(paths=("/a%2Fb",)), 1), (Match(paths=("/a%2fb",)), 2)])
 
 
-def term(text: str) -> Term:
+def item(text: str) -> SourceText:
     """Place a prefix."""
-    return Term(text, PLACE)
+    return SourceText(text, PLACE)
 
 
 BAD = [
-    (PathTerms(strip_prefix=term("api")), (), "path_prefix_invalid", "begin with /"),
-    (PathTerms(add_prefix=term("/a?b")), (), "path_prefix_invalid", "query"),
-    (PathTerms(add_prefix=term("/a b")), (), "path_prefix_invalid", "percent-encoded"),
-    (PathTerms(add_prefix=term("/ä")), (), "path_prefix_invalid", "percent-encoded"),
-    (PathTerms(add_prefix=term("/a%zz")), (), "path_prefix_invalid", "percent-encoded"),
-    (PathTerms(add_prefix=term("/a\r\n")), (), "path_prefix_invalid", r"/a\r\n"),
-    (PathTerms(add_prefix=term("/../a")), (), "path_prefix_invalid", "dot segment"),
-    (PathTerms(None, term("/v1"), term("/v2")), ("/a/",), "path_prefix_twice", "/v2"),
-    (PathTerms(replace_prefix=term("/v1")), (), "path_replace_unclear", "any path"),
-    (PathTerms(replace_prefix=term("/v1")), ("/a/", "/b/"), "path_replace_unclear", "/a/, /b/"),
-    (PathTerms(replace_prefix=term("/v1")), ("/a",), "path_replace_unclear", "ending in /"),
-    (PathTerms(strip_prefix=term("/x")), ("/a/", "/xy/"), "path_strip_never", "/a/, /xy/"),
-    (PathTerms(strip_prefix=term("/a/b")), ("/a",), "path_strip_never", "/a/b"),
+    (PathSpec(strip_prefix=item("api")), (), "path_prefix_invalid", "begin with /"),
+    (PathSpec(add_prefix=item("/a?b")), (), "path_prefix_invalid", "query"),
+    (PathSpec(add_prefix=item("/a b")), (), "path_prefix_invalid", "percent-encoded"),
+    (PathSpec(add_prefix=item("/ä")), (), "path_prefix_invalid", "percent-encoded"),
+    (PathSpec(add_prefix=item("/a%zz")), (), "path_prefix_invalid", "percent-encoded"),
+    (PathSpec(add_prefix=item("/a\r\n")), (), "path_prefix_invalid", r"/a\r\n"),
+    (PathSpec(add_prefix=item("/../a")), (), "path_prefix_invalid", "dot segment"),
+    (PathSpec(None, item("/v1"), item("/v2")), ("/a/",), "path_prefix_twice", "/v2"),
+    (PathSpec(replace_prefix=item("/v1")), (), "path_replace_unclear", "any path"),
+    (PathSpec(replace_prefix=item("/v1")), ("/a/", "/b/"), "path_replace_unclear", "/a/, /b/"),
+    (PathSpec(replace_prefix=item("/v1")), ("/a",), "path_replace_unclear", "ending in /"),
+    (PathSpec(strip_prefix=item("/x")), ("/a/", "/xy/"), "path_strip_never", "/a/, /xy/"),
+    (PathSpec(strip_prefix=item("/a/b")), ("/a",), "path_strip_never", "/a/b"),
 ]
 
 
-@pytest.mark.parametrize(("terms", "paths", "slug", "says"), BAD)
+@pytest.mark.parametrize(("spec", "paths", "slug", "says"), BAD)
 def test_wrong_prefixes_are_told(
-    terms: PathTerms,
+    spec: PathSpec,
     paths: tuple[str, ...],
     slug: str,
     says: str,
 ) -> None:
     """config.md: what is wrong with which value, where, what to write instead."""
-    (finding,) = check_path(terms, paths)
+    (finding,) = check_path(spec, paths)
     assert finding.slug == slug
     assert says in str(finding)
     assert str(finding).startswith("config.yaml:3:5: ")
     if finding.severity == "error":
         with pytest.raises(ValueError, match=re.escape(finding.message)):
-            compile_path(terms, paths)
+            compile_path(spec, paths)
 
 
 def test_every_slug_has_a_case() -> None:
@@ -314,23 +314,23 @@ def test_every_slug_has_a_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("terms", "paths", "mapping"),
+    ("spec", "paths", "mapping"),
     [
-        (PathTerms(), (), PathMapping()),
-        (PathTerms(term("/api/"), term("/v1/")), ("/api/",), PathMapping(b"/api", b"/v1")),
-        (PathTerms(term("/api")), (), PathMapping(b"/api")),
-        (PathTerms(term("/api")), ("/api/v1/", "/x"), PathMapping(b"/api")),
-        (PathTerms(term("/api/v1")), ("/api/",), PathMapping(b"/api/v1")),
-        (PathTerms(term("/api")), ("/api",), PathMapping(b"/api")),
-        (PathTerms(term("/%61pi")), ("/api/",), PathMapping(b"/%61pi")),
-        (PathTerms(term("/api")), ("/%61pi/",), PathMapping(b"/api")),
-        (PathTerms(term("/e%2fx")), ("/e%2Fx/",), PathMapping(b"/e%2fx")),
-        (PathTerms(term("/")), ("/x",), PathMapping()),
-        (PathTerms(replace_prefix=term("/v1")), ("/api/",), PathMapping(b"/api", b"/v1")),
-        (PathTerms(replace_prefix=term("/")), ("/api/",), PathMapping(b"/api")),
+        (PathSpec(), (), PathMapping()),
+        (PathSpec(item("/api/"), item("/v1/")), ("/api/",), PathMapping(b"/api", b"/v1")),
+        (PathSpec(item("/api")), (), PathMapping(b"/api")),
+        (PathSpec(item("/api")), ("/api/v1/", "/x"), PathMapping(b"/api")),
+        (PathSpec(item("/api/v1")), ("/api/",), PathMapping(b"/api/v1")),
+        (PathSpec(item("/api")), ("/api",), PathMapping(b"/api")),
+        (PathSpec(item("/%61pi")), ("/api/",), PathMapping(b"/%61pi")),
+        (PathSpec(item("/api")), ("/%61pi/",), PathMapping(b"/api")),
+        (PathSpec(item("/e%2fx")), ("/e%2Fx/",), PathMapping(b"/e%2fx")),
+        (PathSpec(item("/")), ("/x",), PathMapping()),
+        (PathSpec(replace_prefix=item("/v1")), ("/api/",), PathMapping(b"/api", b"/v1")),
+        (PathSpec(replace_prefix=item("/")), ("/api/",), PathMapping(b"/api")),
     ],
 )
-def test_prefixes_compile(terms: PathTerms, paths: tuple[str, ...], mapping: PathMapping) -> None:
+def test_prefixes_compile(spec: PathSpec, paths: tuple[str, ...], mapping: PathMapping) -> None:
     """config.md `path`: strip_prefix and add_prefix, or replace_prefix for the matched prefix."""
-    assert check_path(terms, paths) == []
-    assert compile_path(terms, paths) == mapping
+    assert check_path(spec, paths) == []
+    assert compile_path(spec, paths) == mapping

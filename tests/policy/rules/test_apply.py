@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from corsproxy.policy.rules.apply import (
     Context,
     Field,
-    RuleTerm,
-    WhenTerm,
+    RuleSpec,
+    WhenSpec,
     apply,
     compile_rules,
 )
@@ -26,10 +26,10 @@ ANSWER: list[Field] = [
 
 
 def changed(
-    *terms: RuleTerm, context: Context = CONTEXT, fields: list[Field] = ANSWER
+    *specs: RuleSpec, context: Context = CONTEXT, fields: list[Field] = ANSWER
 ) -> list[Field]:
     """Apply rules to ANSWER."""
-    return apply(compile_rules(terms), fields, context)
+    return apply(compile_rules(specs), fields, context)
 
 
 def at(index: int, *lines: Field, drop: int = 1) -> list[Field]:
@@ -38,141 +38,141 @@ def at(index: int, *lines: Field, drop: int = 1) -> list[Field]:
 
 
 OPERATIONS = [
-    (RuleTerm(op="set", name="server", value="x"), at(0, (b"server", b"x"))),
-    (RuleTerm(op="set", name="X-a", value="x"), at(2, (b"X-a", b"x"), drop=2)),
-    (RuleTerm(op="set", name="X-New", value="x"), [*ANSWER, (b"X-New", b"x")]),
-    (RuleTerm(op="set", name="X-New", value=""), [*ANSWER, (b"X-New", b"")]),
-    (RuleTerm(op="set", name="X-Id", value="<${request.id}>"), [*ANSWER, (b"X-Id", b"<id-1>")]),
-    (RuleTerm(op="add", name="X-A", value="x"), [*ANSWER, (b"X-A", b"x")]),
-    (RuleTerm(op="add", name="X-R", value="${route.name}"), [*ANSWER, (b"X-R", b"api")]),
-    (RuleTerm(op="default", name="x-b", value="x"), ANSWER),
-    (RuleTerm(op="default", name="X-C", value="x"), [*ANSWER, (b"X-C", b"x")]),
-    (RuleTerm(op="remove", name="SERVER"), ANSWER[1:]),
-    (RuleTerm(op="remove", name="X-A"), at(2, drop=2)),
-    (RuleTerm(op="remove", name="X-C"), ANSWER),
+    (RuleSpec(op="set", name="server", value="x"), at(0, (b"server", b"x"))),
+    (RuleSpec(op="set", name="X-a", value="x"), at(2, (b"X-a", b"x"), drop=2)),
+    (RuleSpec(op="set", name="X-New", value="x"), [*ANSWER, (b"X-New", b"x")]),
+    (RuleSpec(op="set", name="X-New", value=""), [*ANSWER, (b"X-New", b"")]),
+    (RuleSpec(op="set", name="X-Id", value="<${request.id}>"), [*ANSWER, (b"X-Id", b"<id-1>")]),
+    (RuleSpec(op="add", name="X-A", value="x"), [*ANSWER, (b"X-A", b"x")]),
+    (RuleSpec(op="add", name="X-R", value="${route.name}"), [*ANSWER, (b"X-R", b"api")]),
+    (RuleSpec(op="default", name="x-b", value="x"), ANSWER),
+    (RuleSpec(op="default", name="X-C", value="x"), [*ANSWER, (b"X-C", b"x")]),
+    (RuleSpec(op="remove", name="SERVER"), ANSWER[1:]),
+    (RuleSpec(op="remove", name="X-A"), at(2, drop=2)),
+    (RuleSpec(op="remove", name="X-C"), ANSWER),
     (
-        RuleTerm(op="rename", name="x-a", value="X-Z"),
+        RuleSpec(op="rename", name="x-a", value="X-Z"),
         at(2, (b"X-Z", b"one"), (b"X-Z", b"two"), drop=2),
     ),
-    (RuleTerm(op="rename", name="X-C", value="X-A"), ANSWER),
+    (RuleSpec(op="rename", name="X-C", value="X-A"), ANSWER),
     (
-        RuleTerm(op="rename", name="x-A", value="X-a"),
+        RuleSpec(op="rename", name="x-A", value="X-a"),
         at(2, (b"X-a", b"one"), (b"X-a", b"two"), drop=2),
     ),
     (
-        RuleTerm(op="rename", name="Server", value="X-A"),
+        RuleSpec(op="rename", name="Server", value="X-A"),
         [(b"X-A", b"legacy/1"), ANSWER[1], *ANSWER[4:]],
     ),
     (
-        RuleTerm(op="replace", name="server", find="legacy", value="new"),
+        RuleSpec(op="replace", name="server", find="legacy", value="new"),
         at(0, (b"Server", b"new/1")),
     ),
     (
-        RuleTerm(op="replace", name="X-A", find="o", value="$${}"),
+        RuleSpec(op="replace", name="X-A", find="o", value="$${}"),
         at(2, (b"X-A", b"${}ne"), (b"x-a", b"tw${}"), drop=2),
     ),
-    (RuleTerm(op="replace", name="server", find=".*", value=""), ANSWER),
-    (RuleTerm(op="replace", name="X-C", find="a", value="b"), ANSWER),
+    (RuleSpec(op="replace", name="server", find=".*", value=""), ANSWER),
+    (RuleSpec(op="replace", name="X-C", find="a", value="b"), ANSWER),
     (
-        RuleTerm(op="replace", name="Content-Type", find="html", value="${route.name}"),
+        RuleSpec(op="replace", name="Content-Type", find="html", value="${route.name}"),
         at(1, (b"Content-Type", b"text/api; charset=utf-8")),
     ),
 ]
 
 
-@pytest.mark.parametrize(("term", "expected"), OPERATIONS)
-def test_each_operation_changes_its_lines_only(term: RuleTerm, expected: list[Field]) -> None:
+@pytest.mark.parametrize(("spec", "expected"), OPERATIONS)
+def test_each_operation_changes_its_lines_only(spec: RuleSpec, expected: list[Field]) -> None:
     """config.md: set, add, remove, default, rename and literal replace, case-insensitive names."""
     before = list(ANSWER)
-    assert changed(term) == expected
+    assert changed(spec) == expected
     assert before == ANSWER, "the lines given are left alone"
 
 
 def test_rules_apply_in_order_and_see_what_is_left() -> None:
     """config.md: applied in order."""
     assert changed(
-        RuleTerm(op="remove", name="Server"),
-        RuleTerm(op="default", name="Server", value="corsproxy"),
-        RuleTerm(op="rename", name="Server", value="X-Served-By"),
-        RuleTerm(op="replace", name="X-Served-By", find="cors", value="the "),
-        RuleTerm(
-            op="set", name="X-Seen", value="1", when=WhenTerm(header=(("x-served-by", "the*"),))
+        RuleSpec(op="remove", name="Server"),
+        RuleSpec(op="default", name="Server", value="corsproxy"),
+        RuleSpec(op="rename", name="Server", value="X-Served-By"),
+        RuleSpec(op="replace", name="X-Served-By", find="cors", value="the "),
+        RuleSpec(
+            op="set", name="X-Seen", value="1", when=WhenSpec(header=(("x-served-by", "the*"),))
         ),
     ) == [*ANSWER[1:], (b"X-Served-By", b"the proxy"), (b"X-Seen", b"1")]
 
 
 WHENS = [
-    (WhenTerm(status=((500, 599),)), Context(status=500), True),
-    (WhenTerm(status=((500, 599),)), Context(status=599), True),
-    (WhenTerm(status=((500, 599),)), Context(status=499), False),
-    (WhenTerm(status=((500, 599),)), Context(status=600), False),
-    (WhenTerm(status=((404, 404), (500, 599))), Context(status=404), True),
-    (WhenTerm(status=((200, 999),)), Context(), False),
-    (WhenTerm(methods=("PUT", "GET")), Context(method=b"GET"), True),
-    (WhenTerm(methods=("PUT",)), Context(method=b"put"), False),
-    (WhenTerm(origin="allowed"), Context(origin="allowed"), True),
-    (WhenTerm(origin="allowed"), Context(origin="refused"), False),
-    (WhenTerm(origin="none"), Context(), True),
-    (WhenTerm(content_type=("text/html",)), Context(), True),
-    (WhenTerm(content_type=("TEXT/HTML",)), Context(), True),
-    (WhenTerm(content_type=("text/*",)), Context(), True),
-    (WhenTerm(content_type=("text/plain", "application/*")), Context(), False),
-    (WhenTerm(header=(("X-A", "two"),)), Context(), True),
-    (WhenTerm(header=(("X-A", "TWO"),)), Context(), False),
-    (WhenTerm(header=(("X-A", "three"),)), Context(), False),
-    (WhenTerm(header=(("x-b", "*"),)), Context(), True),
-    (WhenTerm(header=(("X-C", "*"),)), Context(), False),
-    (WhenTerm(header=(("Server", "leg*/*"),)), Context(), True),
-    (WhenTerm(header=(("Server", "*y/2"),)), Context(), False),
-    (WhenTerm(header=(("X-A", "one"), ("Server", "legacy*"))), Context(), True),
-    (WhenTerm(header=(("X-A", "one"), ("Server", "modern*"))), Context(), False),
-    (WhenTerm(status=((200, 200),), origin="refused"), Context(status=200), False),
-    (WhenTerm(), Context(), True),
+    (WhenSpec(status=((500, 599),)), Context(status=500), True),
+    (WhenSpec(status=((500, 599),)), Context(status=599), True),
+    (WhenSpec(status=((500, 599),)), Context(status=499), False),
+    (WhenSpec(status=((500, 599),)), Context(status=600), False),
+    (WhenSpec(status=((404, 404), (500, 599))), Context(status=404), True),
+    (WhenSpec(status=((200, 999),)), Context(), False),
+    (WhenSpec(methods=("PUT", "GET")), Context(method=b"GET"), True),
+    (WhenSpec(methods=("PUT",)), Context(method=b"put"), False),
+    (WhenSpec(origin="allowed"), Context(origin="allowed"), True),
+    (WhenSpec(origin="allowed"), Context(origin="refused"), False),
+    (WhenSpec(origin="none"), Context(), True),
+    (WhenSpec(content_type=("text/html",)), Context(), True),
+    (WhenSpec(content_type=("TEXT/HTML",)), Context(), True),
+    (WhenSpec(content_type=("text/*",)), Context(), True),
+    (WhenSpec(content_type=("text/plain", "application/*")), Context(), False),
+    (WhenSpec(header=(("X-A", "two"),)), Context(), True),
+    (WhenSpec(header=(("X-A", "TWO"),)), Context(), False),
+    (WhenSpec(header=(("X-A", "three"),)), Context(), False),
+    (WhenSpec(header=(("x-b", "*"),)), Context(), True),
+    (WhenSpec(header=(("X-C", "*"),)), Context(), False),
+    (WhenSpec(header=(("Server", "leg*/*"),)), Context(), True),
+    (WhenSpec(header=(("Server", "*y/2"),)), Context(), False),
+    (WhenSpec(header=(("X-A", "one"), ("Server", "legacy*"))), Context(), True),
+    (WhenSpec(header=(("X-A", "one"), ("Server", "modern*"))), Context(), False),
+    (WhenSpec(status=((200, 200),), origin="refused"), Context(status=200), False),
+    (WhenSpec(), Context(), True),
 ]
 
 
 @pytest.mark.parametrize(("when", "context", "holds"), WHENS)
 def test_a_rule_applies_when_all_that_is_asked_holds(
-    when: WhenTerm,
+    when: WhenSpec,
     context: Context,
     holds: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     """config.md: when asks for status, content_type, methods, origin and header."""
-    marked = changed(RuleTerm(op="add", name="X-M", value="1", when=when), context=context)
+    marked = changed(RuleSpec(op="add", name="X-M", value="1", when=when), context=context)
     assert marked == ([*ANSWER, (b"X-M", b"1")] if holds else ANSWER)
 
 
 def test_without_a_content_type_none_fits() -> None:
     """config.md: an answer without Content-Type is of no type."""
-    when = WhenTerm(content_type=("text/*",))
-    term = RuleTerm(op="add", name="X-M", value="1", when=when)
-    assert changed(term, fields=[(b"X-A", b"text/html")]) == [(b"X-A", b"text/html")]
+    when = WhenSpec(content_type=("text/*",))
+    spec = RuleSpec(op="add", name="X-M", value="1", when=when)
+    assert changed(spec, fields=[(b"X-A", b"text/html")]) == [(b"X-A", b"text/html")]
 
 
 @pytest.mark.parametrize(
-    "term",
+    "spec",
     [
-        RuleTerm(op="set", name="X-A", value="a\r\nX-Evil: 1"),
-        RuleTerm(op="set", name="X-A\r\nX-Evil", value="1"),
-        RuleTerm(op="rename", name="X-A", value="X\n"),
-        RuleTerm(op="replace", name="X-A", find="one", value="\0"),
-        RuleTerm(op="set", name="Content-Length", value="5"),
-        RuleTerm(op="rename", name="X-A", value="Transfer-Encoding"),
-        RuleTerm(op="replace", name="X-A", find="", value="x"),
-        RuleTerm(op="set", name="X-A", value="${nothing}"),
+        RuleSpec(op="set", name="X-A", value="a\r\nX-Evil: 1"),
+        RuleSpec(op="set", name="X-A\r\nX-Evil", value="1"),
+        RuleSpec(op="rename", name="X-A", value="X\n"),
+        RuleSpec(op="replace", name="X-A", find="one", value="\0"),
+        RuleSpec(op="set", name="Content-Length", value="5"),
+        RuleSpec(op="rename", name="X-A", value="Transfer-Encoding"),
+        RuleSpec(op="replace", name="X-A", find="", value="x"),
+        RuleSpec(op="set", name="X-A", value="${nothing}"),
     ],
 )
-def test_a_rule_that_could_break_a_message_does_not_compile(term: RuleTerm) -> None:
+def test_a_rule_that_could_break_a_message_does_not_compile(spec: RuleSpec) -> None:
     """config.md: no CR, LF, NUL into a header, hop-by-hop and length untouched, whoever asks."""
     with pytest.raises(ValueError, match=r"error: .+; .+"):
-        compile_rules([term])
+        compile_rules([spec])
 
 
 names = st.sampled_from([b"X-A", b"x-a", b"X-B", b"Server", b"X-Other", b"x-OTHER2"])
 lines = st.lists(st.tuples(names, st.binary(max_size=6)), max_size=10)
 values = st.sampled_from(["", "v", "${request.id}", "${request.origin}x"])
-terms = st.builds(
-    lambda op, name, value, new: RuleTerm(
+specs = st.builds(
+    lambda op, name, value, new: RuleSpec(
         op=op,
         name=name,
         value=new if op == "rename" else value,
@@ -186,8 +186,8 @@ terms = st.builds(
 
 
 @settings(max_examples=200, deadline=None)
-@given(lines, st.lists(terms, max_size=6))
-def test_untouched_lines_keep_bytes_and_order(fields: list[Field], rules: list[RuleTerm]) -> None:
+@given(lines, st.lists(specs, max_size=6))
+def test_untouched_lines_keep_bytes_and_order(fields: list[Field], rules: list[RuleSpec]) -> None:
     """forwarding.md H7: what no rule names passes, in order, with its case and duplicates."""
     result = apply(compile_rules(rules), fields, CONTEXT)
 
@@ -198,10 +198,10 @@ def test_untouched_lines_keep_bytes_and_order(fields: list[Field], rules: list[R
 
 
 @settings(max_examples=200, deadline=None)
-@given(lines, st.lists(terms, max_size=6), st.binary(max_size=8), st.binary(max_size=8))
+@given(lines, st.lists(specs, max_size=6), st.binary(max_size=8), st.binary(max_size=8))
 def test_no_control_character_gets_in(
     fields: list[Field],
-    rules: list[RuleTerm],
+    rules: list[RuleSpec],
     request_id: bytes,
     request_origin: bytes,
 ) -> None:

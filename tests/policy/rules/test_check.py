@@ -3,10 +3,10 @@
 import pytest
 
 from corsproxy.policy.rules.check import WORDS, check_rules
-from corsproxy.policy.rules.spec import Operation, RuleTerm, Side, WhenTerm
-from corsproxy.policy.source import Place
+from corsproxy.policy.rules.spec import Operation, RuleSpec, Side, WhenSpec
+from corsproxy.policy.source import SourcePos
 
-PLACE = Place("config.yaml", 7, 9)
+PLACE = SourcePos("config.yaml", 7, 9)
 
 
 def rule(
@@ -14,18 +14,18 @@ def rule(
     value: str = "x",
     op: Operation = "set",
     find: str = "",
-    when: WhenTerm | None = None,
-) -> RuleTerm:
+    when: WhenSpec | None = None,
+) -> RuleSpec:
     """Make a rule with a place."""
-    return RuleTerm(op=op, name=name, value=value, find=find, when=when, place=PLACE)
+    return RuleSpec(op=op, name=name, value=value, find=find, when=when, pos=PLACE)
 
 
-def when(term: WhenTerm) -> RuleTerm:
+def when(spec: WhenSpec) -> RuleSpec:
     """Make a rule that is fine but for its condition."""
-    return rule("X-A", when=term)
+    return rule("X-A", when=spec)
 
 
-BAD: list[tuple[RuleTerm, Side, str, str]] = [
+BAD: list[tuple[RuleSpec, Side, str, str]] = [
     (rule("X A"), "response", "rule_name_invalid", '"X A"'),
     (rule(""), "response", "rule_name_invalid", '""'),
     (rule("X-A", "X:B", "rename"), "response", "rule_name_invalid", '"X:B"'),
@@ -51,7 +51,7 @@ BAD: list[tuple[RuleTerm, Side, str, str]] = [
     (rule("X-A", "\0"), "request", "rule_value_unsendable", r"X-A holds \x00 as character 1,"),
     (rule("X-A", "a", "replace", "\n"), "response", "rule_value_unsendable", r"holds \n as"),
     (
-        when(WhenTerm(header=(("X-A", "\n*"),))),
+        when(WhenSpec(header=(("X-A", "\n*"),))),
         "response",
         "rule_value_unsendable",
         r"X-A holds \n as",
@@ -62,28 +62,28 @@ BAD: list[tuple[RuleTerm, Side, str, str]] = [
     (rule("X-A", "X-A", "rename"), "response", "rule_without_effect", "that name already"),
     (rule("Authorization", op="add"), "request", "rule_add_repeats", "use set"),
     (rule("Origin", op="add"), "request", "rule_add_repeats", "use set"),
-    (when(WhenTerm()), "response", "rule_when_empty", "leave when out"),
-    (when(WhenTerm(place=PLACE)), "response", "rule_when_empty", "leave when out"),
-    (when(WhenTerm(status=((599, 500),))), "response", "rule_status_invalid", "599-500"),
-    (when(WhenTerm(status=((100, 100),))), "response", "rule_status_invalid", "100 is"),
-    (when(WhenTerm(status=((500, 599),))), "request", "rule_status_of_request", "500-599"),
-    (when(WhenTerm(content_type=("html",))), "response", "rule_content_type_invalid", '"html"'),
-    (when(WhenTerm(content_type=("*/*",))), "response", "rule_content_type_invalid", '"*/*"'),
-    (when(WhenTerm(content_type=("a/b;c=d",))), "response", "rule_content_type_invalid", "text/*"),
-    (when(WhenTerm(methods=("GET ",))), "response", "rule_method_invalid", '"GET "'),
-    (when(WhenTerm(header=(("X:A", "1"),))), "response", "rule_name_invalid", '"X:A"'),
+    (when(WhenSpec()), "response", "rule_when_empty", "leave when out"),
+    (when(WhenSpec(pos=PLACE)), "response", "rule_when_empty", "leave when out"),
+    (when(WhenSpec(status=((599, 500),))), "response", "rule_status_invalid", "599-500"),
+    (when(WhenSpec(status=((100, 100),))), "response", "rule_status_invalid", "100 is"),
+    (when(WhenSpec(status=((500, 599),))), "request", "rule_status_of_request", "500-599"),
+    (when(WhenSpec(content_type=("html",))), "response", "rule_content_type_invalid", '"html"'),
+    (when(WhenSpec(content_type=("*/*",))), "response", "rule_content_type_invalid", '"*/*"'),
+    (when(WhenSpec(content_type=("a/b;c=d",))), "response", "rule_content_type_invalid", "text/*"),
+    (when(WhenSpec(methods=("GET ",))), "response", "rule_method_invalid", '"GET "'),
+    (when(WhenSpec(header=(("X:A", "1"),))), "response", "rule_name_invalid", '"X:A"'),
 ]
 
 
-@pytest.mark.parametrize(("term", "side", "slug", "says"), BAD)
+@pytest.mark.parametrize(("spec", "side", "slug", "says"), BAD)
 def test_each_fault_is_told_with_value_place_and_cure(
-    term: RuleTerm,
+    spec: RuleSpec,
     side: Side,
     slug: str,
     says: str,
 ) -> None:
     """config.md: what is wrong with which value, where, what to write instead."""
-    (finding,) = check_rules([term], has_policy=True, side=side)
+    (finding,) = check_rules([spec], has_policy=True, side=side)
     assert finding.slug == slug
     assert str(finding).startswith(f"config.yaml:7:9: {finding.severity}: ")
     assert says in str(finding)
@@ -97,7 +97,7 @@ def test_every_slug_has_a_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("term", "side"),
+    ("spec", "side"),
     [
         (rule("Access-Control-Request-Headers"), "request"),
         (rule("Vary", "Accept", "add"), "response"),
@@ -106,15 +106,15 @@ def test_every_slug_has_a_case() -> None:
         (rule("Authorization", "Bearer x"), "request"),
         (rule("X-A", "ä ${request.id} $${x}"), "request"),
         (
-            when(WhenTerm(status=((200, 200), (500, 599)), origin="none", methods=("GET",))),
+            when(WhenSpec(status=((200, 200), (500, 599)), origin="none", methods=("GET",))),
             "response",
         ),
-        (when(WhenTerm(content_type=("text/*", "application/problem+json"))), "response"),
+        (when(WhenSpec(content_type=("text/*", "application/problem+json"))), "response"),
     ],
 )
-def test_what_is_allowed_passes(term: RuleTerm, side: Side) -> None:
+def test_what_is_allowed_passes(spec: RuleSpec, side: Side) -> None:
     """config.md: nothing else is forbidden."""
-    assert check_rules([term], has_policy=True, side=side) == []
+    assert check_rules([spec], has_policy=True, side=side) == []
 
 
 def test_cors_headers_are_free_where_no_policy_decides() -> None:
@@ -130,7 +130,7 @@ def test_the_value_of_a_header_is_never_shown() -> None:
 
 def test_all_faults_of_all_rules_are_told_in_order() -> None:
     """config.md: every problem in one run, in the order of the file."""
-    bad = rule("X A", "${x}", when=WhenTerm(methods=("",), status=((1, 2),)))
+    bad = rule("X A", "${x}", when=WhenSpec(methods=("",), status=((1, 2),)))
     slugs = [finding.slug for finding in check_rules([bad, rule("Upgrade")], has_policy=False)]
     assert slugs == [
         "rule_name_invalid",

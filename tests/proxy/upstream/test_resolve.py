@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from corsproxy.policy.compiled import Plan
+from corsproxy.policy.compiled import CompiledConfig
 from corsproxy.proxy.upstream import resolve
 from corsproxy.proxy.upstream.resolve import Name, Resolver
 from tests.support.answers import ANSWERING
 from tests.support.names import Names, Time, info, threads_for
-from tests.support.proxy import Proxy, one_route, plan_of, running_proxy
+from tests.support.proxy import Proxy, config_of, one_route, running_proxy
 from tests.support.upstream import ScriptedUpstream
 from tests.support.wire import eventually, patiently
 
@@ -65,9 +65,9 @@ async def failure_of(name: Name) -> int | None:
     raise AssertionError
 
 
-def plan_with(port: str, connect: str) -> Plan:
+def plan_with(port: str, connect: str) -> CompiledConfig:
     """Return a plan: /hung leads to the name that hangs, the rest to another name of the server."""
-    return plan_of(
+    return config_of(
         one_route(
             f"http://{HUNG}:{port}",
             route="match: {path: /hung}",
@@ -136,11 +136,11 @@ async def test_f9_a_reload_starts_no_second_thread(names: Names) -> None:
     """F9: neither a changed upstream, nor one that went and came back while its lookup hung."""
     names.hang(HUNG)
     async with proxy_to(names, "200ms") as (proxy, port), await proxy.client() as client:
-        plan, changed = proxy.server.plan, plan_with(port, "300ms")
-        without = plan_of(one_route(f"http://{OTHER}:{port}"))
-        for status, later in ((504, changed), (504, without), (200, plan)):
+        config, changed = proxy.server.config, plan_with(port, "300ms")
+        without = config_of(one_route(f"http://{OTHER}:{port}"))
+        for status, later in ((504, changed), (504, without), (200, config)):
             assert (await client.exchange(get(b"/hung"))).status == status
-            proxy.server.replace_plan(later)
+            proxy.server.replace_config(later)
             await eventually(lambda: not proxy.server._retired, "the end of the old pools")
             gc.collect()
         assert (await client.exchange(get(b"/hung"))).status == 504
