@@ -16,11 +16,11 @@ from corsproxy.config import Loaded, format_problems, load
 from corsproxy.config.problems.problem import excerpt
 from corsproxy.config.yaml.nodes import width_at
 from corsproxy.explain.explain import Explanation
+from corsproxy.explain.fetch_algorithm import PageRequest
 from corsproxy.explain.probe import Reply, judge_replies, outgoing
 from corsproxy.explain.request import explain_request
 from corsproxy.policy.compiled import CompiledConfig
 from corsproxy.policy.cors.reasons import show
-from corsproxy.policy.fetch_lists import PageRequest
 from corsproxy.policy.fields import Field
 from corsproxy.policy.source import SourcePos
 from corsproxy.policy.tokens import is_token

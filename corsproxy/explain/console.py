@@ -6,8 +6,8 @@ The wording is that of Chromium 156, Firefox 153 and WebKitGTK 2.50; what stands
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from corsproxy.explain.fetch_algorithm import UNENFORCED, Blocked, BrowserRefusal, PageRequest
 from corsproxy.policy.cors.reasons import show
-from corsproxy.policy.fetch_lists import UNENFORCED, Blocked, BrowserRefusal, PageRequest
 
 Browser = Literal["chromium", "firefox", "safari"]
 

@@ -7,7 +7,9 @@ the answers is judged by Fetch's own algorithms.
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
+from corsproxy.explain import fetch_algorithm
 from corsproxy.explain.console import Browser, console
+from corsproxy.explain.fetch_algorithm import Blocked, BrowserRefusal, PageRequest
 from corsproxy.explain.predict import (
     PredictedResponse,
     Sent,
@@ -18,12 +20,11 @@ from corsproxy.explain.predict import (
     sent_for,
 )
 from corsproxy.explain.suggest_change import Change, suggest_change
-from corsproxy.policy import fetch_lists
 from corsproxy.policy.cors.decision import Decision
 from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.cors.reasons import ACCOUNTS, Reason, Verdict, show, tell
 from corsproxy.policy.cors.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, STEP_NAMES
-from corsproxy.policy.fetch_lists import Blocked, BrowserRefusal, PageRequest
+from corsproxy.policy.fetch_lists import is_forbidden_request_header
 from corsproxy.policy.source import SourcePos
 
 State = Literal["ok", "failed", "skipped"]
@@ -195,13 +196,13 @@ def _notes(policy: Policy, sent: Sent) -> list[str]:
     dropped = [
         name.decode("latin-1")
         for name, value in asked.headers
-        if fetch_lists.is_forbidden_request_header(name, value)
+        if is_forbidden_request_header(name, value)
     ]
     if dropped:
         notes.append(DROPPED_NOTE.format(names=", ".join(dropped)))
     if sent.before is None:
         return notes
-    asks_authorization = b"authorization" in fetch_lists.unsafe_header_names(asked.headers)
+    asks_authorization = b"authorization" in fetch_algorithm.unsafe_header_names(asked.headers)
     star = policy.any_header and not policy.spec.allow_credentials
     if asks_authorization and star and b"authorization" not in policy.headers:
         notes.append(AUTHORIZATION_NOTE)  # cors.md 36

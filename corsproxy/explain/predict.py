@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Literal, NamedTuple
 
-from corsproxy.policy import fetch_lists
+from corsproxy.explain import fetch_algorithm
+from corsproxy.explain.fetch_algorithm import Blocked, PageRequest
 from corsproxy.policy.cors.decide import decide
 from corsproxy.policy.cors.decision import Decision, Facts, parse_lines
 from corsproxy.policy.cors.origins import Origin, parse_origin
 from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.cors.response_headers import rewrite
-from corsproxy.policy.fetch_lists import Blocked, PageRequest
 from corsproxy.policy.urls import read_url
 
 
@@ -49,7 +49,7 @@ def sent_for(
     `is_websocket`: the page opens a socket; `own_origin` is the public origin of the route, if that
     is configured (cors.md 55).
     """
-    asked = asked._replace(method=fetch_lists.normalise_method(asked.method))
+    asked = asked._replace(method=fetch_algorithm.normalise_method(asked.method))
     facts = Facts(
         asked.method,
         (asked.origin,) if asked.origin else (),
@@ -58,7 +58,7 @@ def sent_for(
         fetch_site=b"same-origin" if is_same_origin(asked) else b"cross-site",
     )
     sent = Sent(asked, None, facts)
-    if sent.is_checked and fetch_lists.needs_preflight(asked):
+    if sent.is_checked and fetch_algorithm.needs_preflight(asked):
         return sent._replace(before=preflight_facts(asked))
     return sent
 
@@ -94,7 +94,7 @@ def _is_local(origin: Origin | None) -> bool:
 
 def preflight_facts(asked: PageRequest) -> Facts:
     """Return the facts of the preflight that a browser would send."""
-    names = fetch_lists.unsafe_header_names(fetch_lists.sent_headers(asked))
+    names = fetch_algorithm.unsafe_header_names(fetch_algorithm.sent_headers(asked))
     lines = (b",".join(names),) if names else ()
     return Facts(b"OPTIONS", (asked.origin,), (asked.method,), lines)
 
@@ -135,11 +135,11 @@ def judge(sent: Sent, answers: Sequence[PredictedResponse]) -> list[Blocked]:
     for answer in answers:
         status = answer.status or 200
         if answer.to == "preflight":
-            found = fetch_lists.check_preflight(sent.asked, status, answer.fields)
+            found = fetch_algorithm.check_preflight(sent.asked, status, answer.fields)
         else:
-            refused = fetch_lists.cors_check(sent.asked, status, answer.fields)
+            refused = fetch_algorithm.cors_check(sent.asked, status, answer.fields)
             found = [refused] if refused else []
-        blocked = [item for item in found if item.fault not in fetch_lists.UNENFORCED]
+        blocked = [item for item in found if item.fault not in fetch_algorithm.UNENFORCED]
         if blocked:
             return blocked
     return []

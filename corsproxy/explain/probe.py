@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from corsproxy.explain import fetch_algorithm
 from corsproxy.explain.console import console
 from corsproxy.explain.explain import (
     AUTHORIZATION_NOTE,
@@ -14,10 +15,9 @@ from corsproxy.explain.explain import (
     Step,
     browser_step,
 )
+from corsproxy.explain.fetch_algorithm import Blocked, BrowserRefusal, PageRequest
 from corsproxy.explain.predict import PredictedResponse, is_local_from_public, judge, sent_for
-from corsproxy.policy import fetch_lists
 from corsproxy.policy.cors.reasons import Reason, Verdict, show
-from corsproxy.policy.fetch_lists import Blocked, BrowserRefusal, PageRequest
 from corsproxy.policy.fields import Field
 
 SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
@@ -75,7 +75,9 @@ def outgoing(asked: PageRequest) -> tuple[Outgoing | None, Outgoing | None]:
         before = Outgoing(b"OPTIONS", asked.url, (origin, *wanted, *common))
     if method not in SAFE_METHODS:
         return before, None
-    return before, Outgoing(method, asked.url, (origin, *fetch_lists.sent_headers(asked), *common))
+    return before, Outgoing(
+        method, asked.url, (origin, *fetch_algorithm.sent_headers(asked), *common)
+    )
 
 
 def judge_replies(asked: PageRequest, before: Reply | None, reply: Reply | None) -> Explanation:
@@ -154,7 +156,7 @@ def _notes(
         notes += _preflight_notes(asked, before)
     if reply is not None:
         if is_read:
-            names = b", ".join(fetch_lists.exposed_names(asked, reply.fields)).decode("latin-1")
+            names = b", ".join(fetch_algorithm.exposed_names(asked, reply.fields)).decode("latin-1")
             notes.append(f"the page can read these headers: {names or 'none'}")
         if _may_poison_caches(reply):
             notes.append(
@@ -167,11 +169,11 @@ def _notes(
 def _preflight_notes(asked: PageRequest, before: Reply) -> list[str]:
     """Return what is to know of an answer that passes; others are not kept."""
     faults = {
-        item.fault for item in fetch_lists.check_preflight(asked, before.status, before.fields)
+        item.fault for item in fetch_algorithm.check_preflight(asked, before.status, before.fields)
     }
-    if not faults <= fetch_lists.UNENFORCED:
+    if not faults <= fetch_algorithm.UNENFORCED:
         return []
-    age = fetch_lists.max_age(before.fields)
+    age = fetch_algorithm.max_age(before.fields)
     kept = ", ".join(f"{name} {min(age, cap)} s" for name, cap in _CAPS)
     notes = [f"the preflight's answer is kept: {kept}"]
     return (
@@ -180,6 +182,8 @@ def _preflight_notes(asked: PageRequest, before: Reply) -> list[str]:
 
 
 def _may_poison_caches(reply: Reply) -> bool:
-    allowed = fetch_lists.get(reply.fields, b"access-control-allow-origin")
-    vary = (fetch_lists.get(reply.fields, b"vary") or b"").lower().replace(b" ", b"").split(b",")
+    allowed = fetch_algorithm.get(reply.fields, b"access-control-allow-origin")
+    vary = (
+        (fetch_algorithm.get(reply.fields, b"vary") or b"").lower().replace(b" ", b"").split(b",")
+    )
     return allowed not in {None, b"*"} and b"origin" not in vary and b"*" not in vary

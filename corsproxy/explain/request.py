@@ -12,6 +12,7 @@ from corsproxy.explain.explain import (
     browser_step,
     explain,
 )
+from corsproxy.explain.fetch_algorithm import PageRequest
 from corsproxy.explain.predict import PredictedResponse, Sent, judge, sent_for
 from corsproxy.explain.suggest_change import find_new
 from corsproxy.policy.compiled import CompiledConfig, Route
@@ -19,7 +20,6 @@ from corsproxy.policy.cors.decide import decide
 from corsproxy.policy.cors.decision import Facts, parse_lines
 from corsproxy.policy.cors.reasons import Verdict, show
 from corsproxy.policy.cors.response_headers import rewrite
-from corsproxy.policy.fetch_lists import PageRequest
 from corsproxy.policy.fields import Field
 from corsproxy.policy.match import Matched, match, public_origin
 from corsproxy.policy.routing.paths import is_ambiguous

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
+from corsproxy.explain.fetch_algorithm import PageRequest
 from corsproxy.explain.predict import Sent, judge, predict_decisions, predict_responses
 from corsproxy.policy.cors.check import check_policy
 from corsproxy.policy.cors.decision import Facts
@@ -12,7 +13,6 @@ from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.cors.reasons import Reason, Verdict, show
 from corsproxy.policy.cors.spec import PolicySpec
 from corsproxy.policy.cors.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, covers, requested_names
-from corsproxy.policy.fetch_lists import PageRequest
 from corsproxy.policy.source import SourcePos, SourceText
 
 ListKey = Literal["allow_origins", "allow_methods", "allow_headers"]

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from corsproxy.explain.explain import Explanation
+from corsproxy.explain.fetch_algorithm import PageRequest, sent_headers
 from corsproxy.explain.probe import Reply, judge_replies, outgoing
 from corsproxy.explain.request import explain_request
 from corsproxy.observe.record import Record
 from corsproxy.policy.compiled import CompiledConfig
 from corsproxy.policy.cors.reasons import Verdict
-from corsproxy.policy.fetch_lists import PageRequest, sent_headers
 from tests.support.client import RawClient
 from tests.support.messages import Response
 from tests.support.proxy import Proxy, config_of, one_route, running_proxy

@@ -2,8 +2,9 @@
 
 import pytest
 
-from corsproxy.policy import fetch_lists
-from corsproxy.policy.fetch_lists import BrowserRefusal, PageRequest
+from corsproxy.explain import fetch_algorithm
+from corsproxy.explain.fetch_algorithm import BrowserRefusal, PageRequest
+from corsproxy.policy.fetch_lists import is_forbidden_request_header
 from corsproxy.policy.fields import Field
 
 APP = b"https://app.example.com"
@@ -27,7 +28,7 @@ WITH_COOKIES = GET._replace(credentials=True)
 )
 def test_six_methods_are_put_in_upper_case(method: bytes, sent: bytes) -> None:
     """Fetch "normalize": and `patch` is not one of them (cors.md 25)."""
-    assert fetch_lists.normalise_method(method) == sent
+    assert fetch_algorithm.normalise_method(method) == sent
 
 
 FORBIDDEN = (
@@ -41,14 +42,14 @@ FORBIDDEN = (
 @pytest.mark.parametrize("name", FORBIDDEN)
 def test_a_page_cannot_set_a_forbidden_header(name: bytes) -> None:
     """Fetch "forbidden request-header", in any case."""
-    assert fetch_lists.is_forbidden_request_header(name)
-    assert fetch_lists.is_forbidden_request_header(name.upper(), b"x")
+    assert is_forbidden_request_header(name)
+    assert is_forbidden_request_header(name.upper(), b"x")
 
 
 @pytest.mark.parametrize("name", [b"Authorization", b"X-A", b"User-Agent", b"Accept", b"Security"])
 def test_other_headers_are_a_page_s_to_set(name: bytes) -> None:
     """Nothing but the list and the two prefixes is forbidden."""
-    assert not fetch_lists.is_forbidden_request_header(name)
+    assert not is_forbidden_request_header(name)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_a_method_override_may_not_name_a_forbidden_method(
     forbidden: bool,  # noqa: FBT001 - an expectation
 ) -> None:
     """Fetch "forbidden request-header", its second half."""
-    assert fetch_lists.is_forbidden_request_header(name, value) is forbidden
+    assert is_forbidden_request_header(name, value) is forbidden
 
 
 SAFELIST: list[tuple[bytes, bytes, bool]] = [
@@ -107,21 +108,21 @@ SAFELIST: list[tuple[bytes, bytes, bool]] = [
 @pytest.mark.parametrize(("name", "value", "safe"), SAFELIST)
 def test_the_safelist_looks_at_names_and_values(name: bytes, value: bytes, safe: bool) -> None:  # noqa: FBT001 - an expectation
     """Fetch "CORS-safelisted request-header"."""
-    assert fetch_lists.is_safelisted_request_header(name, value) is safe
+    assert fetch_algorithm.is_safelisted_request_header(name, value) is safe
 
 
 def test_what_is_asked_for_is_sorted_and_in_lower_case() -> None:
     """Fetch "CORS-unsafe request-header names": safe ones are not asked for."""
     headers = [(b"X-B", b"1"), (b"Accept", b"*/*"), (b"Authorization", b"a"), (b"x-b", b"2")]
-    assert fetch_lists.unsafe_header_names(headers) == [b"authorization", b"x-b"]
+    assert fetch_algorithm.unsafe_header_names(headers) == [b"authorization", b"x-b"]
 
 
 def test_safe_values_that_add_up_are_asked_for() -> None:
     """Above 1024 bytes in all, each safe name needs permission too."""
     at_limit = [(b"accept", b"a" * 128)] * 8
-    assert fetch_lists.unsafe_header_names(at_limit) == []
+    assert fetch_algorithm.unsafe_header_names(at_limit) == []
     above = [*at_limit, (b"accept-language", b"a"), (b"x-a", b"1")]
-    assert fetch_lists.unsafe_header_names(above) == [b"accept", b"accept-language", b"x-a"]
+    assert fetch_algorithm.unsafe_header_names(above) == [b"accept", b"accept-language", b"x-a"]
 
 
 PREFLIGHTS: list[tuple[PageRequest, bool]] = [
@@ -139,7 +140,7 @@ PREFLIGHTS: list[tuple[PageRequest, bool]] = [
 @pytest.mark.parametrize(("asked", "needed"), PREFLIGHTS)
 def test_a_preflight_is_sent_where_permission_is_needed(asked: PageRequest, needed: bool) -> None:  # noqa: FBT001 - an expectation
     """Forbidden headers do not count: the browser leaves them out."""
-    assert fetch_lists.needs_preflight(asked) is needed
+    assert fetch_algorithm.needs_preflight(asked) is needed
 
 
 def fields(**values: str) -> list[Field]:
@@ -185,7 +186,7 @@ def test_the_cors_check(
     asked: PageRequest, answer: list[Field], fault: BrowserRefusal | None
 ) -> None:
     """Fetch "CORS check", byte for byte."""
-    blocked = fetch_lists.cors_check(asked, 200, answer)
+    blocked = fetch_algorithm.cors_check(asked, 200, answer)
     assert (blocked.fault if blocked else None) is fault
 
 
@@ -217,7 +218,7 @@ def test_the_evaluation_of_a_preflight(
     asked: PageRequest, status: int, answer: list[Field], faults: list[BrowserRefusal]
 ) -> None:
     """Fetch "CORS-preflight fetch": origin, status, methods, headers, in this order."""
-    found = fetch_lists.check_preflight(asked, status, answer)
+    found = fetch_algorithm.check_preflight(asked, status, answer)
     assert [blocked.fault for blocked in found] == faults
     assert all(blocked.in_preflight and blocked.status == status for blocked in found)
 
@@ -228,18 +229,18 @@ def test_the_evaluation_of_a_preflight(
 )
 def test_max_age_is_five_seconds_where_it_is_not_a_number(value: str | None, seconds: int) -> None:
     """Fetch, "CORS-preflight fetch": the default is 5."""
-    assert fetch_lists.max_age([] if value is None else fields(acma=value)) == seconds
+    assert fetch_algorithm.max_age([] if value is None else fields(acma=value)) == seconds
 
 
 def test_a_page_reads_safelisted_and_exposed_names() -> None:
     """Fetch "CORS filtered response"; `*` counts without credentials only (cors.md 27, 28)."""
     answer = [(b"Content-Type", b"a"), (b"X-A", b"1"), (b"X-B", b"2"), (b"Set-Cookie", b"c=d")]
-    assert fetch_lists.exposed_names(GET, answer) == [b"content-type"]
-    assert fetch_lists.exposed_names(GET, [*answer, *fields(aceh="x-a, set-cookie")])[:2] == [
+    assert fetch_algorithm.exposed_names(GET, answer) == [b"content-type"]
+    assert fetch_algorithm.exposed_names(GET, [*answer, *fields(aceh="x-a, set-cookie")])[:2] == [
         b"content-type",
         b"x-a",
     ]
     star = [*answer, *fields(aceh="*")]
-    assert fetch_lists.exposed_names(GET, star)[:3] == [b"content-type", b"x-a", b"x-b"]
-    assert b"set-cookie" not in fetch_lists.exposed_names(GET, star)
-    assert fetch_lists.exposed_names(WITH_COOKIES, star) == [b"content-type"]
+    assert fetch_algorithm.exposed_names(GET, star)[:3] == [b"content-type", b"x-a", b"x-b"]
+    assert b"set-cookie" not in fetch_algorithm.exposed_names(GET, star)
+    assert fetch_algorithm.exposed_names(WITH_COOKIES, star) == [b"content-type"]

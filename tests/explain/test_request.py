@@ -5,10 +5,10 @@ import yaml
 
 from corsproxy.config import load_text
 from corsproxy.explain.explain import explain
+from corsproxy.explain.fetch_algorithm import BrowserRefusal, PageRequest
 from corsproxy.explain.request import UPSTREAM_NOTE, explain_request
 from corsproxy.policy.compiled import CompiledConfig
 from corsproxy.policy.cors.reasons import Verdict
-from corsproxy.policy.fetch_lists import BrowserRefusal, PageRequest
 
 APP = b"https://app.example.com"
 TEXT = """
