@@ -277,6 +277,7 @@ def item(text: str) -> SourceText:
 BAD = [
     (PathSpec(strip_prefix=item("api")), (), "path_prefix_invalid", "begin with /"),
     (PathSpec(add_prefix=item("/a?b")), (), "path_prefix_invalid", "query"),
+    (PathSpec(add_prefix=item("/a#b")), (), "path_prefix_invalid", "fragment"),
     (PathSpec(add_prefix=item("/a b")), (), "path_prefix_invalid", "percent-encoded"),
     (PathSpec(add_prefix=item("/ä")), (), "path_prefix_invalid", "percent-encoded"),
     (PathSpec(add_prefix=item("/a%zz")), (), "path_prefix_invalid", "percent-encoded"),
