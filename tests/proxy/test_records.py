@@ -284,3 +284,51 @@ async def test_what_could_not_be_read_is_written_down_all_the_same() -> None:
     )
     assert (record.duration, record.upstream_duration) == (0.0, 0.0)
     assert reason_of(record) is None
+
+
+async def test_each_request_is_counted_once_by_what_became_of_it() -> None:
+    """product.md, cors.md 69: method, status, decision, fault; how long, but of tunnels and junk."""
+    origin = b"Origin: %b\r\n" % APP
+    preflight = b"Access-Control-Request-Method: GET\r\n"
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    switched = b"HTTP/1.1 101 Switching Protocols\r\n" + upgrade + b"\r\n"
+    options = GET.replace(b"GET", b"OPTIONS")
+    plans = [
+        (GET, b""),
+        (GET, origin + preflight),  # of no preflight: the method is another one
+        (options, origin + preflight),
+        (options, origin),
+        (options, preflight),
+        (GET, b"Origin: https://evil.example\r\n"),
+    ]
+    forwarded = [request(), send(OK)] * 4
+    tunnel = [head_of_request(), send(switched), close()]
+    async with recorded([*forwarded, *tunnel]) as (way, _):
+        for data, more in plans:
+            await way.client.exchange(data[:-2] + more + b"\r\n")
+        await way.client.send(GET[:-2] + upgrade + b"\r\n")
+        await way.client.until_end()
+        way.client.close()
+        async with await way.proxy.client() as junk:
+            await junk.exchange(b"junk\r\n\r\n")
+        await eventually(lambda: way.proxy.server.in_flight == 0, "the end of the tunnel")
+        counted = way.proxy.server.snapshot()
+    assert sorted(counted["corsproxy_requests_total"]) == [
+        (("-", "other", "400"), (1,)),
+        (("api", "GET", "101"), (1,)),
+        (("api", "GET", "200"), (2,)),
+        (("api", "GET", "403"), (1,)),
+        (("api", "OPTIONS", "200"), (2,)),
+        (("api", "OPTIONS", "204"), (1,)),
+    ]
+    assert sorted(counted["corsproxy_cors_decisions_total"]) == [
+        (("api", "actual", "allowed", "allowed"), (2,)),
+        (("api", "actual", "none", "no_origin"), (3,)),
+        (("api", "actual", "refused", "origin_not_allowed"), (1,)),
+        (("api", "preflight", "allowed", "allowed"), (1,)),
+    ]
+    for route, word in (("-", "bad_request_line"), ("api", "cors_refused")):
+        assert ((route, word), (1,)) in counted["corsproxy_faults_total"]
+    for name, count in (("request", 6), ("upstream", 4)):
+        ((labels, figures),) = counted[f"corsproxy_{name}_duration_seconds"]
+        assert (labels, sum(figures[:-1])) == (("api",), count)
