@@ -4,9 +4,14 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+from hypothesis import settings
 
 from tests.support.invariants import Invariants, watched_invariants
 from tests.support.loops import LOOPS
+
+# By default Hypothesis fails an example that takes 200 ms, which a busy machine may well do.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

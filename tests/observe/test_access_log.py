@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 from corsproxy.observe.access_log import FORMATS, AccessLog, as_colour, as_json, as_text
 from corsproxy.observe.record import Record
+from corsproxy.policy.cors.reasons import Reason, Verdict
 from tests.observe.records import REFUSED, TRACE, hostile_records, record_of
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -154,11 +155,49 @@ def test_an_invalid_traceparent_has_no_trace_id(traceparent: bytes) -> None:
     assert "trace.id" not in json.loads(as_json(record_of(traceparent=traceparent)))
 
 
-def test_a_line_for_a_terminal_begins_with_the_verdict() -> None:
-    """product.md: one coloured line with verdict and reason."""
-    line = as_colour(record_of(decision=REFUSED))
-    assert "✗" in line
-    assert "refused: origin_not_allowed" in line
+def test_a_line_of_text_names_the_fault() -> None:
+    """product.md: its word; without an origin, a policy or a trace their words are left out."""
+    record = record_of(origin=b"", traceparent=b"", status=504, fault="upstream_timeout")
+    assert re.sub(STAMP, "NOW", as_text(record)) == (
+        "NOW 192.0.2.7 GET /users/1 504 302B 4.2ms upstream=4.0ms route=api "
+        "fault=upstream_timeout id=abc-1\n"
+    )
+
+
+def test_a_line_of_json_has_no_field_without_a_value() -> None:
+    """product.md: the note belongs to a fault, and what is not there has no field."""
+    record = record_of(origin=b"", traceparent=b"", note="nothing of importance")
+    assert set(json.loads(as_json(record))) == FIELDS
+    without = json.loads(as_json(record_of(fault="client_left")))
+    assert without["error.type"] == "client_left"
+    assert "error.message" not in without
+
+
+ALLOWED = REFUSED._replace(verdict=Verdict.allowed, reason=Reason.allowed)
+NO_ORIGIN = REFUSED._replace(verdict=Verdict.none, reason=Reason.no_origin)
+LINES = [
+    ({"decision": REFUSED}, "R✗O O200O GET /users/1 DfromO https://app.example  RrefusedO D4.2 msO"),
+    ({"decision": ALLOWED}, "G✓O O200O GET /users/1 DfromO https://app.example  GallowedO D4.2 msO"),
+    (
+        {"decision": NO_ORIGIN, "origin": b"", "status": 404, "fault": "no_route"},
+        "D·O Y404O GET /users/1  Dno OriginO Rno_routeO D4.2 msO",
+    ),
+    ({"origin": b"", "status": 400}, "D-O Y400O GET /users/1  no policy D4.2 msO"),
+    ({"origin": b"", "status": 500}, "D-O R500O GET /users/1  no policy D4.2 msO"),
+    ({"origin": b"", "status": 399}, "D-O O399O GET /users/1  no policy D4.2 msO"),
+]  # fmt: skip
+COLOURS = {"\x1b[32m": "G", "\x1b[31m": "R", "\x1b[33m": "Y", "\x1b[2m": "D", "\x1b[0m": "O"}
+
+
+@pytest.mark.parametrize(("changed", "expected"), LINES)
+def test_a_line_for_a_terminal_begins_with_the_verdict(
+    changed: dict[str, object], expected: str
+) -> None:
+    """product.md: one coloured line: green, red, yellow, dim and off are G, R, Y, D and O here."""
+    line = as_colour(record_of(**changed))
+    for code, letter in COLOURS.items():
+        line = line.replace(code, letter)
+    assert line == expected.replace("Rrefused", "Rrefused: origin_not_allowed") + "\n"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +205,8 @@ def test_a_line_for_a_terminal_begins_with_the_verdict() -> None:
     [
         ("all", record_of(), True),
         ("errors", record_of(), False),
+        ("errors", record_of(status=399), False),
+        ("errors", record_of(status=400), True),
         ("errors", record_of(status=404), True),
         ("errors", record_of(status=503), True),
         ("errors", record_of(fault="upstream_truncated"), True),

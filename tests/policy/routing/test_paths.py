@@ -1,7 +1,7 @@
 """Ambiguous paths and prefix changes (forwarding.md H1, H2; cors.md 58, 71). Pure, no loop."""
 
 import re
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -119,10 +119,10 @@ def test_ambiguity_agrees_with_the_rule_as_it_is_worded(path: bytes) -> None:
 def test_hostile_paths_cost_linear_time(piece: bytes) -> None:
     """cors.md 13 in spirit: a megabyte takes no more than a bounded search per byte."""
     path = b"/a" + piece * (1_000_000 // len(piece)) + b"a"
-    began = perf_counter()
+    began = process_time()
     is_ambiguous(path)
     as_compared(path)
-    assert perf_counter() - began < 2
+    assert process_time() - began < 2
 
 
 MAPPINGS = [
@@ -277,6 +277,7 @@ def item(text: str) -> SourceText:
 BAD = [
     (PathSpec(strip_prefix=item("api")), (), "path_prefix_invalid", "begin with /"),
     (PathSpec(add_prefix=item("/a?b")), (), "path_prefix_invalid", "query"),
+    (PathSpec(add_prefix=item("/a#b")), (), "path_prefix_invalid", "fragment"),
     (PathSpec(add_prefix=item("/a b")), (), "path_prefix_invalid", "percent-encoded"),
     (PathSpec(add_prefix=item("/ä")), (), "path_prefix_invalid", "percent-encoded"),
     (PathSpec(add_prefix=item("/a%zz")), (), "path_prefix_invalid", "percent-encoded"),
