@@ -1,15 +1,24 @@
 """Upstreams that fail: the circuit breaker, and requests that are sent again (forwarding.md O7, F3)."""
 
 import asyncio
+import contextlib
+import errno
+import os
+import resource
+import socket
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from corsproxy.proxy.breaker import State
-from tests.support.proxy import Way, through
+from tests.support.proxy import Way, one_route, running_proxy, through
 from tests.support.upstream import (
     Script,
+    ScriptedUpstream,
     Step,
     black_hole,
     close,
@@ -101,6 +110,59 @@ async def test_o7_without_one_nothing_is_refused() -> None:
     async with through(SILENT, upstream="timeouts: {response_header: 20ms}") as way:
         for _ in range(7):
             assert await outcome(way) == (504, "upstream_timeout")
+
+
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """Let this process open no file and no socket."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    with Path(os.devnull).open() as null:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (null.fileno() + 1, hard))
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(os.dup(null.fileno()))
+            yield
+        finally:
+            for descriptor in taken:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+async def test_o7_our_own_lack_of_descriptors_is_not_the_upstreams(
+    kind: str, tmp_path: Path
+) -> None:
+    """O7, O2: no connection can be opened, which is 503 for now and leaves the circuit closed."""
+    path = f"{tmp_path}/s" if kind == "unix" else None
+    async with ScriptedUpstream(ANSWERING, path=path) as upstream:
+        config = one_route(upstream.url, upstream=BREAKER.replace("50ms", "60s"))
+        async with running_proxy(config) as proxy, await proxy.client() as client:
+            way = Way(client, proxy, upstream)
+            assert (await client.exchange(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")).status == 204
+            with no_descriptors_left():
+                for _ in range(3):
+                    assert await outcome(way) == (503, "overloaded")
+            assert await outcome(way) == (200, "")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+async def test_o7_a_lack_of_descriptors_anywhere_on_this_machine_is_not_either(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """O7: the whole machine has a limit, too, which no test may reach."""
+
+    def refused(*_: object, **__: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    async with through(ANSWERING, upstream=BREAKER.replace("50ms", "60s")) as way:
+        assert (await way.client.exchange(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")).status == 204
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", refused)
+            for _ in range(3):
+                assert await outcome(way) == (503, "overloaded")
+        assert await outcome(way) == (200, "")
 
 
 async def test_h14_an_open_circuit_is_told_before_100() -> None:
