@@ -135,3 +135,10 @@ KEYS = ("allow_origins", "allow_methods", "allow_headers", "max_age", "name", "c
 def test_a_wrong_word_is_answered_with_the_one_that_was_meant(word: str, meant: str | None) -> None:
     """config.md: a wrong name is answered with "did you mean"."""
     assert nearest(word, KEYS) == meant
+
+
+@pytest.mark.parametrize(("length", "is_found"), [(64, True), (65, False)])
+def test_a_word_beyond_64_letters_is_not_compared(length: int, *, is_found: bool) -> None:
+    """K1: to compare two words takes the product of their lengths."""
+    known = "a" * (length - 1) + "b"
+    assert (nearest("a" * length, [known]) == known) == is_found

@@ -72,9 +72,21 @@ def test_o6_what_is_remembered_is_not_computed_again() -> None:
         129,
     ]
     assert asked == [b"a", b"b", b"a" * 129, b"a" * 129]
+    assert [size(b"a"), size(b"b")] == [1, 1]
+    assert len(asked) == 4, "as many are kept as may be"
     size(b"c")
     size(b"a")
     assert asked[4:] == [b"c", b"a"]
+
+
+@pytest.mark.parametrize(("length", "calls"), [(128, 1), (129, 2)])
+def test_o6_a_value_of_128_bytes_is_the_longest_that_is_remembered(length: int, calls: int) -> None:
+    """O6: and no shorter one is computed anew."""
+    asked: list[bytes] = []
+    remember = remembered(2)(asked.append)
+    for _ in range(2):
+        remember(b"a" * length)
+    assert len(asked) == calls
 
 
 def _plain_caches() -> Iterator[str]:

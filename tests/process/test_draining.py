@@ -14,7 +14,7 @@ from corsproxy.proxy.server import ProxyServer
 from tests.support.origin import BODY, Load, Origin, accepts, ask, connect, get, origin, read
 from tests.support.proxy import through
 from tests.support.service import ServiceProcess, config, corsproxy, until
-from tests.support.upstream import request, send
+from tests.support.upstream import Script, repeat, request, send, wait
 from tests.support.wire import End, eventually
 
 PREFLIGHT = {"Access-Control-Request-Method": "GET"}
@@ -133,6 +133,55 @@ async def _end(server: ProxyServer) -> bool:
     drained = await server.drain(10)
     await server.shutdown()
     return drained
+
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+PATIENT = "timeouts: {keepalive: 60s, request_header: 60s}"
+
+
+async def test_idle_connections_close_when_the_drain_begins() -> None:
+    """Neither one that never asked nor one that may ask again holds the end up (P1)."""
+    async with (
+        through([repeat(request(), send(OK))], server=PATIENT) as way,
+        await way.proxy.client() as silent,
+    ):
+        assert (await way.client.exchange(GET)).status == 200
+        ended = asyncio.ensure_future(_end(way.proxy.server))
+        assert await way.client.ending() is End.FIN
+        assert await silent.ending() is End.FIN
+        assert await ended
+
+
+async def test_a_response_that_promised_to_keep_its_connection_ends_it() -> None:
+    """Its head had left before the drain began; its end is the connection's (P1)."""
+    go = asyncio.Event()
+    begun = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"
+    script: Script = [request(), send(begun), wait(go), send(b"llo")]
+    async with through(script, server=PATIENT) as way, await way.proxy.client() as idle:
+        await way.client.send(GET)
+        head = await way.client.until(b"\r\n\r\nhe")
+        assert b"connection:" not in head.lower()
+        ended = asyncio.ensure_future(_end(way.proxy.server))
+        assert await idle.ending() is End.FIN
+        go.set()
+        assert await way.client.exactly(3) == b"llo"
+        assert await way.client.ending() is End.FIN
+        assert await ended
+
+
+async def test_a_request_whose_head_has_begun_is_still_answered() -> None:
+    """A connection is idle only if nothing of a request has come (P1)."""
+    async with through([repeat(request(), send(OK))], server=PATIENT) as way:
+        await way.client.send(GET[:20])
+        async with await way.proxy.client() as idle:
+            assert (await idle.exchange(GET)).status == 200
+            ended = asyncio.ensure_future(_end(way.proxy.server))
+            assert await idle.ending() is End.FIN
+        answer = await way.client.exchange(GET[20:])
+        assert (answer.status, answer.head.values("connection")) == (200, [b"close"])
+        assert await way.client.ending() is End.FIN
+        assert await ended
 
 
 def test_what_takes_longer_than_drain_is_cut(file: Path, upstream: Origin) -> None:

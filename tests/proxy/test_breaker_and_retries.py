@@ -1,11 +1,34 @@
 """Upstreams that fail: the circuit breaker, and requests that are sent again (forwarding.md O7, F3)."""
 
 import asyncio
+import contextlib
+import errno
+import os
+import resource
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 from corsproxy.proxy.upstream.breaker import State
-from tests.support.proxy import Way, through
-from tests.support.upstream import Script, black_hole, close, repeat, request, send
+from tests.support.proxy import Way, one_route, running_proxy, through
+from tests.support.upstream import (
+    Script,
+    ScriptedUpstream,
+    Step,
+    black_hole,
+    close,
+    repeat,
+    request,
+    reset,
+    send,
+    wait,
+)
+from tests.support.wire import eventually, patiently
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -89,6 +112,59 @@ async def test_o7_without_one_nothing_is_refused() -> None:
             assert await outcome(way) == (504, "upstream_timeout")
 
 
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """Let this process open no file and no socket."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    with Path(os.devnull).open() as null:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (null.fileno() + 1, hard))
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(os.dup(null.fileno()))
+            yield
+        finally:
+            for descriptor in taken:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+async def test_o7_our_own_lack_of_descriptors_is_not_the_upstreams(
+    kind: str, tmp_path: Path
+) -> None:
+    """O7, O2: no connection can be opened, which is 503 for now and leaves the circuit closed."""
+    path = f"{tmp_path}/s" if kind == "unix" else None
+    async with ScriptedUpstream(ANSWERING, path=path) as upstream:
+        config = one_route(upstream.url, upstream=BREAKER.replace("50ms", "60s"))
+        async with running_proxy(config) as proxy, await proxy.client() as client:
+            way = Way(client, proxy, upstream)
+            assert (await client.exchange(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")).status == 204
+            with no_descriptors_left():
+                for _ in range(3):
+                    assert await outcome(way) == (503, "overloaded")
+            assert await outcome(way) == (200, "")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+async def test_o7_a_lack_of_descriptors_anywhere_on_this_machine_is_not_either(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """O7: the whole machine has a limit, too, which no test may reach."""
+
+    def refused(*_: object, **__: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    async with through(ANSWERING, upstream=BREAKER.replace("50ms", "60s")) as way:
+        assert (await way.client.exchange(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")).status == 204
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", refused)
+            for _ in range(3):
+                assert await outcome(way) == (503, "overloaded")
+        assert await outcome(way) == (200, "")
+
+
 async def test_h14_an_open_circuit_is_told_before_100() -> None:
     """H14: 100 is sent only once the breaker has passed."""
     expecting = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
@@ -99,32 +175,177 @@ async def test_h14_an_open_circuit_is_told_before_100() -> None:
         assert (answer.status, answer.interim) == (503, ())
 
 
+# Kept after a response, and closed by its upstream once the next request was read from it.
 DIES: Script = [request(), send(OK), request(), close()]
+KEPT = "pool: {idle: 60s}"
 
 
-async def test_f3_by_default_a_get_on_a_dead_connection_is_sent_again() -> None:
-    """F3: once."""
-    async with through(DIES, DIES, upstream="pool: {idle: 60s}") as way:
-        assert [(await outcome(way))[0] for _ in range(2)] == [200, 200]
-        assert len(way.upstream.connections) == 2
+def lines(method: str, more: str = "") -> bytes:
+    """Return the head of a request for /once."""
+    return f"{method} /once HTTP/1.1\r\nHost: a\r\n{more}\r\n".encode()
+
+
+def times_sent(way: Way) -> int:
+    """Return how often the upstream has read a head for /once."""
+    return sum(received.count(b" /once HTTP/1.1\r\n") for received in way.upstream.received)
+
+
+async def requests_came(way: Way, count: int) -> None:
+    """Wait until the upstream has read so many requests."""
+    await eventually(lambda: len(way.upstream.requests) == count, f"{count} requests")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+async def test_f3_a_safe_request_on_a_dead_connection_is_sent_again(method: str) -> None:
+    """F3: by default, on another connection, and the client sees nothing of it."""
+    async with through(DIES, ANSWERING, upstream=KEPT) as way:
+        assert await outcome(way) == (200, "")
+        answer = await way.client.exchange(lines(method), method)
+        assert answer.status == 200
+        assert [len(one.requests) for one in way.upstream.connections] == [2, 1]
+        assert [one.head.raw.split()[0] for one in way.upstream.requests][1:] == (
+            [method.encode()] * 2
+        )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lines("POST"),
+        lines("POST", "Content-Length: 0\r\n"),
+        lines("POST", "Content-Length: 2\r\n") + b"hi",
+        lines("PUT"),
+        lines("PATCH"),
+        lines("DELETE"),
+        lines("PROPFIND"),
+        lines("get"),
+        lines("GET", "Content-Length: 2\r\n") + b"hi",
+        lines("GET", "Transfer-Encoding: chunked\r\n") + b"2\r\nhi\r\n0\r\n\r\n",
+        lines("GET", "Transfer-Encoding: chunked\r\n") + b"0\r\n\r\n",
+        lines("OPTIONS", "Content-Length: 2\r\n") + b"hi",
+    ],
+)
+async def test_f3_no_other_method_and_nothing_with_a_body_is_sent_again(data: bytes) -> None:
+    """F3: 502, and it was sent once: the upstream may have acted on it before it closed."""
+    async with through(DIES, ANSWERING, upstream=KEPT) as way:
+        assert await outcome(way) == (200, "")
+        answer = await way.client.exchange(data)
+        assert (answer.status, answer.problem()["error"]) == (502, "upstream_closed")
+        assert times_sent(way) == 1
+        assert len(way.upstream.connections) == 1
+
+
+@pytest.mark.parametrize("start", [b"H", b"HTTP/1.1 200 OK\r\nContent-Le"])
+async def test_f3_nothing_is_sent_again_once_a_byte_came_back(start: bytes) -> None:
+    """F3: the upstream had begun to respond, so it had acted on the request."""
+    dies_late: Script = [request(), send(OK), request(), send(start), close()]
+    async with through(dies_late, ANSWERING, upstream=KEPT) as way:
+        assert await outcome(way) == (200, "")
+        assert (await way.client.exchange(lines("GET"))).status == 502
+        assert times_sent(way) == 1
+        assert len(way.upstream.connections) == 1
+
+
+async def test_f3_nothing_is_sent_again_after_an_interim_response() -> None:
+    """F3: an interim response is one, too."""
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    dies_late: Script = [request(), send(OK), request(), send(hints), close()]
+    async with through(dies_late, ANSWERING, upstream=KEPT) as way:
+        assert await outcome(way) == (200, "")
+        answer = await way.client.exchange(lines("GET"))
+        assert (answer.status, len(answer.interim)) == (502, 1)
+        assert times_sent(way) == 1
+
+
+@pytest.mark.parametrize("ending", [close(), reset()], ids=["FIN", "reset"])
+async def test_f3_nothing_is_sent_again_if_the_connection_was_new(ending: Step) -> None:
+    """F3: an upstream that closes a new connection read the request and refuses it."""
+    async with through([request(), ending], ANSWERING) as way:
+        answer = await way.client.exchange(lines("GET"))
+        assert (answer.status, answer.problem()["error"]) == (502, "upstream_closed")
+        assert len(way.upstream.connections) == 1
+
+
+async def test_f3_a_request_is_sent_again_once() -> None:
+    """F3: no matter how many kept connections turn out dead."""
+    go = asyncio.Event()
+    dies: Script = [request(), wait(go), send(OK), request(), close()]
+    async with through(dies, dies, dies, ANSWERING, upstream=KEPT) as way:
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(await way.proxy.client()) for _ in range(3)]
+            for number, client in enumerate(clients, start=1):
+                await client.send(GET)
+                await requests_came(way, number)
+            go.set()
+            for client in clients:
+                assert (await client.response()).status == 200
+        await way.client.exchange(lines("GET"))
+        assert times_sent(way) == 2
 
 
 async def test_f3_without_attempts_it_is_not() -> None:
     """config.md `retries.attempts`: 0 turns it off."""
-    async with through(
-        DIES, ANSWERING, upstream="retries: {attempts: 0}\npool: {idle: 60s}"
-    ) as way:
+    keys = f"retries: {{attempts: 0}}\n{KEPT}"
+    async with through(DIES, ANSWERING, upstream=keys) as way:
         assert await outcome(way) == (200, "")
         assert await outcome(way) == (502, "upstream_closed")
         assert len(way.upstream.connections) == 1
 
 
-async def test_f3_a_post_never_is() -> None:
-    """F3: a POST is never seen twice, whatever the configuration says."""
-    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
-    async with through(
-        DIES, ANSWERING, upstream="retries: {attempts: 1}\npool: {idle: 60s}"
-    ) as way:
-        assert (await way.client.exchange(post)).status == 200
-        assert (await way.client.exchange(post)).status == 502
-        assert len(way.upstream.requests) == 2
+async def lose_at_once(clients: int, busy: int = 0) -> list[int]:
+    """Close the connections of `clients` requests at the same moment; return their statuses.
+
+    The requests are on connections that were used before; `busy` other ones go on meanwhile.
+    """
+    go, end = asyncio.Event(), asyncio.Event()
+    kept: Script = [request(), wait(go), send(OK), request(), black_hole()]
+    held: Script = [request(), wait(end), send(OK)]
+    scripts = [kept] * clients + [held] * busy + [ANSWERING]
+    async with through(*scripts, upstream=KEPT) as way, AsyncExitStack() as stack:
+        asking = [
+            await stack.enter_async_context(await way.proxy.client()) for _ in range(clients + busy)
+        ]
+        for number, client in enumerate(asking, start=1):
+            await client.send(GET)
+            await requests_came(way, number)
+        go.set()
+        for client in asking[:clients]:
+            assert (await client.response()).status == 200
+        for client in asking[:clients]:
+            await client.send(GET)
+        await requests_came(way, 2 * clients + busy)
+        for one in way.upstream.connections[:clients]:
+            one.finish()  # no turn of the loop, and so no tick of the clock, lies between them
+        statuses = [(await client.response()).status for client in asking[:clients]]
+        end.set()
+        for client in asking[clients:]:
+            assert (await client.response()).status == 200
+        return statuses
+
+
+async def test_f3_three_requests_may_be_sent_again_at_any_moment() -> None:
+    """F3: and no fourth one: an upstream that restarts must not get everything twice."""
+    assert sorted(await lose_at_once(5)) == [200, 200, 200, 502, 502]
+
+
+async def test_f3_beyond_three_it_is_a_fifth_of_what_is_open() -> None:
+    """F3: at most 20 %."""
+    statuses = await lose_at_once(12, busy=20)
+    assert 3 < statuses.count(200) <= (12 + 20) * 0.2
+    assert set(statuses) == {200, 502}
+
+
+async def test_f3_later_requests_may_be_sent_again_too() -> None:
+    """F3: the limit is one of the moment: what was sent again is over, and others may be."""
+    async with through(DIES, upstream=KEPT) as way:
+        assert await outcome(way) == (200, "")
+
+        async def ten_repeats() -> None:
+            repeats, before = 0, 200
+            while repeats < 10:
+                status, _ = await outcome(way)
+                # Every connection dies at its second request: after a 200 it takes a repeat.
+                repeats += before == status == 200
+                before = status
+
+        await patiently(ten_repeats(), "ten requests to be sent again")

@@ -73,6 +73,8 @@ async def _later(_: UpstreamConnection) -> None:
     raise AssertionError("a mark, which the test puts a wait in the place of")
 
 
+# As many as may be: the line ends do not count.
+TRAILERS = (b"A: " + b"b" * 1021 + b"\r\n") * 16
 FIN, RST, LATER = [close()], [reset()], [_later]
 MATRIX: dict[str, tuple[list[Step], Expected]] = {
     # Whole answers, plain and odd.
@@ -85,6 +87,10 @@ MATRIX: dict[str, tuple[list[Step], Expected]] = {
     "chunks, byte by byte": (in_pieces(CHUNKED + b"2\r\nhe\r\n3\r\nllo\r\n" + LAST), Whole()),
     "chunks with extensions": ([send(CHUNKED + b"5;a=b\r\nhello\r\n0;c\r\n\r\n")], Whole()),
     "chunks with trailers": ([send(CHUNKED + HELLO + b"0\r\nA: b\r\nC: d\r\n\r\n")], Whole()),
+    "chunks with 16 KiB of trailers": (
+        [send(CHUNKED + HELLO + b"0\r\n" + TRAILERS + b"\r\n")],
+        Whole(),
+    ),
     "no chunk": ([send(CHUNKED + LAST)], Whole(body=b"")),
     "until the end": ([send(HEAD + b"\r\nhello"), *FIN], Whole()),
     "until a half-close": ([send(HEAD + b"\r\nhello"), half_close()], Whole()),
@@ -236,6 +242,10 @@ MATRIX: dict[str, tuple[list[Step], Expected]] = {
         Cut(),
     ),
     "a bad trailer": ([send(CHUNKED + HELLO), *LATER, send(b"0\r\nabc\r\n\r\n")], Cut()),
+    "trailers over 16 KiB": (
+        [send(CHUNKED + HELLO), *LATER, send(b"0\r\n" + TRAILERS + b"A:\r\n\r\n")],
+        Cut(),
+    ),
     "reset in place of the end": ([send(HEAD + b"\r\nhello"), *RST], Cut()),
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.client import RawClient
 from tests.support.messages import Response, read_head
-from tests.support.proxy import Proxy, one_route, running_proxy
+from tests.support.proxy import Proxy, config_of, one_route, running_proxy
 from tests.support.upstream import (
     Script,
     ScriptedUpstream,
@@ -149,6 +149,45 @@ async def test_a_place_that_comes_free_is_taken() -> None:
         second = await client_of(proxy, stack)
         for _ in range(2):
             assert (await second.exchange(GET)).status == 200
+
+
+async def test_a_higher_limit_of_connections_is_in_force_after_a_reload() -> None:
+    """O2, P2: who was turned away before is served."""
+    go = asyncio.Event()
+    held: Script = [repeat(request(), wait(go), send(OK))]
+    async with proxy_with(held, server="limits: {max_connections: 1}") as (proxy, upstream, stack):
+        busy = [await client_of(proxy, stack)]
+        await busy[0].send(GET)
+        await upstream.connection(0)
+        async with await proxy.client() as surplus:
+            assert_shed(await surplus.exchange(GET), "overloaded")
+        await eventually(lambda: proxy.server.connection_count == 1, "the surplus to be gone")
+        text = one_route(upstream.url, route=CORS, server="limits: {max_connections: 2}")
+        proxy.server.replace_config(config_of(text))
+        busy.append(await client_of(proxy, stack))
+        await busy[1].send(GET)
+        await upstream.connection(1)
+        go.set()
+        for client in busy:
+            assert (await client.response()).status == 200
+
+
+async def test_a_lower_limit_of_connections_is_in_force_after_a_reload() -> None:
+    """O2, P2: there is room under the old one, and none under the new one."""
+    go = asyncio.Event()
+    held: Script = [repeat(request(), wait(go), send(OK))]
+    async with proxy_with(held, server="limits: {max_connections: 9}") as (proxy, upstream, stack):
+        busy = [await client_of(proxy, stack) for _ in range(2)]
+        for number, client in enumerate(busy):
+            await client.send(GET)
+            await upstream.connection(number)
+        text = one_route(upstream.url, route=CORS, server="limits: {max_connections: 2}")
+        proxy.server.replace_config(config_of(text))
+        surplus = await client_of(proxy, stack)
+        assert_shed(await surplus.exchange(GET), "overloaded")
+        go.set()
+        for client in busy:
+            assert (await client.response()).status == 200
 
 
 # --- O3: requests in flight ----------------------------------------------------------------

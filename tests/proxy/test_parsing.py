@@ -28,6 +28,8 @@ def post(*lines: bytes, body: bytes = b"", version: bytes = b"1.1") -> bytes:
 
 CHUNKED = b"Transfer-Encoding: chunked"
 CHUNKS = b"2\r\nhi\r\n0\r\n\r\n"
+# As many as may be: the line ends do not count.
+TRAILERS = (b"A: " + b"b" * 1021 + b"\r\n") * 16
 
 S1: dict[str, tuple[int, bytes]] = {
     "length and chunked": (400, post(b"Content-Length: 2", CHUNKED, body=CHUNKS)),
@@ -139,9 +141,20 @@ S4: dict[str, tuple[int, bytes]] = {
     "a chunk ended by CR CR": (400, post(CHUNKED, body=b"2\r\nhi\r\r0\r\n\r\n")),
     "a control in an extension": (400, post(CHUNKED, body=b"2;a\x00\r\nhi\r\n0\r\n\r\n")),
     "a bare LF in an extension": (400, post(CHUNKED, body=b"2;a\nb\r\nhi\r\n0\r\n\r\n")),
+    "a bare LF in an extension without end": (400, post(CHUNKED, body=b"2;a\nb")),
+    "a bare LF in a trailer without end": (400, post(CHUNKED, body=b"0\r\nA: b\nc")),
+    "a chunk size of 17 digits": (
+        400,
+        post(CHUNKED, body=b"0" * 16 + b"2\r\nhi\r\n0\r\n\r\n"),
+    ),
     "extensions without end": (400, post(CHUNKED, body=b"2;" + b"a" * 5000)),
     "a trailer without colon": (400, post(CHUNKED, body=b"0\r\nabc\r\n\r\n")),
     "a trailer ended by LF": (400, post(CHUNKED, body=b"0\r\nA: b\n\r\n")),
+    "a trailer without a name": (400, post(CHUNKED, body=b"0\r\n: b\r\n\r\n")),
+    "a trailer with a space before its colon": (400, post(CHUNKED, body=b"0\r\nA : b\r\n\r\n")),
+    "a folded trailer": (400, post(CHUNKED, body=b"0\r\nA: b\r\n c\r\n\r\n")),
+    "a control in a trailer": (400, post(CHUNKED, body=b"0\r\nA: \x00\r\n\r\n")),
+    "a bare CR in a trailer": (400, post(CHUNKED, body=b"0\r\nA: b\rc\r\n\r\n")),
 }
 S5: dict[str, tuple[int, bytes]] = {
     "missing": (400, get(host=b"")),
@@ -186,6 +199,12 @@ S7: dict[str, tuple[int, bytes]] = {
             CHUNKED, body=b"1;" + b"a" * 3000 + b"\r\nx\r\n1;" + b"a" * 3000 + b"\r\nx\r\n0\r\n\r\n"
         ),
     ),
+    "a byte of chunk extensions over 4 KiB": (
+        400,
+        post(CHUNKED, body=b"2;" + b"a" * 4096 + b"\r\nhi\r\n0\r\n\r\n"),
+    ),
+    "trailers over 16 KiB": (400, post(CHUNKED, body=b"0\r\n" + TRAILERS + b"A:\r\n\r\n")),
+    "a trailer without end": (400, post(CHUNKED, body=b"0\r\nA: " + b"b" * 5000)),
 }
 REFUSED = [
     pytest.param(data, status, id=f"{rule} {name}")
@@ -268,6 +287,22 @@ async def test_s1_the_largest_length_is_a_length() -> None:
         way.client.reset()
         async with await way.proxy.client() as other:
             assert (await other.exchange(get())).status == 200
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        pytest.param(b"2\r\nhi\r\n0\r\n" + TRAILERS + b"\r\n", id="16 KiB of trailers"),
+        pytest.param(b"2;" + b"a" * 4095 + b"\r\nhi\r\n0\r\n\r\n", id="4 KiB of extensions"),
+        pytest.param(b"0" * 15 + b"2\r\nhi\r\n0\r\n\r\n", id="a size of 16 digits"),
+        pytest.param(b"2\r\nhi\r\n0\r\nA:b\tc\r\nB:\r\n\r\n", id="odd trailers"),
+    ],
+)
+async def test_s7_what_is_just_within_a_limit_of_chunks_passes(chunks: bytes) -> None:
+    """S7, H15: it is dropped, and the payload goes upstream."""
+    async with through(ANSWERING) as (client, _, upstream):
+        assert (await client.exchange(post(CHUNKED, body=chunks))).status == 200
+        assert [one.body for one in upstream.requests] == [b"hi"]
 
 
 async def test_a_refusal_after_a_good_request_keeps_the_good_answer() -> None:

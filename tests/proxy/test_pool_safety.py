@@ -129,6 +129,41 @@ async def test_excess_behind_the_end_of_a_read_is_found(size: int) -> None:
             assert (await other.response()).body == b"hi"
 
 
+async def test_poison_that_the_loop_has_not_seen_is_found_before_a_queued_request() -> None:
+    """S12: it lies in the kernel, unread, while the rest of a response that was read is relayed.
+
+    A chunked body is read a share of its lines a turn, and the socket is not read meanwhile: who
+    queues must not get the connection as if nothing had come.
+    """
+    chunks = 10_000
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    many: Script = [request(), send(head + b"1\r\nx\r\n" * chunks + b"0\r\n\r\n")]
+    pool = "pool: {max_connections: 1, queue: 5s}"
+    async with through(many, ANSWERING, upstream=pool) as (client, proxy, upstream):
+        await client.send(GET)
+        first = await upstream.connection(0)
+        async with await proxy.client() as other:
+            await other.send(GET)
+            await client.until(b"\r\n\r\n")
+            first.sock.send(POISON)
+            await client.until(b"0\r\n\r\n")
+            assert (await other.response()).body == b"hi"
+        assert len(upstream.connections) == 2
+
+
+async def test_a_queued_request_gets_a_quiet_connection_at_once() -> None:
+    """S12: the same look closes no connection that is fit to be used again."""
+    pool = "pool: {max_connections: 1, queue: 5s}"
+    async with through(ANSWERING, upstream=pool) as (client, proxy, upstream):
+        async with await proxy.client() as other:
+            await client.send(GET)
+            await upstream.connection(0)
+            await other.send(GET)
+            assert (await client.response()).body == b"hi"
+            assert (await other.response()).body == b"hi"
+        assert len(upstream.connections) == 1
+
+
 async def test_an_old_upstream_may_keep_its_connection() -> None:
     """S12: HTTP/1.0 with `Connection: keep-alive` and a length is kept."""
     kept = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi"

@@ -17,6 +17,7 @@ from tests.support.upstream import (
     Script,
     UpstreamConnection,
     black_hole,
+    close,
     head_of_request,
     pour,
     repeat,
@@ -277,6 +278,25 @@ async def test_total_is_504_before_the_answer() -> None:
     async with through([request(), black_hole()], upstream=keys) as (client, _, _):
         answer = await client.exchange(GET)
         assert (answer.status, answer.problem()["error"]) == (504, "upstream_timeout")
+
+
+async def test_total_goes_on_when_a_request_is_sent_again() -> None:
+    """O1, F3: it is the time of the request, however often it is sent."""
+    limit, lost_after = 3.0, 2.0
+
+    async def late(_: UpstreamConnection) -> None:
+        await asyncio.sleep(lost_after)
+
+    dies: Script = [request(), send(OK), request(), late, close()]
+    keys = upstream(f"total: {limit}s") + "\npool: {idle: 60s}"
+    async with through(dies, [request(), black_hole()], upstream=keys) as (client, _, up):
+        assert (await client.exchange(GET)).status == 200
+        began = asyncio.get_running_loop().time()
+        answer = await client.exchange(GET)
+        took = asyncio.get_running_loop().time() - began
+        assert (answer.status, answer.problem()["error"]) == (504, "upstream_timeout")
+        assert [len(one.requests) for one in up.connections] == [2, 1]
+        assert limit <= took < limit + lost_after - 0.5
 
 
 async def test_total_counts_while_a_connection_is_awaited() -> None:

@@ -345,6 +345,40 @@ def test_72_a_path_without_end_is_not_tried(length: int, count: int) -> None:
     assert len(warned(WIDE, f"match: {{path: {path}}}, upstream: api, cors: narrow")) == count
 
 
+@pytest.mark.parametrize(("slashes", "count"), [(16, 1), (17, 0)])
+def test_72_sixteen_slashes_of_a_path_are_tried(slashes: int, count: int) -> None:
+    """K1: only the last slash of these, written twice, leads to the broader route."""
+    path = "/1" * (slashes - 1) + "/"
+    routes = (
+        f"match: {{path: {path}}}, upstream: api, cors: wide",
+        f"match: {{path: {path}5}}, upstream: api, cors: narrow",
+    )
+    assert len(warned(*routes)) == count
+
+
+@pytest.mark.parametrize(("place", "is_found"), [(8, True), (9, False)])
+def test_72_eight_spellings_of_other_routes_are_tried(place: int, *, is_found: bool) -> None:
+    """K1: in the order of the file."""
+    cases = ("abcd", "aBcd", "abCd", "Abcd", "aBCd", "AbCd", "ABcd", "abcD")[: place - 1]
+    # The x keeps them from being each other's with all letters in the other case.
+    paths = [f"/x{case}" for case in cases]
+    routes = [f"match: {{path: {path}}}, upstream: api, cors: narrow" for path in paths]
+    broader = "match: {path: /xABcD}, upstream: api, cors: wide"
+    assert bool(warned(*routes, broader)) == is_found
+
+
+@pytest.mark.parametrize(("methods", "count"), [(8, 1), (9, 0)])
+def test_72_eight_methods_that_routes_name_are_tried(methods: int, count: int) -> None:
+    """K1: beside GET, in the order of the alphabet."""
+    others = ", ".join(f"M{number}" for number in range(1, methods))
+    routes = (
+        f"match: {{path: /other/, methods: [{others}]}}, upstream: api, cors: narrow",
+        "match: {methods: [M9]}, upstream: api, cors: wide",
+        "match: {path: /admin/}, upstream: api, cors: narrow",
+    )
+    assert len(warned(*routes)) == count
+
+
 def test_72_each_route_that_is_reached_is_named_once() -> None:
     """Not once for each path, host or method."""
     many = "match: {host: [x.example, y.example], path: [/a/, /b/], methods: [GET, PUT]}"
