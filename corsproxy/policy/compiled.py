@@ -115,7 +115,8 @@ class Upstream:
     retries: int = 1
     circuit_breaker: CircuitBreaker | None = None
     tls: UpstreamTls = UpstreamTls()
-    pos: SourcePos | None = None
+    # Not compared: an upstream whose line moved is unchanged, and keeps its pool on reload (P2).
+    pos: SourcePos | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

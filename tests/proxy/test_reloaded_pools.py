@@ -45,6 +45,15 @@ async def test_p2_an_unchanged_upstream_keeps_its_connections() -> None:
         assert len(way.upstream.connections) == 1
 
 
+async def test_p2_an_upstream_is_unchanged_if_only_its_line_moved() -> None:
+    """P2: a comment above it throws no connection away."""
+    async with way_to(ANSWERING) as (way, text):
+        assert (await way.client.exchange(GET)).body == b"hi"
+        reload(way, f"# a comment\n\n{text}")
+        assert (await way.client.exchange(GET)).body == b"hi"
+        assert len(way.upstream.connections) == 1
+
+
 async def test_p2_an_unchanged_upstream_stays_full() -> None:
     """P2, O3: its limit counts the connections from before the reload."""
     go = asyncio.Event()
