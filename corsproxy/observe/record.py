@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from corsproxy.policy.cors.decide import Decision
+from corsproxy.policy.cors.decision import Decision
 
 
 class Record(NamedTuple):

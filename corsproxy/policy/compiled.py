@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from corsproxy.policy.cookies.rewrite import CookieRule
-from corsproxy.policy.cors.decide import Policy
+from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.fields import LOCATION, REQUEST_ID, SET_COOKIE
 from corsproxy.policy.routing.links import Site
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping

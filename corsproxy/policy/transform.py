@@ -10,9 +10,9 @@ from typing import Final, Literal, NamedTuple
 
 from corsproxy.policy.compiled import Route
 from corsproxy.policy.cookies.rewrite import rewrite_cookie
-from corsproxy.policy.fields import FIELD_KINDS, LOCATION, ORIGIN, SET_COOKIE
+from corsproxy.policy.fields import FIELD_KINDS, LOCATION, ORIGIN, SET_COOKIE, Field
 from corsproxy.policy.routing.links import Links, Site, rewrite_field
-from corsproxy.policy.rules.apply import Field, apply
+from corsproxy.policy.rules.apply import apply
 from corsproxy.policy.rules.variables import Context
 
 # What stands before the path of a Referer.

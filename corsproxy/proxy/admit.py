@@ -7,7 +7,9 @@ only carries out what it returned.
 from typing import Final, NamedTuple
 
 from corsproxy.policy.compiled import CompiledConfig, Route
-from corsproxy.policy.cors.decide import Decision, Facts, Policy, decide, is_preflight
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.decision import Decision, Facts, is_preflight
+from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.cors.response_headers import rewrite
 from corsproxy.policy.match import match, public_origin
 from corsproxy.policy.routing.paths import is_ambiguous

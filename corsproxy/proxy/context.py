@@ -8,9 +8,9 @@ from typing import NamedTuple
 from corsproxy.policy.compiled import Route, Upstream
 from corsproxy.policy.cors.decision import Decision, parse_lines
 from corsproxy.policy.cors.reasons import Verdict
-from corsproxy.policy.fields import UNDERSCORED
+from corsproxy.policy.fields import UNDERSCORED, Field
 from corsproxy.policy.routing.links import Links, Site
-from corsproxy.policy.rules.apply import Field, apply
+from corsproxy.policy.rules.apply import apply
 from corsproxy.policy.rules.variables import Context
 from corsproxy.policy.transform import transform_origin
 from corsproxy.proxy.forwarded import Caller

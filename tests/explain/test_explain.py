@@ -20,7 +20,8 @@ from corsproxy.explain.explain import (
 from corsproxy.explain.fetch_algorithm import UNENFORCED, Blocked, BrowserRefusal, PageRequest
 from corsproxy.explain.predict import is_local_from_public, origin_of, preflight_facts
 from corsproxy.explain.probe import Reply, judge_replies, outgoing
-from corsproxy.policy.cors.decide import Policy, compile_policy, decide
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.policy import Policy, compile_policy
 from corsproxy.policy.cors.reasons import ACCOUNTS, Reason, Verdict, reasons_table, show, tell
 from tests.support.policies import APP, EVIL, policy_of, spec_of
 

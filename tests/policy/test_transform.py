@@ -4,12 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corsproxy.policy.compiled import Route, TcpAddress, Upstream
-from corsproxy.policy.cookies.rewrite import CookieSpec, compile_cookies
-from corsproxy.policy.fields import FIELD_KINDS
+from corsproxy.policy.cookies.rewrite import compile_cookies
+from corsproxy.policy.cookies.spec import CookieSpec
+from corsproxy.policy.fields import FIELD_KINDS, Field
 from corsproxy.policy.routing.links import Links, Site
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
-from corsproxy.policy.rules.apply import Field, RuleSpec, compile_rules
-from corsproxy.policy.rules.spec import Operation
+from corsproxy.policy.rules.apply import compile_rules
+from corsproxy.policy.rules.spec import Operation, RuleSpec
 from corsproxy.policy.rules.variables import Context
 from corsproxy.policy.transform import transform_origin, transform_response
 

@@ -13,7 +13,7 @@ from corsproxy.config.models.routes import MatchSection, RouteSection
 from corsproxy.config.yaml.nodes import Path
 from corsproxy.policy.compiled import Route, Upstream, UpstreamTimeouts
 from corsproxy.policy.cookies.sites import Names, check_credentials
-from corsproxy.policy.cors.decide import Policy
+from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.problems import Finding
 from corsproxy.policy.routing.check import check_match
 from corsproxy.policy.routing.spellings import check_spellings

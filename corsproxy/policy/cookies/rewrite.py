@@ -13,16 +13,6 @@ from corsproxy.policy.globs import Glob
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.source import SourcePos
 
-__all__ = [
-    "LEFT_BECAUSE",
-    "CookieRule",
-    "CookieSpec",
-    "Rewritten",
-    "check_cookies",
-    "compile_cookies",
-    "rewrite_cookie",
-]
-
 _SAME_SITE: Final[dict[SameSite, bytes]] = {"strict": b"Strict", "lax": b"Lax", "none": b"None"}
 
 # Why a cookie is left as it is (RFC 6265bis 5.7), in words.

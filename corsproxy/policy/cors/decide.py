@@ -5,14 +5,13 @@
 
 from typing import Final
 
-from corsproxy.policy.cors.decision import Decision, Facts, Outcome, is_preflight
+from corsproxy.policy.cors.decision import Decision, Facts, Outcome
 from corsproxy.policy.cors.policy import (
     ALLOW_HEADERS,
     ALLOW_METHODS,
     ALLOW_ORIGIN,
     TIMING,
     Policy,
-    compile_policy,
 )
 from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.cors.steps import (
@@ -23,8 +22,6 @@ from corsproxy.policy.cors.steps import (
     requested_names,
 )
 from corsproxy.policy.fetch_lists import SAFELISTED_METHODS
-
-__all__ = ["Decision", "Facts", "Policy", "compile_policy", "decide", "is_preflight"]
 
 # Members of an enum are slow to look up by attribute; these are read for every request.
 _ALLOWED: Final = Reason.allowed

@@ -15,17 +15,6 @@ from corsproxy.policy.rules.spec import Operation, RuleSpec, WhenSpec
 from corsproxy.policy.rules.variables import Context, Template, compile_value, render
 from corsproxy.policy.source import SourcePos
 
-__all__ = [
-    "Context",
-    "Field",
-    "Rule",
-    "RuleSpec",
-    "WhenSpec",
-    "apply",
-    "check_rules",
-    "compile_rules",
-]
-
 
 class _Lines:
     """Field lines with their lower-case names beside them, so that a name is found at C speed."""

@@ -13,7 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from corsproxy.policy import fields as f
 from corsproxy.policy.compiled import Limits
-from corsproxy.policy.cors.decide import Facts
+from corsproxy.policy.cors.decision import Facts
 from corsproxy.policy.fields import Field
 from corsproxy.policy.memo import remembered
 from corsproxy.policy.tokens import is_token

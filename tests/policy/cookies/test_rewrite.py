@@ -4,12 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corsproxy.policy.cookies.rewrite import (
-    CookieSpec,
-    Rewritten,
-    compile_cookies,
-    rewrite_cookie,
-)
+from corsproxy.policy.cookies.rewrite import Rewritten, compile_cookies, rewrite_cookie
+from corsproxy.policy.cookies.spec import CookieSpec
 
 EVERYTHING = CookieSpec(
     domain="remove",

@@ -2,10 +2,12 @@
 
 import pytest
 
-from corsproxy.policy.cookies.rewrite import CookieSpec, compile_cookies
+from corsproxy.policy.cookies.rewrite import compile_cookies
 from corsproxy.policy.cookies.sites import Names, check_credentials, site_of
+from corsproxy.policy.cookies.spec import CookieSpec
 from corsproxy.policy.routing.links import Site
-from corsproxy.policy.rules.apply import RuleSpec, compile_rules
+from corsproxy.policy.rules.apply import compile_rules
+from corsproxy.policy.rules.spec import RuleSpec
 from corsproxy.policy.source import SourcePos, SourceText
 
 

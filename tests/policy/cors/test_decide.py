@@ -5,15 +5,9 @@ from typing import NamedTuple
 
 import pytest
 
-from corsproxy.policy.cors.decide import (
-    Decision,
-    Facts,
-    Policy,
-    compile_policy,
-    decide,
-    is_preflight,
-)
-from corsproxy.policy.cors.decision import Outcome
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.decision import Decision, Facts, Outcome, is_preflight
+from corsproxy.policy.cors.policy import Policy, compile_policy
 from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.cors.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, headers_step
 from corsproxy.policy.source import SourcePos

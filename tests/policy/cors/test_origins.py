@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corsproxy.policy.cors.decide import Facts, decide
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.decision import Facts
 from corsproxy.policy.cors.origins import LONGEST_ORIGIN, Origin, OriginSet, parse_origin
 from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.source import SourceText

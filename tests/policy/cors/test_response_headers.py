@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corsproxy.policy.cors.decide import Decision, Policy, decide
-from corsproxy.policy.cors.decision import parse_lines
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.decision import Decision, parse_lines
+from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.cors.response_headers import merge_vary, rewrite
 from corsproxy.policy.fields import FIELD_KINDS, Field
 from tests.support.policies import APP, EVIL, actual, policy_of

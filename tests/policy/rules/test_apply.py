@@ -4,14 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corsproxy.policy.rules.apply import (
-    Context,
-    Field,
-    RuleSpec,
-    WhenSpec,
-    apply,
-    compile_rules,
-)
+from corsproxy.policy.fields import Field
+from corsproxy.policy.rules.apply import apply, compile_rules
+from corsproxy.policy.rules.spec import RuleSpec, WhenSpec
+from corsproxy.policy.rules.variables import Context
 
 CONTEXT = Context(status=200, method=b"GET", request_id=b"id-1", route_name=b"api")
 
