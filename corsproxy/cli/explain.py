@@ -22,10 +22,10 @@ from corsproxy.explain.request import explain_request
 from corsproxy.policy.compiled import CompiledConfig
 from corsproxy.policy.cors.reasons import show
 from corsproxy.policy.fields import Field
+from corsproxy.policy.printable import printable
 from corsproxy.policy.source import SourcePos
 from corsproxy.policy.tokens import is_token
 from corsproxy.policy.urls import read_url
-from corsproxy.policy.visible import printable
 
 EXIT_REFUSED: Final = 1
 EXIT_CANNOT: Final = 3

@@ -6,7 +6,7 @@ from typing import Final
 from corsproxy.explain.explain import Explanation, State
 from corsproxy.explain.predict import PredictedResponse
 from corsproxy.policy.cors.reasons import show
-from corsproxy.policy.visible import printable
+from corsproxy.policy.printable import printable
 
 _MARKS: Final[dict[State, str]] = {"ok": "✓", "failed": "✗", "skipped": "-"}
 _COLOURS: Final[dict[State, str]] = {"ok": "32", "failed": "31", "skipped": "2"}

@@ -11,7 +11,7 @@ from typing import Final
 from corsproxy.observe.access_log import stamp
 from corsproxy.observe.writer import LineWriter
 from corsproxy.policy.compiled import LogSettings
-from corsproxy.policy.visible import printable, printable_lines
+from corsproxy.policy.printable import printable, printable_lines
 
 # Under this name a message's `extra` holds its fields: names of the Elastic Common Schema, or ours.
 FIELDS: Final = "fields"

@@ -15,7 +15,7 @@ from corsproxy.policy.routing.links import Site
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.routing.table import RouteTable
 from corsproxy.policy.rules.apply import Rule
-from corsproxy.policy.rules.lookalikes import Lookalikes, lookalikes_of
+from corsproxy.policy.rules.spoofing import Lookalikes, lookalikes_of
 from corsproxy.policy.source import SourcePos
 
 

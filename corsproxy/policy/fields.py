@@ -6,7 +6,7 @@ spellings that were seen are remembered (`memo`).
 
 from typing import Final
 
-from corsproxy.policy.memo import Memo
+from corsproxy.policy.cache import Memo
 
 # A header line as it stood on the wire: name and value, white space around the value left out.
 Field = tuple[bytes, bytes]

@@ -9,9 +9,9 @@ client's that they let through, so it is removed like a stranger's.
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
+from corsproxy.policy.cache import remembered
 from corsproxy.policy.compiled import ForwardedStyle, Server, TrustedHeaders, TrustedPeer
 from corsproxy.policy.fields import Field
-from corsproxy.policy.memo import remembered
 from corsproxy.policy.tokens import is_token
 from corsproxy.proxy.http.request_head import RequestHead, host_of
 from corsproxy.proxy.http.rfc7239 import read_line

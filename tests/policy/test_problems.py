@@ -1,8 +1,8 @@
 """Findings: one line each, with words from one table (config.md)."""
 
+from corsproxy.policy.printable import printable
 from corsproxy.policy.problems import Words, find
 from corsproxy.policy.source import SourcePos
-from corsproxy.policy.visible import printable
 
 TABLE = {"odd": Words("warning", "{value} is odd: {detail}", "write {value} twice")}
 

@@ -15,8 +15,8 @@ from corsproxy.policy.compiled import Route, Upstream, UpstreamTimeouts
 from corsproxy.policy.cookies.sites import Names, check_credentials
 from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.problems import Finding
+from corsproxy.policy.routing.bypasses import check_spellings
 from corsproxy.policy.routing.check import check_match
-from corsproxy.policy.routing.spellings import check_spellings
 from corsproxy.policy.routing.table import Match, RouteTable, find_ties
 
 

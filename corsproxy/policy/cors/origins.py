@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final, NamedTuple
 
+from corsproxy.policy.cache import remembered
 from corsproxy.policy.cors.reasons import Reason
-from corsproxy.policy.memo import remembered
 from corsproxy.policy.source import SourceText
 
 LONGEST_ORIGIN: Final = 326  # 64 + "://" + 253 + ":" + 5 (cors.md 9)

@@ -6,7 +6,7 @@ different places is refused (forwarding.md S1, S2, S11).
 
 from typing import Final, NamedTuple
 
-from corsproxy.policy.memo import remembered
+from corsproxy.policy.cache import remembered
 from corsproxy.policy.tokens import is_token
 
 _LARGEST_LENGTH: Final = (1 << 63) - 1

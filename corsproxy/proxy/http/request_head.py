@@ -12,10 +12,10 @@ from typing import Any, Final
 from aiohttp.http_exceptions import HttpProcessingError
 
 from corsproxy.policy import fields as f
+from corsproxy.policy.cache import remembered
 from corsproxy.policy.compiled import Limits
 from corsproxy.policy.cors.decision import Facts
 from corsproxy.policy.fields import Field
-from corsproxy.policy.memo import remembered
 from corsproxy.policy.tokens import is_token
 from corsproxy.proxy import faults
 from corsproxy.proxy.faults import Fault

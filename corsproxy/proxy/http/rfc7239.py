@@ -7,7 +7,7 @@ element spoils what is to its left, which stood there before, and never what was
 import re
 from typing import Final, NamedTuple
 
-from corsproxy.policy.memo import remembered
+from corsproxy.policy.cache import remembered
 
 # What stands for hops that cannot be read (RFC 7239 6.2).
 _UNREADABLE: Final = b"for=unknown"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corsproxy.policy.visible import (
+from corsproxy.policy.printable import (
     json_text,
     printable,
     printable_lines,

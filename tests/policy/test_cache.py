@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 import corsproxy
-from corsproxy.policy.memo import LONGEST_REMEMBERED, Memo, remembered
+from corsproxy.policy.cache import LONGEST_REMEMBERED, Memo, remembered
 
 PACKAGE: Final = Path(corsproxy.__file__).parent
 

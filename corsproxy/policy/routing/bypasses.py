@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from corsproxy.policy.compiled import Route
-from corsproxy.policy.cors.openings import Opening, find_openings
+from corsproxy.policy.cors.permissions import Opening, find_openings
 from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.problems import Finding, Words, find
 from corsproxy.policy.routing.table import Match, RouteTable
