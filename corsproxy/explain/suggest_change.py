@@ -12,7 +12,12 @@ from corsproxy.policy.cors.decision import Facts
 from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.cors.reasons import Reason, Verdict, show
 from corsproxy.policy.cors.spec import PolicySpec
-from corsproxy.policy.cors.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, covers, requested_names
+from corsproxy.policy.cors.steps import (
+    ACTUAL_STEPS,
+    PREFLIGHT_STEPS,
+    is_header_allowed,
+    requested_names,
+)
 from corsproxy.policy.source import SourcePos, SourceText
 
 ListKey = Literal["allow_origins", "allow_methods", "allow_headers"]
@@ -134,7 +139,7 @@ def _edits_for(reason: Reason, policy: Policy, facts: Facts) -> list[Edit] | Non
             return [Edit("allow_methods", (_text(facts.request_method[0]),))]
         case Reason.header_not_allowed:
             asked = dict.fromkeys(name for name in requested_names(facts) if name)
-            missing = (_text(name) for name in asked if not covers(policy, name))
+            missing = (_text(name) for name in asked if not is_header_allowed(policy, name))
             return [Edit("allow_headers", tuple(missing))]
         case _:
             return None

@@ -1,8 +1,8 @@
-"""What pure functions returned for a value of the wire, remembered. Knows a bound, no particular value.
+"""Caches results of pure functions of bytes from the wire, bounded in number and in key length.
 
-Peers choose the values, so both their number and their size are bounded: a memory without the
-second bound keeps whatever a stranger once sent (forwarding.md O6). No other memory may hold bytes
-of the wire between requests.
+Peers choose the keys, so both bounds are needed: `functools.lru_cache` bounds only the number, and
+would keep whatever a client once sent, however long (forwarding.md O6). No other cache may hold
+bytes from the wire between requests.
 """
 
 from collections.abc import Callable
@@ -11,36 +11,36 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 # In bytes. What recurs is shorter: hosts, origins, addresses, field names.
-LONGEST_REMEMBERED: Final = 128
+LONGEST_KEY: Final = 128
 
 
-class Memo(dict[bytes, T]):
-    """A dictionary that asks `function` for what it does not have, and keeps `most` values.
+class BoundedCache(dict[bytes, T]):
+    """A dictionary that calls `function` for a missing key and keeps at most `max_entries` results.
 
-    A look-up of what is remembered costs no call. A full one begins anew: whoever fills it on
-    purpose costs a recomputation, and never memory.
+    A hit costs a dictionary look-up and no Python call. A full cache is cleared: an LRU order would
+    cost every hit, and a client that fills the cache on purpose costs recomputations, never memory.
     """
 
-    __slots__ = ("function", "most")
+    __slots__ = ("function", "max_entries")
 
-    def __init__(self, function: Callable[[bytes], T], most: int) -> None:
+    def __init__(self, function: Callable[[bytes], T], max_entries: int) -> None:
         super().__init__()
         self.function = function
-        self.most = most
+        self.max_entries = max_entries
 
-    def __missing__(self, value: bytes) -> T:
-        result = self.function(value)
-        if len(value) <= LONGEST_REMEMBERED:
-            if len(self) >= self.most:
+    def __missing__(self, key: bytes) -> T:
+        result = self.function(key)
+        if len(key) <= LONGEST_KEY:
+            if len(self) >= self.max_entries:
                 self.clear()
-            self[value] = result
+            self[key] = result
         return result
 
 
-def remembered(most: int) -> Callable[[Callable[[bytes], T]], Callable[[bytes], T]]:
-    """Remember up to `most` results of a pure function of one value of the wire (O6)."""
+def cached(max_entries: int) -> Callable[[Callable[[bytes], T]], Callable[[bytes], T]]:
+    """Cache up to `max_entries` results of the decorated function of bytes (forwarding.md O6)."""
 
-    def remember(function: Callable[[bytes], T]) -> Callable[[bytes], T]:
-        return Memo(function, most).__getitem__
+    def decorate(function: Callable[[bytes], T]) -> Callable[[bytes], T]:
+        return BoundedCache(function, max_entries).__getitem__
 
-    return remember
+    return decorate

@@ -15,7 +15,7 @@ from corsproxy.policy.routing.links import Site
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.routing.table import RouteTable
 from corsproxy.policy.rules.apply import Rule
-from corsproxy.policy.rules.spoofing import Lookalikes, lookalikes_of
+from corsproxy.policy.rules.spoofing import SpoofableNames, find_spoofable_names
 from corsproxy.policy.source import SourcePos
 
 
@@ -144,7 +144,7 @@ class Route:
     # what looks like a header that its rules decide about (S6), and the kinds of fields for which
     # an answer has to be looked at. Every answer has an X-Request-Id, so its kind stands for "always".
     reshapes_requests: bool = field(init=False)
-    lookalikes: Lookalikes | None = field(init=False)
+    spoofable_names: SpoofableNames | None = field(init=False)
     reshaped_kinds: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -160,7 +160,7 @@ class Route:
             | (REQUEST_ID if self.response_rules else 0)
         )
         object.__setattr__(self, "reshapes_requests", reshapes)
-        object.__setattr__(self, "lookalikes", lookalikes_of(self.request_rules))
+        object.__setattr__(self, "spoofable_names", find_spoofable_names(self.request_rules))
         object.__setattr__(self, "reshaped_kinds", kinds)
 
 

@@ -6,7 +6,7 @@ spellings that were seen are remembered (`memo`).
 
 from typing import Final
 
-from corsproxy.policy.cache import Memo
+from corsproxy.policy.cache import BoundedCache
 
 # A header line as it stood on the wire: name and value, white space around the value left out.
 Field = tuple[bytes, bytes]
@@ -125,4 +125,4 @@ def classify(name: bytes) -> int:
     return FORWARDED if lower.startswith(b"x-forwarded-") else ORDINARY
 
 
-FIELD_KINDS: Final = Memo(classify, most=4096)
+FIELD_KINDS: Final = BoundedCache(classify, max_entries=4096)

@@ -56,7 +56,7 @@ def admit(
     if head.upgrade and (route is None or head.upgrade not in route.upgrades):
         head.upgrade = b""  # H17: it goes on as an ordinary request, and is judged as one
         facts = head.facts
-    if policy is not None and policy.refused_blocks:
+    if policy is not None and policy.blocks_refused:
         facts = facts._replace(own_origin=_own_origin(config, route, head, peer))
     decision = (
         None if policy is None else decide(policy, facts, route.name.encode() if route else b"")

@@ -78,9 +78,9 @@ class RequestContext(NamedTuple):
         The user's rules come last and see both (config.md, `request_headers`).
         """
         route, fields = self.route, self.head.fields
-        lookalikes = route.lookalikes
-        if lookalikes is not None and (self.head.kinds & UNDERSCORED or lookalikes.of_dashes):
-            fields = lookalikes.without(fields)
+        names = route.spoofable_names
+        if names is not None and (self.head.kinds & UNDERSCORED or names.has_underscores):
+            fields = names.without_spoofed(fields)
         how = route.upstream.origin_header
         if how == "strip" or (how == "rewrite" and self._may_vouch()):
             fields = transform_origin(fields, how, self._site_sent)

@@ -1,4 +1,4 @@
-"""What is remembered of values of the wire: few and short ones (forwarding.md O6). Pure, no loop."""
+"""Caches of values from the wire keep few and short ones (forwarding.md O6)."""
 
 import ast
 import importlib
@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 import corsproxy
-from corsproxy.policy.cache import LONGEST_REMEMBERED, Memo, remembered
+from corsproxy.policy.cache import LONGEST_KEY, BoundedCache, cached
 
 PACKAGE: Final = Path(corsproxy.__file__).parent
 
@@ -19,49 +19,49 @@ PACKAGE: Final = Path(corsproxy.__file__).parent
 PLAIN_CACHES: Final = {"policy/suffixes.py": "two lists from disk, by a flag of ours"}
 
 
-def memos() -> Iterator[tuple[str, Memo[object]]]:
-    """Yield every memo that a module of the package holds, with its name."""
+def caches() -> Iterator[tuple[str, BoundedCache[object]]]:
+    """Yield each bounded cache of the package, with its name."""
     for found in pkgutil.walk_packages(corsproxy.__path__, "corsproxy."):
         if found.name.endswith("__main__"):
             continue
         module = importlib.import_module(found.name)
         for name, value in vars(module).items():
-            memo = value if isinstance(value, Memo) else getattr(value, "__self__", None)
-            if isinstance(memo, Memo):
-                yield f"{found.name}.{name}", memo
+            cache = value if isinstance(value, BoundedCache) else getattr(value, "__self__", None)
+            if isinstance(cache, BoundedCache):
+                yield f"{found.name}.{name}", cache
 
 
-MEMOS: Final = {id(memo): (name, memo) for name, memo in memos()}
+CACHES: Final = {id(cache): (name, cache) for name, cache in caches()}
 
 
-def test_the_walk_finds_the_memos() -> None:
-    """Names that are imported elsewhere are the same memos; one that is missed would be untested."""
-    names = {memo.function.__name__ for _, memo in MEMOS.values()}
+def test_the_walk_finds_the_caches() -> None:
+    """A cache imported under another name counts once; one that is missed would be untested."""
+    names = {cache.function.__name__ for _, cache in CACHES.values()}
     assert names >= {"classify", "parse_origin", "read_connection", "host_of", "read_line"}
 
 
-@pytest.mark.parametrize(("name", "memo"), MEMOS.values())
-def test_o6_no_memo_keeps_a_long_value_or_too_many(name: str, memo: Memo[object]) -> None:
+@pytest.mark.parametrize(("name", "cache"), CACHES.values())
+def test_o6_no_cache_keeps_a_long_value_or_too_many(name: str, cache: BoundedCache[object]) -> None:
     """O6: values of at most 128 bytes, and a bounded number of them."""
-    assert memo.most <= 4096, name
-    before = len(memo)
-    long = memo[b"a" * (LONGEST_REMEMBERED + 1)]
-    assert (len(memo), long) == (before, memo.function(b"a" * (LONGEST_REMEMBERED + 1)))
-    memo[b"a" * LONGEST_REMEMBERED]
-    assert b"a" * LONGEST_REMEMBERED in memo
-    for number in range(memo.most + 10):
-        memo[b"%d.example" % number]
-        assert len(memo) <= memo.most
-    assert max(map(len, memo)) <= LONGEST_REMEMBERED
+    assert cache.max_entries <= 4096, name
+    before = len(cache)
+    long = cache[b"a" * (LONGEST_KEY + 1)]
+    assert (len(cache), long) == (before, cache.function(b"a" * (LONGEST_KEY + 1)))
+    cache[b"a" * LONGEST_KEY]
+    assert b"a" * LONGEST_KEY in cache
+    for number in range(cache.max_entries + 10):
+        cache[b"%d.example" % number]
+        assert len(cache) <= cache.max_entries
+    assert max(map(len, cache)) <= LONGEST_KEY
 
 
-def test_o6_what_is_remembered_is_not_computed_again() -> None:
-    """The point of it: one call for a value that recurs, one each time for a long one."""
-    asked: list[bytes] = []
+def test_o6_a_cached_result_is_not_computed_again() -> None:
+    """A recurring value costs one call, a long one a call each time."""
+    calls: list[bytes] = []
 
-    @remembered(2)
+    @cached(2)
     def size(value: bytes) -> int:
-        asked.append(value)
+        calls.append(value)
         return len(value)
 
     assert [size(b"a"), size(b"a"), size(b"b"), size(b"a" * 129), size(b"a" * 129)] == [
@@ -71,10 +71,10 @@ def test_o6_what_is_remembered_is_not_computed_again() -> None:
         129,
         129,
     ]
-    assert asked == [b"a", b"b", b"a" * 129, b"a" * 129]
+    assert calls == [b"a", b"b", b"a" * 129, b"a" * 129]
     size(b"c")
     size(b"a")
-    assert asked[4:] == [b"c", b"a"]
+    assert calls[4:] == [b"c", b"a"]
 
 
 def _plain_caches() -> Iterator[str]:
@@ -91,6 +91,6 @@ def _plain_caches() -> Iterator[str]:
                 yield path.relative_to(PACKAGE).as_posix()
 
 
-def test_o6_nothing_but_a_memo_remembers_values_of_the_wire() -> None:
-    """O6: a plain `lru_cache` keeps values of any size; who needs one says here why no peer can."""
+def test_o6_only_bounded_caches_keep_values_of_the_wire() -> None:
+    """O6: `lru_cache` keeps keys of any length; each use is listed here with why no peer chooses its keys."""
     assert set(_plain_caches()) == set(PLAIN_CACHES)

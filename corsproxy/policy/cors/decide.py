@@ -83,7 +83,7 @@ def _refuse_actual(policy: Policy, facts: Facts, outcome: Outcome) -> tuple[Reas
         if policy.checks_websockets:
             return Reason.websocket_origin_not_allowed, 403
         return outcome.reason, 0
-    if not policy.refused_blocks:
+    if not policy.blocks_refused:
         return outcome.reason, 0
     is_ours = facts.origin == (facts.own_origin,) or facts.fetch_site in _SAME_SITE_AS_US
     return outcome.reason, 0 if is_ours else 403  # cors.md 55

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final, NamedTuple
 
-from corsproxy.policy.cache import remembered
+from corsproxy.policy.cache import cached
 from corsproxy.policy.cors.reasons import Reason
 from corsproxy.policy.source import SourceText
 
@@ -36,7 +36,7 @@ class Origin(NamedTuple):
 
 
 # Refused origins come again and again from the same pages.
-@remembered(1024)
+@cached(1024)
 def parse_origin(value: bytes) -> Origin | None:
     """Return `value` in parts, or None where it is not what cors.md 10 calls an origin."""
     scheme, mark, authority = value.partition(b"://")

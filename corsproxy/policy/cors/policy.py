@@ -37,6 +37,7 @@ class Policy:
         "any_header",
         "any_method",
         "any_origin",
+        "blocks_refused",
         "checks_websockets",
         "constant",
         "debug",
@@ -62,7 +63,6 @@ class Policy:
         "preflight_vary",
         "reflects_headers",
         "reflects_method",
-        "refused_blocks",
         "refused_status",
         "sets_resource_policy",
         "sets_timing",
@@ -81,7 +81,7 @@ class Policy:
         self.debug = spec.debug
         self.upstream_cors_headers: UpstreamCorsHeaders = spec.upstream_cors_headers
         self.checks_websockets = spec.check_websocket_origin
-        self.refused_blocks = spec.on_refused == "block"
+        self.blocks_refused = spec.on_refused == "block"
         self._compile_origins()
         self._compile_methods()
         self._compile_headers()

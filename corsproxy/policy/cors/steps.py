@@ -97,7 +97,7 @@ def headers_step(policy: Policy, facts: Facts) -> Outcome:
             subject = name[:LONGEST_HEADER_NAME]
             return Outcome(Reason.headers_malformed, subject, policy.headers_place)
     for name in unlisted:
-        if not covers(policy, name):
+        if not is_header_allowed(policy, name):
             return Outcome(Reason.header_not_allowed, name, policy.headers_place)
     return policy.headers_outcome
 
@@ -115,7 +115,7 @@ def _is_too_long(lines: tuple[bytes, ...]) -> bool:
     return empty > MOST_EMPTY or len(elements) - empty > MOST_HEADERS
 
 
-def covers(policy: Policy, name: bytes) -> bool:
+def is_header_allowed(policy: Policy, name: bytes) -> bool:
     """Whether the header `name`, in lower case, is listed or passes by `*`.
 
     `*` lets authorization pass only without credentials (cors.md 35), where the browser then decides

@@ -1,7 +1,8 @@
-"""Header names that CGI, WSGI and PHP cannot tell apart: to them `-` and `_` are one. Knows no rules' meaning.
+"""Finds request fields that CGI, WSGI and PHP confuse with a field that a route's rules write.
 
-`X_Api_Key` and `X-Api-Key` both become HTTP_X_API_KEY there. A name that a route's rules are about
-must not come a second time in a spelling that they do not see (forwarding.md S6).
+These interfaces treat `-` and `_` alike: `X_Api_Key` and `X-Api-Key` both become HTTP_X_API_KEY
+(RFC 3875 4.1.18). If a rule sets or removes one of them, a client could pass its own value in the
+other spelling, which the rule does not match (forwarding.md S6). Does not apply the rules.
 """
 
 from collections.abc import Sequence
@@ -11,42 +12,45 @@ from corsproxy.policy.fields import Field
 from corsproxy.policy.rules.apply import Rule
 
 
-def dashed(name: bytes) -> bytes:
-    """Return `name` as CGI would compare it."""
+def cgi_name(name: bytes) -> bytes:
+    """Return `name` in the form in which CGI compares names: lower case, `_` as `-`."""
     return name.lower().replace(b"_", b"-")
 
 
-class Lookalikes(NamedTuple):
-    """The spellings that a route drops: those of `names`, dashed, but for the `own` ones themselves.
+class SpoofableNames(NamedTuple):
+    """The names that a route's rules decide about.
 
-    A field without an underscore in its name (`fields.UNDERSCORED`) can only be one if `of_dashes`:
-    a rule itself has an underscore in a name.
+    `cgi_names` are these names as CGI compares them, `exact` as the rules spell them, in lower case.
+    Without `has_underscores` (a rule's own name has one), only a field name with an underscore
+    (`fields.UNDERSCORED`) can be a spoof, so most requests need no check.
     """
 
-    names: frozenset[bytes]
-    own: frozenset[bytes]
-    of_dashes: bool
+    cgi_names: frozenset[bytes]
+    exact: frozenset[bytes]
+    has_underscores: bool
 
-    def without(self, fields: Sequence[Field]) -> list[Field]:
-        """Return `fields` less what only looks like a name of the rules."""
-        names, own = self.names, self.own
+    def without_spoofed(self, fields: Sequence[Field]) -> list[Field]:
+        """Return `fields` without those that only CGI takes for a field of the rules."""
+        cgi_names, exact = self.cgi_names, self.exact
         return [
-            field for field in fields if dashed(field[0]) not in names or field[0].lower() in own
+            field
+            for field in fields
+            if cgi_name(field[0]) not in cgi_names or field[0].lower() in exact
         ]
 
 
-def lookalikes_of(rules: Sequence[Rule]) -> Lookalikes | None:
-    """Return the lookalikes of what request rules decide; None if they decide about no header.
+def find_spoofable_names(rules: Sequence[Rule]) -> SpoofableNames | None:
+    """Return the names that request `rules` decide about; None if there are none.
 
-    What a rule only adds to may come from the client too, in any spelling.
+    A name that rules only `add` to is not among them: its value may come from the client anyway.
     """
-    own: set[bytes] = set()
+    exact: set[bytes] = set()
     for rule in rules:
         if rule.op != "add":
-            own.add(rule.lower)
+            exact.add(rule.lower)
         if rule.op == "rename" and isinstance(rule.value, bytes):
-            own.add(rule.value.lower())
-    if not own:
+            exact.add(rule.value.lower())
+    if not exact:
         return None
-    of_dashes = any(b"_" in name for name in own)
-    return Lookalikes(frozenset(map(dashed, own)), frozenset(own), of_dashes)
+    has_underscores = any(b"_" in name for name in exact)
+    return SpoofableNames(frozenset(map(cgi_name, exact)), frozenset(exact), has_underscores)
