@@ -17,12 +17,11 @@ from corsproxy.config.problems.problem import excerpt
 from corsproxy.config.yaml.nodes import width_at
 from corsproxy.explain.explain import Explanation
 from corsproxy.explain.fetch_algorithm import PageRequest
-from corsproxy.explain.probe import Reply, judge_replies, outgoing
+from corsproxy.explain.probe import LiveResponse, explain_responses, live_requests
 from corsproxy.explain.request import explain_request
 from corsproxy.policy.compiled import CompiledConfig
-from corsproxy.policy.cors.reasons import show
 from corsproxy.policy.fields import Field
-from corsproxy.policy.printable import printable
+from corsproxy.policy.printable import printable, printable_ascii
 from corsproxy.policy.source import SourcePos
 from corsproxy.policy.tokens import is_token
 from corsproxy.policy.urls import read_url
@@ -105,10 +104,10 @@ def explain(  # noqa: PLR0913 - click passes each option by its name
     Exit code 0: it was explained; 1: it does not work, with --exit-code; 2: usage; 3: the file is
     missing or wrong, or the server cannot be asked.
     """  # noqa: D301 - \b is click's, not a typo
-    asked = _asked(method, url, origin, headers, credentials=credentials)
+    page_request = _page_request(method, url, origin, headers, credentials=credentials)
     file = None if live and config_file is None else _load(config_file)
-    by_file = explain_request(file.config, asked) if file else None
-    found = _ask(asked) if live else by_file
+    by_file = explain_request(file.config, page_request) if file else None
+    found = _explain_live(page_request) if live else by_file
     assert found is not None  # noqa: S101 - without --live there is a file
     if as_json:
         say_json(_as_json(found, by_file if live else None))
@@ -128,7 +127,7 @@ class _File(NamedTuple):
     loaded: Loaded
 
 
-def _asked(
+def _page_request(
     method: str, url: str, origin: str, headers: tuple[str, ...], *, credentials: bool
 ) -> PageRequest:
     """Return what was asked for; raise UsageError for what no browser could send."""
@@ -172,26 +171,26 @@ def _load(named: Path | None) -> _File:
     return _File(path, loaded.config, loaded)
 
 
-def _ask(asked: PageRequest) -> Explanation:
+def _explain_live(page_request: PageRequest) -> Explanation:
     """Ask the URL and return what a browser makes of its answers."""
-    if not asked.url.startswith("http"):
+    if not page_request.url.startswith("http"):
         raise click.UsageError("--live asks http and https only: leave it out for a WebSocket")
-    before, request = outgoing(asked)
+    before, request = live_requests(page_request)
     if before is None and request is None:
         raise click.UsageError(
-            f"--live cannot ask: a browser sends this {show(asked.method)} without a preflight, and "
+            f"--live cannot ask: a browser sends this {printable_ascii(page_request.method)} without a preflight, and "
             "it could change something; name with -H what your page sets, such as 'Content-Type: "
             "application/json', or explain it by a file"
         )
 
-    async def exchange() -> tuple[Reply | None, Reply | None]:
+    async def exchange() -> tuple[LiveResponse | None, LiveResponse | None]:
         first = await ask(before) if before else None
-        if request is None or not judge_replies(asked, first, None).works:
+        if request is None or not explain_responses(page_request, first, None).works:
             return first, None  # a browser does not send it either
         return first, await ask(request)
 
     try:
-        return judge_replies(asked, *asyncio.run(exchange()))
+        return explain_responses(page_request, *asyncio.run(exchange()))
     except CannotAsk as error:
         say(f"corsproxy: {error}", err=True)
         raise SystemExit(EXIT_CANNOT) from None

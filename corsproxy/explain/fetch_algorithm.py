@@ -71,7 +71,7 @@ UNENFORCED: Final = frozenset({BrowserRefusal.authorization_not_named})
 class Blocked(NamedTuple):
     """One thing that is wrong with an answer. `subject` is the value, method or header at fault."""
 
-    fault: BrowserRefusal
+    refusal: BrowserRefusal
     subject: bytes
     status: int
     in_preflight: bool
@@ -128,15 +128,15 @@ def unsafe_header_names(headers: Sequence[Field]) -> list[bytes]:
     return sorted(unsafe | safe if total > _LONGEST_SAFE_TOTAL else unsafe)
 
 
-def sent_headers(asked: PageRequest) -> tuple[Field, ...]:
+def sent_headers(page_request: PageRequest) -> tuple[Field, ...]:
     """Return what the page sets less what browsers forbid, which they leave out silently."""
-    return tuple(field for field in asked.headers if not is_forbidden_request_header(*field))
+    return tuple(field for field in page_request.headers if not is_forbidden_request_header(*field))
 
 
-def needs_preflight(asked: PageRequest) -> bool:
+def needs_preflight(page_request: PageRequest) -> bool:
     """Whether a browser asks before it sends the request ("CORS-preflight fetch")."""
-    method = normalise_method(asked.method)
-    return method not in SAFELISTED_METHODS or bool(unsafe_header_names(sent_headers(asked)))
+    method = normalise_method(page_request.method)
+    return method not in SAFELISTED_METHODS or bool(unsafe_header_names(sent_headers(page_request)))
 
 
 def get(fields: Sequence[Field], name: bytes) -> bytes | None:
@@ -156,41 +156,43 @@ def get_list(fields: Sequence[Field], name: bytes) -> list[bytes] | None:
 
 
 def cors_check(
-    asked: PageRequest, status: int, fields: Sequence[Field], *, in_preflight: bool = False
+    page_request: PageRequest, status: int, fields: Sequence[Field], *, in_preflight: bool = False
 ) -> Blocked | None:
     """Return why the page may not read an answer, None if it may ("CORS check")."""
     allowed = get(fields, b"access-control-allow-origin")
     if allowed is None:
         return Blocked(BrowserRefusal.allow_origin_missing, b"", status, in_preflight)
-    if allowed == b"*" and not asked.credentials:
+    if allowed == b"*" and not page_request.credentials:
         return None
-    fault = None
+    refusal = None
     if allowed == b"*":
-        fault = BrowserRefusal.wildcard_with_credentials
+        refusal = BrowserRefusal.wildcard_with_credentials
     elif b"," in allowed:
         lines = [name for name, _ in fields if name.lower() == b"access-control-allow-origin"]
-        fault = (
+        refusal = (
             BrowserRefusal.allow_origin_multiple
             if len(lines) > 1
             else BrowserRefusal.allow_origin_list
         )
-    elif allowed != asked.origin:
-        fault = BrowserRefusal.allow_origin_mismatch
-    if fault is not None:
-        return Blocked(fault, allowed, status, in_preflight)
+    elif allowed != page_request.origin:
+        refusal = BrowserRefusal.allow_origin_mismatch
+    if refusal is not None:
+        return Blocked(refusal, allowed, status, in_preflight)
     credentials = get(fields, b"access-control-allow-credentials") or b""
-    if asked.credentials and credentials != b"true":
+    if page_request.credentials and credentials != b"true":
         return Blocked(BrowserRefusal.credentials_not_true, credentials, status, in_preflight)
     return None
 
 
-def check_preflight(asked: PageRequest, status: int, fields: Sequence[Field]) -> list[Blocked]:
+def check_preflight(
+    page_request: PageRequest, status: int, fields: Sequence[Field]
+) -> list[Blocked]:
     """Return all that is wrong with a preflight's answer, in Fetch's order ("CORS-preflight fetch").
 
     Method and headers are looked at only where nothing else is wrong, as browsers do.
     """
     found = []
-    blocked = cors_check(asked, status, fields, in_preflight=True)
+    blocked = cors_check(page_request, status, fields, in_preflight=True)
     if blocked is not None:
         found.append(blocked)
     if 300 <= status <= 399:
@@ -200,13 +202,13 @@ def check_preflight(asked: PageRequest, status: int, fields: Sequence[Field]) ->
     if found:
         return found
     return [
-        Blocked(fault, subject, status, in_preflight=True)
-        for fault, subject in _refused_by_lists(asked, fields)
+        Blocked(refusal, subject, status, in_preflight=True)
+        for refusal, subject in _refused_by_lists(page_request, fields)
     ]
 
 
 def _refused_by_lists(
-    asked: PageRequest, fields: Sequence[Field]
+    page_request: PageRequest, fields: Sequence[Field]
 ) -> list[tuple[BrowserRefusal, bytes]]:
     methods = get_list(fields, b"access-control-allow-methods")
     if methods is None:
@@ -217,14 +219,14 @@ def _refused_by_lists(
         value = get(fields, b"access-control-allow-headers") or b""
         return [(BrowserRefusal.headers_unreadable, value)]
     found = []
-    method = normalise_method(asked.method)
+    method = normalise_method(page_request.method)
     # Browsers take * literally where credentials are sent.
-    any_method = b"*" in methods and not asked.credentials
+    any_method = b"*" in methods and not page_request.credentials
     if method not in methods and method not in SAFELISTED_METHODS and not any_method:
         found.append((BrowserRefusal.method_not_allowed, method))
     listed = {name.lower() for name in headers}
-    any_header = b"*" in listed and not asked.credentials
-    for name in unsafe_header_names(sent_headers(asked)):
+    any_header = b"*" in listed and not page_request.credentials
+    for name in unsafe_header_names(sent_headers(page_request)):
         if name not in listed and not any_header:
             found.append((BrowserRefusal.header_not_allowed, name))
         elif name not in listed and name == b"authorization":
@@ -241,11 +243,11 @@ def max_age(fields: Sequence[Field]) -> int:
     return int(value[:10])
 
 
-def exposed_names(asked: PageRequest, fields: Sequence[Field]) -> list[bytes]:
+def exposed_names(page_request: PageRequest, fields: Sequence[Field]) -> list[bytes]:
     """Return the names of an answer that the page can read ("CORS filtered response")."""
     exposed = get_list(fields, b"access-control-expose-headers") or []
     lower = {name.lower() for name in exposed}
-    every = b"*" in lower and not asked.credentials
+    every = b"*" in lower and not page_request.credentials
     names = dict.fromkeys(name.lower() for name, _ in fields)
     return [
         name

@@ -6,11 +6,16 @@ from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
 from corsproxy.explain.fetch_algorithm import PageRequest
-from corsproxy.explain.predict import Sent, judge, predict_decisions, predict_responses
+from corsproxy.explain.predict import (
+    BrowserFetch,
+    check_responses,
+    predict_decisions,
+    predict_responses,
+)
 from corsproxy.policy.cors.check import check_policy
 from corsproxy.policy.cors.decision import Facts
 from corsproxy.policy.cors.policy import Policy
-from corsproxy.policy.cors.reasons import Reason, Verdict, show
+from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.cors.spec import PolicySpec
 from corsproxy.policy.cors.steps import (
     ACTUAL_STEPS,
@@ -18,6 +23,7 @@ from corsproxy.policy.cors.steps import (
     is_header_allowed,
     requested_names,
 )
+from corsproxy.policy.printable import printable_ascii
 from corsproxy.policy.source import SourcePos, SourceText
 
 ListKey = Literal["allow_origins", "allow_methods", "allow_headers"]
@@ -72,12 +78,12 @@ class Change(NamedTuple):
         return any(edit.key.startswith("dangerously_") for edit in self.edits)
 
 
-def suggest_change(policy: Policy, sent: Sent) -> Change | None:
+def suggest_change(policy: Policy, fetch: BrowserFetch) -> Change | None:
     """Return what would let the page read the answer; None if it can, or if only the client can help."""
     spec = policy.spec
     change = Change(policy.name, (), None)
     for _ in range(_MOST_ROUNDS):
-        edits = _needed(policy, sent)
+        edits = _needed(policy, fetch)
         if edits is None:
             return None
         if not edits:
@@ -92,36 +98,36 @@ def suggest_change(policy: Policy, sent: Sent) -> Change | None:
     return None
 
 
-def find_new(name: str, sent: Sent) -> Change | None:
+def suggest_policy(name: str, fetch: BrowserFetch) -> Change | None:
     """Return the smallest policy for the route `name`, which has none."""
     nothing = Policy(PolicySpec(name=name, allow_origins=()))
-    change = suggest_change(nothing, sent)
+    change = suggest_change(nothing, fetch)
     return change._replace(is_new=True) if change else None
 
 
-def _needed(policy: Policy, sent: Sent) -> list[Edit] | None:
+def _needed(policy: Policy, fetch: BrowserFetch) -> list[Edit] | None:
     """Return the edits that this refusal asks for, none if all is well, None if none can help."""
-    decisions = predict_decisions(policy, sent)
-    blocked = judge(sent, predict_responses(policy, sent, decisions))
+    decisions = predict_decisions(policy, fetch)
+    blocked = check_responses(fetch, predict_responses(policy, fetch, decisions))
     if not blocked and not any(one.verdict is Verdict.refused for one in decisions):
         return []
-    steps = ACTUAL_STEPS if sent.before is None else PREFLIGHT_STEPS
+    steps = ACTUAL_STEPS if fetch.preflight is None else PREFLIGHT_STEPS
     edits: list[Edit] = []
     for step in steps:
-        found = _edits_for(step(policy, sent.first).reason, policy, sent.first)
+        found = _edits_for(step(policy, fetch.first).reason, policy, fetch.first)
         if found is None:
             return None
         edits += found
-    return edits or _edits_for_credentials(policy.spec, sent.asked)
+    return edits or _edits_for_credentials(policy.spec, fetch.page_request)
 
 
-def _edits_for_credentials(spec: PolicySpec, asked: PageRequest) -> list[Edit] | None:
+def _edits_for_credentials(spec: PolicySpec, page_request: PageRequest) -> list[Edit] | None:
     """Return the edits for what the policy allows and the browser refuses, for its cookies."""
-    if spec.allow_credentials or not asked.credentials:
+    if spec.allow_credentials or not page_request.credentials:
         return None
     if any(item.text == "*" for item in spec.allow_origins):
         return [
-            Edit("allow_origins", (_text(asked.origin),), replaces=True),
+            Edit("allow_origins", (_text(page_request.origin),), replaces=True),
             Edit("allow_credentials"),
         ]
     return [Edit("allow_credentials")]
@@ -138,8 +144,8 @@ def _edits_for(reason: Reason, policy: Policy, facts: Facts) -> list[Edit] | Non
         case Reason.method_not_allowed:
             return [Edit("allow_methods", (_text(facts.request_method[0]),))]
         case Reason.header_not_allowed:
-            asked = dict.fromkeys(name for name in requested_names(facts) if name)
-            missing = (_text(name) for name in asked if not is_header_allowed(policy, name))
+            page_request = dict.fromkeys(name for name in requested_names(facts) if name)
+            missing = (_text(name) for name in page_request if not is_header_allowed(policy, name))
             return [Edit("allow_headers", tuple(missing))]
         case _:
             return None
@@ -200,4 +206,4 @@ def _scalar(text: str) -> str:
 
 
 def _text(value: bytes) -> str:
-    return value.decode("ascii") if value.isascii() else show(value)
+    return value.decode("ascii") if value.isascii() else printable_ascii(value)

@@ -10,7 +10,8 @@ from typing import Final
 
 from corsproxy.observe.logs import FIELDS
 from corsproxy.observe.record import Record
-from corsproxy.policy.cors.reasons import show, tell
+from corsproxy.policy.cors.reasons import describe
+from corsproxy.policy.printable import printable_ascii
 
 BURST: Final = 5.0
 A_SECOND: Final = 0.5
@@ -78,9 +79,9 @@ class Refusals:
         self._log.warning(
             "route %s: %s %s refused: %s (%s%s)%s",
             record.route or "-",
-            show(record.method),
-            show(record.target.partition(b"?")[0], _LONGEST_PATH),
-            tell(decision.reason, decision.subject),
+            printable_ascii(record.method),
+            printable_ascii(record.target.partition(b"?")[0], _LONGEST_PATH),
+            describe(decision.reason, decision.subject),
             decision.reason.value,
             pos,
             _and_more(more),
@@ -88,8 +89,8 @@ class Refusals:
                 FIELDS: {
                     "corsproxy.route": record.route,
                     "corsproxy.cors.reason": decision.reason.value,
-                    "http.request.origin": show(record.origin),
-                    "http.request.id": show(record.request_id),
+                    "http.request.origin": printable_ascii(record.origin),
+                    "http.request.id": printable_ascii(record.request_id),
                 },
             },
         )
@@ -100,11 +101,16 @@ class Refusals:
             return
         self._log.warning(
             "malformed request from %s: %s%s%s",
-            show(record.client),
+            printable_ascii(record.client),
             record.fault,
             f" ({record.note})" if record.note else "",
             _and_more(self._malformed.take_left_out()),
-            extra={FIELDS: {"error.type": record.fault, "client.address": show(record.client)}},
+            extra={
+                FIELDS: {
+                    "error.type": record.fault,
+                    "client.address": printable_ascii(record.client),
+                }
+            },
         )
 
     def overloaded(self, what: str, limit: int, unless: str = "") -> None:

@@ -298,8 +298,8 @@ LIVE: list[tuple[str, tuple[str, ...], str, str]] = [
 
 def server(fields: str, status: str = "200 OK") -> Script:
     """Return a server that gives every request the same answer."""
-    answer = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n{fields}\r\n".encode()
-    return [repeat(request(), send(answer))]
+    response = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n{fields}\r\n".encode()
+    return [repeat(request(), send(response))]
 
 
 @pytest.mark.parametrize(("method", "more", "fields", "reason"), LIVE)

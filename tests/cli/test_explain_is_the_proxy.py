@@ -10,7 +10,7 @@ import pytest
 
 from corsproxy.explain.explain import Explanation
 from corsproxy.explain.fetch_algorithm import PageRequest, sent_headers
-from corsproxy.explain.probe import Reply, judge_replies, outgoing
+from corsproxy.explain.probe import LiveResponse, explain_responses, live_requests
 from corsproxy.explain.request import explain_request
 from corsproxy.observe.record import Record
 from corsproxy.policy.compiled import CompiledConfig
@@ -112,7 +112,7 @@ def raw_request(asked: PageRequest) -> bytes:
 
 def raw_preflight(asked: PageRequest) -> bytes:
     """Return the preflight as `explain --live` sends it."""
-    before, _ = outgoing(asked)
+    before, _ = live_requests(asked)
     assert before is not None
     lines = b"".join(b"%b: %b\r\n" % field for field in before.fields)
     target = asked.url.removeprefix(API).encode()
@@ -139,21 +139,21 @@ def compare_fields(told: dict[bytes, bytes], sent: dict[bytes, bytes], *, expand
 async def replies_of(client: RawClient, asked: PageRequest, found: Explanation) -> list[Response]:
     """Send what the explanation has answers to; each must come as it says."""
     replies = []
-    for answer in found.answers:
-        raw = raw_preflight(asked) if answer.to == "preflight" else raw_request(asked)
+    for response in found.responses:
+        raw = raw_preflight(asked) if response.to == "preflight" else raw_request(asked)
         reply = await client.exchange(raw)
-        assert reply.status == (answer.status or 200)
+        assert reply.status == (response.status or 200)
         expands = found.policy == "routes.credentials-all"
-        compare_fields(own_fields(answer.fields), own_fields(reply.head.fields), expands=expands)
+        compare_fields(own_fields(response.fields), own_fields(reply.head.fields), expands=expands)
         replies.append(reply)
     return replies
 
 
 def compare_browser(asked: PageRequest, found: Explanation, replies: list[Response]) -> None:
     """Compare what browsers make of the prediction with what they make of the real answers."""
-    by_name = dict(zip((answer.to for answer in found.answers), replies, strict=True))
-    real = {name: Reply(reply.status, reply.head.fields) for name, reply in by_name.items()}
-    judged = judge_replies(asked, real.get("preflight"), real.get("request"))
+    by_name = dict(zip((response.to for response in found.responses), replies, strict=True))
+    real = {name: LiveResponse(reply.status, reply.head.fields) for name, reply in by_name.items()}
+    judged = explain_responses(asked, real.get("preflight"), real.get("request"))
     assert any(judged.consoles.values()) == any(found.consoles.values())
     assert judged.consoles == found.consoles
 
@@ -230,7 +230,7 @@ async def test_70_explain_foretells_websockets(origin: str, status: int) -> None
             )
             head = await client.until(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 %d " % status)
-        assert found.answers[-1].status == status
+        assert found.responses[-1].status == status
         assert b"access-control-" not in head.lower()
 
 
