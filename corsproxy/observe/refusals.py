@@ -73,7 +73,8 @@ class Refusals:
     def refused(self, record: Record) -> None:
         """Log a request that its policy refused, after `is_due` said so."""
         decision = record.decision
-        assert decision is not None  # noqa: S101 - only a decision refuses
+        if decision is None:
+            raise ValueError("a request without a decision was not refused by a policy")
         more = self._routes[record.route].take_left_out()
         pos = f", {decision.pos}" if decision.pos is not None else ""
         self._log.warning(

@@ -5,6 +5,8 @@ Names of the standard stand in the docstrings. Header names and values are bytes
 
 from typing import Final
 
+from corsproxy.policy.tokens import list_elements
+
 SAFELISTED_METHODS: Final = (b"GET", b"HEAD", b"POST")
 FORBIDDEN_METHODS: Final = frozenset({b"CONNECT", b"TRACE", b"TRACK"})
 SAFELISTED_RESPONSE_HEADERS: Final = frozenset(
@@ -46,7 +48,6 @@ FORBIDDEN_REQUEST_HEADERS: Final = frozenset(
 )
 _FORBIDDEN_PREFIXES: Final = (b"proxy-", b"sec-")
 _OVERRIDES: Final = frozenset({b"x-http-method", b"x-http-method-override", b"x-method-override"})
-_OWS: Final = b" \t"
 
 
 def is_forbidden_request_header(name: bytes, value: bytes = b"") -> bool:
@@ -55,5 +56,5 @@ def is_forbidden_request_header(name: bytes, value: bytes = b"") -> bool:
     if lower in FORBIDDEN_REQUEST_HEADERS or lower.startswith(_FORBIDDEN_PREFIXES):
         return True
     if lower in _OVERRIDES:
-        return any(part.strip(_OWS).upper() in FORBIDDEN_METHODS for part in value.split(b","))
+        return any(method.upper() in FORBIDDEN_METHODS for method in list_elements([value]))
     return False

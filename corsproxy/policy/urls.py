@@ -4,7 +4,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from corsproxy.policy.cors.origins import DEFAULT_PORTS, parse_origin
+from corsproxy.policy.cors.origins import DEFAULT_PORTS, parse_origin, split_authority
 
 # What browsers leave as it is in a path and in a query; the rest is percent-encoded.
 _PATH: Final = "%/:@!$&'()*+,;=~[]|\\"
@@ -30,13 +30,13 @@ class Url(NamedTuple):
     @property
     def host(self) -> str:
         """The name or address to connect to, IPv6 without brackets."""
-        return urlsplit(str(self)).hostname or ""
+        return split_authority(self.authority.encode("ascii"))[0].decode("ascii").strip("[]")
 
     @property
     def port(self) -> int:
         """The port, that of the scheme where none is written."""
-        port = urlsplit(str(self)).port
-        return port or int(DEFAULT_PORTS[self.scheme.encode("ascii")])
+        port = split_authority(self.authority.encode("ascii"))[1][1:]
+        return int(port or DEFAULT_PORTS[self.scheme.encode("ascii")])
 
 
 def read_url(text: str) -> Url:

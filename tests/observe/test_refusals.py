@@ -197,3 +197,10 @@ def test_the_level_is_kept(reading: tuple[int, int]) -> None:
     logging.getLogger("corsproxy").warning("unheard")
     logging.getLogger("corsproxy").error("heard")
     assert said(reading) == ["ERROR heard"]
+
+
+def test_only_a_decision_of_a_policy_is_a_refusal(log: logging.Logger) -> None:
+    """A record without a decision is a mistake of the caller, not a line without a reason."""
+    refusals = Refusals(log, Time())
+    with pytest.raises(ValueError, match="without a decision"):
+        refusals.refused(record_of(decision=None))

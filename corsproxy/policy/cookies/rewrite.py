@@ -12,6 +12,7 @@ from corsproxy.policy.cookies.spec import KEEP, REMOVE, CookieSpec, SameSite
 from corsproxy.policy.globs import Glob
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.source import SourcePos
+from corsproxy.policy.tokens import OWS
 
 _SAME_SITE: Final[dict[SameSite, bytes]] = {"strict": b"Strict", "lax": b"Lax", "none": b"None"}
 
@@ -107,11 +108,11 @@ class _Cookie:
 
     def __init__(self, value: bytes) -> None:
         self.pieces = value.split(b";")
-        self.keys = [piece.partition(b"=")[0].strip(b" \t").lower() for piece in self.pieces]
+        self.keys = [piece.partition(b"=")[0].strip(OWS).lower() for piece in self.pieces]
         self.keys[0] = b""
         name, separator, _ = self.pieces[0].partition(b"=")
         # A pair without "=" is a value without a name.
-        self.name = name.strip(b" \t") if separator else b""
+        self.name = name.strip(OWS) if separator else b""
         self.changed = False
 
     @property
@@ -123,7 +124,7 @@ class _Cookie:
         if key not in self.keys:
             return None
         last = len(self.keys) - 1 - self.keys[::-1].index(key)
-        return self.pieces[last].partition(b"=")[2].strip(b" \t")
+        return self.pieces[last].partition(b"=")[2].strip(OWS)
 
     def remove(self, key: bytes, start: int = 1) -> None:
         for index in range(len(self.keys) - 1, start - 1, -1):
@@ -135,12 +136,12 @@ class _Cookie:
         """Leave one attribute `key`, at the first one's place or at the end."""
         if key in self.keys:
             first = self.keys.index(key)
-            if self.pieces[first].strip(b" \t") != attribute:
+            if self.pieces[first].strip(OWS) != attribute:
                 self.pieces[first] = b" " + attribute
                 self.changed = True
             self.remove(key, first + 1)
             return
-        if len(self.pieces) > 1 and not self.pieces[-1].strip(b" \t"):
+        if len(self.pieces) > 1 and not self.pieces[-1].strip(OWS):
             del self.keys[-1], self.pieces[-1]  # "a=b;" ends in an empty attribute
         self.keys.append(key)
         self.pieces.append(b" " + attribute)

@@ -149,7 +149,7 @@ def _methods_line(policy: Policy, facts: Facts) -> bytes:
 
 def _headers_line(facts: Facts) -> bytes:
     """Return the line that names what was asked for, rebuilt from its tokens (cors.md 35)."""
-    names = dict.fromkeys(name for name in requested_names(facts) if name)
+    names = dict.fromkeys(requested_names(facts))
     return ALLOW_HEADERS + b", ".join(names) + b"\r\n" if names else b""
 
 

@@ -42,19 +42,27 @@ def parse_origin(value: bytes) -> Origin | None:
     scheme, mark, authority = value.partition(b"://")
     if not mark or (scheme not in _WEB_SCHEMES and not is_scheme(scheme)):
         return None
+    host, rest = split_authority(authority)
+    if host.startswith(b"["):
+        if not host.endswith(b"]") or not is_ipv6(host[1:-1]):
+            return None
+    elif not is_host(host):
+        return None
+    if rest and not (rest.startswith(b":") and is_port(rest[1:])):
+        return None
+    return Origin(scheme, host, rest[1:])
+
+
+def split_authority(authority: bytes) -> tuple[bytes, bytes]:
+    """Split `authority` after its host; what follows is b"" or a colon and the port, if it is valid.
+
+    The colons between the brackets of an IPv6 address belong to the host.
+    """
     if authority.startswith(b"["):
         host, bracket, rest = authority.partition(b"]")
-        host += bracket
-        if not bracket or not is_ipv6(host[1:-1]) or (rest and not rest.startswith(b":")):
-            return None
-        port_mark, port = rest[:1], rest[1:]
-    else:
-        host, port_mark, port = authority.partition(b":")
-        if not is_host(host):
-            return None
-    if port_mark and not is_port(port):
-        return None
-    return Origin(scheme, host, port)
+        return host + bracket, rest
+    host, colon, port = authority.partition(b":")
+    return host, colon + port
 
 
 def is_scheme(text: bytes) -> bool:
@@ -146,7 +154,7 @@ class OriginSet:
         self._shapes = tuple(sorted(shapes))
 
     def _note_shape(self, text: bytes, shapes: set[tuple[int, int]]) -> None:
-        label, _, parent = _pattern_host(text).partition(b".")
+        label, _, parent = split_authority(text.partition(b"://")[2])[0].partition(b".")
         if b"*" not in label:
             self._ports = True
             return
@@ -207,11 +215,3 @@ class OriginSet:
             if end < 0:
                 return
             yield b"*" + host[end:]
-
-
-def _pattern_host(text: bytes) -> bytes:
-    """Return the host of a good wildcard pattern."""
-    authority = text.partition(b"://")[2]
-    if authority.startswith(b"["):
-        return authority.partition(b"]")[0] + b"]"
-    return authority.partition(b":")[0]

@@ -18,9 +18,9 @@ from corsproxy.policy.fields import (
     VARY,
     Field,
 )
+from corsproxy.policy.tokens import list_elements
 
 _SPECIAL: Final = CORS | VARY | TIMING | RESOURCE_POLICY
-_OWS: Final = b" \t"
 _EXPOSE: Final = EXPOSE_HEADERS[:-2].lower()
 _ALLOW_ORIGIN: Final = b"access-control-allow-origin"
 
@@ -52,17 +52,17 @@ def _rewrite_with_care(
     theirs = [field for field in fields if FIELD_KINDS[field[0]] & CORS]
     others = _without_replaced(policy, fields)
     if status == 101:
-        return _serialise(others)  # no CORS speaks of a tunnel (cors.md 54)
+        return _serialize(others)  # no CORS speaks of a tunnel (cors.md 54)
     if policy.upstream_cors_headers == "keep" and _may_stand(theirs):
         # Their set is the authority, Vary included (cors.md 44, 49).
         kept = _without_replaced(policy, _collapsed(fields), cors_too=False)
-        return _serialise(kept) + decision.extra
+        return _serialize(kept) + decision.extra
     block = decision.block
     if decision.block.startswith(b"Access-Control-"):
         block = _with_exposed(policy, decision, status, others, theirs)
     if decision.vary:
         others = merge_vary(others, decision.vary)
-    return _serialise(others) + block
+    return _serialize(others) + block
 
 
 def _without_replaced(policy: Policy, fields: list[Field], *, cors_too: bool = True) -> list[Field]:
@@ -116,12 +116,12 @@ def _with_exposed(
         names += _exposed(theirs)
     line = EXPOSE_HEADERS + b", ".join(_unique(names)) + b"\r\n" if names else b""
     kept = [field for field in ours if field[0].lower() != _EXPOSE]
-    return _serialise(kept) + line + decision.extra
+    return _serialize(kept) + line + decision.extra
 
 
 def _exposed(fields: Iterable[Field]) -> list[bytes]:
     """Return the names that `fields` expose."""
-    return _tokens([value for name, value in fields if name.lower() == _EXPOSE])
+    return list_elements([value for name, value in fields if name.lower() == _EXPOSE])
 
 
 def _present(fields: list[Field], decision: Decision) -> list[bytes]:
@@ -136,7 +136,7 @@ def _present(fields: list[Field], decision: Decision) -> list[bytes]:
 def merge_vary(fields: list[Field], name: bytes) -> list[Field]:
     """Return `fields` with one Vary line that holds `name`, their own tokens first (cors.md 45)."""
     values = [value for field, value in fields if FIELD_KINDS[field] & VARY]
-    tokens = _tokens(values)
+    tokens = list_elements(values)
     if b"*" in tokens:
         merged = b"*"
     elif name.lower() in {token.lower() for token in tokens}:
@@ -156,12 +156,6 @@ def merge_vary(fields: list[Field], name: bytes) -> list[Field]:
     return result
 
 
-def _tokens(values: list[bytes]) -> list[bytes]:
-    """Return the elements of comma-separated lists, without the empty ones."""
-    elements = (part.strip(_OWS) for value in values for part in value.split(b","))
-    return [element for element in elements if element]
-
-
 def _unique(names: list[bytes]) -> list[bytes]:
     """Return `names`, each once whatever its case, the first spelling kept."""
     first: dict[bytes, bytes] = {}
@@ -170,5 +164,5 @@ def _unique(names: list[bytes]) -> list[bytes]:
     return list(first.values())
 
 
-def _serialise(fields: Iterable[Field]) -> bytes:
+def _serialize(fields: Iterable[Field]) -> bytes:
     return b"\r\n".join([*map(b": ".join, fields), b""])

@@ -16,7 +16,7 @@ from corsproxy.policy.cors.origins import (
 from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.cors.reasons import Reason
 from corsproxy.policy.fetch_lists import FORBIDDEN_METHODS
-from corsproxy.policy.tokens import is_token
+from corsproxy.policy.tokens import OWS, is_token, list_elements
 
 LONGEST_METHOD: Final = 128
 LONGEST_HEADER_NAME: Final = 128
@@ -28,7 +28,6 @@ MOST_EMPTY: Final = 16
 _ALLOWED: Final = Reason.allowed
 
 _NOTHING_ASKED: Final = Outcome(Reason.no_origin)
-_OWS: Final = b" \t"
 
 
 def origin_step(policy: Policy, facts: Facts) -> Outcome:
@@ -91,7 +90,7 @@ def headers_step(policy: Policy, facts: Facts) -> Outcome:
     if _is_too_long(lines):
         return Outcome(Reason.headers_too_many, b"", policy.headers_place)
     names = requested_names(facts)
-    unlisted = [name for name in names if name and name not in policy.headers]
+    unlisted = [name for name in names if name not in policy.headers]
     for name in unlisted:
         if len(name) > LONGEST_HEADER_NAME or not is_token(name):
             subject = name[:LONGEST_HEADER_NAME]
@@ -110,7 +109,7 @@ def _is_too_long(lines: tuple[bytes, ...]) -> bool:
         return True
     if commas < MOST_EMPTY:
         return False
-    elements = [part.strip(_OWS) for line in lines for part in line.split(b",")]
+    elements = [part.strip(OWS) for line in lines for part in line.split(b",")]
     empty = elements.count(b"")
     return empty > MOST_EMPTY or len(elements) - empty > MOST_HEADERS
 
@@ -127,10 +126,8 @@ def is_header_allowed(policy: Policy, name: bytes) -> bool:
 
 
 def requested_names(facts: Facts) -> list[bytes]:
-    """Return the elements of Access-Control-Request-Headers in lower case, empty ones included."""
-    lines = facts.request_headers
-    value = lines[0] if len(lines) == 1 else b",".join(lines)
-    return [name.strip(_OWS) for name in value.lower().split(b",")]
+    """Return the names in Access-Control-Request-Headers, in lower case."""
+    return list_elements(line.lower() for line in facts.request_headers)
 
 
 Step = Callable[[Policy, Facts], Outcome]

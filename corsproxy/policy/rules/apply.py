@@ -14,6 +14,7 @@ from corsproxy.policy.rules.check import check_rules
 from corsproxy.policy.rules.spec import Operation, RuleSpec, WhenSpec
 from corsproxy.policy.rules.variables import Context, Template, compile_value, render
 from corsproxy.policy.source import SourcePos
+from corsproxy.policy.tokens import OWS
 
 
 class _Lines:
@@ -197,5 +198,5 @@ def _is_of_type(lines: _Lines, wanted: frozenset[bytes]) -> bool:
     if b"content-type" not in lines.names:
         return False
     value = lines.fields[lines.names.index(b"content-type")][1]
-    media_type = value.partition(b";")[0].strip(b" \t").lower()
+    media_type = value.partition(b";")[0].strip(OWS).lower()
     return media_type in wanted or media_type.partition(b"/")[0] + b"/*" in wanted
