@@ -1,4 +1,4 @@
-"""An explanation as text for a terminal. Knows ticks, crosses and colours, no rule."""
+"""Renders an explanation as text for a terminal, with ticks, crosses and colours. Explains nothing itself."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -14,9 +14,9 @@ _LONGEST_VALUE: Final = 512
 
 
 def render(explanation: Explanation, *, color: bool, excerpt: Sequence[str] = ()) -> str:
-    """Return `explanation` as text that ends in a newline; `color` adds ANSI colours.
+    """Render `explanation` as text that ends in a newline; `color` adds ANSI colours.
 
-    `excerpt` are the lines that show what is written at the place that decided.
+    `excerpt` are lines of the configuration around the setting that decided.
     """
     return "\n".join(_lines(explanation, excerpt, color=color)) + "\n"
 

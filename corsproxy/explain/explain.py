@@ -1,7 +1,8 @@
-"""Tells why a request would be allowed or not, by the decision function itself. Knows no network.
+"""Explains why a policy allows a page's request or refuses it. Sends nothing.
 
-Every step is run, also those after the first that failed (cors.md 70); what the browser would make of
-the answers is judged by Fetch's own algorithms.
+It calls the functions that serve requests, so an explanation cannot differ from the proxy
+(cors.md 70). Unlike `decide` it runs every step, also those after the first that fails. The
+browser's side is computed with the algorithms of the Fetch standard (`fetch_algorithm`).
 """
 
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ MAX_AGE_NOTE: Final = (
 
 
 class Step(NamedTuple):
-    """One step: its question is `name`; `words` is the evidence, `pos` what decided."""
+    """One step and its outcome in words; `pos` is the setting that decided."""
 
     name: str
     state: State
@@ -67,10 +68,10 @@ _NOT_CHECKED: Final = Step(
 class Explanation(NamedTuple):
     """Why a request works or does not.
 
-    `works`: the page can read the answer. `verdict` and `reason` are the policy's; where no policy
-    judged, `reason` is what the browser refused, or None. `fix` is what to do, in words, `change`
-    the smallest one to the configuration, None where none would help. `route` and `policy` are
-    names, "" for none.
+    `works`: the page can read the response. `verdict` and `reason` are the policy's; if no policy
+    decided, `reason` is what the browser refuses, or None. `fix` is what to do, in words, `change`
+    the smallest change of the configuration, None if no change would help. `route` and `policy` are
+    names, "" if there is none.
     """
 
     request: str
@@ -89,7 +90,7 @@ class Explanation(NamedTuple):
     route: str = ""
 
     def as_json(self) -> dict[str, object]:
-        """Return all of it as what `json.dumps` takes."""
+        """Return the explanation as values that `json.dumps` accepts."""
         return {
             "request": self.request,
             "route": self.route,
@@ -123,10 +124,10 @@ def explain(
     own_origin: bytes | None = None,
     is_websocket: bool = False,
 ) -> Explanation:
-    """Return why the page's request works under `policy` or does not.
+    """Explain whether the page's request works under `policy`.
 
-    `page_request.credentials` says whether the page sends cookies; `is_websocket` that it opens a socket;
-    `own_origin` is the route's public one, if it is configured (cors.md 55).
+    `is_websocket`: the page opens a WebSocket. `own_origin` is the public origin of the route, if
+    one is configured (cors.md 55).
     """
     fetch = browser_fetch(page_request, is_websocket=is_websocket, own_origin=own_origin)
     decisions = predict_decisions(policy, fetch, route)
@@ -170,7 +171,7 @@ def _steps(policy: Policy, fetch: BrowserFetch, decided: Decision) -> list[Step]
 
 
 def browser_step(fetch: BrowserFetch, blocked: Sequence[Blocked]) -> Step:
-    """Return what the browser makes of the answers."""
+    """Return the last step: whether the browser lets the page read the response."""
     if not fetch.is_checked:
         return _NOT_CHECKED
     if not blocked:
@@ -181,7 +182,7 @@ def browser_step(fetch: BrowserFetch, blocked: Sequence[Blocked]) -> Step:
 
 
 def _fix(reason: Reason, blocked: Sequence[Blocked]) -> str:
-    """Return what to do, also where the policy allows what the browser then refuses."""
+    """Return what to do, also if the policy allows the request and the browser then blocks it."""
     if reason not in _PASSED or not blocked:
         return REASON_TEXTS[reason].fix
     return "set allow_credentials: true with named origins, or let the page send no credentials"

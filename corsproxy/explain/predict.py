@@ -1,4 +1,4 @@
-"""What a browser would send and get under a policy, and whether it would be content. Knows no words."""
+"""Predicts what a browser sends for a page, which responses it gets and what it blocks. Sends nothing."""
 
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -15,7 +15,7 @@ from corsproxy.policy.urls import read_url
 
 
 class PredictedResponse(NamedTuple):
-    """An answer as the browser would get it; status 0 stands for what the upstream will say."""
+    """A response as the browser would get it; status 0 stands for that of the upstream."""
 
     to: Literal["preflight", "request"]
     status: int
@@ -23,7 +23,7 @@ class PredictedResponse(NamedTuple):
 
 
 class BrowserFetch(NamedTuple):
-    """What a browser sends for a page: `before` are the facts of the preflight, None without one."""
+    """What a browser sends for a page's request; `preflight` is None if it sends none."""
 
     page_request: PageRequest
     preflight: Facts | None
@@ -31,12 +31,12 @@ class BrowserFetch(NamedTuple):
 
     @property
     def first(self) -> Facts:
-        """The facts of what comes first: what the route is found by."""
+        """What the browser sends first, which is what the route is matched with."""
         return self.preflight or self.request
 
     @property
     def is_checked(self) -> bool:
-        """Whether a browser looks at the CORS headers of the answer at all."""
+        """Whether a browser checks the CORS headers of the response at all."""
         is_cross_origin = bool(self.page_request.origin) and not is_same_origin(self.page_request)
         return is_cross_origin and not self.request.is_websocket
 
@@ -44,13 +44,13 @@ class BrowserFetch(NamedTuple):
 def browser_fetch(
     page_request: PageRequest, *, is_websocket: bool = False, own_origin: bytes | None = None
 ) -> BrowserFetch:
-    """Return what a browser sends where a page asks this, its method normalised.
+    """Return what a browser sends for `page_request`, with its method normalized.
 
-    `is_websocket`: the page opens a socket; `own_origin` is the public origin of the route, if that
-    is configured (cors.md 55).
+    `is_websocket`: the page opens a WebSocket; `own_origin` is the public origin of the route, if
+    one is configured (cors.md 55).
     """
     page_request = page_request._replace(
-        method=fetch_algorithm.normalise_method(page_request.method)
+        method=fetch_algorithm.normalize_method(page_request.method)
     )
     request = Facts(
         page_request.method,
@@ -66,12 +66,12 @@ def browser_fetch(
 
 
 def is_same_origin(page_request: PageRequest) -> bool:
-    """Whether the page calls its own origin, so that no browser checks CORS (cors.md 5)."""
+    """Whether the page calls its own origin, for which no browser checks CORS (cors.md 5)."""
     return bool(page_request.origin) and page_request.origin == origin_of(page_request.url)
 
 
 def origin_of(url: str) -> bytes | None:
-    """Return the origin of `url` as a browser writes it, None where it has none."""
+    """Return the origin of `url` as a browser writes it; None if it has none."""
     try:
         return read_url(url).origin
     except ValueError:
@@ -79,7 +79,7 @@ def origin_of(url: str) -> bytes | None:
 
 
 def is_local_from_public(page_request: PageRequest) -> bool:
-    """Whether a page of a public host calls a local address (cors.md 39)."""
+    """Whether a page of a public host calls an address of the local machine or network (cors.md 39)."""
     page, target = (
         parse_origin(page_request.origin),
         parse_origin(origin_of(page_request.url) or b""),
@@ -98,14 +98,14 @@ def _is_local(origin: Origin | None) -> bool:
 
 
 def preflight_facts(page_request: PageRequest) -> Facts:
-    """Return the facts of the preflight that a browser would send."""
+    """Return the preflight that a browser would send."""
     names = fetch_algorithm.unsafe_header_names(fetch_algorithm.sent_headers(page_request))
     lines = (b",".join(names),) if names else ()
     return Facts(b"OPTIONS", (page_request.origin,), (page_request.method,), lines)
 
 
 def predict_decisions(policy: Policy, fetch: BrowserFetch, route: bytes = b"") -> list[Decision]:
-    """Return what `policy` decides of the preflight, if there is one, and of the request."""
+    """Return the decisions of `policy` for the preflight, if there is one, and for the request."""
     return [
         decide(policy, one, route) for one in (fetch.preflight, fetch.request) if one is not None
     ]
@@ -114,9 +114,9 @@ def predict_decisions(policy: Policy, fetch: BrowserFetch, route: bytes = b"") -
 def predict_responses(
     policy: Policy, fetch: BrowserFetch, decisions: Sequence[Decision]
 ) -> tuple[PredictedResponse, ...]:
-    """Return the answers under `decisions`, as if the upstream said 200.
+    """Return the responses that `decisions` lead to, as if the upstream responded with 200.
 
-    That of the request is left out where the preflight's keeps a browser from sending it.
+    That to the request is left out if the preflight fails: a browser then does not send it.
     """
     responses = []
     if fetch.preflight is not None:
@@ -125,7 +125,7 @@ def predict_responses(
         if check_responses(fetch, responses):
             return tuple(responses)
     last = decisions[-1]
-    # A socket that opens is a 101, which carries none of them (cors.md 54).
+    # The response to a WebSocket handshake is a 101, which has no CORS headers (cors.md 54).
     status = 101 if fetch.request.is_websocket and not last.status else last.status
     lines = rewrite(policy, last, status or 200, [], 0)
     responses.append(PredictedResponse("request", status, parse_lines(lines)))
@@ -133,9 +133,9 @@ def predict_responses(
 
 
 def check_responses(fetch: BrowserFetch, responses: Sequence[PredictedResponse]) -> list[Blocked]:
-    """Return what browsers refuse, in the first answer that fails only.
+    """Return the failed checks of the first response that a browser blocks; [] if it blocks none.
 
-    Of an upstream whose status is not known the best is assumed.
+    The status of an upstream is not known and taken to be 200.
     """
     if not fetch.is_checked:
         return []

@@ -1,6 +1,6 @@
-"""Judges the real answers of any server as a browser would. Knows no network: the caller asks.
+"""Checks real responses of any server as a browser would, for `explain --live`. Sends nothing itself.
 
-`live_requests` says what to send, `explain_responses` what the answers mean (`explain --live`).
+`live_requests` returns what the caller has to send, `explain_responses` explains what came back.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ from corsproxy.explain.predict import (
 from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.fields import Field
 from corsproxy.policy.printable import printable_ascii
+from corsproxy.policy.tokens import list_elements
 
 SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
@@ -50,7 +51,7 @@ _CAPS: Final = (("Chromium", 7200), ("Firefox", 86400), ("Safari", 600))
 
 
 class LiveRequest(NamedTuple):
-    """A request to send as it stands; the caller adds Host and nothing else."""
+    """A request to send unchanged; the caller adds Host and nothing else."""
 
     method: bytes
     url: str
@@ -58,43 +59,43 @@ class LiveRequest(NamedTuple):
 
 
 class LiveResponse(NamedTuple):
-    """What a server answered; `fields` in the order in which they came."""
+    """The head of a server's response; `fields` in the order in which they came."""
 
     status: int
     fields: tuple[Field, ...]
 
 
 def live_requests(page_request: PageRequest) -> tuple[LiveRequest | None, LiveRequest | None]:
-    """Return the preflight and the request that a browser would send, each None if it is not sent.
+    """Return the preflight and the request that a browser would send, None for one not to send.
 
-    The request is left out where its method is unsafe: explaining must not change what it asks about.
+    A request with an unsafe method is not sent (RFC 9110 9.2.1): explaining must change nothing.
     """
     fetch = browser_fetch(page_request)
     method, origin = fetch.page_request.method, (b"Origin", page_request.origin)
     site = b"cross-site" if fetch.is_checked else b"same-origin"
     common = ((b"Accept", b"*/*"), (b"Sec-Fetch-Mode", b"cors"), (b"Sec-Fetch-Site", site))
-    before = None
+    preflight = None
     if fetch.preflight is not None:
         wanted: tuple[Field, ...] = ((b"Access-Control-Request-Method", method),)
         for line in fetch.preflight.request_headers:
             wanted += ((b"Access-Control-Request-Headers", line),)
-        before = LiveRequest(b"OPTIONS", page_request.url, (origin, *wanted, *common))
+        preflight = LiveRequest(b"OPTIONS", page_request.url, (origin, *wanted, *common))
     if method not in SAFE_METHODS:
-        return before, None
-    return before, LiveRequest(
+        return preflight, None
+    return preflight, LiveRequest(
         method, page_request.url, (origin, *fetch_algorithm.sent_headers(page_request), *common)
     )
 
 
 def explain_responses(
-    page_request: PageRequest, before: LiveResponse | None, response: LiveResponse | None
+    page_request: PageRequest, preflight: LiveResponse | None, response: LiveResponse | None
 ) -> Explanation:
-    """Return what a browser makes of the answers to what `live_requests` said to send.
+    """Explain what a browser does with the responses to the requests of `live_requests`.
 
-    `response` is None where the request was not sent: the preflight then decides alone.
+    `response` is None if the request was not sent: the preflight then decides alone.
     """
     fetch = browser_fetch(page_request)
-    responses = _responses(before, response)
+    responses = _responses(preflight, response)
     blocked = check_responses(fetch, responses)
     first = blocked[0] if blocked else None
     return Explanation(
@@ -106,18 +107,20 @@ def explain_responses(
         words=_words(first),
         fix=_fix(page_request, blocked),
         pos=None,
-        steps=(*_steps(before, response, blocked), browser_step(fetch, blocked)),
+        steps=(*_steps(preflight, response, blocked), browser_step(fetch, blocked)),
         responses=responses,
         consoles=console(fetch.page_request, blocked),
         change=None,
-        notes=tuple(_notes(fetch.page_request, before, response, is_read=first is None)),
+        notes=tuple(_notes(fetch.page_request, preflight, response, is_read=first is None)),
     )
 
 
 def _responses(
-    before: LiveResponse | None, response: LiveResponse | None
+    preflight: LiveResponse | None, response: LiveResponse | None
 ) -> tuple[PredictedResponse, ...]:
-    first = (PredictedResponse("preflight", before.status, before.fields),) if before else ()
+    first = (
+        (PredictedResponse("preflight", preflight.status, preflight.fields),) if preflight else ()
+    )
     return (
         (*first, PredictedResponse("request", response.status, response.fields))
         if response
@@ -133,7 +136,7 @@ def _words(first: Blocked | None) -> str:
 
 
 def _fix(page_request: PageRequest, blocked: Sequence[Blocked]) -> str:
-    """Return all that is to do: a browser names one fault, and the next once that is gone."""
+    """Return every fix that is needed: a browser reports only the first failure at a time."""
     if not blocked:
         return "nothing to do"
     origin = printable_ascii(page_request.origin)
@@ -145,14 +148,14 @@ def _fix(page_request: PageRequest, blocked: Sequence[Blocked]) -> str:
 
 
 def _steps(
-    before: LiveResponse | None, response: LiveResponse | None, blocked: Sequence[Blocked]
+    preflight: LiveResponse | None, response: LiveResponse | None, blocked: Sequence[Blocked]
 ) -> list[Step]:
     failed_first = bool(blocked) and blocked[0].in_preflight
     steps = []
-    if before is None:
+    if preflight is None:
         steps.append(Step("preflight", "skipped", "the browser does not ask: none is needed"))
     else:
-        state = f"answered with status {before.status}"
+        state = f"answered with status {preflight.status}"
         steps.append(Step("preflight", "failed" if failed_first else "ok", state))
     if failed_first:
         words = "a browser does not send it: the preflight failed"
@@ -167,7 +170,7 @@ def _steps(
 
 def _notes(
     page_request: PageRequest,
-    before: LiveResponse | None,
+    preflight: LiveResponse | None,
     response: LiveResponse | None,
     *,
     is_read: bool,
@@ -175,8 +178,8 @@ def _notes(
     notes = []
     if is_local_from_public(page_request):
         notes.append(LOCAL_NETWORK_NOTE)
-    if before is not None:
-        notes += _preflight_notes(page_request, before)
+    if preflight is not None:
+        notes += _preflight_notes(page_request, preflight)
     if response is not None:
         if is_read:
             names = b", ".join(fetch_algorithm.exposed_names(page_request, response.fields)).decode(
@@ -191,15 +194,17 @@ def _notes(
     return notes
 
 
-def _preflight_notes(page_request: PageRequest, before: LiveResponse) -> list[str]:
-    """Return what is to know of an answer that passes; others are not kept."""
+def _preflight_notes(page_request: PageRequest, preflight: LiveResponse) -> list[str]:
+    """Return notes about a preflight that passes; one that fails is not cached."""
     faults = {
         item.refusal
-        for item in fetch_algorithm.check_preflight(page_request, before.status, before.fields)
+        for item in fetch_algorithm.check_preflight(
+            page_request, preflight.status, preflight.fields
+        )
     }
     if not faults <= fetch_algorithm.UNENFORCED:
         return []
-    age = fetch_algorithm.max_age(before.fields)
+    age = fetch_algorithm.max_age(preflight.fields)
     kept = ", ".join(f"{name} {min(age, cap)} s" for name, cap in _CAPS)
     notes = [f"the preflight's answer is kept: {kept}"]
     return (
@@ -208,11 +213,7 @@ def _preflight_notes(page_request: PageRequest, before: LiveResponse) -> list[st
 
 
 def _may_poison_caches(response: LiveResponse) -> bool:
-    allowed = fetch_algorithm.get(response.fields, b"access-control-allow-origin")
-    vary = (
-        (fetch_algorithm.get(response.fields, b"vary") or b"")
-        .lower()
-        .replace(b" ", b"")
-        .split(b",")
-    )
-    return allowed not in {None, b"*"} and b"origin" not in vary and b"*" not in vary
+    allowed = fetch_algorithm.header_value(response.fields, b"access-control-allow-origin")
+    vary = fetch_algorithm.header_value(response.fields, b"vary") or b""
+    names = list_elements([vary.lower()])
+    return allowed not in {None, b"*"} and b"origin" not in names and b"*" not in names

@@ -1,6 +1,6 @@
-"""Tells what becomes of a page's request under a whole configuration. Knows no network and no file.
+"""Explains a page's request under a whole configuration: first its route, then its policy. Sends nothing.
 
-It finds the route and decides by the functions that serve requests (cors.md 70).
+Routes are matched and decisions made by the functions that serve requests (cors.md 70).
 """
 
 from typing import Final, NamedTuple
@@ -22,7 +22,7 @@ from corsproxy.explain.predict import (
 from corsproxy.explain.suggest_change import suggest_policy
 from corsproxy.policy.compiled import CompiledConfig, Route
 from corsproxy.policy.cors.decide import decide
-from corsproxy.policy.cors.decision import Facts, parse_lines
+from corsproxy.policy.cors.decision import parse_lines
 from corsproxy.policy.cors.reasons import Verdict
 from corsproxy.policy.cors.response_headers import rewrite
 from corsproxy.policy.fields import Field
@@ -33,7 +33,7 @@ from corsproxy.policy.urls import read_url
 
 
 class _Refusal(NamedTuple):
-    """An error with which the proxy itself answers a request, whatever its origin."""
+    """An error response of the proxy itself, whatever the origin of the request."""
 
     status: int
     words: str
@@ -59,10 +59,10 @@ UPSTREAM_NOTE: Final = "what browsers print is meant for an upstream that sends 
 
 
 def explain_request(config: CompiledConfig, page_request: PageRequest) -> Explanation:
-    """Return why the page's request works or does not, from its route to the browser.
+    """Explain whether the page's request works, from its route to the browser.
 
-    A ws(s) address stands for a WebSocket handshake. Raises ValueError for what is no address a
-    page can call.
+    A ws(s) URL stands for a WebSocket handshake. Raises ValueError for a URL that no page can
+    request.
     """
     url = read_url(page_request.url)
     page_request = page_request._replace(url=str(url))
@@ -70,10 +70,14 @@ def explain_request(config: CompiledConfig, page_request: PageRequest) -> Explan
     path = url.target.partition("?")[0].encode("ascii")
     matched = match(config, url.authority.encode("ascii"), path, fetch.first)
     route, policy = matched
-    refusal = _refusal(route, fetch.first, path)
-    if refusal is not None:
-        return _unserved(matched, fetch, refusal)
-    assert route is not None  # noqa: S101 - a missing route is refused above
+    # In the order of the proxy: the method is refused before routes are matched (forwarding.md H4),
+    # the path by the route that takes it (H1).
+    if fetch.first.method in {b"CONNECT", b"TRACE"}:
+        return _unserved(matched, fetch, _METHOD)
+    if route is None:
+        return _unserved(matched, fetch, _NO_ROUTE)
+    if route.reject_ambiguous_paths and is_ambiguous(path):
+        return _unserved(matched, fetch, _AMBIGUOUS)
     if fetch.request.is_websocket and b"websocket" not in route.upgrades:
         return _without_upgrade(route, fetch)
     words = f"{route.name} takes {printable_ascii(fetch.page_request.method)} {url.authority}{url.target}"
@@ -90,21 +94,12 @@ def explain_request(config: CompiledConfig, page_request: PageRequest) -> Explan
     return found._replace(steps=(step, *found.steps))
 
 
-def _refusal(route: Route | None, facts: Facts, path: bytes) -> _Refusal | None:
-    """Return why the proxy does not serve the request at all (forwarding.md H1, H4; cors.md 73)."""
-    if facts.method in {b"CONNECT", b"TRACE"}:
-        return _METHOD
-    if route is None:
-        return _NO_ROUTE
-    return _AMBIGUOUS if route.reject_ambiguous_paths and is_ambiguous(path) else None
-
-
 def _unserved(matched: Matched, fetch: BrowserFetch, refusal: _Refusal) -> Explanation:
-    """Return what the page meets where the proxy itself answers with an error (cors.md 62)."""
+    """Explain an error response of the proxy itself (cors.md 62)."""
     route, policy = matched
     fields: tuple[Field, ...] = ()
     if policy is not None:
-        # An error is told like that of any request: no list of methods or headers.
+        # An error response has the CORS headers of an actual request, also if a preflight caused it.
         name = route.name.encode() if route else b""
         decision = decide(policy, fetch.first._replace(request_method=()), name)
         fields = parse_lines(rewrite(policy, decision, refusal.status, [], 0))
@@ -120,7 +115,7 @@ def _unserved(matched: Matched, fetch: BrowserFetch, refusal: _Refusal) -> Expla
 
 
 def _without_policy(route: Route, fetch: BrowserFetch, step: Step) -> Explanation:
-    """Return what the page meets where all passes as the upstream gives it (cors.md 7, 51)."""
+    """Explain a route that passes on whatever the upstream responds (cors.md 7, 51)."""
     found = _by_browser(fetch, (_first_response(fetch, 0, ()),), step)
     words = f"the route {route.name} has no policy: the upstream's own CORS headers decide"
     return found._replace(
@@ -133,7 +128,7 @@ def _without_policy(route: Route, fetch: BrowserFetch, step: Step) -> Explanatio
 
 
 def _without_upgrade(route: Route, fetch: BrowserFetch) -> Explanation:
-    """Return what becomes of a handshake that is no upgrade here (forwarding.md H17)."""
+    """Explain a WebSocket handshake on a route that upgrades no WebSockets (forwarding.md H17)."""
     words = f"the route {route.name} opens no WebSockets: the handshake is forwarded as a plain GET"
     found = _by_browser(fetch, (), Step("route", "failed", words, route.pos))
     return found._replace(route=route.name, works=False, fix=_NO_UPGRADE)
@@ -148,7 +143,7 @@ def _first_response(
 def _by_browser(
     fetch: BrowserFetch, responses: tuple[PredictedResponse, ...], step: Step
 ) -> Explanation:
-    """Return the explanation of answers that no policy gave a verdict on."""
+    """Explain `responses` for which no policy made a decision: the browser's checks alone decide."""
     blocked = check_responses(fetch, responses)
     return Explanation(
         request=f"{printable_ascii(fetch.page_request.method)} {fetch.page_request.url}",

@@ -451,21 +451,21 @@ def test_the_text_tells_all() -> None:
 
 def test_outgoing_requests_are_a_browser_s() -> None:
     """Preflight with sorted names and without the headers themselves; unsafe methods are not sent."""
-    before, request = live_requests(
+    preflight, request = live_requests(
         PUT._replace(headers=((b"X-B", b"2"), (b"Cookie", b"c"), (b"X-A", b"1")))
     )
     assert request is None
-    assert before is not None
-    assert before.method == b"OPTIONS"
-    assert before.fields[:3] == (
+    assert preflight is not None
+    assert preflight.method == b"OPTIONS"
+    assert preflight.fields[:3] == (
         (b"Origin", APP),
         (b"Access-Control-Request-Method", b"PUT"),
         (b"Access-Control-Request-Headers", b"x-a,x-b"),
     )
-    before, request = live_requests(
+    preflight, request = live_requests(
         GET._replace(method=b"get", headers=((b"X-A", b"1"), (b"Cookie", b"c")))
     )
-    assert before is not None
+    assert preflight is not None
     assert request is not None
     assert request.method == b"GET"
     assert request.fields[:2] == ((b"Origin", APP), (b"X-A", b"1"))
@@ -499,12 +499,15 @@ LIVE: list[tuple[PageRequest, LiveResponse | None, LiveResponse | None, str]] = 
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("page_request", "before", "response", "fix"), LIVE)
+@pytest.mark.parametrize(("page_request", "preflight", "response", "fix"), LIVE)
 def test_real_answers_that_fail_say_what_the_server_must_send(
-    page_request: PageRequest, before: LiveResponse | None, response: LiveResponse | None, fix: str
+    page_request: PageRequest,
+    preflight: LiveResponse | None,
+    response: LiveResponse | None,
+    fix: str,
 ) -> None:
     """Against any server, this proxy or not (product: explain --live)."""
-    found = explain_responses(page_request, before, response)
+    found = explain_responses(page_request, preflight, response)
     assert not found.works
     assert found.verdict is Verdict.refused
     assert found.fix == fix

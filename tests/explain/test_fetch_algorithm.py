@@ -28,7 +28,7 @@ WITH_COOKIES = GET._replace(credentials=True)
 )
 def test_six_methods_are_put_in_upper_case(method: bytes, sent: bytes) -> None:
     """Fetch "normalize": and `patch` is not one of them (cors.md 25)."""
-    assert fetch_algorithm.normalise_method(method) == sent
+    assert fetch_algorithm.normalize_method(method) == sent
 
 
 FORBIDDEN = (
