@@ -70,8 +70,8 @@ def explain_request(config: CompiledConfig, page_request: PageRequest) -> Explan
     path = url.target.partition("?")[0].encode("ascii")
     matched = match(config, url.authority.encode("ascii"), path, fetch.first)
     route, policy = matched
-    # In the order of the proxy: the method is refused before routes are matched (forwarding.md H4),
-    # the path by the route that takes it (H1).
+    # In the order of the proxy: CONNECT and TRACE are refused whatever the route (forwarding.md H4),
+    # an ambiguous path by the route that matches it (H1).
     if fetch.first.method in {b"CONNECT", b"TRACE"}:
         return _unserved(matched, fetch, _METHOD)
     if route is None:

@@ -1,7 +1,7 @@
-"""Origins: reading a client's, and matching it with patterns. Knows no policy and no header.
+"""Parses origins and matches them with the patterns of a policy. Knows no policy and no header.
 
-No regular expression sees what a client sent, and the work is bounded by the length of an origin and
-by the shapes of the patterns, not by their number (cors.md 13, 19).
+No regular expression is run on what a client sent. The work is bounded by the length of the origin
+and by the number of different shapes of patterns, not by the number of patterns (cors.md 13, 19).
 """
 
 from collections.abc import Iterable
@@ -28,17 +28,22 @@ _IPV6: Final = _DIGITS + b"abcdef:."
 
 
 class Origin(NamedTuple):
-    """A well-formed origin in parts; `host` keeps the brackets of IPv6, `port` is b"" if absent."""
+    """The parts of a valid origin; `host` has the brackets of IPv6, `port` is b"" if absent."""
 
     scheme: bytes
     host: bytes
     port: bytes
 
 
-# Refused origins come again and again from the same pages.
+# Origins that no policy lists exactly recur, too: a refused page sends its origin again and again.
 @cached(1024)
 def parse_origin(value: bytes) -> Origin | None:
-    """Return `value` in parts, or None where it is not what cors.md 10 calls an origin."""
+    """Parse an origin; return None if it is not a valid one (cors.md 10).
+
+    The grammar is that of a serialized origin (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin):
+    stricter than a URL. Tempting to use a URL parser: it folds case and default ports and accepts a
+    path, so that two different strings would count as one origin.
+    """
     scheme, mark, authority = value.partition(b"://")
     if not mark or (scheme not in _WEB_SCHEMES and not is_scheme(scheme)):
         return None
@@ -66,14 +71,14 @@ def split_authority(authority: bytes) -> tuple[bytes, bytes]:
 
 
 def is_scheme(text: bytes) -> bool:
-    """Whether `text` is a scheme of RFC 3986 in lower case."""
+    """Whether `text` is a scheme (RFC 3986 3.1) in lower case."""
     return (
         0 < len(text) <= LONGEST_SCHEME and text[0] in _LOWER and not text.translate(None, _SCHEME)
     )
 
 
 def is_host(text: bytes) -> bool:
-    """Whether `text` is a lower-case name or IPv4 address; one root dot may end it (cors.md 10)."""
+    """Whether `text` is a host name in lower case or an IPv4 address; a root dot may end it (cors.md 10)."""
     if not text or len(text) > LONGEST_HOST or text.translate(None, _HOST):
         return False
     if text.startswith(b".") or b".." in text:
@@ -82,7 +87,7 @@ def is_host(text: bytes) -> bool:
 
 
 def is_ipv6(text: bytes) -> bool:
-    """Whether `text`, without its brackets, is an IPv6 address; zones are none."""
+    """Whether `text`, without brackets, is an IPv6 address without a zone."""
     if text.translate(None, _IPV6):
         return False
     try:
@@ -99,10 +104,10 @@ def is_port(text: bytes) -> bool:
     return int(text) <= 65535
 
 
-def why_unreadable(value: bytes) -> Reason:
-    """Return what keeps `value` from being one well-formed origin (cors.md 8-12).
+def malformed_reason(value: bytes) -> Reason:
+    """Return the reason why `value` is not one valid origin (cors.md 8-12).
 
-    `null` is told apart, since a policy may list it.
+    `null` has a reason of its own, since a policy may list it.
     """
     if len(value) > LONGEST_ORIGIN:
         return Reason.origin_too_long
@@ -117,10 +122,12 @@ def why_unreadable(value: bytes) -> Reason:
 
 
 class OriginSet:
-    """Patterns that are known to be good, and which of them an origin matches (cors.md 14-19).
+    """A set of valid patterns, matched with origins (cors.md 14-19).
 
-    `exact` maps origins without a wildcard to their terms. A pattern with one is found by its own
-    text: an origin is turned into each pattern text that could match it, and looked up.
+    `exact` maps patterns without a wildcard to where they are written, `any_pattern` is `*`. Patterns
+    with a wildcard are looked up by their text: from an origin each pattern text is derived that could
+    match it. Tempting to use a trie or one regular expression: matchers of that kind in other
+    proxies have accepted `barfoo.com` for `foo.com` and `bar.com` (cors.md 19).
     """
 
     __slots__ = (
@@ -130,22 +137,23 @@ class OriginSet:
         "_ports",
         "_shapes",
         "_wild",
+        "any_pattern",
         "exact",
-        "has_any",
     )
 
     def __init__(self, spec: Iterable[SourceText]) -> None:
         self.exact: dict[bytes, SourceText] = {}
-        self.has_any: SourceText | None = None
+        self.any_pattern: SourceText | None = None
         self._wild: dict[bytes, SourceText] = {}
-        # Which look-ups can succeed at all: hosts with any port, wildcards with one port, with any.
+        # Which look-ups can succeed at all: an exact host with any port; a wildcard host with one port
+        # or none; a wildcard host with any port.
         self._ports = self._fixed_ports = self._any_ports = False
         self._depth = 0
         shapes: set[tuple[int, int]] = set()
         for item in spec:
             text = item.text.encode("ascii")
             if text == b"*":
-                self.has_any = item
+                self.any_pattern = item
             elif b"*" in text:
                 self._wild[text] = item
                 self._note_shape(text, shapes)
@@ -169,8 +177,8 @@ class OriginSet:
             shapes.add((len(left), len(right)))
 
     def match(self, value: bytes) -> SourceText | None:
-        """Return the term that allows `value`, whatever its form; None if there is none."""
-        item = self.exact.get(value) or self.has_any
+        """Return the pattern that matches `value`; None if none does or it is not a valid origin."""
+        item = self.exact.get(value) or self.any_pattern
         if item is None and self._wild and len(value) <= LONGEST_ORIGIN:
             origin = parse_origin(value)
             if origin is not None:
@@ -178,13 +186,13 @@ class OriginSet:
         return item
 
     def match_wild(self, origin: Origin) -> SourceText | None:
-        """Return the wildcard pattern that allows `origin`, None if there is none."""
+        """Return the wildcard pattern that matches `origin`, None if none does."""
         wild = self._wild
         if not wild:
             return None
         scheme, host, port = origin
         head = scheme + b"://"
-        # A port pattern stands for any port and for none (cors.md 16).
+        # The port pattern :* matches any port and none (cors.md 16).
         if self._ports:
             item = wild.get(head + host + b":*")
             if item is not None:
@@ -201,7 +209,11 @@ class OriginSet:
         return None
 
     def _wild_names(self, host: bytes) -> Iterable[bytes]:
-        """Yield the host patterns that could match `host`: bounded by what the patterns look like."""
+        """Yield the host patterns that could match `host`, of the shapes that patterns have.
+
+        For a.b.example.com: a wildcard within its first label, then *.b.example.com, *.example.com and
+        so on, at most as many labels up as a pattern has.
+        """
         if self._shapes:
             label, dot, parent = host.partition(b".")
             for left, right in self._shapes:
