@@ -53,7 +53,7 @@ def test_a_bucket_bounds_the_rate(pauses: list[float]) -> None:
         now += pause
         taken += bucket.take(now)
     assert taken <= BURST + now * A_SECOND + 1e-6
-    assert taken + bucket.take_left_out() == len(pauses)
+    assert taken + bucket.take_suppressed() == len(pauses)
 
 
 def test_a_refusal_is_told_with_its_reason_and_place(

@@ -12,7 +12,7 @@ from corsproxy.config.compile.upstreams import Upstreams
 from corsproxy.config.models.routes import MatchSection, RouteSection
 from corsproxy.config.yaml.nodes import Path
 from corsproxy.policy.compiled import Route, Upstream, UpstreamTimeouts
-from corsproxy.policy.cookies.sites import Names, check_credentials
+from corsproxy.policy.cookies.sites import PublicNames, check_credentials
 from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.problems import Finding
 from corsproxy.policy.routing.bypasses import check_bypasses
@@ -86,7 +86,7 @@ def _route(
     if upstream is None or transforms is None:
         return None
     if policy is not None and policy.spec.allow_credentials:
-        names = Names(name, upstream.public, section.match.host)
+        names = PublicNames(name, upstream.public, section.match.host)
         origins = policy.spec.allow_origins
         rules = transforms.response_rules
         context.take(check_credentials(origins, names, transforms.cookies, rules), path)

@@ -3,9 +3,9 @@
 import pytest
 
 from corsproxy.policy.cookies.rewrite import compile_cookies
-from corsproxy.policy.cookies.sites import Names, check_credentials, site_of
+from corsproxy.policy.cookies.sites import PublicNames, check_credentials, site_of
 from corsproxy.policy.cookies.spec import CookieSpec
-from corsproxy.policy.routing.links import Site
+from corsproxy.policy.routing.links import BaseUrl
 from corsproxy.policy.rules.apply import compile_rules
 from corsproxy.policy.rules.spec import RuleSpec
 from corsproxy.policy.source import SourcePos, SourceText
@@ -35,12 +35,12 @@ def test_a_site_is_a_registrable_domain(authority: str, site: str) -> None:
 
 
 ORIGINS = ("https://app.example.com", "https://shop.example", "https://other.example")
-PUBLIC = Site(b"https", b"api.example.com")
+PUBLIC = BaseUrl(b"https", b"api.example.com")
 
 
 def warned(
     *origins: str,
-    public: Site | None = PUBLIC,
+    public: BaseUrl | None = PUBLIC,
     hosts: tuple[str, ...] = (),
     cookies: tuple[CookieSpec, ...] = (),
     rules: tuple[RuleSpec, ...] = (),
@@ -51,7 +51,7 @@ def warned(
     ]
     found = check_credentials(
         specs,
-        Names("api", public, hosts),
+        PublicNames("api", public, hosts),
         compile_cookies(cookies),
         compile_rules(rules),
     )
