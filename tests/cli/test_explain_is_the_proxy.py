@@ -1,4 +1,4 @@
-"""What `explain` says offline is what the proxy sends over sockets (cors.md 70).
+"""What `explain` predicts offline is what the proxy sends over sockets (cors.md 70).
 
 A differential test: each policy below answers each request below, once in words, once for real.
 """
@@ -23,7 +23,7 @@ from tests.support.upstream import Script, ScriptedUpstream, repeat, request, se
 APP = "https://app.example.com"
 API = "http://api.example.com"
 
-# What a route says of CORS; the route's path is its name.
+# The policy of each route; the route's path is its name.
 POLICIES = {
     "lists": f"{{allow_origins: [{APP}], allow_methods: [GET, PUT], allow_headers: [x-a]}}",
     "wildcards": '{allow_origins: ["https://*.example.com", "http://localhost:*"]}',
@@ -120,7 +120,7 @@ def raw_preflight(asked: PageRequest) -> bytes:
 
 
 def own_fields(fields: Any) -> dict[bytes, bytes]:  # noqa: ANN401 - pairs, from either side
-    """Return the fields that a policy speaks by; none may stand twice."""
+    """Return the fields that a policy sets; none may appear twice."""
     found = [
         (name.lower(), value) for name, value in fields if name.decode().lower().startswith(OWN)
     ]
@@ -129,7 +129,7 @@ def own_fields(fields: Any) -> dict[bytes, bytes]:  # noqa: ANN401 - pairs, from
 
 
 def compare_fields(told: dict[bytes, bytes], sent: dict[bytes, bytes], *, expands: bool) -> None:
-    """Compare what was predicted with what came; what `*` expands to depends on the answer (28)."""
+    """Compare the predicted fields with the real ones; what `*` expands to depends on the response (28)."""
     if expands:
         names = told.pop(EXPOSE, b"")
         assert set(names.lower().split(b", ")) <= set(sent.pop(EXPOSE, b"").lower().split(b", "))
@@ -137,7 +137,7 @@ def compare_fields(told: dict[bytes, bytes], sent: dict[bytes, bytes], *, expand
 
 
 async def replies_of(client: RawClient, asked: PageRequest, found: Explanation) -> list[Response]:
-    """Send what the explanation has answers to; each must come as it says."""
+    """Send each request whose response was predicted; the real response must equal it."""
     replies = []
     for response in found.responses:
         raw = raw_preflight(asked) if response.to == "preflight" else raw_request(asked)
@@ -150,7 +150,7 @@ async def replies_of(client: RawClient, asked: PageRequest, found: Explanation) 
 
 
 def compare_browser(asked: PageRequest, found: Explanation, replies: list[Response]) -> None:
-    """Compare what browsers make of the prediction with what they make of the real answers."""
+    """Compare the browser's checks of the predicted responses with those of the real ones."""
     by_name = dict(zip((response.to for response in found.responses), replies, strict=True))
     real = {name: LiveResponse(reply.status, reply.head.fields) for name, reply in by_name.items()}
     judged = explain_responses(asked, real.get("preflight"), real.get("request"))
@@ -187,7 +187,7 @@ async def compare(compiled: CompiledConfig, proxy: Proxy, path: str) -> int:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-async def test_70_explain_says_what_the_proxy_does(name: str) -> None:
+async def test_70_explain_predicts_what_the_proxy_does(name: str) -> None:
     """cors.md 70: status, headers, verdict, reason, place and the browsers' words are the same."""
     async with ScriptedUpstream(ANSWERING) as upstream:
         compiled = config_of(config_text(upstream))
@@ -196,7 +196,7 @@ async def test_70_explain_says_what_the_proxy_does(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/lists/%00", "/any/%00", "/none/%00"])
-async def test_70_explain_foretells_the_proxy_s_own_errors(path: str) -> None:
+async def test_70_explain_predicts_the_proxy_s_own_errors(path: str) -> None:
     """cors.md 62, 71, 73: no route, an ambiguous path; the CORS headers of the errors too."""
     async with ScriptedUpstream(ANSWERING) as upstream:
         compiled = config_of(config_text(upstream))
@@ -213,8 +213,8 @@ async def test_70_explain_foretells_the_proxy_s_own_errors(path: str) -> None:
 
 
 @pytest.mark.parametrize(("origin", "status"), [(APP, 101), ("https://evil.example", 403)])
-async def test_70_explain_foretells_websockets(origin: str, status: int) -> None:
-    """cors.md 54: a ws address stands for a handshake."""
+async def test_70_explain_predicts_websockets(origin: str, status: int) -> None:
+    """cors.md 54: a ws URL means a WebSocket handshake."""
     switching = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     async with ScriptedUpstream([until(b"\r\n\r\n"), send(switching + b"\r\n")]) as upstream:
         compiled = config_of(config_text(upstream))
@@ -255,7 +255,7 @@ async def test_70_a_public_origin_is_the_route_s_own() -> None:
                 compare_browser(asked, found, [reply])
 
 
-async def test_a_handshake_that_is_no_upgrade_is_judged_as_an_ordinary_request() -> None:
+async def test_a_handshake_without_upgrade_is_an_ordinary_request() -> None:
     """forwarding.md H17, cors.md 54, 70: forwarded without Upgrade, whoever asks; no socket opens."""
     async with ScriptedUpstream(ANSWERING) as upstream:
         config = one_route(

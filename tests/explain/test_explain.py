@@ -1,4 +1,4 @@
-"""Explaining: the steps, the browsers' words, the smallest change, real answers (cors.md 67, 70)."""
+"""Explanations: steps, browsers' messages, the smallest change, live responses (cors.md 67, 70)."""
 
 import json
 from typing import Any
@@ -81,7 +81,7 @@ def test_steps_that_no_browser_takes_are_skipped() -> None:
     st.sampled_from([APP, EVIL, b"null", b"https://app.example.com:443"]),
     st.sampled_from([(), ((b"X-A", b"1"),), ((b"X-B", b"1"),)]),
 )
-def test_explain_says_what_the_proxy_decides(
+def test_explain_agrees_with_decide(
     policy: Policy, method: bytes, origin: bytes, headers: tuple[tuple[bytes, bytes], ...]
 ) -> None:
     """The very same function decides (cors.md 70)."""
@@ -207,7 +207,7 @@ def test_the_browsers_words_are_theirs(
     }
 
 
-def test_firefox_quotes_the_address_where_the_star_meets_credentials() -> None:
+def test_firefox_quotes_the_url_if_the_wildcard_meets_credentials() -> None:
     """The one message of Firefox that does (seen in Firefox 153)."""
     printed = explain(OPEN, GET._replace(credentials=True)).consoles
     [line] = printed["firefox"]
@@ -226,7 +226,7 @@ def test_safari_looks_at_the_status_of_a_preflight_first() -> None:
     assert "missing). Status code: 403." in printed["firefox"][0]
 
 
-def test_firefox_says_three_things_of_a_redirected_preflight() -> None:
+def test_firefox_prints_three_lines_for_a_redirected_preflight() -> None:
     """The redirect, the status, and that nothing came of it (seen in Firefox 153)."""
     redirected = Blocked(BrowserRefusal.preflight_redirect, b"", 302, in_preflight=True)
     lines = console(PUT, [redirected])["firefox"]
@@ -304,8 +304,8 @@ NO_CHANGE: list[tuple[str, PageRequest]] = [
 @pytest.mark.parametrize(
     "page_request", [row[1] for row in NO_CHANGE], ids=[row[0] for row in NO_CHANGE]
 )
-def test_no_change_is_offered_where_only_the_client_can_help(page_request: PageRequest) -> None:
-    """What no policy may say is not proposed (cors.md 22, 25)."""
+def test_no_change_is_suggested_if_only_the_client_can_help(page_request: PageRequest) -> None:
+    """A change that would make the policy invalid is not suggested (cors.md 22, 25)."""
     assert explain(POLICY, page_request).change is None
 
 
@@ -317,7 +317,7 @@ def test_null_with_credentials_is_never_proposed() -> None:
     assert found.change is None
 
 
-def test_a_websocket_is_judged_by_its_origin_only() -> None:
+def test_a_websocket_is_checked_by_its_origin_only() -> None:
     """No CORS, no browser check; 101 without headers, or 403 (cors.md 54)."""
     opened = explain(POLICY, GET, is_websocket=True)
     assert opened.works
@@ -342,7 +342,7 @@ def test_a_page_of_the_same_origin_is_not_checked() -> None:
 
 
 def test_blocked_requests_do_not_work() -> None:
-    """403 before the upstream hears of it (cors.md 55)."""
+    """403, and the request is not forwarded (cors.md 55)."""
     found = explain(
         policy_of("https://app.example.com", on_refused="block"), GET._replace(origin=EVIL)
     )
@@ -394,8 +394,12 @@ def test_what_surprises_is_noted(policy: Policy, page_request: PageRequest, note
         (b"https://app.example.com", "/only/a/path", False),
     ],
 )
-def test_local_addresses_are_told_from_public_ones(origin: bytes, url: str, local: bool) -> None:  # noqa: FBT001 - an expectation
-    """Local Network Access asks only where a public page calls a local address (cors.md 39)."""
+def test_local_addresses_are_distinguished_from_public_ones(
+    origin: bytes,
+    url: str,
+    local: bool,  # noqa: FBT001 - an expectation
+) -> None:
+    """Local Network Access applies only if a public page calls a local address (cors.md 39)."""
     assert is_local_from_public(PageRequest(b"GET", url, origin)) is local
 
 
@@ -412,7 +416,7 @@ def test_local_addresses_are_told_from_public_ones(origin: bytes, url: str, loca
     ],
 )
 def test_the_origin_of_a_url_is_written_as_browsers_do(url: str, origin: bytes | None) -> None:
-    """Lower case, default port left out; no origin rather than an exception for what is no URL."""
+    """Lower case, without a default port; None rather than an exception for an invalid URL."""
     assert origin_of(url) == origin
 
 
@@ -432,7 +436,7 @@ def test_an_explanation_is_json_and_safe_text(page_request: PageRequest) -> None
     assert "\x1b[3" in render(found, color=True)
 
 
-def test_the_text_tells_all() -> None:
+def test_the_text_has_the_whole_explanation() -> None:
     """Ticks and crosses, the line, the consoles, the change (product: explain)."""
     text = render(explain(POLICY, WRONG), color=False)
     for part in (
@@ -475,8 +479,8 @@ def test_outgoing_requests_are_a_browser_s() -> None:
 ALLOW = ((b"Access-Control-Allow-Origin", APP), (b"Vary", b"Origin"))
 
 
-def test_real_answers_are_judged_as_a_browser_would() -> None:
-    """A good server works; its caps, exposed names are told."""
+def test_live_responses_are_checked_as_a_browser_would() -> None:
+    """A correct server works; the notes name the caps and the exposed names."""
     found = explain_responses(
         GET, None, LiveResponse(200, (*ALLOW, (b"X-A", b"1"), (b"ETag", b"1")))
     )
@@ -500,7 +504,7 @@ LIVE: list[tuple[PageRequest, LiveResponse | None, LiveResponse | None, str]] = 
 
 
 @pytest.mark.parametrize(("page_request", "preflight", "response", "fix"), LIVE)
-def test_real_answers_that_fail_say_what_the_server_must_send(
+def test_a_failed_live_response_has_a_fix_for_the_server(
     page_request: PageRequest,
     preflight: LiveResponse | None,
     response: LiveResponse | None,
@@ -515,7 +519,7 @@ def test_real_answers_that_fail_say_what_the_server_must_send(
     assert fix in render(found, color=False)
 
 
-def test_a_request_after_a_failed_preflight_is_not_judged() -> None:
+def test_a_request_after_a_failed_preflight_is_not_checked() -> None:
     """The browser would never have sent it."""
     page_request = GET._replace(headers=((b"X-A", b"1"),))
     found = explain_responses(page_request, LiveResponse(403, ()), LiveResponse(200, ALLOW))
@@ -523,7 +527,7 @@ def test_a_request_after_a_failed_preflight_is_not_judged() -> None:
 
 
 def test_a_preflight_alone_can_do() -> None:
-    """An unsafe request is not sent: the preflight's answer decides."""
+    """An unsafe request is not sent: the response to the preflight decides."""
     lists = ((b"Access-Control-Allow-Methods", b"PUT"), (b"Access-Control-Allow-Headers", b"x-a"))
     found = explain_responses(
         PUT, LiveResponse(204, (*ALLOW, *lists, (b"Access-Control-Max-Age", b"9000"))), None
@@ -539,7 +543,7 @@ def test_a_preflight_alone_can_do() -> None:
 @pytest.mark.parametrize(
     ("vary", "noted"), [(b"Accept", True), (b"Accept, origin", False), (b"*", False), (None, True)]
 )
-def test_an_answer_without_vary_is_noted(vary: bytes | None, noted: bool) -> None:  # noqa: FBT001 - an expectation
+def test_a_response_without_vary_is_noted(vary: bytes | None, noted: bool) -> None:  # noqa: FBT001 - an expectation
     """A cache would hand it to other origins (cors.md 44)."""
     fields = ALLOW[:1] if vary is None else (ALLOW[0], (b"Vary", vary))
     found = explain_responses(GET, None, LiveResponse(200, fields))
@@ -567,7 +571,7 @@ def test_every_reason_has_words_and_a_fix() -> None:
 
 
 def test_client_bytes_are_escaped_and_cut() -> None:
-    """One line of printable ASCII, however long and whatever it holds (cors.md 69)."""
+    """One line of printable ASCII, however long and whatever it contains (cors.md 69)."""
     assert printable_ascii(b"https://a\r\n\x1b\xff\\") == "https://a\\x0d\\x0a\\x1b\\xff\\x5c"
     assert printable_ascii(b"a" * 200) == "a" * 127 + "…"
     assert len(printable_ascii(b"\x00" * 128)) == 128

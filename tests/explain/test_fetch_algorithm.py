@@ -151,7 +151,7 @@ PREFLIGHTS: list[tuple[PageRequest, bool]] = [
 
 
 @pytest.mark.parametrize(("page_request", "needed"), PREFLIGHTS)
-def test_a_preflight_is_sent_where_permission_is_needed(
+def test_a_preflight_is_sent_if_permission_is_needed(
     page_request: PageRequest,
     needed: bool,  # noqa: FBT001 - an expectation
 ) -> None:
@@ -243,7 +243,7 @@ def test_the_evaluation_of_a_preflight(
     ("value", "seconds"),
     [(None, 5), ("600", 600), ("0", 0), ("-1", 5), ("x", 5), ("", 5), ("9" * 30, 9_999_999_999)],
 )
-def test_max_age_is_five_seconds_where_it_is_not_a_number(value: str | None, seconds: int) -> None:
+def test_max_age_is_five_seconds_unless_it_is_a_number(value: str | None, seconds: int) -> None:
     """Fetch, "CORS-preflight fetch": the default is 5."""
     assert fetch_algorithm.max_age([] if value is None else fields(acma=value)) == seconds
 

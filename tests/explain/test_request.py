@@ -1,4 +1,4 @@
-"""Explaining a request under a whole configuration, where no policy answers (cors.md 51, 62, 73)."""
+"""Explanations under a whole configuration, if no policy decides (cors.md 51, 62, 73)."""
 
 import pytest
 import yaml
@@ -57,7 +57,7 @@ def test_the_route_is_the_first_step() -> None:
         (b"PUT", "http://api.example.com/API/a"),
     ],
 )
-def test_no_route_is_said_before_all_else(method: bytes, url: str) -> None:
+def test_a_missing_route_is_reported_first(method: bytes, url: str) -> None:
     """cors.md 73: 404, and what to add."""
     found = explain_request(config_of(), PageRequest(method, url, APP))
     assert not found.works
@@ -113,7 +113,7 @@ def test_an_ambiguous_path_is_refused_with_the_route_s_headers() -> None:
     assert explain_request(config_of(passed), page_request).works
 
 
-def test_a_method_that_is_never_served_is_told() -> None:
+def test_a_method_that_is_never_served_is_reported() -> None:
     """forwarding.md H4; no page can send it, so only a page of our own origin comes that far."""
     page_request = PageRequest(b"TRACE", "http://api.example.com/bare/", b"http://api.example.com")
     found = explain_request(config_of(), page_request)
@@ -123,7 +123,7 @@ def test_a_method_that_is_never_served_is_told() -> None:
 
 @pytest.mark.parametrize("method", [b"GET", b"PUT"])
 def test_without_a_policy_the_upstream_decides(method: bytes) -> None:
-    """cors.md 7, 51: what would be blocked if it says nothing, and the policy that would help."""
+    """cors.md 7, 51: what is blocked if the upstream sends no CORS headers, and a policy that would help."""
     page_request = PageRequest(method, "http://h/bare/", APP, ((b"X-A", b"1"),), credentials=True)
     found = explain_request(config_of(), page_request)
     assert not found.works
@@ -150,7 +150,7 @@ def test_without_a_policy_a_page_of_the_same_origin_works() -> None:
     assert found.notes == ()
 
 
-def test_what_is_no_address_is_an_error() -> None:
+def test_an_invalid_url_is_an_error() -> None:
     """A page could not call it."""
     with pytest.raises(ValueError, match="write it whole"):
         explain_request(config_of(), PageRequest(b"GET", "/bare/", APP))

@@ -12,7 +12,7 @@ from corsproxy.policy.globs import Glob
 @settings(max_examples=300, deadline=None)
 @given(st.text("ab*", max_size=6), st.text("ab", max_size=8))
 def test_globs_agree_with_a_plain_matcher(pattern: str, value: str) -> None:
-    """config.md: a `*` stands for any characters, none included."""
+    """config.md: a `*` stands for any characters, or none."""
     assert Glob.compile(pattern).fits(value.encode()) == fnmatchcase(value, pattern)
 
 

@@ -94,7 +94,7 @@ def test_stripping_removes_origin_and_referer_alone(fields: list[Field], origin:
     assert transform_origin(sent, "strip", BaseUrl(b"http", b"legacy")) == fields
 
 
-def test_a_route_that_says_nothing_asks_for_links_only() -> None:
+def test_a_route_without_settings_transforms_links_only() -> None:
     """The way of every request has one test; Location alone makes it look closer (58)."""
     quiet = route_of(maps_links=False)
     assert (quiet.reshapes_requests, quiet.reshaped_kinds) == (False, 0)

@@ -59,17 +59,17 @@ def warned(
     return [item.value for item in found]
 
 
-def test_61_the_first_origin_of_another_site_is_told() -> None:
+def test_61_the_first_origin_of_another_site_is_reported() -> None:
     """cors.md 61: cookies stay SameSite=Lax, and the origin is another site; one a route."""
     assert warned(*ORIGINS) == ["https://shop.example"]
 
 
 def test_61_other_names_of_the_same_site_work() -> None:
-    """Cookies go between subdomains and ports of one site, whatever SameSite says."""
+    """Cookies are sent between subdomains and ports of one site, whatever SameSite is."""
     assert warned("https://app.example.com", "https://example.com:8443") == []
 
 
-def test_61_hosts_count_where_no_public_url_is_given() -> None:
+def test_61_hosts_count_if_there_is_no_public_url() -> None:
     """What clients call a route is public_url, else the hosts it matches; neither: nothing known."""
     assert warned(*ORIGINS, public=None, hosts=("*.shop.example",)) == ["https://app.example.com"]
     assert warned(*ORIGINS, public=None, hosts=("api.example.com", "shop.example")) == [

@@ -137,7 +137,7 @@ def test_all_other_links_are_untouched(value: bytes) -> None:
     assert rewrite_link(value, STRIP) == value
 
 
-def test_path_absolute_links_pass_where_no_prefix_changes() -> None:
+def test_path_absolute_links_stay_if_no_prefix_changes() -> None:
     """cors.md 58: without a prefix change "/x" is public already."""
     assert rewrite_link(b"/x", PLAIN) == b"/x"
 
@@ -185,7 +185,7 @@ def test_refresh_maps_its_url_alone(value: bytes, expected: bytes) -> None:
 
 
 def test_each_field_is_read_in_its_own_way() -> None:
-    """cors.md 58: Location and Content-Location hold a link, Refresh a delay and a link."""
+    """cors.md 58: Location and Content-Location contain a link, Refresh a delay and a link."""
     assert rewrite_field(b"Location", b"/x", STRIP) == b"/api/x"
     assert rewrite_field(b"content-location", b"/x", STRIP) == b"/api/x"
     assert rewrite_field(b"REFRESH", b"0;url=/x", STRIP) == b"0;url=/api/x"
@@ -244,7 +244,7 @@ PLACE = SourcePos("config.yaml", 2, 3)
         ("https://a b", "no name"),
     ],
 )
-def test_a_wrong_public_url_is_told(text: str, says: str) -> None:
+def test_an_invalid_public_url_is_reported(text: str, says: str) -> None:
     """config.md `public_url`: an origin as clients know it."""
     (finding,) = check_public_url(SourceText(text, PLACE))
     assert finding.slug == "public_url_invalid"
