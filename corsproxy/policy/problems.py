@@ -6,8 +6,8 @@ Each module that checks settings keeps one table of `Words` by slug; a `Finding`
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from corsproxy.policy.printable import printable
 from corsproxy.policy.source import SourcePos
-from corsproxy.policy.visible import printable
 
 Severity = Literal["error", "warning"]
 

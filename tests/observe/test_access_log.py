@@ -19,7 +19,7 @@ STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """Make a pipe: where to read, where to write."""
+    """Make a pipe: the end to read from, the end to write to."""
     reading, writing = os.pipe()
     yield reading, writing
     for end in (reading, writing):
@@ -93,7 +93,7 @@ OPTIONAL = {
 }
 
 
-def test_a_line_of_json_tells_everything() -> None:
+def test_a_line_of_json_has_every_field() -> None:
     """product.md: all fields, with the names of the Elastic Common Schema; no query."""
     record = record_of(decision=REFUSED, fault="upstream_timeout", note="reset", status=504)
     fields = json.loads(as_json(record))
@@ -107,7 +107,7 @@ def test_a_line_of_json_tells_everything() -> None:
         "url.path": "/users/1",
         "http.response.status_code": 504,
         "http.response.body.bytes": 302,
-        "event.duration": 4_250_000,  # nanoseconds, as ECS says
+        "event.duration": 4_250_000,  # nanoseconds, as in ECS
         "corsproxy.upstream.duration": 4_000_000,
         "corsproxy.route": "api",
         "http.request.origin": "https://app.example",
@@ -120,7 +120,7 @@ def test_a_line_of_json_tells_everything() -> None:
     }
 
 
-def test_a_line_of_text_tells_everything() -> None:
+def test_a_line_of_text_has_every_field() -> None:
     """product.md: the same for a person."""
     line = as_text(record_of(decision=REFUSED))
     assert re.sub(STAMP, "NOW", line) == (
@@ -151,7 +151,7 @@ def test_what_could_not_be_read_still_gets_a_line() -> None:
     ],
 )
 def test_an_invalid_traceparent_has_no_trace_id(traceparent: bytes) -> None:
-    """W3C Trace Context 3.2.2: upper case, zeros and stumps are no trace."""
+    """W3C Trace Context 3.2.2: upper case, zeros and fragments are not valid."""
     assert "trace.id" not in json.loads(as_json(record_of(traceparent=traceparent)))
 
 
@@ -218,7 +218,7 @@ def test_which_requests_get_a_line(
     record: Record,
     written: bool,  # noqa: FBT001 - a parameter of the table
 ) -> None:
-    """`log.access`: all, or errors: status 400 and above, and answers that broke off."""
+    """`log.access`: all, or errors: status 400 and above, and responses that were cut short."""
     reading, writing = pipe
     log = AccessLog(writing, "text", which)  # type: ignore[arg-type] # a literal of the table
     log(record)

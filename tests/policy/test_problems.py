@@ -1,20 +1,20 @@
 """Findings: one line each, with words from one table (config.md)."""
 
+from corsproxy.policy.printable import printable
 from corsproxy.policy.problems import Words, find
 from corsproxy.policy.source import SourcePos
-from corsproxy.policy.visible import printable
 
 TABLE = {"odd": Words("warning", "{value} is odd: {detail}", "write {value} twice")}
 
 
-def test_a_finding_says_where_what_and_what_to_do() -> None:
+def test_a_finding_names_position_mistake_and_fix() -> None:
     """config.md: file:line:column, which value, what to write instead."""
     finding = find(TABLE, "odd", "7", SourcePos("c.yaml", 2, 3), "no pair")
     assert str(finding) == "c.yaml:2:3: warning: 7 is odd: no pair; write 7 twice"
 
 
 def test_without_a_place_it_begins_with_the_severity() -> None:
-    """A term that was built in code stands nowhere."""
+    """A setting that was built in code has no position."""
     assert str(find(TABLE, "odd", "7", None)).startswith("warning: 7 is odd")
 
 

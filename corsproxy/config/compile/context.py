@@ -7,9 +7,9 @@ from corsproxy.config.problems.catalogue import ENTRIES
 from corsproxy.config.problems.problem import LONGEST_MESSAGE, Found, Problem, problem, shorten
 from corsproxy.config.yaml.environment import is_reference
 from corsproxy.config.yaml.nodes import Document, Node, Path, Scalar, Sequence, Span
+from corsproxy.policy.printable import printable
 from corsproxy.policy.problems import Finding
 from corsproxy.policy.source import SourcePos, SourceText
-from corsproxy.policy.visible import printable
 
 _HIDDEN: Final = "a value that is not shown"
 

@@ -6,7 +6,9 @@ from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.rules import rule_specs
 from corsproxy.config.models.routes import CookieSection, PathSection, RouteSection
 from corsproxy.config.yaml.nodes import Path
-from corsproxy.policy.cookies.rewrite import CookieRule, CookieSpec, check_cookies, compile_cookies
+from corsproxy.policy.cookies.check import check_cookies
+from corsproxy.policy.cookies.rewrite import CookieRule, compile_cookies
+from corsproxy.policy.cookies.spec import CookieSpec
 from corsproxy.policy.routing.paths import (
     UNCHANGED,
     PathMapping,
@@ -14,7 +16,8 @@ from corsproxy.policy.routing.paths import (
     check_path,
     compile_path,
 )
-from corsproxy.policy.rules.apply import Rule, check_rules, compile_rules
+from corsproxy.policy.rules.apply import Rule, compile_rules
+from corsproxy.policy.rules.check import check_rules
 from corsproxy.policy.rules.spec import Side
 from corsproxy.policy.source import SourceText
 

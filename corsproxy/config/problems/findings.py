@@ -7,8 +7,8 @@ from corsproxy.policy.cookies import check as cookies
 from corsproxy.policy.cookies import sites
 from corsproxy.policy.cors import messages
 from corsproxy.policy.problems import Words
+from corsproxy.policy.routing import bypasses, links, paths
 from corsproxy.policy.routing import check as routing
-from corsproxy.policy.routing import links, paths, spellings
 from corsproxy.policy.rules import check as rules
 
 _TABLES: Final[tuple[Mapping[str, Words], ...]] = (
@@ -19,7 +19,7 @@ _TABLES: Final[tuple[Mapping[str, Words], ...]] = (
     links.WORDS,
     cookies.WORDS,
     sites.WORDS,
-    spellings.WORDS,
+    bypasses.WORDS,
 )
 
 FINDINGS: Final[Mapping[str, str]] = {
@@ -96,7 +96,7 @@ FINDINGS: Final[Mapping[str, str]] = {
     "rule_without_effect": "W200",
     "rule_add_repeats": "W201",
     "rule_when_empty": "W202",
-    # What routes match (policy.route_checks, policy.spellings).
+    # What routes match (policy.route_checks, policy.routing.bypasses).
     "route_host_invalid": "E230",
     "route_path_invalid": "E231",
     "route_method_invalid": "E232",

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from corsproxy.config.problems.catalogue import ENTRIES
+from corsproxy.policy.printable import json_text, printable
 from corsproxy.policy.problems import Severity
 from corsproxy.policy.source import SourcePos
-from corsproxy.policy.visible import json_text, printable
 
 Format = Literal["full", "concise", "json", "github"]
 

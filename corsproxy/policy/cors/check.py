@@ -16,11 +16,9 @@ from corsproxy.policy.fetch_lists import (
     SAFELISTED_RESPONSE_HEADERS,
     is_forbidden_request_header,
 )
-from corsproxy.policy.problems import Finding, Words, find
+from corsproxy.policy.problems import Finding, find
 from corsproxy.policy.source import SourceText
 from corsproxy.policy.tokens import is_token_text
-
-__all__ = ["WORDS", "Words", "check_policy"]
 
 LONGEST_MAX_AGE: Final = 86400  # Firefox's cap, the highest of all browsers
 CHROMIUM_MAX_AGE: Final = 7200

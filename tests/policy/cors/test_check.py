@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from corsproxy.policy.cors.check import WORDS, check_policy
+from corsproxy.policy.cors.check import check_policy
+from corsproxy.policy.cors.messages import WORDS
 from corsproxy.policy.cors.pattern_syntax import correct, diagnose
 from corsproxy.policy.cors.spec import PreflightSpec
 from corsproxy.policy.source import SourcePos

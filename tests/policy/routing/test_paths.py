@@ -248,7 +248,7 @@ def test_a_prefix_that_matched_is_stripped_in_every_spelling(data: st.DataObject
 
 
 @pytest.mark.parametrize("path", ["/p%3Aq", "/p%3aq", "/a/p%3Aq/", "/x%e4%B8%ad"])
-def test_71_the_case_of_hex_digits_tells_no_routes_apart(path: str) -> None:
+def test_71_the_case_of_hex_digits_does_not_distinguish_routes(path: str) -> None:
     """cors.md 71, H1: `%2f` and `%2F` are one (RFC 3986 6.2.2.1), so a stricter route takes both."""
     table = RouteTable.compile([(Match(paths=(path,)), "strict"), (Match(), "broad")])
     digits = re.compile(rb"%[0-9A-Fa-f]{2}")
@@ -263,8 +263,8 @@ def test_71_the_case_of_hex_digits_tells_no_routes_apart(path: str) -> None:
     assert table.match(b"h", path.encode().upper(), b"GET") == "broad"
 
 
-def test_72_routes_that_only_hex_digits_tell_apart_are_a_tie() -> None:
-    """cors.md 72: nothing says which of the two is meant."""
+def test_72_routes_that_differ_in_hex_digits_only_are_a_tie() -> None:
+    """cors.md 72: neither of the two is more specific."""
     with pytest.raises(RouteTie):
         RouteTable.compile([(Match(paths=("/a%2Fb",)), 1), (Match(paths=("/a%2fb",)), 2)])
 
@@ -293,7 +293,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("spec", "paths", "slug", "says"), BAD)
-def test_wrong_prefixes_are_told(
+def test_invalid_prefixes_are_reported(
     spec: PathSpec,
     paths: tuple[str, ...],
     slug: str,
@@ -310,7 +310,7 @@ def test_wrong_prefixes_are_told(
 
 
 def test_every_slug_has_a_case() -> None:
-    """The table of words holds nothing that is never said."""
+    """Every row of the table of words is used."""
     assert {slug for _, _, slug, _ in BAD} == set(WORDS)
 
 
