@@ -9,12 +9,13 @@ from typing import NamedTuple
 from corsproxy.config.compile import CompileContext
 from corsproxy.config.load import Loaded
 from corsproxy.config.models.routes import InlineTestSection
-from corsproxy.config.problems.problem import Found, Problem
+from corsproxy.config.problems.found import Found
 from corsproxy.config.yaml.nodes import Path
 from corsproxy.policy.compiled import CompiledConfig, Route
 from corsproxy.policy.cors.decide import decide
 from corsproxy.policy.cors.decision import Decision, Facts
 from corsproxy.policy.cors.reasons import tell
+from corsproxy.policy.problems import Problem
 
 
 class RoutedTest(NamedTuple):
@@ -67,12 +68,12 @@ def facts_of(test: InlineTestSection) -> Facts:
 
 def _run(context: CompileContext, route: Route, test: InlineTestSection, path: Path) -> None:
     if route.policy is None:
-        context.note("test_without_policy", path)
+        context.report("test_without_policy", path)
         return
     decision = decide(route.policy, facts_of(test))
-    what = context.hidden(path) or "; ".join(_account(decision))
+    what = context.reference(path) or "; ".join(_account(decision))
     if decision.verdict != test.expect:
-        context.note(
+        context.report(
             "test_verdict",
             (*path, "expect"),
             expected=test.expect,
@@ -80,7 +81,7 @@ def _run(context: CompileContext, route: Route, test: InlineTestSection, path: P
             what=what,
         )
     elif test.reason is not None and decision.reason != test.reason:
-        context.note(
+        context.report(
             "test_reason",
             (*path, "reason"),
             expected=test.reason,
@@ -108,7 +109,7 @@ def _check_path(
     found = config.routes.match(_host(test.hosts), target, test.test.method.encode())
     if found is not test.route:
         got = "no route" if found is None else f"the route {found.name}"
-        context.note("test_route", (*path, "path"), got=got, expected=test.route.name)
+        context.report("test_route", (*path, "path"), got=got, expected=test.route.name)
 
 
 def _host(hosts: list[str]) -> bytes:

@@ -22,20 +22,20 @@ def lint(context: CompileContext, settings: Settings, routes: tuple[int, ...]) -
             ("defaults", "cors")
         )
         if route.cors is None and not says:
-            context.note("route_without_policy", path)
+            context.report("route_without_policy", path)
     for where, policy in _policies(settings, routes):
         for key, reason, advice in _vain(policy):
             at = (*where, *key)
-            context.note("no_effect", at, key=key[-1], reason=reason, advice=advice)
+            context.report("no_effect", at, key=key[-1], reason=reason, advice=advice)
     if settings.server.tls is not None and settings.server.half_close == "answer":
         reason, advice = "TLS has no half close (forwarding.md H20)", "remove it"
         at = ("server", "half_close")
-        context.note("no_effect", at, key="half_close", reason=reason, advice=advice)
+        context.report("no_effect", at, key="half_close", reason=reason, advice=advice)
     server = settings.server
     if not server.trusted_proxies and "trusted_headers" in server.model_fields_set:
         reason, advice = "trusted_proxies lists no peer", "list your proxies there"
         at = ("server", "trusted_headers")
-        context.note("no_effect", at, key="trusted_headers", reason=reason, advice=advice)
+        context.report("no_effect", at, key="trusted_headers", reason=reason, advice=advice)
     for name, upstream in settings.upstreams.items():
         _without_effect(context, upstream, ("upstreams", name))
 
@@ -47,11 +47,11 @@ def _unused(context: CompileContext, settings: Settings) -> None:
         policies.add(settings.defaults.cors)
     for name in settings.policies:
         if name not in policies:
-            context.note_key("policy_unused", ("policies", name), found=name)
+            context.report_key("policy_unused", ("policies", name), found=name)
     upstreams = set(_named(context, "upstream"))
     for name in settings.upstreams:
         if name not in upstreams:
-            context.note_key("upstream_unused", ("upstreams", name), found=name)
+            context.report_key("upstream_unused", ("upstreams", name), found=name)
 
 
 def _named(context: CompileContext, key: str) -> Iterator[str]:
@@ -110,18 +110,18 @@ def _without_effect(context: CompileContext, upstream: UpstreamSection, path: Pa
     timeouts, tls = upstream.timeouts, upstream.tls
     if tls is not None and not upstream.url.startswith("https://"):
         reason, advice = "the URL is not https", "write https:// in url, or remove it"
-        context.note_key("no_effect", (*path, "tls"), key="tls", reason=reason, advice=advice)
+        context.report_key("no_effect", (*path, "tls"), key="tls", reason=reason, advice=advice)
     elif tls is not None and tls.insecure_skip_verify and tls.ca_file:
         reason, advice = "insecure_skip_verify lets any certificate do", "remove one of the two"
         at = (*path, "tls", "ca_file")
-        context.note("no_effect", at, key="ca_file", reason=reason, advice=advice)
+        context.report("no_effect", at, key="ca_file", reason=reason, advice=advice)
     for vain in _vain_in_pool(upstream.pool):
         at = (*path, "pool", *vain.key)
-        context.note("no_effect", at, key=vain.key[-1], reason=vain.reason, advice=vain.advice)
+        context.report("no_effect", at, key=vain.key[-1], reason=vain.reason, advice=vain.advice)
     for key in ("connect", "response_header", "idle"):
         limit = getattr(timeouts, key)
         if 0 < timeouts.total < limit and key in timeouts.model_fields_set:
-            context.note(
+            context.report(
                 "no_effect",
                 (*path, "timeouts", key),
                 key=key,

@@ -11,12 +11,13 @@ from typing import NamedTuple
 from corsproxy.config.compile import CompileContext, compile_config
 from corsproxy.config.lint import lint
 from corsproxy.config.models.root import Settings
-from corsproxy.config.problems.problem import Found, Problem, TooMany, Unreadable, problem
+from corsproxy.config.problems.found import Found, TooMany, Unreadable, problem
 from corsproxy.config.validate import validate
 from corsproxy.config.yaml.document import LARGEST_FILE, compose, decode
 from corsproxy.config.yaml.environment import substitute
 from corsproxy.config.yaml.nodes import Document
 from corsproxy.policy.compiled import CompiledConfig
+from corsproxy.policy.problems import Problem
 from corsproxy.policy.source import SourcePos
 
 

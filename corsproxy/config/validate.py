@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from corsproxy.config.keys import known_keys
 from corsproxy.config.models.root import Settings
 from corsproxy.config.models.types import BRANCHES
-from corsproxy.config.problems.problem import Found, Problem, problem
+from corsproxy.config.problems.found import Found, problem
 from corsproxy.config.spelling import nearest
 from corsproxy.config.yaml.nodes import Document, Mapping, Node, Path, Scalar, Sequence, to_tree
 from corsproxy.config.yaml.scalars import scalar
+from corsproxy.policy.problems import Problem
 
 # More than any file of good faith has; each round only takes time.
 _MOST_ROUNDS: Final = 8

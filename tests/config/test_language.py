@@ -14,8 +14,6 @@ from corsproxy.config.example import SCHEMA_LINE, example_text
 from corsproxy.config.inline_tests import count_tests, run_tests
 from corsproxy.config.keys import fields_of, known_keys, model_in
 from corsproxy.config.models.root import Settings
-from corsproxy.config.problems.catalogue import ENTRIES
-from corsproxy.config.problems.findings import FINDINGS, all_slugs
 from corsproxy.config.schema import json_schema, reference_text
 from corsproxy.config.templates import COMPOSE, KUBERNETES, MINIMAL
 
@@ -116,18 +114,6 @@ def test_the_starts_are_plain_yaml_for_any_other_reader() -> None:
     """Nothing in them reads otherwise under YAML 1.1."""
     for text in (MINIMAL, COMPOSE, KUBERNETES, example_text()):
         assert yaml.safe_load(text)["version"] == 1
-
-
-def test_every_finding_of_the_policy_modules_has_an_id() -> None:
-    """config.md: stable ids; one that is missing here would be a crash when it is found."""
-    assert sorted(FINDINGS) == sorted(all_slugs())
-
-
-def test_no_id_is_given_twice_and_its_letter_is_its_severity() -> None:
-    """config.md: errors are E…, warnings W…; three digits."""
-    ids = [entry.id for entry in ENTRIES.values()]
-    assert len(set(ids)) == len(ids)
-    assert all(id_[0] in "EW" and len(id_) == 4 and id_[1:].isdigit() for id_ in ids)
 
 
 def test_keys_of_names_are_the_users_own() -> None:

@@ -39,7 +39,7 @@ def compile_config(
     parts = Parts(upstreams, policies, default, has_default, server.limits.max_body)
     written = context.document.node(("routes",))
     if isinstance(written, Sequence) and not written.children:
-        context.note_key("routes_empty", ("routes",))
+        context.report_key("routes_empty", ("routes",))
     table = compile_routes(context, settings.routes, routes, parts)
     if table is None or context.found.has_errors:
         return None

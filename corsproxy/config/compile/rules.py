@@ -18,7 +18,7 @@ def rule_specs(context: CompileContext, rules: list[RuleSection], path: Path) ->
         at = (*path, index)
         given = [name for name in rule.alternatives if getattr(rule, name) is not None]
         if len(given) != 1:
-            context.note("rule_operations", at, found=" and ".join(given) or "none")
+            context.report("rule_operations", at, found=" and ".join(given) or "none")
             continue
         when = None if rule.when is None else _when(context, rule.when, (*at, "when"))
         specs += _specs(context, rule, when, at)
@@ -47,7 +47,7 @@ def _specs(
     )
     for op, values in valued:
         for name, value in (values or {}).items():
-            pos = context.key_place((*path, op, name))
+            pos = context.key_pos((*path, op, name))
             specs.append(RuleSpec(op=op, name=name, value=value, when=when, pos=pos))
     return specs
 
@@ -69,7 +69,7 @@ def _statuses(context: CompileContext, texts: list[str], path: Path) -> tuple[tu
         found = _STATUSES.fullmatch(text)
         if found is None:
             at = (*path, index)
-            context.note("status_invalid", at, found=context.shown(at, text))
+            context.report("status_invalid", at, found=context.masked(at, text))
             continue
         ranges.append((int(found[1]), int(found[2] or found[1])))
     return tuple(ranges)

@@ -45,7 +45,7 @@ class BoundAddresses:
         try:
             address = read_listen(text)
         except AddressError as fault:
-            context.note("address_invalid", path, found=context.shown(path, text), detail=fault)
+            context.report("address_invalid", path, found=context.masked(path, text), fault=fault)
             return None
         first = next((taken for taken in self._taken if _overlap(taken, address)), None)
         if first is not None:
@@ -56,7 +56,7 @@ class BoundAddresses:
     def _note_twice(self, path: Path, address: Address, first: Address) -> None:
         """Note that `address`, of the key at `path`, is not free beside `first`; one may be a default."""
         context, taken = self._context, self._taken[first]
-        found, it = context.shown(path, str(address)), context.shown(taken, str(first))
+        found, it = context.masked(path, str(address)), context.masked(taken, str(first))
         it = "it" if it == found else it
         if not context.document.wrote(path[:2]):
             found = f"{path[0]}.listen, by default {found},"
@@ -64,7 +64,7 @@ class BoundAddresses:
         if not context.document.wrote(taken[:2]):
             where = f"{taken[0]}.listen has {it} by default"
         at = path if context.document.wrote(path[:2]) else taken
-        context.note("address_twice", at, found=found, where=where)
+        context.report("address_twice", at, found=found, where=where)
 
     def reach(self, target: Address) -> bool:
         """Tell whether a connection to `target` on this machine comes back to a listener."""
@@ -108,7 +108,7 @@ def compile_server(
         for index, text in enumerate(written.listen)
     ]
     if not read:
-        context.note("empty_value", ("server", "listen"), key="listen")
+        context.report("empty_value", ("server", "listen"), key="listen")
     return Server(
         listen=tuple(address for address in read if address is not None),
         tls=_tls(context, written.tls),
@@ -177,7 +177,7 @@ def _networks(context: CompileContext, texts: list[str]) -> tuple[TrustedPeer, .
         try:
             networks.append("unix" if text == "unix" else read_network(text))
         except AddressError as fault:
-            hidden = context.hidden(path)
+            hidden = context.reference(path)
             detail = "it is not shown here" if hidden else fault
-            context.note("network_invalid", path, found=hidden or text, detail=detail)
+            context.report("network_invalid", path, found=hidden or text, fault=detail)
     return tuple(networks)

@@ -18,7 +18,7 @@ def compile_upgrades(context: CompileContext, names: list[str], path: Path) -> f
     for index, name in enumerate(names):
         at = (*path, index)
         if not _PROTOCOL.fullmatch(name):
-            context.note("upgrade_invalid", at, found=context.shown(at, name))
+            context.report("upgrade_invalid", at, found=context.masked(at, name))
         elif name.lower().partition("/")[0] in _CARRIES_REQUESTS:
-            context.note("upgrade_carries_requests", at, found=context.shown(at, name))
+            context.report("upgrade_carries_requests", at, found=context.masked(at, name))
     return frozenset(name.lower().encode() for name in names)

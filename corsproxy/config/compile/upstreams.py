@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final, Literal
 
 from corsproxy.config.addresses import AddressError, UpstreamUrl, read_host, read_url
@@ -18,7 +19,7 @@ from corsproxy.policy.compiled import (
     UpstreamTimeouts,
     UpstreamTls,
 )
-from corsproxy.policy.routing.links import Site, check_public_url, compile_public_url
+from corsproxy.policy.routing.links import Site, compile_public_url
 from corsproxy.policy.source import SourceText
 from corsproxy.tls.contexts import upstream_context
 
@@ -68,14 +69,14 @@ class Upstreams:
         return None if made is None else replace(made, name=name)
 
     def _build(self, section: UpstreamSection, url: Path, path: Path) -> Upstream | None:
-        found = self._context.shown(url, section.url)
+        found = self._context.masked(url, section.url)
         try:
             parts = read_url(section.url)
         except AddressError as fault:
-            self._context.note("url_invalid", url, found=found, detail=fault)
+            self._context.report("url_invalid", url, found=found, fault=fault)
             return None
         if self._listeners.reach(parts.address):
-            self._context.note("upstream_is_self", url, found=found)
+            self._context.report("upstream_is_self", url, found=found)
         return _upstream(self._context, section, parts, url, path)
 
 
@@ -111,7 +112,7 @@ def _tls(context: CompileContext, section: UpstreamTlsSection | None, path: Path
     tls = UpstreamTls(**{key: value for key, value in section if value is not None})
     if bool(tls.cert_file) != bool(tls.key_file):
         written, missing = ("cert_file", "key_file") if tls.cert_file else ("key_file", "cert_file")
-        context.note("tls_pair_incomplete", (*path, written), written=written, missing=missing)
+        context.report("tls_pair_incomplete", (*path, written), written=written, missing=missing)
         return tls
     check_tls(context, path, lambda: upstream_context(tls))
     return tls
@@ -121,7 +122,7 @@ def _public(context: CompileContext, text: str | None, path: Path) -> Site | Non
     if text is None:
         return None
     url = SourceText(text, context.pos(path))
-    return compile_public_url(url) if context.take(check_public_url(url), path) else None
+    return context.compiled(partial(compile_public_url, url))
 
 
 def _host_header(
@@ -133,5 +134,5 @@ def _host_header(
     try:
         return read_host(text)
     except AddressError:
-        context.note("host_header_invalid", path, found=context.shown(path, text))
+        context.report("host_header_invalid", path, found=context.masked(path, text))
         return "upstream"

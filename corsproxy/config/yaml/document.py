@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
-from corsproxy.config.problems.problem import Found, Unreadable, problem
+from corsproxy.config.problems.found import Found, Unreadable, problem
 from corsproxy.config.yaml.nodes import Document, Mapping, Node, Scalar, Sequence, Span
 from corsproxy.config.yaml.scalars import resolve
 from corsproxy.config.yaml.syntax import explain_error

@@ -9,7 +9,7 @@ from collections import abc
 from collections.abc import Iterator
 from typing import Final
 
-from corsproxy.config.problems.problem import Found, Unreadable, problem
+from corsproxy.config.problems.found import Found, Unreadable, problem
 from corsproxy.config.yaml.nodes import Document, Node, Path, Scalar, Sequence, Span
 from corsproxy.config.yaml.scalars import resolve
 from corsproxy.policy.rules.variables import escape

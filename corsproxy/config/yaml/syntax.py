@@ -4,7 +4,8 @@ from typing import Final
 
 import yaml
 
-from corsproxy.config.problems.problem import Problem, problem
+from corsproxy.config.problems.found import problem
+from corsproxy.policy.problems import Problem
 from corsproxy.policy.source import SourcePos
 
 # What libyaml says -> the slug that says it better; the first that is found in its words counts.

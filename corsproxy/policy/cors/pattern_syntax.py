@@ -1,6 +1,6 @@
 """What is wrong with the spelling of an origin pattern. Knows cors.md 14-17 and 22, no policy.
 
-`diagnose` names every mistake by its slug in `checks.WORDS`; `correct` writes what was meant.
+`diagnose` names every mistake by its slug in `messages.KINDS`; `correct` writes what was meant.
 """
 
 import unicodedata

@@ -8,6 +8,7 @@ from corsproxy.policy.cors.origins import OriginSet
 from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.cors.spec import PolicySpec, UpstreamCorsHeaders
 from corsproxy.policy.fetch_lists import SAFELISTED_METHODS
+from corsproxy.policy.problems import Report, ignore, require_sound
 from corsproxy.policy.source import SourcePos, SourceText
 
 ALLOW_ORIGIN: Final = b"Access-Control-Allow-Origin: "
@@ -191,14 +192,9 @@ class Policy:
         )
 
 
-def compile_policy(spec: PolicySpec) -> Policy:
-    """Return `spec` compiled.
-
-    Raises ValueError, with the words of the first finding, if `check_policy` finds an error in them.
-    """
-    for finding in check_policy(spec):
-        if finding.severity == "error":
-            raise ValueError(str(finding))
+def compile_policy(spec: PolicySpec, report: Report = ignore) -> Policy:
+    """Return `spec` compiled; report what `check_policy` finds, raise `BadSpec` for an error."""
+    require_sound(check_policy(spec), report)
     return Policy(spec)
 
 

@@ -15,7 +15,7 @@ import re
 from typing import Final, NamedTuple
 
 from corsproxy.policy.cors.origins import DEFAULT_PORTS
-from corsproxy.policy.problems import Finding, Words, find
+from corsproxy.policy.problems import Problem, ProblemKind, Report, by_slug, ignore, require_sound
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.source import SourceText
 
@@ -106,27 +106,27 @@ def _host_port(scheme: bytes, authority: bytes) -> tuple[bytes, bytes] | None:
     return found[1].lower(), (found[2] or DEFAULT_PORTS.get(scheme, b"")).lstrip(b"0")
 
 
-WORDS: Final[dict[str, Words]] = {
-    "public_url_invalid": Words(
-        "error",
+KINDS: Final = by_slug(
+    ProblemKind(
+        "E243",
+        "public_url_invalid",
         '"{value}" is no public URL: {detail}',
         "write scheme and host as clients know them, such as https://api.example.com",
     ),
-}
+)
 
 _PUBLIC_HOST: Final = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 
 
-def check_public_url(url: SourceText) -> list[Finding]:
+def check_public_url(url: SourceText) -> list[Problem]:
     """Return what is wrong with a `public_url`."""
     fault = _fault(url.text)
-    return [find(WORDS, "public_url_invalid", url.text, url.pos, fault)] if fault else []
+    return [KINDS["public_url_invalid"].at(url.pos, value=url.text, detail=fault)] if fault else []
 
 
-def compile_public_url(url: SourceText) -> Site:
-    """Compile a `public_url`; raise ValueError with what `check_public_url` has."""
-    for finding in check_public_url(url):
-        raise ValueError(str(finding))
+def compile_public_url(url: SourceText, report: Report = ignore) -> Site:
+    """Compile a `public_url`; report what `check_public_url` finds, raise `BadSpec` for an error."""
+    require_sound(check_public_url(url), report)
     scheme, _, authority = url.text.encode().rstrip(b"/").partition(b"://")
     return Site(scheme, authority)
 

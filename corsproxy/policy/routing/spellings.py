@@ -15,17 +15,18 @@ from typing import Final, NamedTuple
 from corsproxy.policy.compiled import Route
 from corsproxy.policy.cors.openings import Opening, find_openings
 from corsproxy.policy.cors.policy import Policy
-from corsproxy.policy.problems import Finding, Words, find
+from corsproxy.policy.problems import Problem, ProblemKind, by_slug
 from corsproxy.policy.routing.table import Match, RouteTable
 
-WORDS: Final[dict[str, Words]] = {
-    "route_path_broader": Words(
-        "warning",
+KINDS: Final = by_slug(
+    ProblemKind(
+        "W234",
+        "route_path_broader",
         "the policy of {value} can be avoided by another spelling if the upstream reads both alike: {detail}",
         "give both routes the stricter policy; if the upstream tells the spellings apart, give this"
         " route an entry of its own in upstreams",
     ),
-}
+)
 
 _SLASH: Final = 0x2F
 _SLASHES: Final = re.compile(rb"/+")
@@ -77,11 +78,10 @@ class _Routes:
 
 def check_spellings(
     entries: Sequence[tuple[Match, Route]], table: RouteTable[Route]
-) -> Iterator[tuple[Route, Finding]]:
-    """Yield each route that is avoided by a spelling, with a finding about one of its paths.
+) -> Iterator[Problem]:
+    """Yield a problem of a path for each route that another spelling of it leads to.
 
-    One finding for each route that such a spelling comes to; findings have no place, and show
-    nothing of the other route: it may be the environment's.
+    Problems show nothing of the other route: its values may come from the environment.
     """
     upstreams: defaultdict[str, _Routes] = defaultdict(_Routes)
     for match, route in entries:
@@ -105,7 +105,8 @@ def check_spellings(
                 if opened and _are_alike(detour, route):
                     reached.add(other.name)
                     detail = f"{detour.spelled.decode()} comes to {_named(other)}, which {opened}"
-                    yield route, find(WORDS, "route_path_broader", path, None, detail)
+                    pos = match.positions.paths.get(path)
+                    yield KINDS["route_path_broader"].at(pos, value=path, detail=detail)
 
 
 def _detours(

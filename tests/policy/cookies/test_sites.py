@@ -4,6 +4,7 @@ import pytest
 
 from corsproxy.policy.cookies.rewrite import CookieSpec, compile_cookies
 from corsproxy.policy.cookies.sites import Names, check_credentials, site_of
+from corsproxy.policy.problems import NOWHERE
 from corsproxy.policy.routing.links import Site
 from corsproxy.policy.rules.apply import RuleSpec, compile_rules
 from corsproxy.policy.source import SourcePos, SourceText
@@ -53,8 +54,8 @@ def warned(
         compile_cookies(cookies),
         compile_rules(rules),
     )
-    assert all(item.slug == "credentials_across_sites" and item.pos for item in found)
-    return [item.value for item in found]
+    assert all(item.slug == "credentials_across_sites" and item.pos != NOWHERE for item in found)
+    return [item.values["value"] for item in found]
 
 
 def test_61_the_first_origin_of_another_site_is_told() -> None:
