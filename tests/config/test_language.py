@@ -1,5 +1,6 @@
 """What is made from the models: example, reference, JSON Schema, and the files to begin with."""
 
+import ast
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from corsproxy.config import load, load_text
+from corsproxy.config import load, load_text, models
 from corsproxy.config.example import SCHEMA_LINE, example_text
 from corsproxy.config.inline_tests import count_tests, run_tests
 from corsproxy.config.keys import fields_of, known_keys, model_in
@@ -114,6 +115,43 @@ def test_the_starts_are_plain_yaml_for_any_other_reader() -> None:
     """Nothing in them reads otherwise under YAML 1.1."""
     for text in (MINIMAL, COMPOSE, KUBERNETES, example_text()):
         assert yaml.safe_load(text)["version"] == 1
+
+
+# Defaults that have another form in `policy`, or no counterpart there.
+OF_THE_LANGUAGE: Final = {
+    "ServerSection.listen",
+    "InlineTestSection.method",
+    "RouteSection.location",
+    "RouteSection.ambiguous_paths",
+    "RouteSection.upgrades",
+}
+
+
+def is_written(default: ast.expr) -> bool:
+    """Return whether a default is a value of the models' own; None and empty lists are none."""
+    if isinstance(default, ast.List):
+        return any(map(is_written, default.elts))
+    return isinstance(default, ast.Constant) and default.value not in {None, ...}
+
+
+def written_defaults() -> Iterator[str]:
+    """Yield each key whose default is written in the models, not taken from `policy`."""
+    for file in Path(models.__path__[0]).glob("*.py"):
+        for section in ast.parse(file.read_text("utf-8")).body:
+            if not isinstance(section, ast.ClassDef):
+                continue
+            for line in section.body:
+                match line:
+                    case ast.AnnAssign(
+                        target=ast.Name(id=name),
+                        value=ast.Call(func=ast.Name(id="key"), args=[default, *_]),
+                    ) if is_written(default):
+                        yield f"{section.name}.{name}"
+
+
+def test_a_default_is_written_once() -> None:
+    """config.md: what is left out has one default, for the file, its schema and code alike."""
+    assert set(written_defaults()) == OF_THE_LANGUAGE
 
 
 def test_keys_of_names_are_the_users_own() -> None:

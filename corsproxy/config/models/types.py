@@ -4,6 +4,7 @@ A reader raises `PydanticCustomError` with a slug of the catalogue; the words ar
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -58,6 +59,11 @@ def key(default: Any, description: str, example: str | None = None) -> Any:  # n
     if example is None:
         return Field(default, description=description)
     return Field(default, description=description, json_schema_extra={"x-example": example})
+
+
+def default_of(compiled: type, name: str) -> Any:  # noqa: ANN401 - fields are of any type
+    """Return the default of a field of what a section is compiled to: a default is written once."""
+    return {field.name: field.default for field in fields(compiled)}[name]
 
 
 def other_key(description: str, example: str) -> Any:  # noqa: ANN401
