@@ -21,8 +21,8 @@ def effective_text(settings: Settings, document: Document) -> str:
     """
     tree = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     shown = _shown(tree, (), document)
-    text = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=1000)
-    assert isinstance(text, str)  # noqa: S101 - without a stream PyYAML returns what it wrote
+    # Without a stream PyYAML returns what it wrote.
+    text: str = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=1000)
     return text
 
 

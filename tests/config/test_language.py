@@ -131,7 +131,9 @@ def is_written(default: ast.expr) -> bool:
     """Return whether a default is a value of the models' own; None and empty lists are none."""
     if isinstance(default, ast.List):
         return any(map(is_written, default.elts))
-    return isinstance(default, ast.Constant) and default.value not in {None, ...}
+    if isinstance(default, ast.Constant):
+        return default.value not in {None, ...}
+    return isinstance(default, ast.BinOp)
 
 
 def written_defaults() -> Iterator[str]:

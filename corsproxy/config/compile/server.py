@@ -4,12 +4,13 @@ from collections.abc import Collection
 from ipaddress import ip_address
 from typing import Final
 
-from corsproxy.config.addresses import AddressError, read_listen, read_network
+from corsproxy.config.addresses import read_listen, read_network
 from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.tls import check_tls
 from corsproxy.config.models.root import Settings
 from corsproxy.config.models.server import ServerTlsSection
 from corsproxy.config.yaml.nodes import Path
+from corsproxy.policy.authority import AddressError
 from corsproxy.policy.compiled import (
     Address,
     Limits,

@@ -5,13 +5,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, Literal
 
-from corsproxy.config.addresses import AddressError, UpstreamUrl, read_host, read_url
+from corsproxy.config.addresses import UpstreamUrl, read_host, read_url
 from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.names import check_known
 from corsproxy.config.compile.server import BoundAddresses
 from corsproxy.config.compile.tls import check_tls
 from corsproxy.config.models.upstreams import UpstreamSection, UpstreamTlsSection
 from corsproxy.config.yaml.nodes import Path
+from corsproxy.policy.authority import AddressError
 from corsproxy.policy.compiled import (
     CircuitBreaker,
     PoolLimits,

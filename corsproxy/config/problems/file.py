@@ -1,4 +1,4 @@
-"""What can be wrong with a file before its keys are looked at: YAML, caps, the environment."""
+"""The kinds of errors in a file before its keys are read: YAML, limits, the environment."""
 
 from typing import Final
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from corsproxy.config.problems import file, settings
+from corsproxy.config.problems import file, settings, warnings
 from corsproxy.policy.cookies import check as cookies
 from corsproxy.policy.cookies import sites
 from corsproxy.policy.cors import messages as cors
@@ -15,6 +15,7 @@ from corsproxy.policy.rules import check as rules
 _TABLES: Final[tuple[Mapping[str, ProblemKind], ...]] = (
     file.KINDS,
     settings.KINDS,
+    warnings.KINDS,
     cors.KINDS,
     rules.KINDS,
     routing.KINDS,

@@ -14,6 +14,7 @@ Whatever clients read in more than one way (backslashes, tabs, `http:x`) counts 
 import re
 from typing import Final, NamedTuple
 
+from corsproxy.policy.authority import HostError, PortError, split_authority
 from corsproxy.policy.cors.origins import DEFAULT_PORTS
 from corsproxy.policy.problems import Problem, ProblemKind, Report, by_slug, ignore, require_sound
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
@@ -115,7 +116,8 @@ KINDS: Final = by_slug(
     ),
 )
 
-_PUBLIC_HOST: Final = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
+_BAD_HOST: Final = "its host is no name in lower case and no address"
+_BAD_PORT: Final = "its port is no number from 1 to 65535"
 
 
 def check_public_url(url: SourceText) -> list[Problem]:
@@ -139,14 +141,17 @@ def _fault(text: str) -> str:
     authority = rest.removesuffix("/")
     if re.search(r"[/?#]", authority):
         return "it has a path, and prefixes are restored by the route's path"
-    if "@" in authority:
-        return "it holds a user name"
-    colon = authority.rfind(":")
-    host, port = authority, ""
-    if colon > authority.rfind("]"):
-        host, port = authority[:colon], authority[colon + 1 :]
-        if not port.isdecimal() or not 0 < int(port) <= 65535:
-            return "its port is no number from 1 to 65535"
-    return (
-        "" if _PUBLIC_HOST.fullmatch(host) else "its host is no name in lower case and no address"
-    )
+    return "it holds a user name" if "@" in authority else _authority_fault(authority)
+
+
+def _authority_fault(authority: str) -> str:
+    try:
+        host, port = split_authority(authority)
+    except HostError:
+        return _BAD_HOST
+    except PortError:
+        return _BAD_PORT
+    if port == 0:
+        return _BAD_PORT
+    # Browsers write hosts in lower case: another spelling would be a second name of one origin.
+    return "" if host == host.lower() else _BAD_HOST

@@ -69,6 +69,7 @@ BAD: list[tuple[RuleSpec, Side, str, str]] = [
     (when(WhenSpec(status=((500, 599),))), "request", "rule_status_of_request", "500-599"),
     (when(WhenSpec(content_type=("html",))), "response", "rule_content_type_invalid", '"html"'),
     (when(WhenSpec(content_type=("*/*",))), "response", "rule_content_type_invalid", '"*/*"'),
+    (when(WhenSpec(content_type=("text/*x",))), "response", "rule_content_type_invalid", "text/*x"),
     (when(WhenSpec(content_type=("a/b;c=d",))), "response", "rule_content_type_invalid", "text/*"),
     (when(WhenSpec(methods=("GET ",))), "response", "rule_method_invalid", '"GET "'),
     (when(WhenSpec(header=(("X:A", "1"),))), "response", "rule_name_invalid", '"X:A"'),
