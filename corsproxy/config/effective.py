@@ -1,4 +1,4 @@
-"""The configuration that is in force, as YAML, defaults included. Knows what must not be shown."""
+"""Writes the configuration in force as YAML, defaults included and secrets masked."""
 
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ _SECRET_NAMES: Final = ("authorization", "cookie", "key", "password", "secret", 
 def effective_text(settings: Settings, document: Document) -> str:
     """Return `settings` as a file that means the same, but for secrets.
 
-    Everything that holds a value of the environment is masked, and so are values of headers that
+    Everything that contains a value of the environment is masked, and so are values of headers that
     carry credentials by their name.
     """
     tree = settings.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,4 +1,4 @@
-"""Runs the `tests:` of routes: each asks the policy as a browser would. Knows no network.
+"""Runs the `tests:` of routes: each is a request that the policy decides about.
 
 The decision is the very function that serves requests (cors.md 70).
 """
@@ -19,7 +19,7 @@ from corsproxy.policy.problems import Problem
 
 
 class RoutedTest(NamedTuple):
-    """A test with a path, and the route that it has to come to."""
+    """A test with a path, and the route that has to match it."""
 
     route: Route
     hosts: list[str]
@@ -32,7 +32,7 @@ def count_tests(loaded: Loaded) -> int:
 
 
 def run_tests(loaded: Loaded) -> tuple[Problem, ...]:
-    """Return a problem for each test that does not hold, in the order of the file.
+    """Return a problem for each test that fails, in the order of the file.
 
     A file without a configuration has no tests to run: its problems come first.
     """
@@ -53,7 +53,7 @@ def run_tests(loaded: Loaded) -> tuple[Problem, ...]:
 def facts_of(test: InlineTestSection) -> Facts:
     """Return what a browser would ask before it sends the test's request: its preflight.
 
-    A preflight's answer covers origin, method and headers at once, and requests that need none have
+    The response to a preflight covers origin, method and headers at once; requests without one have
     the same verdict. Without an Origin there is nothing to ask.
     """
     if test.origin is None:

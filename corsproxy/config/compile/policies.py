@@ -1,4 +1,4 @@
-"""From policies as written to policies as compiled. Knows which names exist, and no routes."""
+"""Compiles the policies of a file, those with a name and those that are written elsewhere."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -23,7 +23,7 @@ _NESTED: Final = (
 
 
 class Policies:
-    """The policies of a file by name, and what routes may call them."""
+    """The policies of a file by name."""
 
     def __init__(self, context: CompileContext, sections: Mapping[str, PolicySection]) -> None:
         self._context = context
@@ -33,7 +33,7 @@ class Policies:
         }
 
     def resolve(self, cors: PolicySection | str, name: str, path: Path) -> Policy | None:
-        """Return the policy that the value at `path` names or holds; None if there is none, which is reported."""
+        """Return the policy that the value at `path` names or is; report it and return None if bad."""
         if isinstance(cors, PolicySection):
             return compile_policy_section(self._context, cors, name, path)
         if cors in self._compiled:

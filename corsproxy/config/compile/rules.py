@@ -1,4 +1,4 @@
-"""From header rules as written to their terms. Knows which operation a rule has, not its effect."""
+"""Translates header rules from their keys to specs, one for each header that a rule names."""
 
 import re
 from typing import Final
@@ -12,7 +12,7 @@ _STATUSES: Final = re.compile(r"([0-9]{3})(?:-([0-9]{3}))?")
 
 
 def rule_specs(context: CompileContext, rules: list[RuleSection], path: Path) -> list[RuleSpec]:
-    """Return one term for each header that each rule names, in their order."""
+    """Return one spec for each header that each rule names, in their order."""
     specs: list[RuleSpec] = []
     for index, rule in enumerate(rules):
         at = (*path, index)
@@ -32,8 +32,8 @@ def _specs(
     path: Path,
 ) -> list[RuleSpec]:
     if rule.remove is not None:
-        placed = context.source_texts((*path, "remove"), rule.remove)
-        return [RuleSpec(op="remove", name=name.text, when=when, pos=name.pos) for name in placed]
+        names = context.source_texts((*path, "remove"), rule.remove)
+        return [RuleSpec(op="remove", name=name.text, when=when, pos=name.pos) for name in names]
     if rule.replace is not None:
         name, find, value = rule.replace.header, rule.replace.find, rule.replace.with_
         pos = context.pos((*path, "replace"))

@@ -1,4 +1,4 @@
-"""From the listening side as written to the one that is served. Knows addresses, no routes."""
+"""Compiles the listening side: addresses, limits, TLS, trusted proxies, health, log."""
 
 from collections.abc import Collection
 from ipaddress import ip_address
@@ -41,7 +41,7 @@ class BoundAddresses:
         return self._taken.keys()
 
     def read(self, text: str, path: Path) -> Address | None:
-        """Return the address that the value at `path` is; None with a problem noted."""
+        """Return the address that the value at `path` is; None if it is not valid, which is reported."""
         context = self._context
         try:
             address = read_listen(text)
@@ -50,12 +50,12 @@ class BoundAddresses:
             return None
         first = next((taken for taken in self._taken if _overlap(taken, address)), None)
         if first is not None:
-            self._note_twice(path, address, first)
+            self._report_twice(path, address, first)
         self._taken.setdefault(address, path)
         return address
 
-    def _note_twice(self, path: Path, address: Address, first: Address) -> None:
-        """Note that `address`, of the key at `path`, is not free beside `first`; one may be a default."""
+    def _report_twice(self, path: Path, address: Address, first: Address) -> None:
+        """Report that `address`, at `path`, is not free beside `first`; one may be a default."""
         context, taken = self._context, self._taken[first]
         found, it = context.masked(path, str(address)), context.masked(taken, str(first))
         it = "it" if it == found else it
@@ -67,8 +67,8 @@ class BoundAddresses:
         at = path if context.document.wrote(path[:2]) else taken
         context.report("address_twice", at, found=found, where=where)
 
-    def reach(self, target: Address) -> bool:
-        """Tell whether a connection to `target` on this machine comes back to a listener."""
+    def reaches(self, target: Address) -> bool:
+        """Return whether a connection to `target` on this machine would reach a listener."""
         if target in self._taken:
             return True
         if not isinstance(target, TcpAddress) or target.host not in _LOOPBACK:
@@ -82,7 +82,7 @@ class BoundAddresses:
 
 
 def _overlap(one: Address, other: Address) -> bool:
-    """Tell whether two addresses cannot both be listened on: the same, or a wildcard with its own.
+    """Return whether two addresses cannot both be listened on: the same, or one with a wildcard.
 
     Port 0 is any free port, another one each time; an IPv6 wildcard leaves IPv4 to others (P7).
     """
@@ -93,7 +93,7 @@ def _overlap(one: Address, other: Address) -> bool:
     try:
         first, second = ip_address(one.host), ip_address(other.host)
     except ValueError:
-        return one == other  # a name: what it stands for is found out at the start
+        return one == other  # a name: it is resolved when the proxy starts
     if first.version != second.version:
         return False
     return first == second or first.is_unspecified or second.is_unspecified
@@ -102,7 +102,7 @@ def _overlap(one: Address, other: Address) -> bool:
 def compile_server(
     context: CompileContext, settings: Settings, listeners: BoundAddresses
 ) -> Server:
-    """Return the listening side; problems are noted."""
+    """Return the listening side; problems are reported."""
     written = settings.server
     read = [
         listeners.read(text, ("server", "listen", index))
@@ -137,7 +137,7 @@ def _tls(context: CompileContext, written: ServerTlsSection | None) -> ServerTls
 
 
 def compile_health(settings: Settings, listeners: BoundAddresses) -> Address | None:
-    """Return where health is answered; None for nowhere."""
+    """Return the address of the health listener, None for no listener."""
     text = settings.health.listen
     if text is None:
         text = _health_beside(listeners.addresses)
@@ -145,9 +145,10 @@ def compile_health(settings: Settings, listeners: BoundAddresses) -> Address | N
 
 
 def _health_beside(listeners: Collection[Address]) -> str:
-    """Return where health is answered beside these listeners, of their family (P7).
+    """Return the default address of the health listener beside these listeners (P7).
 
-    An IPv6 wildcard takes IPv4 too. On loopback one address has to do: the one that is asked first.
+    It is of their family; an IPv6 wildcard takes IPv4 too. On loopback it is one address only, the
+    one that clients try first.
     """
     hosts = [address.host if isinstance(address, TcpAddress) else "" for address in listeners]
     if hosts and all(map(_is_loopback, hosts)):

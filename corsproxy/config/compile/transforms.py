@@ -1,4 +1,4 @@
-"""From what a route says of headers, paths and cookies to what is applied. Knows no matches."""
+"""Compiles what a route changes: paths, header fields and cookies."""
 
 from functools import partial
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from corsproxy.policy.source import SourceText
 
 
 class Transforms(NamedTuple):
-    """What a route makes of requests and answers; names are those of `Route`."""
+    """What a route changes in requests and responses; names are those of `Route`."""
 
     mapping: PathMapping
     maps_links: bool

@@ -1,4 +1,4 @@
-"""From upstreams as written to upstreams as dialled. Knows which names exist, and no routes."""
+"""Compiles the upstreams of a file, those with a name and those that routes give by URL."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -42,7 +42,7 @@ class Upstreams:
         self._by_url: dict[str, Upstream] = {}
 
     def resolve(self, text: str, path: Path) -> Upstream | None:
-        """Return the upstream that the value at `path` names; None with a problem noted.
+        """Return the upstream that the value at `path` names; None if it has errors, which are reported.
 
         Routes that give the same URL share one upstream and its connections.
         """
@@ -76,7 +76,7 @@ class Upstreams:
         except AddressError as fault:
             self._context.report("url_invalid", url, found=found, fault=fault)
             return None
-        if self._listeners.reach(parts.address):
+        if self._listeners.reaches(parts.address):
             self._context.report("upstream_is_self", url, found=found)
         return _upstream(self._context, section, parts, url, path)
 

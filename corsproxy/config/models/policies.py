@@ -1,4 +1,4 @@
-"""What a user may write about one CORS policy."""
+"""The keys of a CORS policy."""
 
 from typing import Annotated, Literal
 

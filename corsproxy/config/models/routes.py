@@ -1,4 +1,4 @@
-"""What a user may write about one route."""
+"""The keys of a route."""
 
 from typing import Annotated, Literal
 

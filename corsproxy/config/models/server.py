@@ -1,4 +1,4 @@
-"""What a user may write about the listening side: `server`, `health` and `log`."""
+"""The keys of `server`, `health` and `log`."""
 
 from typing import Literal
 

@@ -1,6 +1,6 @@
-"""The kinds of values a key may have, and how a key is declared. Knows kinds, no particular key.
+"""The types of values that keys can have, and how a key is declared.
 
-A reader raises `PydanticCustomError` with a slug of the catalogue; the words are there.
+A reader raises `PydanticCustomError` with the slug of a kind of problem.
 """
 
 from collections.abc import Callable
@@ -132,7 +132,7 @@ def _duration(value: object) -> float:
 
 
 def _whole_seconds(value: object) -> int:
-    """Read a duration of whole seconds; `policy.checks` judges its range (cors.md 29)."""
+    """Read a duration of whole seconds; its range is checked with the policy (cors.md 29)."""
     seconds = read_duration(value) if isinstance(value, str) else None
     if seconds is None:
         raise PydanticCustomError("not_a_duration", "not a duration")

@@ -1,4 +1,4 @@
-"""What a user may write about one upstream."""
+"""The keys of an upstream."""
 
 from typing import Literal
 

@@ -67,7 +67,7 @@ _PATH: Final = re.compile(r"/[!-:<-~]*")
 
 
 def check_cookies(specs: Sequence[CookieSpec]) -> list[Problem]:
-    """Return all that is wrong with the cookie rules of one route, in their order (cors.md 60)."""
+    """Return all problems of the cookie rules of one route, in their order (cors.md 60)."""
     problems: list[Problem] = []
     for index, spec in enumerate(specs):
         problems += _values(spec)
@@ -102,7 +102,7 @@ def _paths(spec: CookieSpec) -> Iterator[Problem]:
 
 
 def _promises(spec: CookieSpec) -> Iterator[Problem]:
-    """Yield contradictions that hold for every cookie the rule can meet."""
+    """Yield contradictions that are there for every cookie that the rule matches."""
     if spec.secure is False and (spec.same_site == "none" or spec.partitioned):
         detail = "partitioned: true" if spec.partitioned else "same_site: none"
         yield KINDS["cookie_secure_needed"].at(spec.pos, value=spec.name, detail=detail)
@@ -121,8 +121,9 @@ def _promises(spec: CookieSpec) -> Iterator[Problem]:
 
 
 def _covers(earlier: CookieSpec, later: CookieSpec) -> bool:
-    """Tell whether every name that fits `later` fits `earlier`.
+    """Return whether every name that matches `later` matches `earlier`.
 
-    A `*` of `later` taken as a letter no name has shows it: `earlier` fits that name only by a `*`.
+    The `*` of `later` becomes a character that names cannot contain: `earlier` matches the result
+    only by a `*` of its own.
     """
     return Glob.compile(earlier.name).fits(later.name.replace("*", "\0").encode())

@@ -1,6 +1,6 @@
-"""What is wrong with a policy as written, all of it at once (cors.md 20-31). Knows no file.
+"""Checks a CORS policy as it was written, for all mistakes at once (cors.md 20-31).
 
-Each distinct mistake is one of the kinds of `messages`.
+The kinds of mistakes are in `messages`.
 """
 
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ def _spelling(item: SourceText, *, credentials: bool) -> Iterator[Problem]:
 
 
 def _check_meaning(item: SourceText, spec: PolicySpec) -> Iterator[Problem]:
-    """Judge a well-spelt pattern in its policy (cors.md 12, 18, 21, 23, 24)."""
+    """Check a valid pattern against the rest of its policy (cors.md 12, 18, 21, 23, 24)."""
     if item.text == "*":
         if spec.allow_credentials:
             yield _problem("credentials_with_any_origin", item)
@@ -84,7 +84,7 @@ def _check_meaning(item: SourceText, spec: PolicySpec) -> Iterator[Problem]:
 
 
 def is_secure(pattern: str) -> bool:
-    """Whether what comes from `pattern` cannot be changed on its way (cors.md 23)."""
+    """Return whether nobody on the network can change what comes from `pattern` (cors.md 23)."""
     parts = take_apart(pattern)
     if parts is None or parts.scheme == "https":
         return parts is not None
@@ -96,7 +96,7 @@ def is_secure(pattern: str) -> bool:
 
 
 def _check_wildcard(item: SourceText, spec: PolicySpec) -> Iterator[Problem]:
-    """Judge who else can get a name that the wildcard covers (cors.md 17, 24)."""
+    """Check who else can register a name that the wildcard matches (cors.md 17, 24)."""
     from corsproxy.policy.suffixes import is_open_to_strangers, is_registry  # noqa: PLC0415 - only wildcards need the list
 
     parts = take_apart(item.text)
@@ -175,7 +175,7 @@ def _check_max_age(spec: PolicySpec) -> Iterator[Problem]:
 
 
 def _check_preflight(spec: PolicySpec) -> Iterator[Problem]:
-    """Judge the statuses (cors.md 31)."""
+    """Check the statuses (cors.md 31)."""
     preflight = spec.preflight
     if not 200 <= preflight.status <= 299:
         pos = spec.place_of("preflight.status")
@@ -187,7 +187,7 @@ def _check_preflight(spec: PolicySpec) -> Iterator[Problem]:
 
 
 def _check_timing(spec: PolicySpec) -> Iterator[Problem]:
-    """Judge a list of its own; "same" was judged with the origins (cors.md 53)."""
+    """Check a list of its own; "same" is checked with the origins (cors.md 53)."""
     timing = spec.timing_allow_origins
     if not isinstance(timing, tuple):
         return

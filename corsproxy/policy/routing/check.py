@@ -1,8 +1,8 @@
 """Checks the match of a route for what no request can ever have.
 
-More specific routes never hide another whole one (cors.md 72): hosts, paths below a prefix and
-methods are endless, what is listed is not. So a route is out of reach only by what it says itself;
-two that say the same are ties (`routes.find_ties`).
+More specific routes never hide all of another one (cors.md 72): there are always further hosts,
+paths below a prefix and methods. So only its own match can make a route unreachable; two routes
+with the same match are ties (`table.find_ties`).
 """
 
 import re
@@ -63,7 +63,7 @@ KINDS: Final = by_slug(
 _HOST: Final = re.compile(
     r"(?:\*\.)?(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|\[[0-9A-Fa-f:.]+\]",
 )
-# What a request target may hold (RFC 3986 3.3), bytes that some servers take raw included.
+# What a request target may contain (RFC 3986 3.3), with bytes that some servers accept raw.
 _PATH: Final = re.compile(r"/[!\"$-;=@-~<>]*")
 _USUAL_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -105,7 +105,7 @@ def _check_method(item: SourceText) -> Iterator[Problem]:
 
 
 def _host_fault(host: str) -> str:
-    """Say why no request has this host, in words that end a sentence; "" if one can."""
+    """Return why no request has this host, as the end of a message; "" if one can."""
     if _HOST.fullmatch(host):
         return ""
     faults = {
@@ -119,7 +119,7 @@ def _host_fault(host: str) -> str:
 
 
 def _path_fault(path: str) -> str:
-    """Say why no request has this path, in words that end a sentence; "" if one can."""
+    """Return why no request has this path, as the end of a message; "" if one can."""
     if not path.startswith("/"):
         return "it does not begin with /"
     if "?" in path or "#" in path:

@@ -134,7 +134,7 @@ def compile_public_url(url: SourceText, report: Report = ignore) -> Site:
 
 
 def _fault(text: str) -> str:
-    """Say why `text` is no public URL, in words that end a sentence; "" if it is one."""
+    """Return why `text` is not valid, as the end of a message; "" if it is."""
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in {"http", "https"}:
         return "it does not begin with http:// or https://"

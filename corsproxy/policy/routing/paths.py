@@ -213,7 +213,7 @@ def _overlaps(prefix: str, paths: Sequence[str]) -> bool:
 
 
 def _fault(prefix: str) -> str:
-    """Say why `prefix` is none, in words that end a sentence; "" if it is one."""
+    """Return why `prefix` is not valid, as the end of a message; "" if it is."""
     if not prefix.startswith("/"):
         return "it does not begin with /"
     if "?" in prefix or "#" in prefix:

@@ -135,10 +135,10 @@ def check_rules(
     has_policy: bool,
     side: Side | None = "response",
 ) -> list[Problem]:
-    """Return all that is wrong with the rules of one route, in their order.
+    """Return all problems of the rules of one route, in their order.
 
-    `side` is the list they stand in; None checks only what holds for both. Under a policy the
-    ACA* headers of responses belong to it (config.md, cors.md 49).
+    `side` is the list that they are in; None checks only what is true for both. With a policy the
+    ACA* headers of responses are the policy's (config.md, cors.md 49).
     """
     return [
         problem
@@ -156,7 +156,7 @@ def _names(spec: RuleSpec, side: Side | None, *, has_policy: bool) -> Iterator[P
         slug = _forbidden(name, side, has_policy=has_policy)
         if slug:
             yield KINDS[slug].at(spec.pos, value=name)
-    if side == "request" and spec.op == "add" and _may_stand_once(spec.name):
+    if side == "request" and spec.op == "add" and _is_singleton(spec.name):
         yield KINDS["rule_add_repeats"].at(spec.pos, value=spec.name)
     if spec.op == "rename" and spec.name == spec.value:
         yield KINDS["rule_without_effect"].at(
@@ -176,7 +176,7 @@ def _forbidden(name: str, side: Side | None, *, has_policy: bool) -> str | None:
     return next((slug for kinds, slug in forbidden.items() if kind & kinds), None)
 
 
-def _may_stand_once(name: str) -> bool:
+def _is_singleton(name: str) -> bool:
     return bool(fields.classify(name.encode()) & (fields.SINGLETON | fields.ORIGIN))
 
 
@@ -200,7 +200,7 @@ def _values(spec: RuleSpec) -> Iterator[Problem]:
 
 
 def _unsendable(text: str) -> str:
-    """Name the first character that cannot be sent, and never its neighbours: it may be a secret."""
+    """Describe the first character that cannot be sent, without the others: they may be secret."""
     for position, char in enumerate(text, 1):
         if not is_sendable(char):
             return f"{printable(char)} as character {position}"
