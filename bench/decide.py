@@ -3,7 +3,9 @@
 import timeit
 from collections.abc import Callable
 
-from corsproxy.policy.cors.decide import Decision, Facts, Policy, compile_policy, decide
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.decision import Decision, Facts
+from corsproxy.policy.cors.policy import Policy, compile_policy
 from corsproxy.policy.cors.spec import PolicySpec
 from corsproxy.policy.source import SourceText
 

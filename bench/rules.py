@@ -8,12 +8,15 @@ from functools import partial
 from timeit import repeat
 
 from corsproxy.policy.compiled import Route, TcpAddress, Upstream
-from corsproxy.policy.cookies.rewrite import CookieSpec, compile_cookies, rewrite_cookie
+from corsproxy.policy.cookies.rewrite import compile_cookies, rewrite_cookie
+from corsproxy.policy.cookies.spec import CookieSpec
 from corsproxy.policy.fields import FIELD_KINDS, REQUEST_ID
-from corsproxy.policy.routing.links import Links, Site, rewrite_link
+from corsproxy.policy.routing.links import BaseUrl, Links, rewrite_link
 from corsproxy.policy.routing.paths import PathMapping, is_ambiguous
 from corsproxy.policy.routing.table import Match, RouteTable
-from corsproxy.policy.rules.apply import Context, RuleSpec, WhenSpec, apply, compile_rules
+from corsproxy.policy.rules.apply import apply, compile_rules
+from corsproxy.policy.rules.spec import RuleSpec, WhenSpec
+from corsproxy.policy.rules.variables import Context
 from corsproxy.policy.transform import transform_response
 
 ANSWER = [
@@ -114,7 +117,7 @@ def main() -> None:
     host, path = b"h1.example:8080", b"/api1/users/1"
     cookies = compile_cookies(COOKIES)
     links = Links(
-        (Site(b"http", b"legacy:9000"),), Site(b"https", b"a.example"), PathMapping(b"/api")
+        (BaseUrl(b"http", b"legacy:9000"),), BaseUrl(b"https", b"a.example"), PathMapping(b"/api")
     )
     cases: dict[str, Callable[[], object]] = {
         "match, 1 route, any host": lambda: anywhere.match(host, path, b"GET"),

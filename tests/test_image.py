@@ -69,7 +69,7 @@ def what_is_wrong_with_pip(words: list[str]) -> str:
 
 
 def test_nothing_is_fetched_without_a_hash() -> None:
-    """A build backend that pip fetches by itself would run as root in the build."""
+    """P6: a build backend that pip fetches by itself would run as root in the build."""
     found = {shlex.join(one): what_is_wrong(one) for one in commands(DOCKERFILE)}
     assert len(found) >= 8, "the Dockerfile was not read"
     assert {one: why for one, why in found.items() if why} == {}
@@ -145,3 +145,17 @@ def test_the_build_backend_is_locked_as_the_tests_have_it() -> None:
     build, dev = locked("requirements-build.lock"), locked("requirements-dev.lock")
     assert "hatchling" in build
     assert build.items() <= dev.items()
+
+
+def test_p6_aiohttp_is_recent_and_its_minor_version_is_bounded() -> None:
+    """P6: below 3.14.5 its parsers accept more, and the data path uses parts that may move."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (bounds,) = [one for one in project["dependencies"] if one.startswith("aiohttp>")]
+    major, minor, patch = map(int, locked("requirements.lock")["aiohttp"].split("."))
+    assert bounds == f"aiohttp>=3.14.5,<{major}.{minor + 1}"
+    assert (major, minor, patch) >= (3, 14, 5)
+
+
+def test_p5_the_image_runs_as_an_unprivileged_user() -> None:
+    """P5: by number, so that Kubernetes can verify `runAsNonRoot`."""
+    assert [rest for name, rest in instructions(DOCKERFILE) if name == "USER"][-1] == "65532:65532"

@@ -1,4 +1,7 @@
-"""Every numbered rule of the documents is cited by a test that claims it. Knows no rule's meaning."""
+"""Every numbered rule of the documents is cited by a test that proves it.
+
+The letters are in docs/forwarding.md (H, S, F, O, K, P), the numbers of CORS in docs/cors.md.
+"""
 
 import ast
 import re
@@ -10,16 +13,22 @@ import pytest
 
 ROOT: Final = Path(__file__).parent.parent
 
-# Rules of which nothing is built yet; each must leave this list with its first test.
+# The documents and the letters of their rules; docs/README.md says what each is about.
+LETTERS: Final = {"forwarding.md": "HSFOKP"}
+# How many rules each letter has: a number that is missing, or new, must be meant.
+HIGHEST: Final = {"H": 20, "S": 13, "F": 10, "O": 7, "K": 3, "P": 7, "cors.md ": 73}
+
+# Rules that are not implemented; each must leave this list with its first test.
 NOT_YET: Final = frozenset({"cors.md 56", "cors.md 57"})
 
-# "S1-S5" claims each of the five; a wider span says where one is, not what is proved.
+# "S1-S5" cites each of the five; a wider span tells where a rule is, not which one is proved.
 WIDEST: Final = 5
 
-_FORWARDING: Final = re.compile(r"\b([HSF])(\d{1,2})(?:-(?:\1)?(\d{1,2}))?\b")
+_ALL: Final = "".join(LETTERS.values())
+_LETTERED: Final = re.compile(rf"\b([{_ALL}])(\d{{1,2}})(?:-(?:\1)?(\d{{1,2}}))?\b")
 _CORS: Final = re.compile(r"cors\.md ((?:\d{1,2}(?:-\d{1,2})?(?:, | and )?)+)")
-_NAMED: Final = re.compile(r"_([hsf])(\d{1,2})(?=_|$)")
-# Tables whose test says so name the rule of each row by its id: "37-max-age".
+_NAMED: Final = re.compile(rf"_([{_ALL.lower()}])(\d{{1,2}})(?=_|$)")
+# Tables cite the rule of each row by its id, "37-max-age", if their test has this sentence.
 _BY_ID: Final = "the number in the id is the rule"
 _ID: Final = re.compile(r"(\d{1,2})-[a-z]")
 
@@ -30,7 +39,7 @@ def _span(prefix: str, first: str, last: str | None = None) -> Iterator[str]:
 
 
 def _cited_in(text: str) -> Iterator[str]:
-    found = _FORWARDING.findall(text)
+    found = _LETTERED.findall(text)
     for numbers in _CORS.findall(text):
         found += [("cors.md ", *span) for span in re.findall(r"(\d+)(?:-(\d+))?", numbers)]
     for group, first, last in found:
@@ -48,7 +57,7 @@ def _claims(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _ids(path: Path) -> Iterator[str]:
-    """Return the rules that the rows of a file's tables are named by."""
+    """Return the rules that the rows of a file's tables cite by their ids."""
     text = path.read_text(encoding="utf-8")
     if _BY_ID in text.lower():
         for node in ast.walk(ast.parse(text)):
@@ -70,31 +79,40 @@ def _cited() -> dict[str, list[str]]:
 
 def _rules() -> set[str]:
     """Return every rule that the documents number."""
-    forwarding = (ROOT / "docs" / "forwarding.md").read_text(encoding="utf-8")
-    cors = (ROOT / "docs" / "cors.md").read_text(encoding="utf-8")
-    numbered = {group + number for group, number in re.findall(r"\*\*([HSF])(\d+)\*\*", forwarding)}
-    return numbered | {f"cors.md {number}" for number in re.findall(r"(?m)^(\d+)\. ", cors)}
+    found = {
+        f"{letter}{number}"
+        for name, letters in LETTERS.items()
+        for letter, number in re.findall(rf"(?m)^- \*\*([{letters}])(\d+)\*\*", _text(name))
+    }
+    return found | {
+        f"cors.md {number}" for number in re.findall(r"(?m)^(\d+)\. ", _text("cors.md"))
+    }
 
 
-def test_the_documents_number_the_rules_we_know() -> None:
-    """No more, no fewer: else a rule came or went, or this test reads the documents wrongly."""
-    expected = {*_span("H", "1", "20"), *_span("S", "1", "13"), *_span("F", "1", "10")}
-    assert _rules() == expected | set(_span("cors.md ", "1", "73"))
+def _text(document: str) -> str:
+    return (ROOT / "docs" / document).read_text(encoding="utf-8")
+
+
+def test_the_documents_number_the_rules_without_a_gap() -> None:
+    """Otherwise a rule came or went, or this test reads the documents wrongly."""
+    assert _rules() == {
+        rule for group, last in HIGHEST.items() for rule in _span(group, "1", str(last))
+    }
 
 
 def test_every_rule_is_cited_by_a_test() -> None:
-    """A rule that no test names by its number is a promise that nobody checks."""
+    """A rule that no test cites is a promise that is not checked."""
     missing = _rules() - set(_cited()) - NOT_YET
     assert sorted(missing) == []
 
 
-def test_no_test_cites_a_rule_that_is_not_there() -> None:
-    """A number that no document knows is a slip, or a rule that was taken away."""
+def test_no_test_cites_a_rule_that_does_not_exist() -> None:
+    """Such a number is a slip, or a rule that was removed."""
     unknown = {rule: where for rule, where in _cited().items() if rule not in _rules()}
     assert unknown == {}
 
 
 @pytest.mark.parametrize("rule", sorted(NOT_YET))
-def test_what_is_not_built_yet_is_not_cited(rule: str) -> None:
+def test_what_is_not_implemented_is_not_cited(rule: str) -> None:
     """The list of rules without a test is not stale."""
     assert _cited().get(rule, []) == []

@@ -1,4 +1,4 @@
-"""`corsproxy explain`: tell why a page's request works or not. Knows how to ask and print, no rule."""
+"""Runs `corsproxy explain`: parses its arguments, sends live requests, prints. Contains no rule of CORS."""
 
 import asyncio
 import os
@@ -17,15 +17,14 @@ from corsproxy.config.problems.format import excerpt
 from corsproxy.config.yaml.nodes import width_at
 from corsproxy.explain.explain import Explanation
 from corsproxy.explain.fetch_algorithm import PageRequest
-from corsproxy.explain.probe import Reply, judge_replies, outgoing
+from corsproxy.explain.probe import LiveResponse, explain_responses, live_requests
 from corsproxy.explain.request import explain_request
 from corsproxy.policy.compiled import CompiledConfig
-from corsproxy.policy.cors.reasons import show
 from corsproxy.policy.fields import Field
+from corsproxy.policy.printable import printable, printable_ascii
 from corsproxy.policy.source import SourcePos
 from corsproxy.policy.tokens import is_token
 from corsproxy.policy.urls import read_url
-from corsproxy.policy.visible import printable
 
 EXIT_REFUSED: Final = 1
 EXIT_CANNOT: Final = 3
@@ -105,18 +104,10 @@ def explain(  # noqa: PLR0913 - click passes each option by its name
     Exit code 0: it was explained; 1: it does not work, with --exit-code; 2: usage; 3: the file is
     missing or wrong, or the server cannot be asked.
     """  # noqa: D301 - \b is click's, not a typo
-    asked = _asked(method, url, origin, headers, credentials=credentials)
-    file = None if live and config_file is None else _load(config_file)
-    by_file = explain_request(file.config, asked) if file else None
-    found = _ask(asked) if live else by_file
-    assert found is not None  # noqa: S101 - without --live there is a file
-    if as_json:
-        say_json(_as_json(found, by_file if live else None))
-    else:
-        say_verbatim(_text(found, None if live else file))
-        if live and by_file and file:
-            say_verbatim(_comparison(found, by_file, file))
-    if exit_code and not found.works:
+    page_request = _page_request(method, url, origin, headers, credentials=credentials)
+    print_explanation = _print_live if live else _print_by_file
+    explanation = print_explanation(page_request, config_file, as_json=as_json)
+    if exit_code and not explanation.works:
         sys.exit(EXIT_REFUSED)
 
 
@@ -128,10 +119,10 @@ class _File(NamedTuple):
     loaded: Loaded
 
 
-def _asked(
+def _page_request(
     method: str, url: str, origin: str, headers: tuple[str, ...], *, credentials: bool
 ) -> PageRequest:
-    """Return what was asked for; raise UsageError for what no browser could send."""
+    """Build the page's request; raise UsageError for what no browser could send."""
     if not is_token(method.encode()):
         raise click.UsageError(f"METHOD {method!r} is no method: write one word, such as PUT")
     try:
@@ -157,7 +148,7 @@ def _field(text: str) -> Field:
 
 
 def _load(named: Path | None) -> _File:
-    """Return the file; exit with its problems where it has errors. Warnings are for `check`."""
+    """Load the file; print its problems and exit if it has errors. Warnings are left to `check`."""
     path = named or default_file()
     if path is None:
         looked = " and ".join(map(str, DEFAULT_FILES))
@@ -172,47 +163,66 @@ def _load(named: Path | None) -> _File:
     return _File(path, loaded.config, loaded)
 
 
-def _ask(asked: PageRequest) -> Explanation:
-    """Ask the URL and return what a browser makes of its answers."""
-    if not asked.url.startswith("http"):
+def _print_by_file(page_request: PageRequest, named: Path | None, *, as_json: bool) -> Explanation:
+    file = _load(named)
+    explanation = explain_request(file.config, page_request)
+    if as_json:
+        say_json(explanation.as_json())
+    else:
+        say_verbatim(_text(explanation, file))
+    return explanation
+
+
+def _print_live(page_request: PageRequest, named: Path | None, *, as_json: bool) -> Explanation:
+    """Print what the URL's responses mean, beside what the file says if one is named."""
+    file = None if named is None else _load(named)
+    by_file = explain_request(file.config, page_request) if file else None
+    explanation = _explain_live(page_request)
+    if as_json:
+        document = explanation.as_json()
+        if by_file is not None:
+            document["by_file"] = by_file.as_json()
+        say_json(document)
+    else:
+        say_verbatim(_text(explanation, None))
+        if file is not None and by_file is not None:
+            say_verbatim(_comparison(explanation, by_file, file))
+    return explanation
+
+
+def _explain_live(page_request: PageRequest) -> Explanation:
+    """Send what a browser would to the URL and explain the responses."""
+    if not page_request.url.startswith("http"):
         raise click.UsageError("--live asks http and https only: leave it out for a WebSocket")
-    before, request = outgoing(asked)
-    if before is None and request is None:
+    preflight, request = live_requests(page_request)
+    if preflight is None and request is None:
         raise click.UsageError(
-            f"--live cannot ask: a browser sends this {show(asked.method)} without a preflight, and "
+            f"--live cannot ask: a browser sends this {printable_ascii(page_request.method)} without a preflight, and "
             "it could change something; name with -H what your page sets, such as 'Content-Type: "
             "application/json', or explain it by a file"
         )
 
-    async def exchange() -> tuple[Reply | None, Reply | None]:
-        first = await ask(before) if before else None
-        if request is None or not judge_replies(asked, first, None).works:
-            return first, None  # a browser does not send it either
+    async def exchange() -> tuple[LiveResponse | None, LiveResponse | None]:
+        first = await ask(preflight) if preflight else None
+        if request is None or not explain_responses(page_request, first, None).works:
+            return first, None  # a browser would not send the request either
         return first, await ask(request)
 
     try:
-        return judge_replies(asked, *asyncio.run(exchange()))
+        return explain_responses(page_request, *asyncio.run(exchange()))
     except CannotAsk as error:
         say(f"corsproxy: {error}", err=True)
         raise SystemExit(EXIT_CANNOT) from None
 
 
-def _as_json(found: Explanation, by_file: Explanation | None) -> dict[str, object]:
-    """Return `found`, and under `by_file` what a file says where the URL itself was asked."""
-    told = found.as_json()
-    if by_file is not None:
-        told["by_file"] = by_file.as_json()
-    return told
+def _text(explanation: Explanation, file: _File | None) -> str:
+    shown = _excerpt(file.loaded, explanation.pos) if file and explanation.pos else []
+    return render(explanation, color=_may_colour(), excerpt=shown)
 
 
-def _text(found: Explanation, file: _File | None) -> str:
-    shown = _excerpt(file.loaded, found.pos) if file and found.pos else []
-    return render(found, color=_may_colour(), excerpt=shown)
-
-
-def _comparison(found: Explanation, by_file: Explanation, file: _File) -> str:
-    """Return what the file says of the same request, after what its URL answered."""
-    same = found.works == by_file.works
+def _comparison(explanation: Explanation, by_file: Explanation, file: _File) -> str:
+    """Render what the file says of the same request, and whether that differs."""
+    same = explanation.works == by_file.works
     title = f"\n{printable(str(file.path))} says {'the same' if same else 'otherwise'}:\n\n"
     advice = (
         ""
@@ -231,5 +241,5 @@ def _excerpt(loaded: Loaded, pos: SourcePos) -> list[str]:
 
 
 def _may_colour() -> bool:
-    """Whether standard output is a terminal whose user has nothing against colours (NO_COLOR)."""
+    """Whether standard output is a terminal and NO_COLOR is not set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

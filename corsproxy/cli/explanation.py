@@ -1,12 +1,11 @@
-"""An explanation as text for a terminal. Knows ticks, crosses and colours, no rule."""
+"""Renders an explanation as text for a terminal, with ticks, crosses and colours. Explains nothing itself."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from corsproxy.explain.explain import Explanation, State
 from corsproxy.explain.predict import PredictedResponse
-from corsproxy.policy.cors.reasons import show
-from corsproxy.policy.visible import printable
+from corsproxy.policy.printable import printable, printable_ascii
 
 _MARKS: Final[dict[State, str]] = {"ok": "✓", "failed": "✗", "skipped": "-"}
 _COLOURS: Final[dict[State, str]] = {"ok": "32", "failed": "31", "skipped": "2"}
@@ -15,9 +14,9 @@ _LONGEST_VALUE: Final = 512
 
 
 def render(explanation: Explanation, *, color: bool, excerpt: Sequence[str] = ()) -> str:
-    """Return `explanation` as text that ends in a newline; `color` adds ANSI colours.
+    """Render `explanation` as text that ends in a newline; `color` adds ANSI colours.
 
-    `excerpt` are the lines that show what is written at the place that decided.
+    `excerpt` are lines of the configuration around the setting that decided.
     """
     return "\n".join(_lines(explanation, excerpt, color=color)) + "\n"
 
@@ -34,9 +33,9 @@ def _lines(explanation: Explanation, excerpt: Sequence[str], *, color: bool) -> 
         yield f"  {mark} {step.name:<{width}}  {printable(step.words)}{where}"
     yield ""
     yield from _verdict(explanation, excerpt)
-    for answer in explanation.answers:
+    for response in explanation.responses:
         yield ""
-        yield from _answer(answer)
+        yield from _response(response)
     for browser, printed in explanation.consoles.items():
         if printed:
             yield ""
@@ -64,13 +63,16 @@ def _verdict(explanation: Explanation, excerpt: Sequence[str]) -> Iterator[str]:
         yield f"To do: {printable(explanation.fix)}"
 
 
-def _answer(answer: PredictedResponse) -> Iterator[str]:
-    if answer.status:
-        yield f"The {answer.to} is answered with status {answer.status} and these headers:"
+def _response(response: PredictedResponse) -> Iterator[str]:
+    if response.status:
+        yield f"The {response.to} is answered with status {response.status} and these headers:"
     else:
-        yield f"The {answer.to} is forwarded; these headers are added to the upstream's answer:"
-    yield from (f"  {show(name)}: {show(value, _LONGEST_VALUE)}" for name, value in answer.fields)
-    if not answer.fields:
+        yield f"The {response.to} is forwarded; these headers are added to the upstream's answer:"
+    yield from (
+        f"  {printable_ascii(name)}: {printable_ascii(value, _LONGEST_VALUE)}"
+        for name, value in response.fields
+    )
+    if not response.fields:
         yield "  (none)"
 
 

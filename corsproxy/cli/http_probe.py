@@ -9,7 +9,7 @@ import ssl
 from contextlib import closing
 from typing import Final
 
-from corsproxy.explain.probe import Outgoing, Reply
+from corsproxy.explain.probe import LiveRequest, LiveResponse
 from corsproxy.policy.urls import Url, read_url
 
 PATIENCE: Final = 10.0  # seconds for one answer, the connection included
@@ -22,7 +22,7 @@ class CannotAsk(Exception):  # noqa: N818 - it is what the user is told
     """The server could not be asked; the text says why and what to do."""
 
 
-async def ask(request: Outgoing, seconds: float = PATIENCE) -> Reply:
+async def ask(request: LiveRequest, seconds: float = PATIENCE) -> LiveResponse:
     """Send `request` and return the answer's status and fields; its body is not read.
 
     Redirects are not followed, interim answers are passed over. Raises CannotAsk where there is no
@@ -53,7 +53,7 @@ def _why(error: OSError) -> str:
     return "connection refused" if refused else error.strerror or str(error)
 
 
-async def _exchange(request: Outgoing, url: Url) -> Reply:
+async def _exchange(request: LiveRequest, url: Url) -> LiveResponse:
     tls = ssl.create_default_context() if url.scheme == "https" else None
     reader, writer = await asyncio.open_connection(url.host, url.port, ssl=tls)
     with closing(writer):
@@ -62,13 +62,13 @@ async def _exchange(request: Outgoing, url: Url) -> Reply:
         return await _read_reply(reader, url)
 
 
-def _serialise(request: Outgoing, url: Url) -> bytes:
+def _serialise(request: LiveRequest, url: Url) -> bytes:
     fields = ((b"Host", url.authority.encode("ascii")), *request.fields)
     lines = b"".join(b"%b: %b\r\n" % field for field in fields)
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method, url.target.encode("ascii"), lines)
 
 
-async def _read_reply(reader: asyncio.StreamReader, url: Url) -> Reply:
+async def _read_reply(reader: asyncio.StreamReader, url: Url) -> LiveResponse:
     """Return the first final answer; all heads together may have 64 KiB."""
     data = b""
     start = 0
@@ -93,7 +93,7 @@ async def _read_reply(reader: asyncio.StreamReader, url: Url) -> Reply:
         data += more
 
 
-def _parse(head: bytes, url: Url) -> Reply:
+def _parse(head: bytes, url: Url) -> LiveResponse:
     first, *lines = re.split(rb"\r?\n", head)
     status = _STATUS_LINE.fullmatch(first)
     if status is None:
@@ -108,4 +108,4 @@ def _parse(head: bytes, url: Url) -> Reply:
             fields[-1] = (fields[-1][0], fields[-1][1] + b" " + line.strip())
         elif colon:
             fields.append((name.strip(), value.strip(b" \t")))
-    return Reply(int(status[1]), tuple(fields))
+    return LiveResponse(int(status[1]), tuple(fields))

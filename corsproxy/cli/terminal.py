@@ -2,7 +2,7 @@
 
 import click
 
-from corsproxy.policy.visible import json_text, printable_lines
+from corsproxy.policy.printable import json_text, printable_lines
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:

@@ -14,7 +14,7 @@ from corsproxy.config.yaml.nodes import Path
 from corsproxy.policy.compiled import CompiledConfig, Route
 from corsproxy.policy.cors.decide import decide
 from corsproxy.policy.cors.decision import Decision, Facts
-from corsproxy.policy.cors.reasons import tell
+from corsproxy.policy.cors.reasons import describe
 from corsproxy.policy.problems import Problem
 
 
@@ -96,7 +96,7 @@ def _verdict(decision: Decision) -> str:
 
 
 def _account(decision: Decision) -> Iterator[str]:
-    yield tell(decision.reason, decision.subject)
+    yield describe(decision.reason, decision.subject)
     if decision.pos is not None:
         yield f"decided at {decision.pos}"
 

@@ -1,13 +1,13 @@
-"""What browsers print when they block an answer, word for word. Knows `fetch.Blocked`, no policy.
+"""Holds the console messages of browsers that block a response, word for word. Checks nothing itself.
 
-The wording is that of Chromium 156, Firefox 153 and WebKitGTK 2.50; what stands in braces is filled in.
+The wording is that of Chromium 156, Firefox 153 and WebKitGTK 2.50; braces mark what is filled in.
 """
 
 from collections.abc import Sequence
 from typing import Final, Literal
 
 from corsproxy.explain.fetch_algorithm import UNENFORCED, Blocked, BrowserRefusal, PageRequest
-from corsproxy.policy.cors.reasons import show
+from corsproxy.policy.printable import printable_ascii
 
 Browser = Literal["chromium", "firefox", "safari"]
 
@@ -59,7 +59,7 @@ _CHROMIUM_INVALID: Final = (
     "The 'Access-Control-Allow-Origin' header contains the invalid value '{subject}'. "
     "Have the server send the header with a valid value."
 )
-# These say by themselves that they speak of a preflight.
+# Messages that mention the preflight themselves, so that Chromium prints no sentence about it first.
 _CHROMIUM_PLAIN: Final = frozenset(
     {
         BrowserRefusal.methods_unreadable,
@@ -147,64 +147,70 @@ _WEBKIT_WORDS: Final[dict[BrowserRefusal, str]] = {
 }
 
 
-def console(asked: PageRequest, found: Sequence[Blocked]) -> dict[Browser, list[str]]:
-    """Return the lines that each browser prints for `found`, in Fetch's order; none for nothing.
+def console(page_request: PageRequest, found: Sequence[Blocked]) -> dict[Browser, list[str]]:
+    """Return the lines that each browser prints for `found`, which is in the order of Fetch.
 
-    Each prints the first thing it meets; WebKit looks at the status of a preflight first.
+    Each prints the first failure that it meets: WebKit checks the status of a preflight first.
     """
-    found = [item for item in found if item.fault not in UNENFORCED]
+    found = [item for item in found if item.refusal not in UNENFORCED]
     if not found:
         return {"chromium": [], "firefox": [], "safari": []}
     first = found[0]
-    by_status = [item for item in found if _WEBKIT_WORDS[item.fault] == _WEBKIT_STATUS]
+    by_status = [item for item in found if _WEBKIT_WORDS[item.refusal] == _WEBKIT_STATUS]
     return {
-        "chromium": [_chromium(asked, first)],
-        "firefox": _firefox(asked, first),
-        "safari": _webkit(asked, by_status[0] if by_status else first),
+        "chromium": [_chromium(page_request, first)],
+        "firefox": _firefox(page_request, first),
+        "safari": _webkit(page_request, by_status[0] if by_status else first),
     }
 
 
-def _fill(text: str, asked: PageRequest, blocked: Blocked, reason: str = "") -> str:
+def _fill(text: str, page_request: PageRequest, blocked: Blocked, reason: str = "") -> str:
     return text.format(
-        url=asked.url,
-        origin=show(asked.origin),
-        subject=show(blocked.subject),
+        url=page_request.url,
+        origin=printable_ascii(page_request.origin),
+        subject=printable_ascii(blocked.subject),
         status=blocked.status,
         reason=reason,
     )
 
 
-def _chromium(asked: PageRequest, blocked: Blocked) -> str:
+def _chromium(page_request: PageRequest, blocked: Blocked) -> str:
     start = _CHROMIUM
-    if blocked.in_preflight and blocked.fault not in _CHROMIUM_PLAIN:
+    if blocked.in_preflight and blocked.refusal not in _CHROMIUM_PLAIN:
         start += _CHROMIUM_PREFLIGHT
-    words = _CHROMIUM_WORDS[blocked.fault]
+    words = _CHROMIUM_WORDS[blocked.refusal]
     no_url = b":" not in blocked.subject and blocked.subject != b"null"
-    if blocked.fault is BrowserRefusal.allow_origin_mismatch and no_url:
+    if blocked.refusal is BrowserRefusal.allow_origin_mismatch and no_url:
         words = _CHROMIUM_INVALID
-    return _fill(start + words, asked, blocked)
+    return _fill(start + words, page_request, blocked)
 
 
-def _firefox(asked: PageRequest, blocked: Blocked) -> list[str]:
-    """Return the cause, and after a preflight that the request itself came to nothing."""
-    lines = [_firefox_line(asked, blocked)]
-    if blocked.fault is BrowserRefusal.preflight_redirect:
-        lines.append(_firefox_line(asked, blocked._replace(fault=BrowserRefusal.preflight_status)))
+def _firefox(page_request: PageRequest, blocked: Blocked) -> list[str]:
+    """Return the cause, and after a failed preflight a second line: the request failed, too."""
+    lines = [_firefox_line(page_request, blocked)]
+    if blocked.refusal is BrowserRefusal.preflight_redirect:
+        lines.append(
+            _firefox_line(page_request, blocked._replace(refusal=BrowserRefusal.preflight_status))
+        )
     if blocked.in_preflight:
-        lines.append(_fill(_FIREFOX, asked, blocked, "CORS request did not succeed") + _NO_STATUS)
+        lines.append(
+            _fill(_FIREFOX, page_request, blocked, "CORS request did not succeed") + _NO_STATUS
+        )
     return lines
 
 
-def _firefox_line(asked: PageRequest, blocked: Blocked) -> str:
-    quoted = blocked.fault is BrowserRefusal.wildcard_with_credentials
+def _firefox_line(page_request: PageRequest, blocked: Blocked) -> str:
+    quoted = blocked.refusal is BrowserRefusal.wildcard_with_credentials
     text = _FIREFOX_QUOTED if quoted else _FIREFOX
-    if blocked.fault in _FIREFOX_WITH_STATUS:
+    if blocked.refusal in _FIREFOX_WITH_STATUS:
         text += _FIREFOX_STATUS
-    return _fill(text, asked, blocked, _fill(_FIREFOX_WORDS[blocked.fault], asked, blocked))
+    return _fill(
+        text, page_request, blocked, _fill(_FIREFOX_WORDS[blocked.refusal], page_request, blocked)
+    )
 
 
-def _webkit(asked: PageRequest, blocked: Blocked) -> list[str]:
+def _webkit(page_request: PageRequest, blocked: Blocked) -> list[str]:
     return [
-        _fill(_WEBKIT_WORDS[blocked.fault], asked, blocked),
-        _fill(_WEBKIT_END, asked, blocked),
+        _fill(_WEBKIT_WORDS[blocked.refusal], page_request, blocked),
+        _fill(_WEBKIT_END, page_request, blocked),
     ]

@@ -1,7 +1,8 @@
-"""Tells why a request would be allowed or not, by the decision function itself. Knows no network.
+"""Explains why a policy allows a page's request or refuses it. Sends nothing.
 
-Every step is run, also those after the first that failed (cors.md 70); what the browser would make of
-the answers is judged by Fetch's own algorithms.
+It calls the functions that serve requests, so an explanation cannot differ from the proxy
+(cors.md 70). Unlike `decide` it runs every step, also those after the first that fails. The
+browser's side is computed with the algorithms of the Fetch standard (`fetch_algorithm`).
 """
 
 from collections.abc import Sequence
@@ -11,20 +12,21 @@ from corsproxy.explain import fetch_algorithm
 from corsproxy.explain.console import Browser, console
 from corsproxy.explain.fetch_algorithm import Blocked, BrowserRefusal, PageRequest
 from corsproxy.explain.predict import (
+    BrowserFetch,
     PredictedResponse,
-    Sent,
+    browser_fetch,
+    check_responses,
     is_local_from_public,
-    judge,
     predict_decisions,
     predict_responses,
-    sent_for,
 )
 from corsproxy.explain.suggest_change import Change, suggest_change
 from corsproxy.policy.cors.decision import Decision
 from corsproxy.policy.cors.policy import Policy
-from corsproxy.policy.cors.reasons import ACCOUNTS, Reason, Verdict, show, tell
+from corsproxy.policy.cors.reasons import REASON_TEXTS, Reason, Verdict, describe
 from corsproxy.policy.cors.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, STEP_NAMES
 from corsproxy.policy.fetch_lists import is_forbidden_request_header
+from corsproxy.policy.printable import printable_ascii
 from corsproxy.policy.source import SourcePos
 
 State = Literal["ok", "failed", "skipped"]
@@ -50,7 +52,7 @@ MAX_AGE_NOTE: Final = (
 
 
 class Step(NamedTuple):
-    """One step: its question is `name`; `words` is the evidence, `pos` what decided."""
+    """One step and its outcome in words; `pos` is the setting that decided."""
 
     name: str
     state: State
@@ -66,10 +68,10 @@ _NOT_CHECKED: Final = Step(
 class Explanation(NamedTuple):
     """Why a request works or does not.
 
-    `works`: the page can read the answer. `verdict` and `reason` are the policy's; where no policy
-    judged, `reason` is what the browser refused, or None. `fix` is what to do, in words, `change`
-    the smallest one to the configuration, None where none would help. `route` and `policy` are
-    names, "" for none.
+    `works`: the page can read the response. `verdict` and `reason` are the policy's; if no policy
+    decided, `reason` is what the browser refuses, or None. `fix` is what to do, in words, `change`
+    the smallest change of the configuration, None if no change would help. `route` and `policy` are
+    names, "" if there is none.
     """
 
     request: str
@@ -81,14 +83,14 @@ class Explanation(NamedTuple):
     fix: str
     pos: SourcePos | None
     steps: tuple[Step, ...]
-    answers: tuple[PredictedResponse, ...]
+    responses: tuple[PredictedResponse, ...]
     consoles: dict[Browser, list[str]]
     change: Change | None
     notes: tuple[str, ...]
     route: str = ""
 
     def as_json(self) -> dict[str, object]:
-        """Return all of it as what `json.dumps` takes."""
+        """Return the explanation as values that `json.dumps` accepts."""
         return {
             "request": self.request,
             "route": self.route,
@@ -100,7 +102,7 @@ class Explanation(NamedTuple):
             "fix": self.fix,
             "place": _pos_json(self.pos),
             "steps": [{**step._asdict(), "place": _pos_json(step.pos)} for step in self.steps],
-            "answers": [_answer_json(answer) for answer in self.answers],
+            "answers": [_response_json(response) for response in self.responses],
             "consoles": dict(self.consoles),
             "change": self.change
             and {
@@ -116,93 +118,95 @@ class Explanation(NamedTuple):
 
 def explain(
     policy: Policy,
-    asked: PageRequest,
+    page_request: PageRequest,
     *,
     route: bytes = b"",
     own_origin: bytes | None = None,
     is_websocket: bool = False,
 ) -> Explanation:
-    """Return why the page's request works under `policy` or does not.
+    """Explain whether the page's request works under `policy`.
 
-    `asked.credentials` says whether the page sends cookies; `is_websocket` that it opens a socket;
-    `own_origin` is the route's public one, if it is configured (cors.md 55).
+    `is_websocket`: the page opens a WebSocket. `own_origin` is the public origin of the route, if
+    one is configured (cors.md 55).
     """
-    sent = sent_for(asked, is_websocket=is_websocket, own_origin=own_origin)
-    decisions = predict_decisions(policy, sent, route)
+    fetch = browser_fetch(page_request, is_websocket=is_websocket, own_origin=own_origin)
+    decisions = predict_decisions(policy, fetch, route)
     decided = next((one for one in decisions if one.verdict is Verdict.refused), decisions[0])
-    answers = predict_responses(policy, sent, decisions)
-    blocked = judge(sent, answers)
+    responses = predict_responses(policy, fetch, decisions)
+    blocked = check_responses(fetch, responses)
     return Explanation(
-        request=f"{show(sent.asked.method)} {asked.url}",
+        request=f"{printable_ascii(fetch.page_request.method)} {page_request.url}",
         policy=policy.name,
         works=not blocked and not any(decision.status >= 400 for decision in decisions),
         verdict=decided.verdict,
         reason=decided.reason,
-        words=tell(decided.reason, decided.subject),
+        words=describe(decided.reason, decided.subject),
         fix=_fix(decided.reason, blocked),
         pos=decided.pos,
-        steps=(*_steps(policy, sent, decided), browser_step(sent, blocked)),
-        answers=answers,
-        consoles=console(sent.asked, blocked),
-        change=suggest_change(policy, sent),
-        notes=tuple(_notes(policy, sent)),
+        steps=(*_steps(policy, fetch, decided), browser_step(fetch, blocked)),
+        responses=responses,
+        consoles=console(fetch.page_request, blocked),
+        change=suggest_change(policy, fetch),
+        notes=tuple(_notes(policy, fetch)),
         route=route.decode(),
     )
 
 
-def _steps(policy: Policy, sent: Sent, decided: Decision) -> list[Step]:
-    first = sent.first
+def _steps(policy: Policy, fetch: BrowserFetch, decided: Decision) -> list[Step]:
+    first = fetch.first
     steps = []
     for step in PREFLIGHT_STEPS:
         name = STEP_NAMES[step]
-        if sent.before is None and step not in ACTUAL_STEPS:
+        if fetch.preflight is None and step not in ACTUAL_STEPS:
             steps.append(Step(name, "skipped", "the browser does not ask: it sends no preflight"))
             continue
         outcome = step(policy, first)
         state: State = "ok" if outcome.reason in _PASSED else "failed"
         subject = outcome.subject or b", ".join(first.request_headers) or b"what is asked"
-        steps.append(Step(name, state, tell(outcome.reason, subject), outcome.pos))
-    if sent.facts.is_websocket and decided.verdict is Verdict.refused:
-        words = tell(decided.reason, decided.subject)
+        steps.append(Step(name, state, describe(outcome.reason, subject), outcome.pos))
+    if fetch.request.is_websocket and decided.verdict is Verdict.refused:
+        words = describe(decided.reason, decided.subject)
         steps.append(Step("websocket", "failed" if decided.status else "ok", words, decided.pos))
     return steps
 
 
-def browser_step(sent: Sent, blocked: Sequence[Blocked]) -> Step:
-    """Return what the browser makes of the answers."""
-    if not sent.is_checked:
+def browser_step(fetch: BrowserFetch, blocked: Sequence[Blocked]) -> Step:
+    """Return the last step: whether the browser lets the page read the response."""
+    if not fetch.is_checked:
         return _NOT_CHECKED
     if not blocked:
         return Step("browser", "ok", "the page can read the answer")
     first = blocked[0]
     which = "preflight's answer" if first.in_preflight else "answer"
-    return Step("browser", "failed", f"it blocks the {which}: {first.fault.replace('_', ' ')}")
+    return Step("browser", "failed", f"it blocks the {which}: {first.refusal.replace('_', ' ')}")
 
 
 def _fix(reason: Reason, blocked: Sequence[Blocked]) -> str:
-    """Return what to do, also where the policy allows what the browser then refuses."""
+    """Return what to do, also if the policy allows the request and the browser then blocks it."""
     if reason not in _PASSED or not blocked:
-        return ACCOUNTS[reason].fix
+        return REASON_TEXTS[reason].fix
     return "set allow_credentials: true with named origins, or let the page send no credentials"
 
 
-def _notes(policy: Policy, sent: Sent) -> list[str]:
-    asked = sent.asked
+def _notes(policy: Policy, fetch: BrowserFetch) -> list[str]:
+    page_request = fetch.page_request
     notes = []
-    if sent.facts.origin == (b"null",) and not policy.any_origin:
+    if fetch.request.origin == (b"null",) and not policy.any_origin:
         notes.append(REDIRECT_NOTE)  # cors.md 59
-    if is_local_from_public(asked):
+    if is_local_from_public(page_request):
         notes.append(LOCAL_NETWORK_NOTE)  # cors.md 39
     dropped = [
         name.decode("latin-1")
-        for name, value in asked.headers
+        for name, value in page_request.headers
         if is_forbidden_request_header(name, value)
     ]
     if dropped:
         notes.append(DROPPED_NOTE.format(names=", ".join(dropped)))
-    if sent.before is None:
+    if fetch.preflight is None:
         return notes
-    asks_authorization = b"authorization" in fetch_algorithm.unsafe_header_names(asked.headers)
+    asks_authorization = b"authorization" in fetch_algorithm.unsafe_header_names(
+        page_request.headers
+    )
     star = policy.any_header and not policy.spec.allow_credentials
     if asks_authorization and star and b"authorization" not in policy.headers:
         notes.append(AUTHORIZATION_NOTE)  # cors.md 36
@@ -216,6 +220,6 @@ def _pos_json(pos: SourcePos | None) -> dict[str, object] | None:
     return pos._asdict() if pos else None
 
 
-def _answer_json(answer: PredictedResponse) -> dict[str, object]:
-    fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in answer.fields]
-    return {"to": answer.to, "status": answer.status, "headers": fields}
+def _response_json(response: PredictedResponse) -> dict[str, object]:
+    fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in response.fields]
+    return {"to": response.to, "status": response.status, "headers": fields}

@@ -1,6 +1,7 @@
-"""The browser's side of CORS: the algorithms of the WHATWG Fetch standard, step by step. Pure.
+"""Implements the browser's side of CORS: algorithms of the WHATWG Fetch standard, step by step.
 
-Names of the standard stand in the docstrings. Header names and values are bytes as on the wire.
+Each function names its algorithm and links it; the order of checks is that of the standard, since
+browsers report the first that fails. Knows no policy. Names and values are bytes as on the wire.
 """
 
 from collections.abc import Sequence
@@ -14,14 +15,18 @@ from corsproxy.policy.fetch_lists import (
     is_forbidden_request_header,
 )
 from corsproxy.policy.fields import Field
-from corsproxy.policy.tokens import is_token
+from corsproxy.policy.tokens import OWS, is_token, list_elements
 
+# In seconds (https://fetch.spec.whatwg.org/#cors-preflight-fetch-0, step 7.9).
 DEFAULT_MAX_AGE: Final = 5
 
-_NORMALISED: Final = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"POST", b"PUT"})
+# https://fetch.spec.whatwg.org/#concept-method-normalize. PATCH is not among them, which is why
+# `fetch(url, {method: "patch"})` fails (cors.md 25). Tempting to add it: no browser does.
+_NORMALIZED: Final = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"POST", b"PUT"})
 _SIMPLE_TYPES: Final = frozenset(
     {b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain"}
 )
+# https://fetch.spec.whatwg.org/#cors-unsafe-request-header-byte
 _UNSAFE_BYTES: Final = (
     bytes(byte for byte in range(0x20) if byte != 0x09) + b'"():<>?@[\\]{}' + b"\x7f"
 )
@@ -30,13 +35,12 @@ _LANGUAGE_BYTES: Final = (
 )
 _LONGEST_SAFE_VALUE: Final = 128
 _LONGEST_SAFE_TOTAL: Final = 1024
-_OWS: Final = b" \t"
 
 
 class PageRequest(NamedTuple):
-    """What a page asks of its browser: `origin` is the page's, `headers` what the page sets.
+    """A request as a page's script makes it: `origin` is the page's, `headers` are set by the script.
 
-    `credentials`: the request's credentials mode is "include".
+    `credentials`: the credentials mode of the request is "include".
     """
 
     method: bytes
@@ -47,7 +51,7 @@ class PageRequest(NamedTuple):
 
 
 class BrowserRefusal(StrEnum):
-    """Why a browser refuses an answer, in the order in which Fetch looks."""
+    """Why a browser blocks a response, in the order of the checks in Fetch."""
 
     allow_origin_missing = "allow_origin_missing"
     allow_origin_multiple = "allow_origin_multiple"
@@ -64,27 +68,33 @@ class BrowserRefusal(StrEnum):
     authorization_not_named = "authorization_not_named"
 
 
-# What the standard refuses and no browser does yet: * covers Authorization in all of them.
+# What the standard refuses and no browser does yet: in all of them * covers Authorization.
 UNENFORCED: Final = frozenset({BrowserRefusal.authorization_not_named})
 
 
 class Blocked(NamedTuple):
-    """One thing that is wrong with an answer. `subject` is the value, method or header at fault."""
+    """One failed check of a response; `subject` is the value, method or header that failed it."""
 
-    fault: BrowserRefusal
+    refusal: BrowserRefusal
     subject: bytes
     status: int
     in_preflight: bool
 
 
-def normalise_method(method: bytes) -> bytes:
-    """Return `method` as sent: six names in upper case, all others as written ("normalize")."""
+def normalize_method(method: bytes) -> bytes:
+    """Return `method` as sent: six methods in upper case, all others as written.
+
+    https://fetch.spec.whatwg.org/#concept-method-normalize
+    """
     upper = method.upper()
-    return upper if upper in _NORMALISED else method
+    return upper if upper in _NORMALIZED else method
 
 
 def is_safelisted_request_header(name: bytes, value: bytes) -> bool:
-    """Whether the header needs no permission ("CORS-safelisted request-header")."""
+    """Whether a page may send the header without a preflight.
+
+    https://fetch.spec.whatwg.org/#cors-safelisted-request-header
+    """
     if len(value) > _LONGEST_SAFE_VALUE:
         return False
     unsafe = value.translate(None, _UNSAFE_BYTES) != value
@@ -94,7 +104,7 @@ def is_safelisted_request_header(name: bytes, value: bytes) -> bool:
         case b"accept-language" | b"content-language":
             return not value.translate(None, _LANGUAGE_BYTES)
         case b"content-type":
-            return not unsafe and value.partition(b";")[0].strip(_OWS).lower() in _SIMPLE_TYPES
+            return not unsafe and value.partition(b";")[0].strip(OWS).lower() in _SIMPLE_TYPES
         case b"range":
             return _is_simple_range(value)
         case _:
@@ -102,7 +112,10 @@ def is_safelisted_request_header(name: bytes, value: bytes) -> bool:
 
 
 def _is_simple_range(value: bytes) -> bool:
-    """Whether `value` is one range from a given start ("simple range header value")."""
+    """Whether `value` is one range with a start.
+
+    https://fetch.spec.whatwg.org/#simple-range-header-value
+    """
     if not value.startswith(b"bytes="):
         return False
     start, dash, end = value[6:].partition(b"-")
@@ -112,9 +125,10 @@ def _is_simple_range(value: bytes) -> bool:
 
 
 def unsafe_header_names(headers: Sequence[Field]) -> list[bytes]:
-    """Return the names that need permission, as they are asked for: lower case, sorted, unique.
+    """Return the names that a preflight has to list: lower case, sorted, unique.
 
-    "CORS-unsafe request-header names": safe values that add up to more than 1024 bytes need it too.
+    Safe values of more than 1024 bytes in all count as unsafe, too.
+    https://fetch.spec.whatwg.org/#cors-unsafe-request-header-names
     """
     unsafe = set()
     safe = set()
@@ -128,71 +142,95 @@ def unsafe_header_names(headers: Sequence[Field]) -> list[bytes]:
     return sorted(unsafe | safe if total > _LONGEST_SAFE_TOTAL else unsafe)
 
 
-def sent_headers(asked: PageRequest) -> tuple[Field, ...]:
-    """Return what the page sets less what browsers forbid, which they leave out silently."""
-    return tuple(field for field in asked.headers if not is_forbidden_request_header(*field))
+def sent_headers(page_request: PageRequest) -> tuple[Field, ...]:
+    """Return the headers that the script sets, without those that browsers silently leave out.
+
+    https://fetch.spec.whatwg.org/#forbidden-request-header
+    """
+    return tuple(field for field in page_request.headers if not is_forbidden_request_header(*field))
 
 
-def needs_preflight(asked: PageRequest) -> bool:
-    """Whether a browser asks before it sends the request ("CORS-preflight fetch")."""
-    method = normalise_method(asked.method)
-    return method not in SAFELISTED_METHODS or bool(unsafe_header_names(sent_headers(asked)))
+def needs_preflight(page_request: PageRequest) -> bool:
+    """Whether a browser sends a preflight before the request.
+
+    https://fetch.spec.whatwg.org/#concept-main-fetch
+    """
+    method = normalize_method(page_request.method)
+    return method not in SAFELISTED_METHODS or bool(unsafe_header_names(sent_headers(page_request)))
 
 
-def get(fields: Sequence[Field], name: bytes) -> bytes | None:
-    """Return the values of all lines of `name`, joined; None if there are none ("get")."""
-    values = [value.strip(_OWS) for field, value in fields if field.lower() == name]
+def header_value(fields: Sequence[Field], name: bytes) -> bytes | None:
+    """Return the values of all lines of `name`, joined; None if there is none.
+
+    https://fetch.spec.whatwg.org/#concept-header-list-get
+    """
+    values = [value.strip(OWS) for field, value in fields if field.lower() == name]
     return b", ".join(values) if values else None
 
 
-def get_list(fields: Sequence[Field], name: bytes) -> list[bytes] | None:
-    """Return the tokens of a list ("extract header list values"); None where it does not parse."""
-    value = get(fields, name)
+def header_list(fields: Sequence[Field], name: bytes) -> list[bytes] | None:
+    """Return the tokens of the list `name`, [] if it is absent; None if it does not parse.
+
+    https://fetch.spec.whatwg.org/#extract-header-list-values
+    """
+    value = header_value(fields, name)
     if value is None:
         return []
-    elements = [part.strip(_OWS) for part in value.split(b",")]
-    tokens = [element for element in elements if element]
+    tokens = list_elements([value])
     return tokens if all(map(is_token, tokens)) else None
 
 
 def cors_check(
-    asked: PageRequest, status: int, fields: Sequence[Field], *, in_preflight: bool = False
+    page_request: PageRequest, status: int, fields: Sequence[Field], *, in_preflight: bool = False
 ) -> Blocked | None:
-    """Return why the page may not read an answer, None if it may ("CORS check")."""
-    allowed = get(fields, b"access-control-allow-origin")
+    """Return why the page may not read a response, None if it may.
+
+    https://fetch.spec.whatwg.org/#concept-cors-check; its steps are numbered below.
+    """
+    # Steps 1 and 2.
+    allowed = header_value(fields, b"access-control-allow-origin")
     if allowed is None:
         return Blocked(BrowserRefusal.allow_origin_missing, b"", status, in_preflight)
-    if allowed == b"*" and not asked.credentials:
+    # Step 3: * passes only a request without credentials; no further header is looked at.
+    if allowed == b"*" and not page_request.credentials:
         return None
-    fault = None
+    # Step 4: the origin as one string. Lines were joined, so two lines never equal an origin. The
+    # standard knows one failure here; browsers report four, in their own words.
+    refusal = None
     if allowed == b"*":
-        fault = BrowserRefusal.wildcard_with_credentials
+        refusal = BrowserRefusal.wildcard_with_credentials
     elif b"," in allowed:
         lines = [name for name, _ in fields if name.lower() == b"access-control-allow-origin"]
-        fault = (
+        refusal = (
             BrowserRefusal.allow_origin_multiple
             if len(lines) > 1
             else BrowserRefusal.allow_origin_list
         )
-    elif allowed != asked.origin:
-        fault = BrowserRefusal.allow_origin_mismatch
-    if fault is not None:
-        return Blocked(fault, allowed, status, in_preflight)
-    credentials = get(fields, b"access-control-allow-credentials") or b""
-    if asked.credentials and credentials != b"true":
+    elif allowed != page_request.origin:
+        refusal = BrowserRefusal.allow_origin_mismatch
+    if refusal is not None:
+        return Blocked(refusal, allowed, status, in_preflight)
+    # Steps 5 to 8: "true" is compared byte for byte; "True" fails.
+    credentials = header_value(fields, b"access-control-allow-credentials") or b""
+    if page_request.credentials and credentials != b"true":
         return Blocked(BrowserRefusal.credentials_not_true, credentials, status, in_preflight)
     return None
 
 
-def check_preflight(asked: PageRequest, status: int, fields: Sequence[Field]) -> list[Blocked]:
-    """Return all that is wrong with a preflight's answer, in Fetch's order ("CORS-preflight fetch").
+def check_preflight(
+    page_request: PageRequest, status: int, fields: Sequence[Field]
+) -> list[Blocked]:
+    """Return all failed checks of the response to a preflight, in the order of Fetch.
 
-    Method and headers are looked at only where nothing else is wrong, as browsers do.
+    https://fetch.spec.whatwg.org/#cors-preflight-fetch-0, step 7: the CORS check and the status
+    come first. Methods and headers are checked only if both pass, as browsers do.
     """
     found = []
-    blocked = cors_check(asked, status, fields, in_preflight=True)
+    blocked = cors_check(page_request, status, fields, in_preflight=True)
     if blocked is not None:
         found.append(blocked)
+    # A redirect of a preflight is not followed, so it is simply no success
+    # (https://fetch.spec.whatwg.org/#ok-status); browsers report the two apart.
     if 300 <= status <= 399:
         found.append(Blocked(BrowserRefusal.preflight_redirect, b"", status, in_preflight=True))
     elif not 200 <= status <= 299:
@@ -200,52 +238,58 @@ def check_preflight(asked: PageRequest, status: int, fields: Sequence[Field]) ->
     if found:
         return found
     return [
-        Blocked(fault, subject, status, in_preflight=True)
-        for fault, subject in _refused_by_lists(asked, fields)
+        Blocked(refusal, subject, status, in_preflight=True)
+        for refusal, subject in _refused_by_lists(page_request, fields)
     ]
 
 
 def _refused_by_lists(
-    asked: PageRequest, fields: Sequence[Field]
+    page_request: PageRequest, fields: Sequence[Field]
 ) -> list[tuple[BrowserRefusal, bytes]]:
-    methods = get_list(fields, b"access-control-allow-methods")
+    # Steps 7.1 to 7.3: a list that does not parse fails, whatever is requested.
+    methods = header_list(fields, b"access-control-allow-methods")
     if methods is None:
-        value = get(fields, b"access-control-allow-methods") or b""
+        value = header_value(fields, b"access-control-allow-methods") or b""
         return [(BrowserRefusal.methods_unreadable, value)]
-    headers = get_list(fields, b"access-control-allow-headers")
+    headers = header_list(fields, b"access-control-allow-headers")
     if headers is None:
-        value = get(fields, b"access-control-allow-headers") or b""
+        value = header_value(fields, b"access-control-allow-headers") or b""
         return [(BrowserRefusal.headers_unreadable, value)]
     found = []
-    method = normalise_method(asked.method)
-    # Browsers take * literally where credentials are sent.
-    any_method = b"*" in methods and not asked.credentials
+    method = normalize_method(page_request.method)
+    # Step 7.5. A request with credentials takes * as a method of that name.
+    any_method = b"*" in methods and not page_request.credentials
     if method not in methods and method not in SAFELISTED_METHODS and not any_method:
         found.append((BrowserRefusal.method_not_allowed, method))
+    # Steps 7.6 and 7.7: every unsafe name is listed, or * is and the request has no credentials.
     listed = {name.lower() for name in headers}
-    any_header = b"*" in listed and not asked.credentials
-    for name in unsafe_header_names(sent_headers(asked)):
+    any_header = b"*" in listed and not page_request.credentials
+    for name in unsafe_header_names(sent_headers(page_request)):
         if name not in listed and not any_header:
             found.append((BrowserRefusal.header_not_allowed, name))
         elif name not in listed and name == b"authorization":
-            # "CORS non-wildcard request-header name"
+            # Step 7.6: * never covers it
+            # (https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name).
             found.append((BrowserRefusal.authorization_not_named, name))
     return found
 
 
 def max_age(fields: Sequence[Field]) -> int:
-    """Return how many seconds a preflight's answer is kept, before a browser's own cap."""
-    value = get(fields, b"access-control-max-age")
+    """Return for how many seconds a preflight is cached, before a browser applies its own cap."""
+    value = header_value(fields, b"access-control-max-age")
     if value is None or not value.isdigit():
         return DEFAULT_MAX_AGE
     return int(value[:10])
 
 
-def exposed_names(asked: PageRequest, fields: Sequence[Field]) -> list[bytes]:
-    """Return the names of an answer that the page can read ("CORS filtered response")."""
-    exposed = get_list(fields, b"access-control-expose-headers") or []
+def exposed_names(page_request: PageRequest, fields: Sequence[Field]) -> list[bytes]:
+    """Return the names of the header fields of a response that the page can read.
+
+    https://fetch.spec.whatwg.org/#concept-filtered-response-cors
+    """
+    exposed = header_list(fields, b"access-control-expose-headers") or []
     lower = {name.lower() for name in exposed}
-    every = b"*" in lower and not asked.credentials
+    every = b"*" in lower and not page_request.credentials
     names = dict.fromkeys(name.lower() for name, _ in fields)
     return [
         name

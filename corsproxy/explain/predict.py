@@ -1,4 +1,4 @@
-"""What a browser would send and get under a policy, and whether it would be content. Knows no words."""
+"""Predicts what a browser sends for a page, which responses it gets and what it blocks. Sends nothing."""
 
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -15,70 +15,75 @@ from corsproxy.policy.urls import read_url
 
 
 class PredictedResponse(NamedTuple):
-    """An answer as the browser would get it; status 0 stands for what the upstream will say."""
+    """A response as the browser would get it; status 0 stands for that of the upstream."""
 
     to: Literal["preflight", "request"]
     status: int
     fields: tuple[tuple[bytes, bytes], ...]
 
 
-class Sent(NamedTuple):
-    """What a browser sends for a page: `before` are the facts of the preflight, None without one."""
+class BrowserFetch(NamedTuple):
+    """What a browser sends for a page's request; `preflight` is None if it sends none."""
 
-    asked: PageRequest
-    before: Facts | None
-    facts: Facts
+    page_request: PageRequest
+    preflight: Facts | None
+    request: Facts
 
     @property
     def first(self) -> Facts:
-        """The facts of what comes first: what the route is found by."""
-        return self.before or self.facts
+        """What the browser sends first, which is what the route is matched with."""
+        return self.preflight or self.request
 
     @property
     def is_checked(self) -> bool:
-        """Whether a browser looks at the CORS headers of the answer at all."""
-        is_cross_origin = bool(self.asked.origin) and not is_same_origin(self.asked)
-        return is_cross_origin and not self.facts.is_websocket
+        """Whether a browser checks the CORS headers of the response at all."""
+        is_cross_origin = bool(self.page_request.origin) and not is_same_origin(self.page_request)
+        return is_cross_origin and not self.request.is_websocket
 
 
-def sent_for(
-    asked: PageRequest, *, is_websocket: bool = False, own_origin: bytes | None = None
-) -> Sent:
-    """Return what a browser sends where a page asks this, its method normalised.
+def browser_fetch(
+    page_request: PageRequest, *, is_websocket: bool = False, own_origin: bytes | None = None
+) -> BrowserFetch:
+    """Return what a browser sends for `page_request`, with its method normalized.
 
-    `is_websocket`: the page opens a socket; `own_origin` is the public origin of the route, if that
-    is configured (cors.md 55).
+    `is_websocket`: the page opens a WebSocket; `own_origin` is the public origin of the route, if
+    one is configured (cors.md 55).
     """
-    asked = asked._replace(method=fetch_algorithm.normalise_method(asked.method))
-    facts = Facts(
-        asked.method,
-        (asked.origin,) if asked.origin else (),
-        is_websocket=is_websocket,
-        own_origin=own_origin or origin_of(asked.url),
-        fetch_site=b"same-origin" if is_same_origin(asked) else b"cross-site",
+    page_request = page_request._replace(
+        method=fetch_algorithm.normalize_method(page_request.method)
     )
-    sent = Sent(asked, None, facts)
-    if sent.is_checked and fetch_algorithm.needs_preflight(asked):
-        return sent._replace(before=preflight_facts(asked))
-    return sent
+    request = Facts(
+        page_request.method,
+        (page_request.origin,) if page_request.origin else (),
+        is_websocket=is_websocket,
+        own_origin=own_origin or origin_of(page_request.url),
+        fetch_site=b"same-origin" if is_same_origin(page_request) else b"cross-site",
+    )
+    fetch = BrowserFetch(page_request, None, request)
+    if fetch.is_checked and fetch_algorithm.needs_preflight(page_request):
+        return fetch._replace(preflight=preflight_facts(page_request))
+    return fetch
 
 
-def is_same_origin(asked: PageRequest) -> bool:
-    """Whether the page calls its own origin, so that no browser checks CORS (cors.md 5)."""
-    return bool(asked.origin) and asked.origin == origin_of(asked.url)
+def is_same_origin(page_request: PageRequest) -> bool:
+    """Whether the page calls its own origin, for which no browser checks CORS (cors.md 5)."""
+    return bool(page_request.origin) and page_request.origin == origin_of(page_request.url)
 
 
 def origin_of(url: str) -> bytes | None:
-    """Return the origin of `url` as a browser writes it, None where it has none."""
+    """Return the origin of `url` as a browser writes it; None if it has none."""
     try:
         return read_url(url).origin
     except ValueError:
         return None
 
 
-def is_local_from_public(asked: PageRequest) -> bool:
-    """Whether a page of a public host calls a local address (cors.md 39)."""
-    page, target = parse_origin(asked.origin), parse_origin(origin_of(asked.url) or b"")
+def is_local_from_public(page_request: PageRequest) -> bool:
+    """Whether a page of a public host calls an address of the local machine or network (cors.md 39)."""
+    page, target = (
+        parse_origin(page_request.origin),
+        parse_origin(origin_of(page_request.url) or b""),
+    )
     return bool(page and target) and not _is_local(page) and _is_local(target)
 
 
@@ -92,54 +97,56 @@ def _is_local(origin: Origin | None) -> bool:
         return False
 
 
-def preflight_facts(asked: PageRequest) -> Facts:
-    """Return the facts of the preflight that a browser would send."""
-    names = fetch_algorithm.unsafe_header_names(fetch_algorithm.sent_headers(asked))
+def preflight_facts(page_request: PageRequest) -> Facts:
+    """Return the preflight that a browser would send."""
+    names = fetch_algorithm.unsafe_header_names(fetch_algorithm.sent_headers(page_request))
     lines = (b",".join(names),) if names else ()
-    return Facts(b"OPTIONS", (asked.origin,), (asked.method,), lines)
+    return Facts(b"OPTIONS", (page_request.origin,), (page_request.method,), lines)
 
 
-def predict_decisions(policy: Policy, sent: Sent, route: bytes = b"") -> list[Decision]:
-    """Return what `policy` decides of the preflight, if there is one, and of the request."""
-    return [decide(policy, one, route) for one in (sent.before, sent.facts) if one is not None]
+def predict_decisions(policy: Policy, fetch: BrowserFetch, route: bytes = b"") -> list[Decision]:
+    """Return the decisions of `policy` for the preflight, if there is one, and for the request."""
+    return [
+        decide(policy, one, route) for one in (fetch.preflight, fetch.request) if one is not None
+    ]
 
 
 def predict_responses(
-    policy: Policy, sent: Sent, decisions: Sequence[Decision]
+    policy: Policy, fetch: BrowserFetch, decisions: Sequence[Decision]
 ) -> tuple[PredictedResponse, ...]:
-    """Return the answers under `decisions`, as if the upstream said 200.
+    """Return the responses that `decisions` lead to, as if the upstream responded with 200.
 
-    That of the request is left out where the preflight's keeps a browser from sending it.
+    That to the request is left out if the preflight fails: a browser then does not send it.
     """
-    answers = []
-    if sent.before is not None:
+    responses = []
+    if fetch.preflight is not None:
         first = decisions[0]
-        answers.append(PredictedResponse("preflight", first.status, first.headers))
-        if judge(sent, answers):
-            return tuple(answers)
+        responses.append(PredictedResponse("preflight", first.status, first.headers))
+        if check_responses(fetch, responses):
+            return tuple(responses)
     last = decisions[-1]
-    # A socket that opens is a 101, which carries none of them (cors.md 54).
-    status = 101 if sent.facts.is_websocket and not last.status else last.status
+    # The response to a WebSocket handshake is a 101, which has no CORS headers (cors.md 54).
+    status = 101 if fetch.request.is_websocket and not last.status else last.status
     lines = rewrite(policy, last, status or 200, [], 0)
-    answers.append(PredictedResponse("request", status, parse_lines(lines)))
-    return tuple(answers)
+    responses.append(PredictedResponse("request", status, parse_lines(lines)))
+    return tuple(responses)
 
 
-def judge(sent: Sent, answers: Sequence[PredictedResponse]) -> list[Blocked]:
-    """Return what browsers refuse, in the first answer that fails only.
+def check_responses(fetch: BrowserFetch, responses: Sequence[PredictedResponse]) -> list[Blocked]:
+    """Return the failed checks of the first response that a browser blocks; [] if it blocks none.
 
-    Of an upstream whose status is not known the best is assumed.
+    The status of an upstream is not known and taken to be 200.
     """
-    if not sent.is_checked:
+    if not fetch.is_checked:
         return []
-    for answer in answers:
-        status = answer.status or 200
-        if answer.to == "preflight":
-            found = fetch_algorithm.check_preflight(sent.asked, status, answer.fields)
+    for response in responses:
+        status = response.status or 200
+        if response.to == "preflight":
+            found = fetch_algorithm.check_preflight(fetch.page_request, status, response.fields)
         else:
-            refused = fetch_algorithm.cors_check(sent.asked, status, answer.fields)
+            refused = fetch_algorithm.cors_check(fetch.page_request, status, response.fields)
             found = [refused] if refused else []
-        blocked = [item for item in found if item.fault not in fetch_algorithm.UNENFORCED]
+        blocked = [item for item in found if item.refusal not in fetch_algorithm.UNENFORCED]
         if blocked:
             return blocked
     return []

@@ -1,6 +1,6 @@
-"""Judges the real answers of any server as a browser would. Knows no network: the caller asks.
+"""Checks real responses of any server as a browser would, for `explain --live`. Sends nothing itself.
 
-`outgoing` says what to send, `judge_replies` what the answers mean (`explain --live`).
+`live_requests` returns what the caller has to send, `explain_responses` explains what came back.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,16 @@ from corsproxy.explain.explain import (
     browser_step,
 )
 from corsproxy.explain.fetch_algorithm import Blocked, BrowserRefusal, PageRequest
-from corsproxy.explain.predict import PredictedResponse, is_local_from_public, judge, sent_for
-from corsproxy.policy.cors.reasons import Reason, Verdict, show
+from corsproxy.explain.predict import (
+    PredictedResponse,
+    browser_fetch,
+    check_responses,
+    is_local_from_public,
+)
+from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.fields import Field
+from corsproxy.policy.printable import printable_ascii
+from corsproxy.policy.tokens import list_elements
 
 SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
@@ -43,122 +50,143 @@ _FIXES: Final[dict[BrowserRefusal, str]] = {
 _CAPS: Final = (("Chromium", 7200), ("Firefox", 86400), ("Safari", 600))
 
 
-class Outgoing(NamedTuple):
-    """A request to send as it stands; the caller adds Host and nothing else."""
+class LiveRequest(NamedTuple):
+    """A request to send unchanged; the caller adds Host and nothing else."""
 
     method: bytes
     url: str
     fields: tuple[Field, ...]
 
 
-class Reply(NamedTuple):
-    """What a server answered; `fields` in the order in which they came."""
+class LiveResponse(NamedTuple):
+    """The head of a server's response; `fields` in the order in which they came."""
 
     status: int
     fields: tuple[Field, ...]
 
 
-def outgoing(asked: PageRequest) -> tuple[Outgoing | None, Outgoing | None]:
-    """Return the preflight and the request that a browser would send, each None if it is not sent.
+def live_requests(page_request: PageRequest) -> tuple[LiveRequest | None, LiveRequest | None]:
+    """Return the preflight and the request that a browser would send, None for one not to send.
 
-    The request is left out where its method is unsafe: explaining must not change what it asks about.
+    A request with an unsafe method is not sent (RFC 9110 9.2.1): explaining must change nothing.
     """
-    sent = sent_for(asked)
-    method, origin = sent.asked.method, (b"Origin", asked.origin)
-    site = b"cross-site" if sent.is_checked else b"same-origin"
+    fetch = browser_fetch(page_request)
+    method, origin = fetch.page_request.method, (b"Origin", page_request.origin)
+    site = b"cross-site" if fetch.is_checked else b"same-origin"
     common = ((b"Accept", b"*/*"), (b"Sec-Fetch-Mode", b"cors"), (b"Sec-Fetch-Site", site))
-    before = None
-    if sent.before is not None:
+    preflight = None
+    if fetch.preflight is not None:
         wanted: tuple[Field, ...] = ((b"Access-Control-Request-Method", method),)
-        for line in sent.before.request_headers:
+        for line in fetch.preflight.request_headers:
             wanted += ((b"Access-Control-Request-Headers", line),)
-        before = Outgoing(b"OPTIONS", asked.url, (origin, *wanted, *common))
+        preflight = LiveRequest(b"OPTIONS", page_request.url, (origin, *wanted, *common))
     if method not in SAFE_METHODS:
-        return before, None
-    return before, Outgoing(
-        method, asked.url, (origin, *fetch_algorithm.sent_headers(asked), *common)
+        return preflight, None
+    return preflight, LiveRequest(
+        method, page_request.url, (origin, *fetch_algorithm.sent_headers(page_request), *common)
     )
 
 
-def judge_replies(asked: PageRequest, before: Reply | None, reply: Reply | None) -> Explanation:
-    """Return what a browser makes of the answers to what `outgoing` said to send.
+def explain_responses(
+    page_request: PageRequest, preflight: LiveResponse | None, response: LiveResponse | None
+) -> Explanation:
+    """Explain what a browser does with the responses to the requests of `live_requests`.
 
-    `reply` is None where the request was not sent: the preflight then decides alone.
+    `response` is None if the request was not sent: the preflight then decides alone.
     """
-    sent = sent_for(asked)
-    answers = _answers(before, reply)
-    blocked = judge(sent, answers)
+    fetch = browser_fetch(page_request)
+    responses = _responses(preflight, response)
+    blocked = check_responses(fetch, responses)
     first = blocked[0] if blocked else None
     return Explanation(
-        request=f"{show(sent.asked.method)} {asked.url}",
+        request=f"{printable_ascii(fetch.page_request.method)} {page_request.url}",
         policy="",
         works=first is None,
         verdict=Verdict.refused if first else Verdict.allowed,
-        reason=first.fault if first else Reason.allowed,
+        reason=first.refusal if first else Reason.allowed,
         words=_words(first),
-        fix=_fix(asked, blocked),
+        fix=_fix(page_request, blocked),
         pos=None,
-        steps=(*_steps(before, reply, blocked), browser_step(sent, blocked)),
-        answers=answers,
-        consoles=console(sent.asked, blocked),
+        steps=(*_steps(preflight, response, blocked), browser_step(fetch, blocked)),
+        responses=responses,
+        consoles=console(fetch.page_request, blocked),
         change=None,
-        notes=tuple(_notes(sent.asked, before, reply, is_read=first is None)),
+        notes=tuple(_notes(fetch.page_request, preflight, response, is_read=first is None)),
     )
 
 
-def _answers(before: Reply | None, reply: Reply | None) -> tuple[PredictedResponse, ...]:
-    first = (PredictedResponse("preflight", before.status, before.fields),) if before else ()
-    return (*first, PredictedResponse("request", reply.status, reply.fields)) if reply else first
+def _responses(
+    preflight: LiveResponse | None, response: LiveResponse | None
+) -> tuple[PredictedResponse, ...]:
+    first = (
+        (PredictedResponse("preflight", preflight.status, preflight.fields),) if preflight else ()
+    )
+    return (
+        (*first, PredictedResponse("request", response.status, response.fields))
+        if response
+        else first
+    )
 
 
 def _words(first: Blocked | None) -> str:
     if first is None:
         return "the page can read the answer"
     which = "the preflight's answer" if first.in_preflight else "the answer"
-    return f"{which} fails the browser's check: {first.fault.replace('_', ' ')}"
+    return f"{which} fails the browser's check: {first.refusal.replace('_', ' ')}"
 
 
-def _fix(asked: PageRequest, blocked: Sequence[Blocked]) -> str:
-    """Return all that is to do: a browser names one fault, and the next once that is gone."""
+def _fix(page_request: PageRequest, blocked: Sequence[Blocked]) -> str:
+    """Return every fix that is needed: a browser reports only the first failure at a time."""
     if not blocked:
         return "nothing to do"
-    origin = show(asked.origin)
-    fixes = (_FIXES[one.fault].format(origin=origin, subject=show(one.subject)) for one in blocked)
+    origin = printable_ascii(page_request.origin)
+    fixes = (
+        _FIXES[one.refusal].format(origin=origin, subject=printable_ascii(one.subject))
+        for one in blocked
+    )
     return "; ".join(fixes)
 
 
-def _steps(before: Reply | None, reply: Reply | None, blocked: Sequence[Blocked]) -> list[Step]:
+def _steps(
+    preflight: LiveResponse | None, response: LiveResponse | None, blocked: Sequence[Blocked]
+) -> list[Step]:
     failed_first = bool(blocked) and blocked[0].in_preflight
     steps = []
-    if before is None:
+    if preflight is None:
         steps.append(Step("preflight", "skipped", "the browser does not ask: none is needed"))
     else:
-        state = f"answered with status {before.status}"
+        state = f"answered with status {preflight.status}"
         steps.append(Step("preflight", "failed" if failed_first else "ok", state))
     if failed_first:
         words = "a browser does not send it: the preflight failed"
         steps.append(Step("request", "skipped", words))
-    elif reply is None:
+    elif response is None:
         steps.append(Step("request", "skipped", "not sent: it could change something"))
     else:
-        words = f"answered with status {reply.status}"
+        words = f"answered with status {response.status}"
         steps.append(Step("request", "failed" if blocked else "ok", words))
     return steps
 
 
 def _notes(
-    asked: PageRequest, before: Reply | None, reply: Reply | None, *, is_read: bool
+    page_request: PageRequest,
+    preflight: LiveResponse | None,
+    response: LiveResponse | None,
+    *,
+    is_read: bool,
 ) -> list[str]:
     notes = []
-    if is_local_from_public(asked):
+    if is_local_from_public(page_request):
         notes.append(LOCAL_NETWORK_NOTE)
-    if before is not None:
-        notes += _preflight_notes(asked, before)
-    if reply is not None:
+    if preflight is not None:
+        notes += _preflight_notes(page_request, preflight)
+    if response is not None:
         if is_read:
-            names = b", ".join(fetch_algorithm.exposed_names(asked, reply.fields)).decode("latin-1")
+            names = b", ".join(fetch_algorithm.exposed_names(page_request, response.fields)).decode(
+                "latin-1"
+            )
             notes.append(f"the page can read these headers: {names or 'none'}")
-        if _may_poison_caches(reply):
+        if _may_poison_caches(response):
             notes.append(
                 "the answer names one origin but its Vary does not name Origin: a cache may give "
                 "it to pages of other origins, which are then blocked"
@@ -166,14 +194,17 @@ def _notes(
     return notes
 
 
-def _preflight_notes(asked: PageRequest, before: Reply) -> list[str]:
-    """Return what is to know of an answer that passes; others are not kept."""
+def _preflight_notes(page_request: PageRequest, preflight: LiveResponse) -> list[str]:
+    """Return notes about a preflight that passes; one that fails is not cached."""
     faults = {
-        item.fault for item in fetch_algorithm.check_preflight(asked, before.status, before.fields)
+        item.refusal
+        for item in fetch_algorithm.check_preflight(
+            page_request, preflight.status, preflight.fields
+        )
     }
     if not faults <= fetch_algorithm.UNENFORCED:
         return []
-    age = fetch_algorithm.max_age(before.fields)
+    age = fetch_algorithm.max_age(preflight.fields)
     kept = ", ".join(f"{name} {min(age, cap)} s" for name, cap in _CAPS)
     notes = [f"the preflight's answer is kept: {kept}"]
     return (
@@ -181,9 +212,8 @@ def _preflight_notes(asked: PageRequest, before: Reply) -> list[str]:
     )
 
 
-def _may_poison_caches(reply: Reply) -> bool:
-    allowed = fetch_algorithm.get(reply.fields, b"access-control-allow-origin")
-    vary = (
-        (fetch_algorithm.get(reply.fields, b"vary") or b"").lower().replace(b" ", b"").split(b",")
-    )
-    return allowed not in {None, b"*"} and b"origin" not in vary and b"*" not in vary
+def _may_poison_caches(response: LiveResponse) -> bool:
+    allowed = fetch_algorithm.header_value(response.fields, b"access-control-allow-origin")
+    vary = fetch_algorithm.header_value(response.fields, b"vary") or b""
+    names = list_elements([vary.lower()])
+    return allowed not in {None, b"*"} and b"origin" not in names and b"*" not in names

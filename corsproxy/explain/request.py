@@ -1,6 +1,6 @@
-"""Tells what becomes of a page's request under a whole configuration. Knows no network and no file.
+"""Explains a page's request under a whole configuration: first its route, then its policy. Sends nothing.
 
-It finds the route and decides by the functions that serve requests (cors.md 70).
+Routes are matched and decisions made by the functions that serve requests (cors.md 70).
 """
 
 from typing import Final, NamedTuple
@@ -13,21 +13,27 @@ from corsproxy.explain.explain import (
     explain,
 )
 from corsproxy.explain.fetch_algorithm import PageRequest
-from corsproxy.explain.predict import PredictedResponse, Sent, judge, sent_for
-from corsproxy.explain.suggest_change import find_new
+from corsproxy.explain.predict import (
+    BrowserFetch,
+    PredictedResponse,
+    browser_fetch,
+    check_responses,
+)
+from corsproxy.explain.suggest_change import suggest_policy
 from corsproxy.policy.compiled import CompiledConfig, Route
 from corsproxy.policy.cors.decide import decide
-from corsproxy.policy.cors.decision import Facts, parse_lines
-from corsproxy.policy.cors.reasons import Verdict, show
+from corsproxy.policy.cors.decision import parse_lines
+from corsproxy.policy.cors.reasons import Verdict
 from corsproxy.policy.cors.response_headers import rewrite
 from corsproxy.policy.fields import Field
 from corsproxy.policy.match import Matched, match, public_origin
+from corsproxy.policy.printable import printable_ascii
 from corsproxy.policy.routing.paths import is_ambiguous
 from corsproxy.policy.urls import read_url
 
 
 class _Refusal(NamedTuple):
-    """An error with which the proxy itself answers a request, whatever its origin."""
+    """An error response of the proxy itself, whatever the origin of the request."""
 
     status: int
     words: str
@@ -52,59 +58,54 @@ _NO_UPGRADE: Final = "add websocket to the upgrades of the route"
 UPSTREAM_NOTE: Final = "what browsers print is meant for an upstream that sends no CORS headers"
 
 
-def explain_request(config: CompiledConfig, asked: PageRequest) -> Explanation:
-    """Return why the page's request works or does not, from its route to the browser.
+def explain_request(config: CompiledConfig, page_request: PageRequest) -> Explanation:
+    """Explain whether the page's request works, from its route to the browser.
 
-    A ws(s) address stands for a WebSocket handshake. Raises ValueError for what is no address a
-    page can call.
+    A ws(s) URL stands for a WebSocket handshake. Raises ValueError for a URL that no page can
+    request.
     """
-    url = read_url(asked.url)
-    asked = asked._replace(url=str(url))
-    sent = sent_for(asked, is_websocket=url.scheme in {"ws", "wss"})
+    url = read_url(page_request.url)
+    page_request = page_request._replace(url=str(url))
+    fetch = browser_fetch(page_request, is_websocket=url.scheme in {"ws", "wss"})
     path = url.target.partition("?")[0].encode("ascii")
-    matched = match(config, url.authority.encode("ascii"), path, sent.first)
+    matched = match(config, url.authority.encode("ascii"), path, fetch.first)
     route, policy = matched
-    refusal = _refusal(route, sent.first, path)
-    if refusal is not None:
-        return _unserved(matched, sent, refusal)
-    assert route is not None  # noqa: S101 - a missing route is refused above
-    if sent.facts.is_websocket and b"websocket" not in route.upgrades:
-        return _without_upgrade(route, sent)
-    words = f"{route.name} takes {show(sent.asked.method)} {url.authority}{url.target}"
+    # In the order of the proxy: CONNECT and TRACE are refused whatever the route (forwarding.md H4),
+    # an ambiguous path by the route that matches it (H1).
+    if fetch.first.method in {b"CONNECT", b"TRACE"}:
+        return _unserved(matched, fetch, _METHOD)
+    if route is None:
+        return _unserved(matched, fetch, _NO_ROUTE)
+    if route.reject_ambiguous_paths and is_ambiguous(path):
+        return _unserved(matched, fetch, _AMBIGUOUS)
+    if fetch.request.is_websocket and b"websocket" not in route.upgrades:
+        return _without_upgrade(route, fetch)
+    words = f"{route.name} takes {printable_ascii(fetch.page_request.method)} {url.authority}{url.target}"
     step = Step("route", "ok", words, route.pos)
     if policy is None:
-        return _without_policy(route, sent, step)
+        return _without_policy(route, fetch, step)
     found = explain(
         policy,
-        asked,
+        page_request,
         route=route.name.encode(),
         own_origin=public_origin(route),
-        is_websocket=sent.facts.is_websocket,
+        is_websocket=fetch.request.is_websocket,
     )
     return found._replace(steps=(step, *found.steps))
 
 
-def _refusal(route: Route | None, facts: Facts, path: bytes) -> _Refusal | None:
-    """Return why the proxy does not serve the request at all (forwarding.md H1, H4; cors.md 73)."""
-    if facts.method in {b"CONNECT", b"TRACE"}:
-        return _METHOD
-    if route is None:
-        return _NO_ROUTE
-    return _AMBIGUOUS if route.reject_ambiguous_paths and is_ambiguous(path) else None
-
-
-def _unserved(matched: Matched, sent: Sent, refusal: _Refusal) -> Explanation:
-    """Return what the page meets where the proxy itself answers with an error (cors.md 62)."""
+def _unserved(matched: Matched, fetch: BrowserFetch, refusal: _Refusal) -> Explanation:
+    """Explain an error response of the proxy itself (cors.md 62)."""
     route, policy = matched
     fields: tuple[Field, ...] = ()
     if policy is not None:
-        # An error is told like that of any request: no list of methods or headers.
+        # An error response has the CORS headers of an actual request, also if a preflight caused it.
         name = route.name.encode() if route else b""
-        decision = decide(policy, sent.first._replace(request_method=()), name)
+        decision = decide(policy, fetch.first._replace(request_method=()), name)
         fields = parse_lines(rewrite(policy, decision, refusal.status, [], 0))
     words = refusal.words.format(route=route.name if route else "")
     step = Step("route", "failed", words, route.pos if route else None)
-    found = _by_browser(sent, (_first_answer(sent, refusal.status, fields),), step)
+    found = _by_browser(fetch, (_first_response(fetch, refusal.status, fields),), step)
     return found._replace(
         route=route.name if route else "",
         policy=policy.name if policy else "",
@@ -113,45 +114,49 @@ def _unserved(matched: Matched, sent: Sent, refusal: _Refusal) -> Explanation:
     )
 
 
-def _without_policy(route: Route, sent: Sent, step: Step) -> Explanation:
-    """Return what the page meets where all passes as the upstream gives it (cors.md 7, 51)."""
-    found = _by_browser(sent, (_first_answer(sent, 0, ()),), step)
+def _without_policy(route: Route, fetch: BrowserFetch, step: Step) -> Explanation:
+    """Explain a route that passes on whatever the upstream responds (cors.md 7, 51)."""
+    found = _by_browser(fetch, (_first_response(fetch, 0, ()),), step)
     words = f"the route {route.name} has no policy: the upstream's own CORS headers decide"
     return found._replace(
         route=route.name,
         words=words,
         fix=_NO_POLICY,
-        change=None if found.works else find_new(route.name, sent),
+        change=None if found.works else suggest_policy(route.name, fetch),
         notes=() if found.works else (UPSTREAM_NOTE,),
     )
 
 
-def _without_upgrade(route: Route, sent: Sent) -> Explanation:
-    """Return what becomes of a handshake that is no upgrade here (forwarding.md H17)."""
+def _without_upgrade(route: Route, fetch: BrowserFetch) -> Explanation:
+    """Explain a WebSocket handshake on a route that upgrades no WebSockets (forwarding.md H17)."""
     words = f"the route {route.name} opens no WebSockets: the handshake is forwarded as a plain GET"
-    found = _by_browser(sent, (), Step("route", "failed", words, route.pos))
+    found = _by_browser(fetch, (), Step("route", "failed", words, route.pos))
     return found._replace(route=route.name, works=False, fix=_NO_UPGRADE)
 
 
-def _first_answer(sent: Sent, status: int, fields: tuple[Field, ...]) -> PredictedResponse:
-    return PredictedResponse("preflight" if sent.before else "request", status, fields)
+def _first_response(
+    fetch: BrowserFetch, status: int, fields: tuple[Field, ...]
+) -> PredictedResponse:
+    return PredictedResponse("preflight" if fetch.preflight else "request", status, fields)
 
 
-def _by_browser(sent: Sent, answers: tuple[PredictedResponse, ...], step: Step) -> Explanation:
-    """Return the explanation of answers that no policy gave a verdict on."""
-    blocked = judge(sent, answers)
+def _by_browser(
+    fetch: BrowserFetch, responses: tuple[PredictedResponse, ...], step: Step
+) -> Explanation:
+    """Explain `responses` for which no policy made a decision: the browser's checks alone decide."""
+    blocked = check_responses(fetch, responses)
     return Explanation(
-        request=f"{show(sent.asked.method)} {sent.asked.url}",
+        request=f"{printable_ascii(fetch.page_request.method)} {fetch.page_request.url}",
         policy="",
         works=not blocked,
         verdict=Verdict.none,
-        reason=blocked[0].fault if blocked else None,
+        reason=blocked[0].refusal if blocked else None,
         words=step.words,
         fix="",
         pos=step.pos,
-        steps=(step, browser_step(sent, blocked)),
-        answers=answers,
-        consoles=console(sent.asked, blocked),
+        steps=(step, browser_step(fetch, blocked)),
+        responses=responses,
+        consoles=console(fetch.page_request, blocked),
         change=None,
         notes=(),
     )

@@ -1,4 +1,4 @@
-"""The smallest change of a policy that would allow what it refused. Knows terms, not their file."""
+"""Suggests the smallest change of a policy that would allow a refused request. Edits no file."""
 
 import re
 from collections.abc import Sequence
@@ -6,13 +6,24 @@ from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
 from corsproxy.explain.fetch_algorithm import PageRequest
-from corsproxy.explain.predict import Sent, judge, predict_decisions, predict_responses
+from corsproxy.explain.predict import (
+    BrowserFetch,
+    check_responses,
+    predict_decisions,
+    predict_responses,
+)
 from corsproxy.policy.cors.check import check_policy
 from corsproxy.policy.cors.decision import Facts
 from corsproxy.policy.cors.policy import Policy
-from corsproxy.policy.cors.reasons import Reason, Verdict, show
+from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.cors.spec import PolicySpec
-from corsproxy.policy.cors.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, covers, requested_names
+from corsproxy.policy.cors.steps import (
+    ACTUAL_STEPS,
+    PREFLIGHT_STEPS,
+    is_header_allowed,
+    requested_names,
+)
+from corsproxy.policy.printable import printable_ascii
 from corsproxy.policy.source import SourcePos, SourceText
 
 ListKey = Literal["allow_origins", "allow_methods", "allow_headers"]
@@ -30,7 +41,7 @@ _MOST_ROUNDS: Final = 4
 
 
 class Edit(NamedTuple):
-    """What changes under one key: items to add to a list (or to put in its place), or a flag to set."""
+    """A change of one key: items to add to a list (or to replace it with), or a flag to set."""
 
     key: ListKey | FlagKey
     items: tuple[str, ...] = ()
@@ -38,9 +49,9 @@ class Edit(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Edits of one policy. `pos` is where the first of them goes.
+    """Edits of one policy; `pos` is where the first of them goes.
 
-    `is_new`: the policy is not there yet, and belongs under `cors` of a route.
+    `is_new`: the policy does not exist yet, and belongs under `cors` of the route.
     """
 
     policy: str
@@ -49,13 +60,13 @@ class Change(NamedTuple):
     is_new: bool = False
 
     def apply(self, spec: PolicySpec) -> PolicySpec:
-        """Return `spec` with the change made."""
+        """Return `spec` with all edits applied."""
         for edit in self.edits:
             spec = _apply(edit, spec)
         return spec
 
     def yaml(self) -> str:
-        """Return the change as YAML: the keys of the policy it touches, and what goes under them."""
+        """Return the change as YAML: the keys that change, with the values to add."""
         lines = [line for edit in self.edits for line in _yaml_lines(edit, is_new=self.is_new)]
         if self.is_new:
             lines = ["cors:", *(f"  {line}" for line in lines)]
@@ -63,60 +74,60 @@ class Change(NamedTuple):
 
     @property
     def is_dangerous(self) -> bool:
-        """Whether it needs an option that is called dangerous."""
+        """Whether the change needs a `dangerously_…` option."""
         return any(edit.key.startswith("dangerously_") for edit in self.edits)
 
 
-def suggest_change(policy: Policy, sent: Sent) -> Change | None:
-    """Return what would let the page read the answer; None if it can, or if only the client can help."""
+def suggest_change(policy: Policy, fetch: BrowserFetch) -> Change | None:
+    """Return what would let the page read the response; None if it can, or if no policy could help."""
     spec = policy.spec
     change = Change(policy.name, (), None)
     for _ in range(_MOST_ROUNDS):
-        edits = _needed(policy, sent)
+        edits = _required_edits(policy, fetch)
         if edits is None:
             return None
         if not edits:
             return change if change.edits else None
-        tried = Change(change.policy, _merged((*change.edits, *edits)), None)
-        valid = _made_valid(tried, spec)
-        if valid is None:
+        candidate = Change(change.policy, _merged((*change.edits, *edits)), None)
+        validated = _validated(candidate, spec)
+        if validated is None:
             return None
-        change = valid._replace(pos=spec.place_of(valid.edits[0].key))
-        # What is allowed now may uncover the next refusal: * means less where credentials are sent.
+        change = validated._replace(pos=spec.place_of(validated.edits[0].key))
+        # An edit may uncover the next refusal: * means less if the policy allows credentials.
         policy = Policy(change.apply(spec))
     return None
 
 
-def find_new(name: str, sent: Sent) -> Change | None:
-    """Return the smallest policy for the route `name`, which has none."""
+def suggest_policy(name: str, fetch: BrowserFetch) -> Change | None:
+    """Return the smallest policy that allows `fetch` on the route `name`, which has none."""
     nothing = Policy(PolicySpec(name=name, allow_origins=()))
-    change = suggest_change(nothing, sent)
+    change = suggest_change(nothing, fetch)
     return change._replace(is_new=True) if change else None
 
 
-def _needed(policy: Policy, sent: Sent) -> list[Edit] | None:
-    """Return the edits that this refusal asks for, none if all is well, None if none can help."""
-    decisions = predict_decisions(policy, sent)
-    blocked = judge(sent, predict_responses(policy, sent, decisions))
+def _required_edits(policy: Policy, fetch: BrowserFetch) -> list[Edit] | None:
+    """Return the edits that the refusal needs, [] if nothing is refused, None if no edit can help."""
+    decisions = predict_decisions(policy, fetch)
+    blocked = check_responses(fetch, predict_responses(policy, fetch, decisions))
     if not blocked and not any(one.verdict is Verdict.refused for one in decisions):
         return []
-    steps = ACTUAL_STEPS if sent.before is None else PREFLIGHT_STEPS
+    steps = ACTUAL_STEPS if fetch.preflight is None else PREFLIGHT_STEPS
     edits: list[Edit] = []
     for step in steps:
-        found = _edits_for(step(policy, sent.first).reason, policy, sent.first)
+        found = _edits_for(step(policy, fetch.first).reason, policy, fetch.first)
         if found is None:
             return None
         edits += found
-    return edits or _edits_for_credentials(policy.spec, sent.asked)
+    return edits or _edits_for_credentials(policy.spec, fetch.page_request)
 
 
-def _edits_for_credentials(spec: PolicySpec, asked: PageRequest) -> list[Edit] | None:
-    """Return the edits for what the policy allows and the browser refuses, for its cookies."""
-    if spec.allow_credentials or not asked.credentials:
+def _edits_for_credentials(spec: PolicySpec, page_request: PageRequest) -> list[Edit] | None:
+    """Return the edits for credentials that the policy does not allow and the browser requires."""
+    if spec.allow_credentials or not page_request.credentials:
         return None
     if any(item.text == "*" for item in spec.allow_origins):
         return [
-            Edit("allow_origins", (_text(asked.origin),), replaces=True),
+            Edit("allow_origins", (_text(page_request.origin),), replaces=True),
             Edit("allow_credentials"),
         ]
     return [Edit("allow_credentials")]
@@ -133,15 +144,15 @@ def _edits_for(reason: Reason, policy: Policy, facts: Facts) -> list[Edit] | Non
         case Reason.method_not_allowed:
             return [Edit("allow_methods", (_text(facts.request_method[0]),))]
         case Reason.header_not_allowed:
-            asked = dict.fromkeys(name for name in requested_names(facts) if name)
-            missing = (_text(name) for name in asked if not covers(policy, name))
+            requested = dict.fromkeys(requested_names(facts))
+            missing = (_text(name) for name in requested if not is_header_allowed(policy, name))
             return [Edit("allow_headers", tuple(missing))]
         case _:
             return None
 
 
 def _merged(edits: Sequence[Edit]) -> tuple[Edit, ...]:
-    """Return `edits` with one for each key."""
+    """Return `edits` with those of the same key merged into one."""
     by_key: dict[str, Edit] = {}
     for edit in edits:
         before = by_key.get(edit.key)
@@ -150,13 +161,13 @@ def _merged(edits: Sequence[Edit]) -> tuple[Edit, ...]:
     return tuple(by_key.values())
 
 
-def _made_valid(change: Change, spec: PolicySpec) -> Change | None:
-    """Return `change`, with the flag it needs, if a policy may say that at all."""
+def _validated(change: Change, spec: PolicySpec) -> Change | None:
+    """Return `change`, with the flag it may need; None if the policy would still be invalid."""
     insecure = Edit("dangerously_allow_insecure_origins")
     for edits in (change.edits, (*change.edits, insecure)):
-        tried = change._replace(edits=edits)
-        if not any(finding.severity == "error" for finding in check_policy(tried.apply(spec))):
-            return tried
+        candidate = change._replace(edits=edits)
+        if not any(finding.severity == "error" for finding in check_policy(candidate.apply(spec))):
+            return candidate
     return None
 
 
@@ -188,11 +199,11 @@ def _yaml_lines(edit: Edit, *, is_new: bool) -> list[str]:
 
 
 def _scalar(text: str) -> str:
-    """Return `text` as a YAML scalar that is read back as this string."""
+    """Return `text` as a YAML scalar that parses back to this string."""
     if _PLAIN_SCALAR.fullmatch(text) and text.lower() not in _NOT_TEXT:
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _text(value: bytes) -> str:
-    return value.decode("ascii") if value.isascii() else show(value)
+    return value.decode("ascii") if value.isascii() else printable_ascii(value)

@@ -1,1 +1,1 @@
-"""What is told about requests: records, logs. Knows what happened, never how it was done."""
+"""Logs and metrics of requests, made from records of what happened. Changes no request."""

@@ -1,7 +1,7 @@
-"""The access log: one line a request, as JSON (ECS names) or text. Knows records, not sockets.
+"""Writes the access log: one line per request, as JSON (ECS names) or text. Knows records, not sockets.
 
-No value of a client's can begin a line of its own: whatever could end a line, or look like one, is
-escaped, and long values are cut (cors.md 69).
+A client cannot inject lines: whatever could end a line or be taken for one is escaped, and long
+values are truncated (cors.md 69).
 """
 
 import re
@@ -14,10 +14,10 @@ from corsproxy.observe.record import Record
 from corsproxy.observe.writer import LineWriter
 
 _LONGEST_VALUE: Final = 512
-# Escapes make a value longer; a whole line has to stay within what a pipe takes at once.
+# Escapes make a value longer; a line has to fit into one atomic write to a pipe.
 _LONGEST_SHOWN: Final = 640
 _LONGEST_ESCAPED: Final = 100
-# What ends a line, moves a cursor or escapes; and, of a client's bytes, all that is not ASCII.
+# What ends a line, moves the cursor or is the escape character; and every byte that is not ASCII.
 _ESCAPED: Final = {code: f"\\x{code:02x}" for code in [*range(0x21), 0x5C, *range(0x7F, 0x100)]}
 _TRACE: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _NO_TRACE: Final = b"0" * 32
@@ -26,14 +26,14 @@ Format = Callable[[Record], str]
 
 
 def _text(value: bytes) -> str:
-    """Return a client's bytes as text, cut to a bound (cors.md 69)."""
+    """Return bytes of a client as text, truncated (cors.md 69)."""
     if len(value) > _LONGEST_VALUE:
         value = value[:_LONGEST_VALUE] + b"..."
     return value.decode("latin-1")
 
 
 def _quoted(value: bytes) -> str:
-    """Return a client's bytes as a string of JSON, cut to a bound."""
+    """Return bytes of a client as a JSON string, truncated."""
     shown = quote(_text(value))
     if len(shown) <= _LONGEST_SHOWN:
         return shown
@@ -41,7 +41,7 @@ def _quoted(value: bytes) -> str:
 
 
 def _plain(value: bytes) -> str:
-    """Return a client's bytes as one word of a line, cut to a bound."""
+    """Return bytes of a client as one word of a line, truncated."""
     shown = _text(value).translate(_ESCAPED)
     if len(shown) > _LONGEST_SHOWN:
         return _plain(value[:_LONGEST_ESCAPED]) + "..."
@@ -49,18 +49,18 @@ def _plain(value: bytes) -> str:
 
 
 def _trace_id(traceparent: bytes) -> str:
-    """Return the trace's id in a valid `traceparent` (W3C Trace Context 3.2.2), else ""."""
+    """Return the trace ID of a `traceparent` (W3C Trace Context 3.2.2), "" if it is not valid."""
     match = _TRACE.match(traceparent)
     return "" if match is None or match[1] == _NO_TRACE else match[1].decode()
 
 
 def _path(record: Record) -> bytes:
-    """Return the path without its query, which may hold secrets."""
+    """Return the path without its query, which may contain secrets."""
     return record.target.partition(b"?")[0]
 
 
 class _Stamp:
-    """The time as text; formatted once a second, for that is what takes long."""
+    """Formats the current time; the seconds only once a second, since that is the slow part."""
 
     def __init__(self) -> None:
         self._second = 0
@@ -112,7 +112,7 @@ def as_json(record: Record) -> str:
 
 
 def as_text(record: Record) -> str:
-    """Return `record` as one line for a person."""
+    """Return `record` as one line of text."""
     decision = record.decision
     words = [
         stamp(),
@@ -177,16 +177,16 @@ def _lost(count: int) -> str:
 
 
 class AccessLog:
-    """Writes a line a request to the file descriptor `target`: an observer. Close it at the end."""
+    """Writes a line per request to the file descriptor `target`. An observer; to be closed at the end."""
 
     def __init__(self, target: int, format_name: str, which: Literal["all", "errors"]) -> None:
-        tell = _lost_as_json if format_name == "json" else lambda count: f"{_lost(count)}\n"
+        lost_line = _lost_as_json if format_name == "json" else lambda count: f"{_lost(count)}\n"
         self._format = FORMATS[format_name]
         self._errors_only = which == "errors"
-        self._writer = LineWriter(target, tell)
+        self._writer = LineWriter(target, lost_line)
 
     def __call__(self, record: Record) -> None:
-        """Enter one request."""
+        """Log one request."""
         if self._errors_only and record.status < 400 and not record.fault:
             return
         self._writer.write(self._format(record))

@@ -1,6 +1,6 @@
-"""A snapshot as text that Prometheus reads. Knows its formats; counts nothing.
+"""Renders a snapshot in the formats of Prometheus. Counts nothing.
 
-prometheus-client is imported when the first scrape asks: a start should not wait for it.
+prometheus-client is imported by the first scrape, so that it does not delay the start.
 """
 
 from itertools import accumulate
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Collector:
-    """Gives a snapshot to prometheus-client, family by family."""
+    """Converts a snapshot to the metric families of prometheus-client."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -43,7 +43,7 @@ class _Collector:
 
 
 def _add_histogram(metric: "HistogramMetricFamily", series: Series) -> None:
-    """Add a series, whose buckets become cumulative here: each counts all up to its bound."""
+    """Add a series, with its buckets made cumulative: each counts all durations up to its bound."""
     labels, figures = series
     names = [*map(str, BOUNDS), "+Inf"]
     buckets = list(zip(names, accumulate(figures[:-1]), strict=True))
@@ -51,15 +51,15 @@ def _add_histogram(metric: "HistogramMetricFamily", series: Series) -> None:
 
 
 def render(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
-    """Return `snapshot` in the format that an Accept header asks for, and its content type.
+    """Render `snapshot` in the format that the Accept header selects; return it with its content type.
 
-    Takes milliseconds, with hundreds of routes tens of them: not to be called in an event loop.
+    Takes milliseconds, tens of them for hundreds of routes: not to be called in the event loop.
     """
     return render_each(snapshot, [accept])[accept]
 
 
 def render_each(snapshot: Snapshot, accepts: "Iterable[str]") -> dict[str, tuple[bytes, str]]:
-    """Return by Accept header what `render` does; each format is rendered once."""
+    """Return what `render` does for each Accept header; each format is rendered once."""
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
     from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
-"""How messages of the program itself are logged: format, level, where to. Knows `logging`, no requests.
+"""Configures the log of the program itself: format, level, target. Knows `logging`, not requests.
 
-They go through a `LineWriter`, like the access log: a standard error that nobody reads holds
-nothing up. A message takes one line, whatever is in it.
+Messages are written by a `LineWriter`, like the access log: a standard error that nobody reads must
+not block the event loop. Each message is one line, whatever it contains.
 """
 
 import json
@@ -11,20 +11,20 @@ from typing import Final
 from corsproxy.observe.access_log import stamp
 from corsproxy.observe.writer import LineWriter
 from corsproxy.policy.compiled import LogSettings
-from corsproxy.policy.visible import printable, printable_lines
+from corsproxy.policy.printable import printable, printable_lines
 
-# Under this name a message's `extra` holds its fields: names of the Elastic Common Schema, or ours.
+# The key of `extra` for the fields of a message, named as in the Elastic Common Schema or `corsproxy.…`.
 FIELDS: Final = "fields"
 
 _LEVELS: Final = {"WARNING": "warn", "CRITICAL": "fatal"}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a message, with the field names of the Elastic Common Schema."""
+    """Formats a message as one JSON object with the field names of the Elastic Common Schema."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return `record` as one line."""
-        told: dict[str, object] = {
+        entry: dict[str, object] = {
             "@timestamp": stamp(),
             "log.level": _LEVELS.get(record.levelname, record.levelname.lower()),
             "message": record.getMessage(),
@@ -32,14 +32,14 @@ class JsonFormatter(logging.Formatter):
             "event.dataset": "corsproxy.log",
             "log.logger": record.name,
         }
-        told.update(getattr(record, FIELDS, {}))
+        entry.update(getattr(record, FIELDS, {}))
         if record.exc_info is not None:
-            told["error.stack_trace"] = self.formatException(record.exc_info)
-        return json.dumps(told, separators=(",", ":"), default=str)
+            entry["error.stack_trace"] = self.formatException(record.exc_info)
+        return json.dumps(entry, separators=(",", ":"), default=str)
 
 
 class TextFormatter(logging.Formatter):
-    """One line a message for a person; a trace, if there is one, stands below it and indented."""
+    """Formats a message as one line of text; a traceback follows, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return `record` as text."""
@@ -51,7 +51,7 @@ class TextFormatter(logging.Formatter):
 
 
 class _Handler(logging.Handler):
-    """Gives lines to a writer; closing it, as `logging` does at exit, writes what is left."""
+    """Passes lines to a writer; closing it, as `logging` does at exit, writes what is left."""
 
     def __init__(self, writer: LineWriter) -> None:
         super().__init__()
@@ -66,15 +66,15 @@ class _Handler(logging.Handler):
 
 
 def configure(settings: LogSettings, target: int, *, is_terminal: bool) -> None:
-    """Send all messages of at least the level of `settings` to the file descriptor `target`."""
+    """Log all messages of at least the level of `settings` to the file descriptor `target`."""
     as_json = settings.format == "json" or (settings.format == "auto" and not is_terminal)
     formatter = JsonFormatter() if as_json else TextFormatter()
 
-    def tell_lost(count: int) -> str:
+    def lost_line(count: int) -> str:
         text = "%d messages were lost: nobody read them in time"
         lost = logging.LogRecord("corsproxy", logging.WARNING, "", 0, text, (count,), None)
         return formatter.format(lost) + "\n"
 
-    handler = _Handler(LineWriter(target, tell_lost))
+    handler = _Handler(LineWriter(target, lost_line))
     handler.setFormatter(formatter)
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)

@@ -1,7 +1,7 @@
-"""Counts what requests become, in numbers of our own. Knows outcomes, no sockets and no output format.
+"""Counts requests, decisions and faults by route. Knows outcomes, no sockets and no output format.
 
-Counting through prometheus-client would cost 6 to 12 µs a request; here it is a few additions to
-what one route has, and `exposition` renders a copy when somebody asks.
+Tempting to count with prometheus-client: that costs 6 to 12 µs per request. Here it is a few
+additions to the counters of one route, and `exposition` renders a copy for a scrape.
 """
 
 import time
@@ -14,27 +14,28 @@ from corsproxy import __version__
 from corsproxy.observe.snapshot import BOUNDS, Series, Snapshot
 from corsproxy.policy.cors.decision import Decision
 
-# The label of requests that no route took.
+# The label of requests that no route matched.
 NO_ROUTE: Final = "-"
 
-# The methods of RFC 9110 9 and RFC 5789; every other token counts as `other`, for labels are bounded.
+# The methods of RFC 9110 9 and RFC 5789; every other token counts as `other`, since clients choose
+# them and the number of labels has to be bounded (cors.md 69).
 METHODS: Final = frozenset(
     {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"},
 )
 _OTHER: Final = b"other"
-# 499 is ours, as it is nginx's: the client left.
+# 499, as in nginx: the client disconnected before a response.
 _CODES: Final = frozenset({*(status.value for status in HTTPStatus), 499})
 _SWITCHED: Final = 101
 
 
 class RouteCounters:
-    """What the requests of one route have become so far. Made once a route, never copied."""
+    """The counters of one route. Made once per route, never copied."""
 
     __slots__ = (
-        "answers",
         "decisions",
         "durations",
         "faults",
+        "responses",
         "route",
         "seconds",
         "sent_cors",
@@ -44,7 +45,7 @@ class RouteCounters:
 
     def __init__(self, route: str) -> None:
         self.route = route
-        self.answers: dict[tuple[bytes, int], int] = {}
+        self.responses: dict[tuple[bytes, int], int] = {}
         self.decisions: dict[tuple[bool, str, str], int] = {}
         self.faults: dict[str, int] = {}
         self.sent_cors = 0
@@ -54,18 +55,18 @@ class RouteCounters:
         self.upstream_seconds = 0.0
 
     def answered(self, method: bytes, status: int) -> None:
-        """Count a request by its method and the status of its answer, within bounded labels."""
+        """Count a request by method and status of the response, within bounded labels."""
         outcome = (
             method if method in METHODS else _OTHER,
             status if status in _CODES else status // 100,
         )
         try:
-            self.answers[outcome] += 1
+            self.responses[outcome] += 1
         except KeyError:
-            self.answers[outcome] = 1
+            self.responses[outcome] = 1
 
     def lasted(self, seconds: float, upstream_seconds: float) -> None:
-        """Count how long a request took, and its upstream (0 where none was asked)."""
+        """Count how long a request took, and its upstream (0 if it was not forwarded)."""
         self.durations[bisect_left(BOUNDS, seconds)] += 1
         self.seconds += seconds
         if upstream_seconds:
@@ -73,7 +74,7 @@ class RouteCounters:
             self.upstream_seconds += upstream_seconds
 
     def decided(self, decision: Decision, *, preflight: bool) -> None:
-        """Count what a policy said of a request."""
+        """Count the decision of a policy."""
         outcome = (preflight, decision.verdict, decision.reason)
         try:
             self.decisions[outcome] += 1
@@ -85,9 +86,9 @@ class RouteCounters:
         self.faults[fault] = self.faults.get(fault, 0) + 1
 
     def series(self) -> Iterator[tuple[str, Series]]:
-        """Return the name, labels and figures of everything that was counted."""
+        """Yield the name, labels and figures of everything that was counted."""
         route = self.route
-        for (method, code), count in self.answers.items():
+        for (method, code), count in self.responses.items():
             shown = str(code) if code >= 100 else f"{code}xx"
             yield "corsproxy_requests_total", ((route, method.decode(), shown), (count,))
         for (preflight, verdict, reason), count in self.decisions.items():
@@ -107,12 +108,12 @@ class RouteCounters:
 
 
 def is_tunnel(status: int) -> bool:
-    """Tell whether a request became a tunnel, whose length says nothing of speed (H17)."""
+    """Whether a request became a tunnel, whose duration says nothing of speed (forwarding.md H17)."""
     return status == _SWITCHED
 
 
 class Metrics:
-    """The counters of one worker: one `RouteCounters` a route, and how reloads went."""
+    """The counters of one worker: a `RouteCounters` for each route, and the last reload."""
 
     def __init__(self) -> None:
         self._routes: dict[str, RouteCounters] = {}
@@ -120,20 +121,20 @@ class Metrics:
         self._loaded_at = time.time()
 
     def of(self, route: str) -> RouteCounters:
-        """Return the counters of the route of this name; a route that a reload took out keeps its."""
+        """Return the counters of a route by its name; those of a route that a reload removed are kept."""
         counters = self._routes.get(route)
         if counters is None:
             counters = self._routes[route] = RouteCounters(route)
         return counters
 
-    def reloaded(self, ok: bool) -> None:  # noqa: FBT001 - told by position, as an event
-        """Note whether a new configuration was taken into force just now."""
+    def reloaded(self, ok: bool) -> None:  # noqa: FBT001 - the whole event is this one bit
+        """Record that a reload succeeded or failed."""
         self._reload_succeeded = ok
         if ok:
             self._loaded_at = time.time()
 
     def snapshot(self, live: Iterable[tuple[str, Series]] = ()) -> Snapshot:
-        """Return a copy of all, with `live`: what others know, such as how many connections there are."""
+        """Return a copy of all counters and `live`: values of others, such as the number of connections."""
         copy: Snapshot = {}
         for counters in self._routes.values():
             for name, series in counters.series():

@@ -1,16 +1,16 @@
-"""What became of one request, for logs, counters and the journal. Knows no sockets."""
+"""Defines the record of one request, which logs and counters read. Knows no sockets."""
 
 from typing import NamedTuple
 
-from corsproxy.policy.cors.decide import Decision
+from corsproxy.policy.cors.decision import Decision
 
 
 class Record(NamedTuple):
-    """One request and its answer. Durations are in seconds, `ended` is the loop's time.
+    """One request and its response. Durations are in seconds, `sent` in bytes of the response body.
 
-    `status` 499 means that the client left before an answer; `fault` is the stable word of what
-    went wrong ("" for nothing), `note` more about it, never a value of the wire. `decision` is
-    None where no policy applied. `method` and `target` are b"" where no head could be read.
+    `status` 499 means that the client disconnected before a response; `fault` is the stable word for
+    what failed ("" if nothing did), `note` adds detail, never bytes from the wire. `decision` is None
+    if no policy applied. `method` and `target` are b"" if no request head could be parsed.
     """
 
     client: bytes

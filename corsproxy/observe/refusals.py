@@ -1,7 +1,7 @@
-"""Tells of refused and malformed requests, at a bounded rate. Knows outcomes and `logging`, no sockets.
+"""Logs refused and malformed requests at a bounded rate. Knows outcomes and `logging`, no sockets.
 
-One page with a wrong policy can be refused a thousand times a second; a line for each would hide
-the one that matters (cors.md 69). The access log and the metrics still have them all.
+A page with a wrong policy can be refused a thousand times a second; a line for each would hide the
+one that matters (cors.md 69). The access log and the metrics still have all of them.
 """
 
 import logging
@@ -10,7 +10,8 @@ from typing import Final
 
 from corsproxy.observe.logs import FIELDS
 from corsproxy.observe.record import Record
-from corsproxy.policy.cors.reasons import show, tell
+from corsproxy.policy.cors.reasons import describe
+from corsproxy.policy.printable import printable_ascii
 
 BURST: Final = 5.0
 A_SECOND: Final = 0.5
@@ -20,38 +21,39 @@ _LONGEST_PATH: Final = 256
 
 
 class Bucket:
-    """A token bucket: `burst` at once, then `rate` a second. Times are seconds that only go forward."""
+    """A token bucket: `burst` at once, then `rate` per second. Times are of a monotonic clock."""
 
-    __slots__ = ("_filled_at", "_rate", "_size", "_tokens", "left_out")
+    __slots__ = ("_filled_at", "_rate", "_size", "_tokens", "suppressed")
 
     def __init__(self, now: float, burst: float = BURST, rate: float = A_SECOND) -> None:
         self._size = burst
         self._rate = rate
         self._tokens = burst
         self._filled_at = now
-        self.left_out = 0
+        self.suppressed = 0
 
     def take(self, now: float) -> bool:
-        """Take a token if there is one; otherwise count what is left out."""
+        """Take a token if there is one; count the line as suppressed if not."""
         filled = self._tokens + (now - self._filled_at) * self._rate
         self._tokens = min(self._size, filled)
         self._filled_at = now
         if self._tokens < 1:
-            self.left_out += 1
+            self.suppressed += 1
             return False
         self._tokens -= 1
         return True
 
-    def take_left_out(self) -> int:
-        """Return how many were left out since this was last asked."""
-        count, self.left_out = self.left_out, 0
+    def take_suppressed(self) -> int:
+        """Return and reset the number of suppressed lines."""
+        count, self.suppressed = self.suppressed, 0
         return count
 
 
 class Refusals:
-    """Logs what is refused: a bucket for each route, one for malformed requests, one for overload.
+    """Logs refusals: a bucket for each route, one for malformed requests, one for overload.
 
-    `clock` gives seconds that only go forward. Ask whether a line is due before making its record.
+    `clock` returns the seconds of a monotonic clock. Call `is_due` before making a record: most
+    records would be made for nothing.
     """
 
     def __init__(self, log: logging.Logger, clock: Callable[[], float]) -> None:
@@ -62,7 +64,7 @@ class Refusals:
         self._overload = Bucket(clock(), burst=1.0, rate=0.1)
 
     def is_due(self, route: str) -> bool:
-        """Tell whether a refusal of `route` gets a line; count it as left out if not."""
+        """Whether a refusal on `route` is to be logged; count it as suppressed if not."""
         now = self._clock()
         bucket = self._routes.get(route)
         if bucket is None:
@@ -70,17 +72,18 @@ class Refusals:
         return bucket.take(now)
 
     def refused(self, record: Record) -> None:
-        """Log a request that its policy refused, after `is_due` said so."""
+        """Log a request that its policy refused, if `is_due` returned true."""
         decision = record.decision
-        assert decision is not None  # noqa: S101 - only a decision refuses
-        more = self._routes[record.route].take_left_out()
+        if decision is None:
+            raise ValueError("a request without a decision was not refused by a policy")
+        more = self._routes[record.route].take_suppressed()
         pos = f", {decision.pos}" if decision.pos is not None else ""
         self._log.warning(
             "route %s: %s %s refused: %s (%s%s)%s",
             record.route or "-",
-            show(record.method),
-            show(record.target.partition(b"?")[0], _LONGEST_PATH),
-            tell(decision.reason, decision.subject),
+            printable_ascii(record.method),
+            printable_ascii(record.target.partition(b"?")[0], _LONGEST_PATH),
+            describe(decision.reason, decision.subject),
             decision.reason.value,
             pos,
             _and_more(more),
@@ -88,34 +91,39 @@ class Refusals:
                 FIELDS: {
                     "corsproxy.route": record.route,
                     "corsproxy.cors.reason": decision.reason.value,
-                    "http.request.origin": show(record.origin),
-                    "http.request.id": show(record.request_id),
+                    "http.request.origin": printable_ascii(record.origin),
+                    "http.request.id": printable_ascii(record.request_id),
                 },
             },
         )
 
     def malformed(self, record: Record) -> None:
-        """Log a request that cannot be read, without a byte of what it said (forwarding.md P3)."""
+        """Log a malformed request, without any byte of it (forwarding.md P3)."""
         if record.status not in _MALFORMED or not self._malformed.take(self._clock()):
             return
         self._log.warning(
             "malformed request from %s: %s%s%s",
-            show(record.client),
+            printable_ascii(record.client),
             record.fault,
             f" ({record.note})" if record.note else "",
-            _and_more(self._malformed.take_left_out()),
-            extra={FIELDS: {"error.type": record.fault, "client.address": show(record.client)}},
+            _and_more(self._malformed.take_suppressed()),
+            extra={
+                FIELDS: {
+                    "error.type": record.fault,
+                    "client.address": printable_ascii(record.client),
+                }
+            },
         )
 
     def overloaded(self, what: str, limit: int, unless: str = "") -> None:
-        """Log that `what` is at its `limit`: what is beyond it goes, `unless` that holds (O2 to O4)."""
+        """Log that `what` is at its `limit`, and excess is rejected `unless` … (forwarding.md O2 to O4)."""
         if self._overload.take(self._clock()):
             self._log.warning(
                 "overloaded: %s is at its limit of %d; what is beyond it is turned away%s%s",
                 what,
                 limit,
                 f", unless {unless}" if unless else "",
-                _and_more(self._overload.take_left_out()),
+                _and_more(self._overload.take_suppressed()),
             )
 
 

@@ -1,18 +1,18 @@
-"""What is counted, by name, and a plain copy of it all. Knows no requests and no output format.
+"""Defines the metrics, and snapshots of them that can be summed. Knows no requests and no output format.
 
-A snapshot is made of strings, numbers and sequences only, so that a worker can send it as JSON or
-pickled, and those of all workers can be summed into one.
+A snapshot consists of strings, numbers and sequences, so that a worker can send it as JSON or
+pickled, and the supervisor can sum those of all workers.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
-# The upper bounds of the buckets of every duration, in seconds; above the last one is +Inf.
+# The upper bounds of the buckets of every duration, in seconds, without +Inf.
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Family(NamedTuple):
-    """One metric: its kind, what it tells, its labels, and how the figures of workers become one."""
+    """One metric: its kind, help and labels, and how the figures of workers are joined."""
 
     kind: Literal["counter", "gauge", "histogram"]
     help: str
@@ -93,16 +93,16 @@ FAMILIES: Final[dict[str, Family]] = {
     "corsproxy_build_info": Family("gauge", "Always 1.", ("version",), "min"),
 }
 
-# The values of a series' labels and its figures: one number; for a histogram how many requests
-# fell into each bucket (not added up), and last the sum of their seconds.
+# The values of the labels and the figures: one number; for a histogram the count of each bucket (not
+# cumulative) and last the sum of seconds.
 Series = tuple[Sequence[str], Sequence[float]]
 Snapshot = dict[str, list[Series]]
 
 
 def sum_snapshots(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """Return one snapshot for all: numbers are summed, but for those that are true only if all agree.
+    """Join snapshots into one: figures are summed; of flags and timestamps the minimum counts.
 
-    Families that this version does not know are left out.
+    Families that this version does not define are dropped.
     """
     joined: dict[str, dict[tuple[str, ...], tuple[float, ...]]] = {}
     for snapshot in snapshots:
@@ -127,7 +127,7 @@ def _add(one: float, other: float) -> float:
 
 
 def families_table() -> str:
-    """Return all families as a Markdown table, for the documentation."""
+    """Return all families as a Markdown table, which docs/operations.md contains."""
     rows = ["| metric | kind | labels | tells |", "|---|---|---|---|"]
     rows += [
         f"| `{name}` | {family.kind} | {', '.join(family.labels)} | {family.help} |"

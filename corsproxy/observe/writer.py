@@ -1,7 +1,7 @@
-"""Lines to a file descriptor without ever waiting for its reader. Knows lines, not what they say.
+"""Writes lines to a file descriptor without ever blocking the caller. Knows lines, not their content.
 
-A thread of its own writes them, five times a second: a slow or full pipe never holds up serving.
-What cannot be taken in time is dropped beyond a bound, and how much that was is told.
+A thread writes them, five times a second, so that a slow or full pipe never blocks the event loop.
+Above a bound of waiting text lines are dropped, and a line reports how many were.
 """
 
 import os
@@ -13,53 +13,53 @@ from collections.abc import Callable
 from typing import Final
 
 INTERVAL: Final = 0.2
-# How many characters may wait for a reader.
+# In characters: above it lines are dropped.
 MAX_WAITING: Final = 4 * 1024 * 1024
-# What several processes write to one pipe stays whole up to this many bytes (POSIX write).
+# In bytes: several processes may write to one pipe, and a longer write could be split (POSIX write).
 _ATOMIC: Final = select.PIPE_BUF
 _PIECE: Final = 256 * 1024
 
 
 class LineWriter:
-    """Takes lines, each with its end, for the descriptor `target`. Call `close` to write what is left.
+    """Queues lines, each with its line end, for the descriptor `target`; `close` writes what is left.
 
-    `tell_lost` makes the line that says how many were lost.
+    `lost_line` returns the line that reports how many were dropped.
     """
 
-    def __init__(self, target: int, tell_lost: Callable[[int], str]) -> None:
+    def __init__(self, target: int, lost_line: Callable[[int], str]) -> None:
         self._target = target
-        self._tell_lost = tell_lost
+        self._lost_line = lost_line
         self._piece = _ATOMIC if stat.S_ISFIFO(os.fstat(target).st_mode) else _PIECE
         self._waiting: deque[str] = deque()
-        # Each number is changed by one side only: no lock is needed.
-        self._entered = 0
-        self._left = 0
-        self._refused = 0
+        # Each counter is written by one thread only, so no lock is needed.
+        self._queued = 0
+        self._taken = 0
+        self._dropped = 0
         self._unwritten = 0
-        self._told = 0
+        self._reported = 0
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="line-writer", daemon=True)
         self._thread.start()
 
     def write(self, line: str) -> None:
-        """Take `line`, or count it as lost where too much is waiting."""
+        """Queue `line`; drop and count it if too much is waiting."""
         size = len(line)
-        if self._entered - self._left + size > MAX_WAITING:
-            self._refused += 1
+        if self._queued - self._taken + size > MAX_WAITING:
+            self._dropped += 1
             return
-        self._entered += size
+        self._queued += size
         self._waiting.append(line)
         if not self._wake.is_set():
             self._wake.set()
 
     @property
     def lost(self) -> int:
-        """The number of lines that were lost so far."""
-        return self._refused + self._unwritten
+        """The number of lines that were dropped or could not be written."""
+        return self._dropped + self._unwritten
 
     def close(self, seconds: float = 1.0) -> None:
-        """Write what is left, for at most `seconds`: a pipe that nobody reads holds nothing up."""
+        """Write what is left, for at most `seconds`: a pipe that nobody reads must not block the exit."""
         self._closing.set()
         self._wake.set()
         self._thread.join(seconds)
@@ -78,23 +78,23 @@ class LineWriter:
             if not self._write(b"".join(lines)):
                 self._unwritten += len(lines)
                 return
-        lost = self.lost - self._told
-        if lost and self._write(self._tell_lost(lost).encode()):
-            self._told += lost
+        lost = self.lost - self._reported
+        if lost and self._write(self._lost_line(lost).encode()):
+            self._reported += lost
 
     def _next_lines(self) -> list[bytes]:
-        """Return the next lines: as many as fit into one piece, but at least one."""
+        """Return the next lines: as many as fit into one write, but at least one."""
         lines: list[bytes] = []
         size = 0
         while (self._waiting and size + len(self._waiting[0]) <= self._piece) or not lines:
             line = self._waiting.popleft()
-            self._left += len(line)
+            self._taken += len(line)
             lines.append(line.encode("utf-8", "replace"))
             size += len(lines[-1])
         return lines
 
     def _write(self, data: bytes) -> bool:
-        """Write `data` whole, however long it takes; return False if nobody will ever read it."""
+        """Write all of `data`, however long that takes; return False if the reader is gone."""
         while data:
             try:
                 data = data[os.write(self._target, data) :]

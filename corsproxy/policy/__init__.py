@@ -1,1 +1,1 @@
-"""What the hot path reads: compiled policies, routes and rules. Pure: no I/O, no clock, no log."""
+"""Compiled policies, routes and rules, which serving a request reads. Pure: no I/O, no clock, no log."""

@@ -1,7 +1,7 @@
-"""The compiled configuration: what the proxy reads while it serves. Knows no YAML and no I/O.
+"""Defines the compiled configuration, which the proxy reads while it serves. Knows no YAML and no I/O.
 
-A `CompiledConfig` is immutable and swapped whole on reload; a request keeps the configuration it began under.
-Durations are in seconds, sizes in bytes; a duration of 0 means no limit.
+A `CompiledConfig` is immutable; a reload replaces it as a whole, and a request keeps the one that it
+began with. Durations are in seconds, sizes in bytes; a duration of 0 means no limit.
 """
 
 from dataclasses import dataclass, field
@@ -9,19 +9,19 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from corsproxy.policy.cookies.rewrite import CookieRule
-from corsproxy.policy.cors.decide import Policy
+from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.fields import LOCATION, REQUEST_ID, SET_COOKIE
-from corsproxy.policy.routing.links import Site
+from corsproxy.policy.routing.links import BaseUrl
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.routing.table import RouteTable
 from corsproxy.policy.rules.apply import Rule
-from corsproxy.policy.rules.lookalikes import Lookalikes, lookalikes_of
+from corsproxy.policy.rules.spoofing import SpoofableNames, find_spoofable_names
 from corsproxy.policy.source import SourcePos
 
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
-    """Where to listen or connect: a host name or address literal (IPv6 without brackets) and a port."""
+    """Where to listen or connect: a host name or IP address (IPv6 without brackets) and a port."""
 
     host: str
     port: int
@@ -32,7 +32,7 @@ class TcpAddress:
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """A unix socket by its path."""
+    """A unix socket and its path."""
 
     path: str
 
@@ -45,7 +45,7 @@ Address = TcpAddress | UnixAddress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamTimeouts:
-    """How long an upstream may take for each part of an answer (forwarding.md O1)."""
+    """How long an upstream may take for each part of a response (forwarding.md O1)."""
 
     connect: float = 2.0
     response_header: float = 30.0
@@ -56,9 +56,9 @@ class UpstreamTimeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLimits:
-    """How many connections to one upstream, and how long a request waits for one (S12, F4, O4).
+    """Bounds of the connections to one upstream and of the wait for one (forwarding.md S12, F4, O4).
 
-    `tunnels` None stands for half of `max_connections`.
+    `tunnels` None means half of `max_connections`.
     """
 
     max_connections: int = 1024
@@ -71,7 +71,7 @@ class PoolLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitBreaker:
-    """After how many failures in a row an upstream is left alone, and for how long (O7)."""
+    """After how many failures in a row the circuit opens, and for how long (forwarding.md O7)."""
 
     failures: int = 5
     open: float = 1.0
@@ -79,10 +79,10 @@ class CircuitBreaker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamTls:
-    """How an upstream is known, and how it knows us. Files by their paths; "" means none.
+    """How TLS to an upstream is verified, and the client certificate. Files are paths; "" means none.
 
-    Without `ca_file` the system's authorities are believed. `server_name` is what is asked for
-    (SNI) and what the certificate has to hold; "" stands for the host of the URL.
+    Without `ca_file` the CAs of the system are trusted. `server_name` is sent (SNI) and has to match
+    the certificate; "" means the host of the URL.
     """
 
     ca_file: str = ""
@@ -97,9 +97,9 @@ ForwardedStyle = Literal["x-forwarded", "forwarded", "both", "off"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """One origin server. `authority` is what its own Host header says, e.g. b"127.0.0.1:9000".
+    """One origin server. `authority` is its own value of Host, e.g. b"127.0.0.1:9000".
 
-    `retries` is how often a request that F3 calls safe may be sent again.
+    `retries` is how often a request may be sent again if that is safe (forwarding.md F3).
     """
 
     name: str
@@ -110,7 +110,7 @@ class Upstream:
     pool: PoolLimits = PoolLimits()
     host_header: Literal["upstream", "preserve"] | bytes = "upstream"
     origin_header: Literal["keep", "strip", "rewrite"] = "keep"
-    public: Site | None = None
+    public: BaseUrl | None = None
     forwarded: ForwardedStyle = "x-forwarded"
     retries: int = 1
     circuit_breaker: CircuitBreaker | None = None
@@ -120,16 +120,16 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One route: what it matches is in the `RouteTable`, what is done with a match stands here.
+    """One route: what is done with a request that it matches; what it matches is in the `RouteTable`.
 
-    `upgrades` are the protocols that become tunnels, in lower case (H17). `timeouts` are the
-    upstream's with the route's own in their place; `max_body` is the server's or the route's own.
+    `upgrades` are the protocols that become tunnels, in lower case (forwarding.md H17). `timeouts`
+    are the upstream's, overridden by the route's; `max_body` is the server's or the route's own.
     """
 
     name: str
     upstream: Upstream
     policy: Policy | None
-    # The change of prefix on the way up; links and cookie paths are mapped back (cors.md 58).
+    # The change of prefix towards the upstream; links and cookie paths are mapped back (cors.md 58).
     mapping: PathMapping = UNCHANGED
     maps_links: bool
     request_rules: tuple[Rule, ...] = ()
@@ -140,15 +140,15 @@ class Route:
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     max_body: int
     pos: SourcePos | None = None
-    # Derived, so that a route that changes nothing costs one test: whether requests are changed,
-    # what looks like a header that its rules decide about (S6), and the kinds of fields for which
-    # an answer has to be looked at. Every answer has an X-Request-Id, so its kind stands for "always".
+    # Derived, so that a route that changes nothing costs one test: whether requests are changed, the
+    # names whose lookalikes are dropped (forwarding.md S6), and the kinds of fields for which a
+    # response has to be transformed. Every response has an X-Request-Id: its kind means "always".
     reshapes_requests: bool = field(init=False)
-    lookalikes: Lookalikes | None = field(init=False)
+    spoofable_names: SpoofableNames | None = field(init=False)
     reshaped_kinds: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Derive what is derived."""
+        """Compute the derived attributes."""
         reshapes = (
             bool(self.request_rules)
             or self.mapping != UNCHANGED
@@ -160,7 +160,7 @@ class Route:
             | (REQUEST_ID if self.response_rules else 0)
         )
         object.__setattr__(self, "reshapes_requests", reshapes)
-        object.__setattr__(self, "lookalikes", lookalikes_of(self.request_rules))
+        object.__setattr__(self, "spoofable_names", find_spoofable_names(self.request_rules))
         object.__setattr__(self, "reshaped_kinds", kinds)
 
 
@@ -189,13 +189,13 @@ class ServerTimeouts:
 # Which family of headers the trusted peers write: X-Forwarded-* and X-Real-IP, or RFC 7239 (K3).
 TrustedHeaders = Literal["x-forwarded", "forwarded"]
 
-# "unix" stands for whoever may open the unix socket that is listened on (forwarding.md K3).
+# "unix" means every process that may connect to the unix listener (forwarding.md K3).
 TrustedPeer = IPv4Network | IPv6Network | Literal["unix"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerTls:
-    """The files that a TLS listener needs; with `client_ca_file` clients need certificates, too."""
+    """The files of a TLS listener; with `client_ca_file` it requires client certificates."""
 
     cert_file: str
     key_file: str
@@ -204,7 +204,7 @@ class ServerTls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """The listening side. `half_close` is what a client's FIN means (forwarding.md H20)."""
+    """The listening side. `half_close` is what to do on a client's FIN (forwarding.md H20)."""
 
     listen: tuple[Address, ...]
     tls: ServerTls | None = None

@@ -1,12 +1,17 @@
-"""Method and header lists of the WHATWG Fetch standard. Knows no algorithm but membership.
+"""Holds the method and header lists of the WHATWG Fetch standard. Knows no algorithm but membership.
 
-Names of the standard stand in the docstrings. Header names and values are bytes as on the wire.
+Each list links its definition. Names and values are bytes as on the wire.
 """
 
 from typing import Final
 
+from corsproxy.policy.tokens import list_elements
+
+# https://fetch.spec.whatwg.org/#cors-safelisted-method
 SAFELISTED_METHODS: Final = (b"GET", b"HEAD", b"POST")
+# https://fetch.spec.whatwg.org/#forbidden-method
 FORBIDDEN_METHODS: Final = frozenset({b"CONNECT", b"TRACE", b"TRACK"})
+# https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name
 SAFELISTED_RESPONSE_HEADERS: Final = frozenset(
     {
         b"cache-control",
@@ -18,7 +23,9 @@ SAFELISTED_RESPONSE_HEADERS: Final = frozenset(
         b"pragma",
     },
 )
+# https://fetch.spec.whatwg.org/#forbidden-response-header-name
 FORBIDDEN_RESPONSE_HEADERS: Final = frozenset({b"set-cookie", b"set-cookie2"})
+# https://fetch.spec.whatwg.org/#forbidden-request-header
 FORBIDDEN_REQUEST_HEADERS: Final = frozenset(
     {
         b"accept-charset",
@@ -45,15 +52,18 @@ FORBIDDEN_REQUEST_HEADERS: Final = frozenset(
     },
 )
 _FORBIDDEN_PREFIXES: Final = (b"proxy-", b"sec-")
+# Forbidden only with a forbidden method as value: they make servers treat the request as such.
 _OVERRIDES: Final = frozenset({b"x-http-method", b"x-http-method-override", b"x-method-override"})
-_OWS: Final = b" \t"
 
 
 def is_forbidden_request_header(name: bytes, value: bytes = b"") -> bool:
-    """Whether a page cannot set this header ("forbidden request-header")."""
+    """Whether a page cannot set this header.
+
+    https://fetch.spec.whatwg.org/#forbidden-request-header
+    """
     lower = name.lower()
     if lower in FORBIDDEN_REQUEST_HEADERS or lower.startswith(_FORBIDDEN_PREFIXES):
         return True
     if lower in _OVERRIDES:
-        return any(part.strip(_OWS).upper() in FORBIDDEN_METHODS for part in value.split(b","))
+        return any(method.upper() in FORBIDDEN_METHODS for method in list_elements([value]))
     return False

@@ -1,18 +1,18 @@
-"""What each HTTP field name means to a proxy. Knows names (RFC 9110, Fetch), not messages.
+"""Classifies field names by what they mean to a proxy. Knows names (RFC 9110, Fetch), not messages.
 
-`FIELD_KINDS[name]` classifies a name as it stood on the wire with one dictionary look-up: the
-spellings that were seen are remembered (`memo`).
+`FIELD_KINDS[name]` is the kind of a name as received. It costs one dictionary look-up, since
+spellings that were seen before are cached.
 """
 
 from typing import Final
 
-from corsproxy.policy.memo import Memo
+from corsproxy.policy.cache import BoundedCache
 
-# A header line as it stood on the wire: name and value, white space around the value left out.
+# A header line as received: name and value, without white space around the value.
 Field = tuple[bytes, bytes]
 
-# Why a field is not simply passed on; ORDINARY ones are. Bits, so that the kinds a message holds can
-# be ORed into one number; plain ints, because enum flags cost more than the parsing.
+# Why a field is not simply forwarded; ORDINARY ones are. Bits, so that the kinds in a message can be
+# ORed into one number. Tempting to use enum.Flag: it costs more than parsing the line.
 ORDINARY: Final = 0
 HOP_BY_HOP: Final = 1 << 0
 CONNECTION: Final = 1 << 1
@@ -37,12 +37,12 @@ KEEP_ALIVE: Final = 1 << 19
 TIMING: Final = 1 << 20
 RESOURCE_POLICY: Final = 1 << 21
 FETCH_SITE: Final = 1 << 22
-# An ordinary name that holds an underscore: it may look like another one (S6, `lookalikes`).
+# An ordinary name with an underscore: CGI may take it for another one (S6, `rules.spoofing`).
 UNDERSCORED: Final = 1 << 23
 
 _KINDS: Final[dict[bytes, int]] = {
     b"proxy": SPOOF,  # httpoxy: CGI makes HTTP_PROXY of it (forwarding.md S6)
-    # RFC 9110 7.6.1 and the names that grew around it (forwarding.md H6).
+    # RFC 9110 7.6.1, and names that are in use beside it (forwarding.md H6).
     b"connection": CONNECTION,
     b"keep-alive": KEEP_ALIVE,
     b"proxy-connection": HOP_BY_HOP,
@@ -76,7 +76,7 @@ _KINDS: Final[dict[bytes, int]] = {
     b"set-cookie": SET_COOKIE,
     b"timing-allow-origin": TIMING,
     b"cross-origin-resource-policy": RESOURCE_POLICY,
-    # Request fields that may stand once only (forwarding.md H7); Host, Content-Length and Origin
+    # Request fields that may appear only once (forwarding.md H7); Host, Content-Length and Origin
     # have rules of their own.
     b"authorization": SINGLETON,
     b"content-type": SINGLETON,
@@ -93,7 +93,7 @@ _KINDS: Final[dict[bytes, int]] = {
 
 _CORS_PREFIX: Final = b"access-control-"
 
-# Names that servers behind CGI or WSGI cannot tell from the real ones (forwarding.md S6).
+# Names that servers confuse with `X_Real_IP` and the like behind CGI or WSGI (forwarding.md S6).
 _SPOOFABLE: Final = frozenset(
     {
         b"host",
@@ -111,7 +111,7 @@ _SPOOFABLE: Final = frozenset(
 
 
 def classify(name: bytes) -> int:
-    """Return what the field `name`, in any case, means to a proxy."""
+    """Return the kind of the field `name`, in any case."""
     lower = name.lower()
     kind = _KINDS.get(lower)
     if kind is not None:
@@ -125,4 +125,4 @@ def classify(name: bytes) -> int:
     return FORWARDED if lower.startswith(b"x-forwarded-") else ORDINARY
 
 
-FIELD_KINDS: Final = Memo(classify, most=4096)
+FIELD_KINDS: Final = BoundedCache(classify, max_entries=4096)

@@ -1,20 +1,24 @@
-"""Patterns in which `*` stands for any bytes, none included. Knows no meaning of what it matches."""
+"""Matches bytes with patterns in which `*` stands for any bytes, or none. Knows no kind of value."""
 
 from typing import NamedTuple
 
 
 class Glob(NamedTuple):
-    """A compiled pattern: its pieces, which a `*` each parts. Compared byte for byte."""
+    """A compiled pattern: the pieces between its `*`, which are compared byte for byte."""
 
     pieces: tuple[bytes, ...]
 
     @classmethod
     def compile(cls, pattern: str) -> "Glob":
-        """Compile a pattern; all but `*` stands for itself."""
+        """Compile a pattern; every character but `*` stands for itself."""
         return cls(tuple(pattern.encode().split(b"*")))
 
     def fits(self, value: bytes) -> bool:
-        """Tell whether `value` fits, in one pass over it: the leftmost place is always the best."""
+        """Whether the pattern matches `value`.
+
+        One pass: if a piece is found at its leftmost place, most is left for the pieces after it. So
+        there is no backtracking, unlike in `fnmatch`, which compiles to a regular expression.
+        """
         if len(self.pieces) == 1:
             return value == self.pieces[0]
         first, *middle, last = self.pieces

@@ -1,6 +1,6 @@
-"""Which route takes a request, and the policy it is judged by. Knows configurations, and no message.
+"""Matches a request with a route and its policy. Knows the configuration, not the message.
 
-Serving and explaining ask here, so that they cannot differ (cors.md 70).
+Both the proxy and `explain` call it, so that they cannot differ (cors.md 70).
 """
 
 from corsproxy.policy.compiled import CompiledConfig, Route
@@ -11,10 +11,10 @@ Matched = tuple[Route | None, Policy | None]
 
 
 def match(config: CompiledConfig, host: bytes, path: bytes, facts: Facts) -> Matched:
-    """Return the route of a request and the policy it is judged by.
+    """Return the route of a request and the policy that applies to it.
 
-    `host` is Host as sent, `path` the target up to its "?". Where no route matches, the policy is
-    that of `defaults.cors` (cors.md 62).
+    `host` is Host as received, `path` the request target up to its "?". If no route matches, the
+    policy is that of `defaults.cors` (cors.md 62).
     """
     # A preflight is routed as the request that it announces (cors.md 6).
     method = facts.request_method[0] if is_preflight(facts) else facts.method
@@ -23,7 +23,7 @@ def match(config: CompiledConfig, host: bytes, path: bytes, facts: Facts) -> Mat
 
 
 def public_origin(route: Route | None) -> bytes | None:
-    """Return the origin that `public_url` gives a route, None without one (cors.md 55)."""
+    """Return the origin of the route's `public_url`, None if it has none (cors.md 55)."""
     if route is None or route.upstream.public is None:
         return None
     return b"%b://%b" % route.upstream.public

@@ -7,8 +7,8 @@ decides nothing; what compiles a spec reports them (`require_sound`) and refuses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
+from corsproxy.policy.printable import printable
 from corsproxy.policy.source import SourcePos
-from corsproxy.policy.visible import printable
 
 Severity = Literal["error", "warning"]
 

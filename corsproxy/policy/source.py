@@ -1,4 +1,4 @@
-"""Where in the configuration something was written. Knows no file system and no YAML."""
+"""Defines positions in the configuration. Knows no file system and no YAML."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ class SourcePos(NamedTuple):
 
 
 class SourceText(NamedTuple):
-    """One item of a list that a user wrote, with the place where it stands (None: built in code)."""
+    """A text that a user wrote and its position; None if it was built in code."""
 
     text: str
     pos: SourcePos | None = None

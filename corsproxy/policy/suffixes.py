@@ -1,13 +1,13 @@
-"""Public suffixes: under which names strangers can register. Knows the list, not what it is for.
+"""Looks names up in the Public Suffix List. Knows the list (https://publicsuffix.org), not policies.
 
-The list ships with `publicsuffixlist` and is read from disk once, when a wildcard is first judged.
+The list ships with `publicsuffixlist` and is read from disk once, when it is first needed.
 """
 
 from functools import lru_cache
 
 from publicsuffixlist import PublicSuffixList
 
-# A label that no exception of the list names, so that rules such as *.ck apply to it.
+# A label that is in no exception of the list, so that wildcard rules such as *.ck apply to it.
 _STRANGER = "some-stranger"
 
 
@@ -18,12 +18,12 @@ def _read_list(*, only_icann: bool) -> PublicSuffixList:
 
 
 def is_open_to_strangers(parent: str) -> bool:
-    """Whether anybody can get a name right under `parent` (com, github.io, vercel.app)."""
+    """Whether anybody can register a name directly under `parent` (com, github.io, vercel.app)."""
     return _is_suffix(parent, only_icann=False)
 
 
 def is_registry(parent: str) -> bool:
-    """Whether `parent` is a suffix of a registry (com, co.uk), not one of a company's own."""
+    """Whether `parent` is a suffix of a domain registry (com, co.uk), not of a company (github.io)."""
     return _is_suffix(parent, only_icann=True)
 
 
@@ -39,10 +39,11 @@ def _read_whole_list() -> PublicSuffixList:
 
 
 def registrable(host: str) -> str:
-    """Return the part of `host` that one owner registered; `host` itself where there is none.
+    """Return the registrable domain of `host`; `host` itself if it has none.
 
     The last label of a name that is not listed counts as a suffix, as in browsers: app.localhost
-    and api.localhost are two sites. Addresses are sites of their own.
+    and api.localhost are two sites. IP addresses are sites of their own.
+    https://url.spec.whatwg.org/#host-registrable-domain
     """
     if host.replace(".", "").isdecimal():
         return host

@@ -1,8 +1,8 @@
-"""What a route makes of the fields of a request and of an answer. Knows fields, no messages.
+"""Transforms the fields of a request and of a response as a route says. Knows fields, not messages.
 
-The order is that of the names. A request: Origin and Referer (cors.md 52), then the user's rules.
-An answer: links and cookies get public names first (cors.md 58, 60), then come the user's rules,
-which so have the last word; CORS headers are added after them (`rewrite`).
+The order matters. Request: Origin and Referer (cors.md 52), then the user's rules. Response: links
+and cookies are mapped to public names (cors.md 58, 60), then the user's rules are applied, so that
+they see and override the result; CORS headers are added last (`response_headers.rewrite`).
 """
 
 import re
@@ -10,19 +10,19 @@ from typing import Final, Literal, NamedTuple
 
 from corsproxy.policy.compiled import Route
 from corsproxy.policy.cookies.rewrite import rewrite_cookie
-from corsproxy.policy.fields import FIELD_KINDS, LOCATION, ORIGIN, SET_COOKIE
-from corsproxy.policy.routing.links import Links, Site, rewrite_field
-from corsproxy.policy.rules.apply import Field, apply
+from corsproxy.policy.fields import FIELD_KINDS, LOCATION, ORIGIN, SET_COOKIE, Field
+from corsproxy.policy.routing.links import BaseUrl, Links, rewrite_field
+from corsproxy.policy.rules.apply import apply
 from corsproxy.policy.rules.variables import Context
 
-# What stands before the path of a Referer.
+# The part of a Referer before its path.
 _ORIGIN: Final = re.compile(rb"https?://[^/?#\\]*", re.IGNORECASE)
 
 
 class Transformed(NamedTuple):
-    """An answer's fields and the OR of their kinds.
+    """The fields of a response and the OR of their kinds.
 
-    `left` says for each cookie that was left as it is why (`cookies.Rewritten`).
+    `left` has the reason for each cookie that was left unchanged (`cookies.rewrite.Rewritten`).
     """
 
     fields: list[Field]
@@ -37,10 +37,10 @@ def transform_response(
     links: Links | None,
     context: Context,
 ) -> Transformed:
-    """Return what `route` makes of an upstream's final answer; `kinds` is the OR of its fields'.
+    """Transform the fields of an upstream's final response; `kinds` is the OR of their kinds.
 
-    `links` is None where they stay: there are none, the route keeps them, or nobody knows a public
-    name.
+    `links` is None if links stay as they are: there are none, the route keeps them, or the public
+    name is not known.
     """
     left: list[str] = []
     if links is not None or (route.cookies and kinds & SET_COOKIE):
@@ -74,27 +74,27 @@ def _with_public_names(
 def transform_origin(
     fields: list[Field],
     how: Literal["strip", "rewrite"],
-    own: Site,
+    own: BaseUrl,
 ) -> list[Field]:
-    """Return a request's fields with Origin and Referer stripped, or naming `own` (cors.md 52).
+    """Return a request's fields with Origin and Referer removed, or naming `own` (cors.md 52).
 
-    A Referer keeps its path; one that is no http(s) URL becomes the root of `own`. What was not
-    sent is not added (forwarding.md H9).
+    A Referer keeps its path; one that is not an http(s) URL becomes the root of `own`. Neither is
+    added if it was not sent (forwarding.md H9).
     """
     if how == "strip":
-        return [field for field in fields if not _tells_origin(field[0])]
+        return [field for field in fields if not _names_origin(field[0])]
     origin = b"%b://%b" % own
     return [
-        (field[0], _renamed(field, origin)) if _tells_origin(field[0]) else field
+        (field[0], _with_origin(field, origin)) if _names_origin(field[0]) else field
         for field in fields
     ]
 
 
-def _tells_origin(name: bytes) -> bool:
+def _names_origin(name: bytes) -> bool:
     return FIELD_KINDS[name] == ORIGIN or name.lower() == b"referer"
 
 
-def _renamed(field: Field, origin: bytes) -> bytes:
+def _with_origin(field: Field, origin: bytes) -> bytes:
     name, value = field
     if FIELD_KINDS[name] == ORIGIN:
         return origin

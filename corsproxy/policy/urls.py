@@ -1,19 +1,19 @@
-"""Addresses as browsers read and send them (WHATWG URL). Knows neither routes nor requests."""
+"""Parses http(s) and ws(s) URLs as browsers do (https://url.spec.whatwg.org). Knows no routes or requests."""
 
 import re
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from corsproxy.policy.cors.origins import DEFAULT_PORTS, parse_origin
+from corsproxy.policy.cors.origins import DEFAULT_PORTS, parse_origin, split_authority
 
-# What browsers leave as it is in a path and in a query; the rest is percent-encoded.
+# What browsers do not percent-encode in a path and in a query (https://url.spec.whatwg.org/#path-percent-encode-set).
 _PATH: Final = "%/:@!$&'()*+,;=~[]|\\"
 _QUERY: Final = _PATH.replace("'", "") + "?`{}^"
 _DOT: Final = re.compile("%2e", re.IGNORECASE)
 
 
 class Url(NamedTuple):
-    """An address in parts: `authority` as in Host, `target` the path and query of a request."""
+    """A URL in parts: `authority` as in Host, `target` the path and query as in a request line."""
 
     scheme: str
     authority: str
@@ -30,20 +30,21 @@ class Url(NamedTuple):
     @property
     def host(self) -> str:
         """The name or address to connect to, IPv6 without brackets."""
-        return urlsplit(str(self)).hostname or ""
+        return split_authority(self.authority.encode("ascii"))[0].decode("ascii").strip("[]")
 
     @property
     def port(self) -> int:
-        """The port, that of the scheme where none is written."""
-        port = urlsplit(str(self)).port
-        return port or int(DEFAULT_PORTS[self.scheme.encode("ascii")])
+        """The port, by default that of the scheme."""
+        port = split_authority(self.authority.encode("ascii"))[1][1:]
+        return int(port or DEFAULT_PORTS[self.scheme.encode("ascii")])
 
 
 def read_url(text: str) -> Url:
-    """Return the absolute http(s) or ws(s) address `text` as a browser would send it.
+    """Parse the absolute http(s) or ws(s) URL `text` as a browser would.
 
-    Dot segments are resolved, other characters percent-encoded, the fragment goes ("URL parser").
-    Raises ValueError, with words that say what to do, for what a page cannot call.
+    Dot segments are resolved, other characters percent-encoded, the fragment is dropped
+    (https://url.spec.whatwg.org/#concept-url-parser). Raises ValueError, with words that say what to
+    do, for a URL that no page can request.
     """
     try:
         parts = urlsplit(text.strip().replace("\\", "/"))
@@ -70,7 +71,7 @@ def _target(path: str, query: str) -> str:
 
 
 def _resolved(path: str) -> str:
-    """Return `path` without dot segments, also those that are spelled %2e."""
+    """Return `path` with its dot segments resolved, also those spelled with %2e."""
     kept: list[str] = []
     plain = ""
     for segment in path.split("/")[1:]:

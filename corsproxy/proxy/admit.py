@@ -7,7 +7,9 @@ only carries out what it returned.
 from typing import Final, NamedTuple
 
 from corsproxy.policy.compiled import CompiledConfig, Route
-from corsproxy.policy.cors.decide import Decision, Facts, Policy, decide, is_preflight
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.decision import Decision, Facts, is_preflight
+from corsproxy.policy.cors.policy import Policy
 from corsproxy.policy.cors.response_headers import rewrite
 from corsproxy.policy.match import match, public_origin
 from corsproxy.policy.routing.paths import is_ambiguous
@@ -54,7 +56,7 @@ def admit(
     if head.upgrade and (route is None or head.upgrade not in route.upgrades):
         head.upgrade = b""  # H17: it goes on as an ordinary request, and is judged as one
         facts = head.facts
-    if policy is not None and policy.refused_blocks:
+    if policy is not None and policy.blocks_refused:
         facts = facts._replace(own_origin=_own_origin(config, route, head, peer))
     decision = (
         None if policy is None else decide(policy, facts, route.name.encode() if route else b"")

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from corsproxy.policy.compiled import Route, Upstream
 from corsproxy.policy.cors.decision import Decision, parse_lines
 from corsproxy.policy.cors.reasons import Verdict
-from corsproxy.policy.fields import UNDERSCORED
-from corsproxy.policy.routing.links import Links, Site
-from corsproxy.policy.rules.apply import Field, apply
+from corsproxy.policy.fields import UNDERSCORED, Field
+from corsproxy.policy.routing.links import BaseUrl, Links
+from corsproxy.policy.rules.apply import apply
 from corsproxy.policy.rules.variables import Context
 from corsproxy.policy.transform import transform_origin
 from corsproxy.proxy.forwarded import Caller
@@ -36,9 +36,9 @@ class RequestContext(NamedTuple):
     decision: Decision | None
 
     @property
-    def public(self) -> Site:
+    def public(self) -> BaseUrl:
         """What the client calls this proxy: `public_url`, else what it asked for (cors.md 55, 58)."""
-        return self.route.upstream.public or Site(self.caller.scheme, self.caller.host.lower())
+        return self.route.upstream.public or BaseUrl(self.caller.scheme, self.caller.host.lower())
 
     def links(self) -> Links | None:
         """Return how links of the answer are mapped; None where they stay.
@@ -53,10 +53,10 @@ class RequestContext(NamedTuple):
         return Links((own,) if own == sent else (own, sent), public, self.route.mapping)
 
     @property
-    def _site_sent(self) -> Site:
+    def _site_sent(self) -> BaseUrl:
         """What the upstream takes for its own name: that of the Host it gets."""
         upstream = self.route.upstream
-        return Site(upstream.scheme.encode(), host_sent(self.head, upstream))
+        return BaseUrl(upstream.scheme.encode(), host_sent(self.head, upstream))
 
     def context(self, status: int = 0) -> Context:
         """Return what conditions and variables of rules may know; `status` is the answer's."""
@@ -78,9 +78,9 @@ class RequestContext(NamedTuple):
         The user's rules come last and see both (config.md, `request_headers`).
         """
         route, fields = self.route, self.head.fields
-        lookalikes = route.lookalikes
-        if lookalikes is not None and (self.head.kinds & UNDERSCORED or lookalikes.of_dashes):
-            fields = lookalikes.without(fields)
+        names = route.spoofable_names
+        if names is not None and (self.head.kinds & UNDERSCORED or names.has_underscores):
+            fields = names.without_spoofed(fields)
         how = route.upstream.origin_header
         if how == "strip" or (how == "rewrite" and self._may_vouch()):
             fields = transform_origin(fields, how, self._site_sent)

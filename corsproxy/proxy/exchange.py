@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from corsproxy.policy.compiled import CompiledConfig, Route
-from corsproxy.policy.cors.decide import Decision
+from corsproxy.policy.cors.decision import Decision
 from corsproxy.proxy import faults
 from corsproxy.proxy.admit import Forward, LocalResponse, admit, refuse
 from corsproxy.proxy.context import RequestContext

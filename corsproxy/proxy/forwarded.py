@@ -9,9 +9,9 @@ client's that they let through, so it is removed like a stranger's.
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
+from corsproxy.policy.cache import cached
 from corsproxy.policy.compiled import ForwardedStyle, Server, TrustedHeaders, TrustedPeer
 from corsproxy.policy.fields import Field
-from corsproxy.policy.memo import remembered
 from corsproxy.policy.tokens import is_token
 from corsproxy.proxy.http.request_head import RequestHead, host_of
 from corsproxy.proxy.http.rfc7239 import read_line
@@ -81,7 +81,7 @@ def is_trusted(address: bytes, trusted: Trusted) -> bool:
     return False
 
 
-@remembered(4096)
+@cached(4096)
 def _parsed(address: bytes) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(address.decode("ascii"))
@@ -221,7 +221,7 @@ def _pick(values: list[bytes], at: int, count: int) -> bytes:
     return values[at] if len(values) == count else values[0]
 
 
-@remembered(4096)
+@cached(4096)
 def _address_in(node: bytes) -> bytes:
     """Return the address in `1.2.3.4:80`, `[::1]:80` or a plain one; b"" where there is none."""
     text = node.decode("ascii", "replace")

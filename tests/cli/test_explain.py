@@ -1,4 +1,4 @@
-"""`corsproxy explain` as a command: what it prints where, its exit codes, and asking for real."""
+"""`corsproxy explain` as a command: its output, its exit codes, and live requests."""
 
 import asyncio
 import json
@@ -80,7 +80,7 @@ The smallest change that would allow it, in the policy routes.api (config.yaml:7
 
 
 @pytest.mark.usefixtures("file")
-def test_a_refused_put_is_told_step_by_step() -> None:
+def test_a_refused_put_is_explained_step_by_step() -> None:
     """cors.md 67: steps, the line with an excerpt, headers, browsers, the smallest change."""
     done = run(*REFUSED)
     assert done.exit_code == 0
@@ -107,13 +107,13 @@ def test_an_allowed_request_shows_its_origin_s_line() -> None:
 )
 @pytest.mark.usefixtures("file")
 def test_exit_codes(arguments: tuple[str, ...], code: int) -> None:
-    """product: 1 only where it is asked for."""
+    """product: 1 only with --exit-code."""
     assert run(*arguments).exit_code == code
     assert run(*arguments, "--json").exit_code == code
 
 
 @pytest.mark.usefixtures("file")
-def test_json_tells_all() -> None:
+def test_json_has_the_whole_explanation() -> None:
     """The same as the text, for programs."""
     told = json.loads(run(*REFUSED, "--json").stdout)
     assert (told["route"], told["policy"], told["works"]) == ("api", "routes.api", False)
@@ -162,7 +162,7 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
 
 @pytest.mark.parametrize(("arguments", "words"), USAGE)
 @pytest.mark.usefixtures("file")
-def test_wrong_usage_is_told(arguments: tuple[str, ...], words: str) -> None:
+def test_wrong_usage_is_reported(arguments: tuple[str, ...], words: str) -> None:
     """product: exit code 2, nothing is asked and no line can be smuggled in."""
     done = run("explain", *arguments)
     assert done.exit_code == 2
@@ -171,7 +171,7 @@ def test_wrong_usage_is_told(arguments: tuple[str, ...], words: str) -> None:
 
 
 def test_no_file_is_a_matter_of_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says what to give instead."""
+    """The message names what to give instead."""
     monkeypatch.chdir(tmp_path)
     done = run(*REFUSED)
     assert done.exit_code == 2
@@ -179,7 +179,7 @@ def test_no_file_is_a_matter_of_usage(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "--live to ask the URL itself" in done.stderr
 
 
-def test_a_wrong_file_is_told_with_its_problems(file: Path) -> None:
+def test_an_invalid_file_is_reported_with_its_problems(file: Path) -> None:
     """product: exit code 3; a refused request (1) is something else."""
     file.write_text(FILE.replace("version: 1", "version: 2"))
     done = run(*REFUSED, "--exit-code")
@@ -213,7 +213,7 @@ def on_a_terminal(folder: Path, **environ: str) -> bytes:
     while True:
         try:
             piece = os.read(main, 65536)
-        except OSError:  # Linux says so that the other side was closed
+        except OSError:  # how Linux reports that the other side was closed
             break
         if not piece:
             break
@@ -297,13 +297,13 @@ LIVE: list[tuple[str, tuple[str, ...], str, str]] = [
 
 
 def server(fields: str, status: str = "200 OK") -> Script:
-    """Return a server that gives every request the same answer."""
-    answer = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n{fields}\r\n".encode()
-    return [repeat(request(), send(answer))]
+    """Return a server that sends the same response to every request."""
+    response = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n{fields}\r\n".encode()
+    return [repeat(request(), send(response))]
 
 
 @pytest.mark.parametrize(("method", "more", "fields", "reason"), LIVE)
-async def test_live_judges_any_server(
+async def test_live_checks_any_server(
     method: str, more: tuple[str, ...], fields: str, reason: str
 ) -> None:
     """product: without a file, by Fetch's own algorithms: no CORS at all, and each way to get it wrong."""
@@ -321,7 +321,7 @@ async def test_live_judges_any_server(
 
 
 async def test_live_sends_a_safe_request_after_its_preflight_passed() -> None:
-    """Both answers are told; the page's headers are sent with their values, forbidden ones not."""
+    """Both responses are printed; the page's headers are sent with their values, without forbidden ones."""
     fields = ALLOW + "Access-Control-Allow-Headers: x-a\r\nAccess-Control-Max-Age: 9000\r\n"
     headers = ("-H", "x-a: 1", "-H", "cookie: c")
     async with ScriptedUpstream(server(fields)) as upstream:
@@ -352,7 +352,7 @@ async def test_live_follows_no_redirect_of_a_preflight() -> None:
         assert [one.target for one in upstream.requests] == [b"/a"]
 
 
-async def test_live_without_an_answer_is_told_in_one_line() -> None:
+async def test_live_without_a_response_is_one_line() -> None:
     """product: exit code 3, no traceback."""
     async with ScriptedUpstream() as upstream:
         upstream.stop_listening()
@@ -363,7 +363,7 @@ async def test_live_without_an_answer_is_told_in_one_line() -> None:
 
 
 async def test_live_and_the_file_are_compared(tmp_path: Path) -> None:
-    """Against our own proxy both say the same; a file that it does not run with says otherwise."""
+    """Against corsproxy itself both agree; a file that it does not run with differs."""
     async with ScriptedUpstream(server("")) as upstream:
         config = one_route(upstream.url, route=f"name: api\ncors: {{allow_origins: [{APP}]}}")
         path = tmp_path / "config.yaml"

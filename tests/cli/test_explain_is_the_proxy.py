@@ -1,4 +1,4 @@
-"""What `explain` says offline is what the proxy sends over sockets (cors.md 70).
+"""What `explain` predicts offline is what the proxy sends over sockets (cors.md 70).
 
 A differential test: each policy below answers each request below, once in words, once for real.
 """
@@ -10,7 +10,7 @@ import pytest
 
 from corsproxy.explain.explain import Explanation
 from corsproxy.explain.fetch_algorithm import PageRequest, sent_headers
-from corsproxy.explain.probe import Reply, judge_replies, outgoing
+from corsproxy.explain.probe import LiveResponse, explain_responses, live_requests
 from corsproxy.explain.request import explain_request
 from corsproxy.observe.record import Record
 from corsproxy.policy.compiled import CompiledConfig
@@ -23,7 +23,7 @@ from tests.support.upstream import Script, ScriptedUpstream, repeat, request, se
 APP = "https://app.example.com"
 API = "http://api.example.com"
 
-# What a route says of CORS; the route's path is its name.
+# The policy of each route; the route's path is its name.
 POLICIES = {
     "lists": f"{{allow_origins: [{APP}], allow_methods: [GET, PUT], allow_headers: [x-a]}}",
     "wildcards": '{allow_origins: ["https://*.example.com", "http://localhost:*"]}',
@@ -112,7 +112,7 @@ def raw_request(asked: PageRequest) -> bytes:
 
 def raw_preflight(asked: PageRequest) -> bytes:
     """Return the preflight as `explain --live` sends it."""
-    before, _ = outgoing(asked)
+    before, _ = live_requests(asked)
     assert before is not None
     lines = b"".join(b"%b: %b\r\n" % field for field in before.fields)
     target = asked.url.removeprefix(API).encode()
@@ -120,7 +120,7 @@ def raw_preflight(asked: PageRequest) -> bytes:
 
 
 def own_fields(fields: Any) -> dict[bytes, bytes]:  # noqa: ANN401 - pairs, from either side
-    """Return the fields that a policy speaks by; none may stand twice."""
+    """Return the fields that a policy sets; none may appear twice."""
     found = [
         (name.lower(), value) for name, value in fields if name.decode().lower().startswith(OWN)
     ]
@@ -129,7 +129,7 @@ def own_fields(fields: Any) -> dict[bytes, bytes]:  # noqa: ANN401 - pairs, from
 
 
 def compare_fields(told: dict[bytes, bytes], sent: dict[bytes, bytes], *, expands: bool) -> None:
-    """Compare what was predicted with what came; what `*` expands to depends on the answer (28)."""
+    """Compare the predicted fields with the real ones; what `*` expands to depends on the response (28)."""
     if expands:
         names = told.pop(EXPOSE, b"")
         assert set(names.lower().split(b", ")) <= set(sent.pop(EXPOSE, b"").lower().split(b", "))
@@ -137,23 +137,23 @@ def compare_fields(told: dict[bytes, bytes], sent: dict[bytes, bytes], *, expand
 
 
 async def replies_of(client: RawClient, asked: PageRequest, found: Explanation) -> list[Response]:
-    """Send what the explanation has answers to; each must come as it says."""
+    """Send each request whose response was predicted; the real response must equal it."""
     replies = []
-    for answer in found.answers:
-        raw = raw_preflight(asked) if answer.to == "preflight" else raw_request(asked)
+    for response in found.responses:
+        raw = raw_preflight(asked) if response.to == "preflight" else raw_request(asked)
         reply = await client.exchange(raw)
-        assert reply.status == (answer.status or 200)
+        assert reply.status == (response.status or 200)
         expands = found.policy == "routes.credentials-all"
-        compare_fields(own_fields(answer.fields), own_fields(reply.head.fields), expands=expands)
+        compare_fields(own_fields(response.fields), own_fields(reply.head.fields), expands=expands)
         replies.append(reply)
     return replies
 
 
 def compare_browser(asked: PageRequest, found: Explanation, replies: list[Response]) -> None:
-    """Compare what browsers make of the prediction with what they make of the real answers."""
-    by_name = dict(zip((answer.to for answer in found.answers), replies, strict=True))
-    real = {name: Reply(reply.status, reply.head.fields) for name, reply in by_name.items()}
-    judged = judge_replies(asked, real.get("preflight"), real.get("request"))
+    """Compare the browser's checks of the predicted responses with those of the real ones."""
+    by_name = dict(zip((response.to for response in found.responses), replies, strict=True))
+    real = {name: LiveResponse(reply.status, reply.head.fields) for name, reply in by_name.items()}
+    judged = explain_responses(asked, real.get("preflight"), real.get("request"))
     assert any(judged.consoles.values()) == any(found.consoles.values())
     assert judged.consoles == found.consoles
 
@@ -187,7 +187,7 @@ async def compare(compiled: CompiledConfig, proxy: Proxy, path: str) -> int:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-async def test_70_explain_says_what_the_proxy_does(name: str) -> None:
+async def test_70_explain_predicts_what_the_proxy_does(name: str) -> None:
     """cors.md 70: status, headers, verdict, reason, place and the browsers' words are the same."""
     async with ScriptedUpstream(ANSWERING) as upstream:
         compiled = config_of(config_text(upstream))
@@ -196,7 +196,7 @@ async def test_70_explain_says_what_the_proxy_does(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/lists/%00", "/any/%00", "/none/%00"])
-async def test_70_explain_foretells_the_proxy_s_own_errors(path: str) -> None:
+async def test_70_explain_predicts_the_proxy_s_own_errors(path: str) -> None:
     """cors.md 62, 71, 73: no route, an ambiguous path; the CORS headers of the errors too."""
     async with ScriptedUpstream(ANSWERING) as upstream:
         compiled = config_of(config_text(upstream))
@@ -213,8 +213,8 @@ async def test_70_explain_foretells_the_proxy_s_own_errors(path: str) -> None:
 
 
 @pytest.mark.parametrize(("origin", "status"), [(APP, 101), ("https://evil.example", 403)])
-async def test_70_explain_foretells_websockets(origin: str, status: int) -> None:
-    """cors.md 54: a ws address stands for a handshake."""
+async def test_70_explain_predicts_websockets(origin: str, status: int) -> None:
+    """cors.md 54: a ws URL means a WebSocket handshake."""
     switching = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     async with ScriptedUpstream([until(b"\r\n\r\n"), send(switching + b"\r\n")]) as upstream:
         compiled = config_of(config_text(upstream))
@@ -230,7 +230,7 @@ async def test_70_explain_foretells_websockets(origin: str, status: int) -> None
             )
             head = await client.until(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 %d " % status)
-        assert found.answers[-1].status == status
+        assert found.responses[-1].status == status
         assert b"access-control-" not in head.lower()
 
 
@@ -255,7 +255,7 @@ async def test_70_a_public_origin_is_the_route_s_own() -> None:
                 compare_browser(asked, found, [reply])
 
 
-async def test_a_handshake_that_is_no_upgrade_is_judged_as_an_ordinary_request() -> None:
+async def test_a_handshake_without_upgrade_is_an_ordinary_request() -> None:
     """forwarding.md H17, cors.md 54, 70: forwarded without Upgrade, whoever asks; no socket opens."""
     async with ScriptedUpstream(ANSWERING) as upstream:
         config = one_route(

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from corsproxy.cli.http_probe import CannotAsk, ask
-from corsproxy.explain.probe import Outgoing, Reply
+from corsproxy.explain.probe import LiveRequest, LiveResponse
 from tests.support.upstream import (
     Script,
     ScriptedUpstream,
@@ -18,12 +18,12 @@ from tests.support.upstream import (
 )
 
 
-def to(upstream: ScriptedUpstream, path: str = "/a?b=c") -> Outgoing:
+def to(upstream: ScriptedUpstream, path: str = "/a?b=c") -> LiveRequest:
     """Return a request to `upstream`."""
-    return Outgoing(b"OPTIONS", upstream.url + path, ((b"Origin", b"https://a.example"),))
+    return LiveRequest(b"OPTIONS", upstream.url + path, ((b"Origin", b"https://a.example"),))
 
 
-async def answered(*script: object, seconds: float = 5.0) -> Reply:
+async def answered(*script: object, seconds: float = 5.0) -> LiveResponse:
     """Return what is read where the server follows `script` after the request."""
     steps: Script = [request(), *script]  # type: ignore[list-item] # each is a step
     async with ScriptedUpstream(steps) as upstream:
@@ -43,24 +43,24 @@ async def test_a_request_goes_out_as_it_stands() -> None:
 @pytest.mark.parametrize(
     ("raw", "reply"),
     [
-        (b"HTTP/1.1 204 No Content\r\n\r\n", Reply(204, ())),
-        (b"HTTP/1.0 404\r\nA: 1\r\n\r\n", Reply(404, ((b"A", b"1"),))),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", LiveResponse(204, ())),
+        (b"HTTP/1.0 404\r\nA: 1\r\n\r\n", LiveResponse(404, ((b"A", b"1"),))),
         (
             b"HTTP/1.1 200 OK\nA:  1\t\nA: 2\nb:\n\nbody",
-            Reply(200, ((b"A", b"1"), (b"A", b"2"), (b"b", b""))),
+            LiveResponse(200, ((b"A", b"1"), (b"A", b"2"), (b"b", b""))),
         ),
         (
             b"HTTP/1.1 200 OK\r\nA: 1,\r\n 2\r\nnonsense\r\n\r\n",
-            Reply(200, ((b"A", b"1, 2"),)),
+            LiveResponse(200, ((b"A", b"1, 2"),)),
         ),
         (
             b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n",
-            Reply(301, ((b"Location", b"/"),)),
+            LiveResponse(301, ((b"Location", b"/"),)),
         ),
-        (b"HTTP/1.1 200 Caf\xe9\r\nA: \xff\r\n\r\n", Reply(200, ((b"A", b"\xff"),))),
+        (b"HTTP/1.1 200 Caf\xe9\r\nA: \xff\r\n\r\n", LiveResponse(200, ((b"A", b"\xff"),))),
     ],
 )
-async def test_heads_are_read_as_browsers_do(raw: bytes, reply: Reply) -> None:
+async def test_heads_are_read_as_browsers_do(raw: bytes, reply: LiveResponse) -> None:
     """Bare LF, folded lines, interim answers; two lines stay two; redirects are not followed."""
     assert await answered(send(raw)) == reply
 
@@ -69,7 +69,7 @@ async def test_an_answer_in_pieces_is_one() -> None:
     """A head may come byte by byte, its end split in the middle."""
     raw = b"HTTP/1.1 200 OK\r\nA: 1\r\n\r\n"
     pieces = [send(raw[at : at + 1]) for at in range(len(raw))]
-    assert await answered(*pieces) == Reply(200, ((b"A", b"1"),))
+    assert await answered(*pieces) == LiveResponse(200, ((b"A", b"1"),))
 
 
 async def test_a_body_without_end_is_not_waited_for() -> None:
@@ -116,4 +116,4 @@ async def test_plain_http_behind_https_is_told() -> None:
     async with ScriptedUpstream(script) as upstream:
         url = upstream.url.replace("http:", "https:") + "/"
         with pytest.raises(CannotAsk, match=r"TLS failed|cannot be reached"):
-            await ask(Outgoing(b"GET", url, ()))
+            await ask(LiveRequest(b"GET", url, ()))

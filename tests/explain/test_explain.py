@@ -1,4 +1,4 @@
-"""Explaining: the steps, the browsers' words, the smallest change, real answers (cors.md 67, 70)."""
+"""Explanations: steps, browsers' messages, the smallest change, live responses (cors.md 67, 70)."""
 
 import json
 from typing import Any
@@ -19,9 +19,11 @@ from corsproxy.explain.explain import (
 )
 from corsproxy.explain.fetch_algorithm import UNENFORCED, Blocked, BrowserRefusal, PageRequest
 from corsproxy.explain.predict import is_local_from_public, origin_of, preflight_facts
-from corsproxy.explain.probe import Reply, judge_replies, outgoing
-from corsproxy.policy.cors.decide import Policy, compile_policy, decide
-from corsproxy.policy.cors.reasons import ACCOUNTS, Reason, Verdict, reasons_table, show, tell
+from corsproxy.explain.probe import LiveResponse, explain_responses, live_requests
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.policy import Policy, compile_policy
+from corsproxy.policy.cors.reasons import REASON_TEXTS, Reason, Verdict, describe, reasons_table
+from corsproxy.policy.printable import printable_ascii
 from tests.support.policies import APP, EVIL, policy_of, spec_of
 
 URL = "https://api.example.com/items"
@@ -46,7 +48,7 @@ def test_a_request_that_works_is_ticked_off() -> None:
     assert found.steps[0].pos.line == 1
     assert found.change is None
     assert found.consoles == {"chromium": [], "firefox": [], "safari": []}
-    assert [(answer.to, answer.status) for answer in found.answers] == [
+    assert [(response.to, response.status) for response in found.responses] == [
         ("preflight", 204),
         ("request", 0),
     ]
@@ -58,7 +60,7 @@ def test_every_step_is_run_after_the_first_that_fails() -> None:
     assert not found.works
     assert states(found) == dict.fromkeys(["origin", "method", "headers", "browser"], "failed")
     assert found.reason is Reason.origin_not_allowed
-    assert [answer.to for answer in found.answers] == ["preflight"]
+    assert [response.to for response in found.responses] == ["preflight"]
 
 
 def test_steps_that_no_browser_takes_are_skipped() -> None:
@@ -79,18 +81,19 @@ def test_steps_that_no_browser_takes_are_skipped() -> None:
     st.sampled_from([APP, EVIL, b"null", b"https://app.example.com:443"]),
     st.sampled_from([(), ((b"X-A", b"1"),), ((b"X-B", b"1"),)]),
 )
-def test_explain_says_what_the_proxy_decides(
+def test_explain_agrees_with_decide(
     policy: Policy, method: bytes, origin: bytes, headers: tuple[tuple[bytes, bytes], ...]
 ) -> None:
     """The very same function decides (cors.md 70)."""
-    asked = PageRequest(method, URL, origin, headers)
-    found = explain(policy, asked)
-    if found.answers[0].to == "preflight":
+    page_request = PageRequest(method, URL, origin, headers)
+    found = explain(policy, page_request)
+    if found.responses[0].to == "preflight":
         decision = decide(
-            policy, preflight_facts(asked._replace(method=method if method != b"put" else b"PUT"))
+            policy,
+            preflight_facts(page_request._replace(method=method if method != b"put" else b"PUT")),
         )
         assert (found.verdict, found.reason) == (decision.verdict, decision.reason)
-        assert found.answers[0].fields == decision.headers
+        assert found.responses[0].fields == decision.headers
 
 
 CHROMIUM = (
@@ -204,7 +207,7 @@ def test_the_browsers_words_are_theirs(
     }
 
 
-def test_firefox_quotes_the_address_where_the_star_meets_credentials() -> None:
+def test_firefox_quotes_the_url_if_the_wildcard_meets_credentials() -> None:
     """The one message of Firefox that does (seen in Firefox 153)."""
     printed = explain(OPEN, GET._replace(credentials=True)).consoles
     [line] = printed["firefox"]
@@ -223,7 +226,7 @@ def test_safari_looks_at_the_status_of_a_preflight_first() -> None:
     assert "missing). Status code: 403." in printed["firefox"][0]
 
 
-def test_firefox_says_three_things_of_a_redirected_preflight() -> None:
+def test_firefox_prints_three_lines_for_a_redirected_preflight() -> None:
     """The redirect, the status, and that nothing came of it (seen in Firefox 153)."""
     redirected = Blocked(BrowserRefusal.preflight_redirect, b"", 302, in_preflight=True)
     lines = console(PUT, [redirected])["firefox"]
@@ -234,18 +237,21 @@ def test_firefox_says_three_things_of_a_redirected_preflight() -> None:
 
 def test_authorization_under_a_star_works_and_is_warned_of() -> None:
     """The standard refuses it, no browser does yet: the browser decides (cors.md 36)."""
-    asked = GET._replace(headers=((b"Authorization", b"x"),))
-    found = explain(OPEN, asked)
+    page_request = GET._replace(headers=((b"Authorization", b"x"),))
+    found = explain(OPEN, page_request)
     assert found.works
     assert AUTHORIZATION_NOTE in found.notes
     star = ((b"Access-Control-Allow-Origin", b"*"), (b"Access-Control-Allow-Headers", b"*"))
-    assert AUTHORIZATION_NOTE in judge_replies(asked, Reply(204, star), Reply(200, star)).notes
+    assert (
+        AUTHORIZATION_NOTE
+        in explain_responses(page_request, LiveResponse(204, star), LiveResponse(200, star)).notes
+    )
 
 
-@pytest.mark.parametrize("fault", sorted(set(BrowserRefusal) - UNENFORCED))
-def test_every_browser_has_words_for_every_fault(fault: BrowserRefusal) -> None:
+@pytest.mark.parametrize("refusal", sorted(set(BrowserRefusal) - UNENFORCED))
+def test_every_browser_has_words_for_every_fault(refusal: BrowserRefusal) -> None:
     """No gap in the tables, and no placeholder left in the text."""
-    printed = console(GET, [Blocked(fault, b"{x}", 418, in_preflight=True)])
+    printed = console(GET, [Blocked(refusal, b"{x}", 418, in_preflight=True)])
     assert all(lines and lines[0] for lines in printed.values())
     assert not any("{subject}" in line for lines in printed.values() for line in lines)
 
@@ -267,21 +273,21 @@ CHANGES: list[tuple[str, dict[str, Any], PageRequest, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(
-    ("keys", "asked", "edits"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES]
+    ("keys", "page_request", "edits"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES]
 )
 def test_the_smallest_change_lets_the_request_work(
-    keys: dict[str, Any], asked: PageRequest, edits: dict[str, Any]
+    keys: dict[str, Any], page_request: PageRequest, edits: dict[str, Any]
 ) -> None:
     """Its YAML is read back as meant, and with it made the request works (cors.md 67)."""
     origins = keys.get("allow_origins", ["https://app.example.com"])
     terms = spec_of(
         *origins, **{key: value for key, value in keys.items() if key != "allow_origins"}
     )
-    found = explain(compile_policy(terms), asked)
+    found = explain(compile_policy(terms), page_request)
     assert not found.works
     assert found.change is not None
     assert yaml.safe_load(found.change.yaml()) == edits
-    assert explain(compile_policy(found.change.apply(terms)), asked).works
+    assert explain(compile_policy(found.change.apply(terms)), page_request).works
 
 
 NO_CHANGE: list[tuple[str, PageRequest]] = [
@@ -295,10 +301,12 @@ NO_CHANGE: list[tuple[str, PageRequest]] = [
 ]
 
 
-@pytest.mark.parametrize("asked", [row[1] for row in NO_CHANGE], ids=[row[0] for row in NO_CHANGE])
-def test_no_change_is_offered_where_only_the_client_can_help(asked: PageRequest) -> None:
-    """What no policy may say is not proposed (cors.md 22, 25)."""
-    assert explain(POLICY, asked).change is None
+@pytest.mark.parametrize(
+    "page_request", [row[1] for row in NO_CHANGE], ids=[row[0] for row in NO_CHANGE]
+)
+def test_no_change_is_suggested_if_only_the_client_can_help(page_request: PageRequest) -> None:
+    """A change that would make the policy invalid is not suggested (cors.md 22, 25)."""
+    assert explain(POLICY, page_request).change is None
 
 
 def test_null_with_credentials_is_never_proposed() -> None:
@@ -309,17 +317,17 @@ def test_null_with_credentials_is_never_proposed() -> None:
     assert found.change is None
 
 
-def test_a_websocket_is_judged_by_its_origin_only() -> None:
+def test_a_websocket_is_checked_by_its_origin_only() -> None:
     """No CORS, no browser check; 101 without headers, or 403 (cors.md 54)."""
     opened = explain(POLICY, GET, is_websocket=True)
     assert opened.works
-    assert opened.answers[0].status == 101
-    assert opened.answers[0].fields == ()
+    assert opened.responses[0].status == 101
+    assert opened.responses[0].fields == ()
     refused = explain(POLICY, GET._replace(origin=EVIL), is_websocket=True)
     assert not refused.works
     assert refused.reason is Reason.websocket_origin_not_allowed
     assert states(refused)["websocket"] == "failed"
-    assert refused.answers[0].status == 403
+    assert refused.responses[0].status == 403
     assert refused.change is not None
 
 
@@ -334,11 +342,11 @@ def test_a_page_of_the_same_origin_is_not_checked() -> None:
 
 
 def test_blocked_requests_do_not_work() -> None:
-    """403 before the upstream hears of it (cors.md 55)."""
+    """403, and the request is not forwarded (cors.md 55)."""
     found = explain(
         policy_of("https://app.example.com", on_refused="block"), GET._replace(origin=EVIL)
     )
-    assert found.answers[-1].status == 403
+    assert found.responses[-1].status == 403
 
 
 NOTES: list[tuple[Policy, PageRequest, str]] = [
@@ -350,10 +358,10 @@ NOTES: list[tuple[Policy, PageRequest, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("policy", "asked", "note"), NOTES)
-def test_what_surprises_is_noted(policy: Policy, asked: PageRequest, note: str) -> None:
+@pytest.mark.parametrize(("policy", "page_request", "note"), NOTES)
+def test_what_surprises_is_noted(policy: Policy, page_request: PageRequest, note: str) -> None:
     """Redirects, local networks, Authorization under `*`, caps (cors.md 29, 36, 39, 59)."""
-    assert note in explain(policy, asked).notes
+    assert note in explain(policy, page_request).notes
     assert note not in explain(policy, GET).notes
 
 
@@ -364,15 +372,34 @@ def test_what_surprises_is_noted(policy: Policy, asked: PageRequest, note: str) 
         (b"https://app.example.com", "http://[::1]/", True),
         (b"https://app.example.com", "http://192.168.1.1/", True),
         (b"https://app.example.com", "http://api.localhost./", True),
+        (b"https://app.example.com", "http://api.localhost/", True),
+        (b"https://app.example.com", "http://printer.local/", True),
+        (b"https://app.example.com", "http://printer.local.:631/", True),
+        (b"https://app.example.com", "https://api.corp.internal:8443/", True),
+        (b"https://app.example.com", "https://API.corp.INTERNAL./", True),
+        (b"https://app.example.com", "https://internal.example.com/", False),
+        (b"https://app.example.com", "https://api.notinternal/", False),
+        (b"https://app.example.com", "https://api.notlocal/", False),
+        (b"https://app.example.com", "https://notlocalhost/", False),
+        (b"https://app.example.com", "https://localhost.example.com/", False),
+        (b"https://app.example.com", "http://93.184.216.34/", False),
+        (b"https://app.example.com", "http://[fd00::1]/", True),
         (b"https://app.example.com", "https://api.example.com/", False),
+        (b"https://app.corp.internal", "https://api.corp.internal/", False),
+        (b"http://printer.local", "https://api.corp.internal/", False),
+        (b"https://app.corp.internal", "https://api.example.com/", False),
         (b"http://localhost:3000", "http://127.0.0.1:9000/", False),
         (b"null", "http://127.0.0.1:9000/", False),
         (b"https://app.example.com", "http://[bad/", False),
         (b"https://app.example.com", "/only/a/path", False),
     ],
 )
-def test_local_addresses_are_told_from_public_ones(origin: bytes, url: str, local: bool) -> None:  # noqa: FBT001 - an expectation
-    """Local Network Access asks only where a public page calls a local address (cors.md 39)."""
+def test_local_addresses_are_distinguished_from_public_ones(
+    origin: bytes,
+    url: str,
+    local: bool,  # noqa: FBT001 - an expectation
+) -> None:
+    """Local Network Access applies only if a public page calls a local address (cors.md 39)."""
     assert is_local_from_public(PageRequest(b"GET", url, origin)) is local
 
 
@@ -389,16 +416,17 @@ def test_local_addresses_are_told_from_public_ones(origin: bytes, url: str, loca
     ],
 )
 def test_the_origin_of_a_url_is_written_as_browsers_do(url: str, origin: bytes | None) -> None:
-    """Lower case, default port left out; no origin rather than an exception for what is no URL."""
+    """Lower case, without a default port; None rather than an exception for an invalid URL."""
     assert origin_of(url) == origin
 
 
 @pytest.mark.parametrize(
-    "asked", [GET, PUT, WRONG, GET._replace(origin=b""), GET._replace(origin=b"\xff\x1b[31m")]
+    "page_request",
+    [GET, PUT, WRONG, GET._replace(origin=b""), GET._replace(origin=b"\xff\x1b[31m")],
 )
-def test_an_explanation_is_json_and_safe_text(asked: PageRequest) -> None:
+def test_an_explanation_is_json_and_safe_text(page_request: PageRequest) -> None:
     """All of it; and no control character of a client reaches a terminal (cors.md 69)."""
-    found = explain(POLICY, asked)
+    found = explain(POLICY, page_request)
     told = json.loads(json.dumps(found.as_json()))
     assert told["works"] is found.works
     assert len(told["steps"]) == 4
@@ -408,7 +436,7 @@ def test_an_explanation_is_json_and_safe_text(asked: PageRequest) -> None:
     assert "\x1b[3" in render(found, color=True)
 
 
-def test_the_text_tells_all() -> None:
+def test_the_text_has_the_whole_explanation() -> None:
     """Ticks and crosses, the line, the consoles, the change (product: explain)."""
     text = render(explain(POLICY, WRONG), color=False)
     for part in (
@@ -427,58 +455,63 @@ def test_the_text_tells_all() -> None:
 
 def test_outgoing_requests_are_a_browser_s() -> None:
     """Preflight with sorted names and without the headers themselves; unsafe methods are not sent."""
-    before, request = outgoing(
+    preflight, request = live_requests(
         PUT._replace(headers=((b"X-B", b"2"), (b"Cookie", b"c"), (b"X-A", b"1")))
     )
     assert request is None
-    assert before is not None
-    assert before.method == b"OPTIONS"
-    assert before.fields[:3] == (
+    assert preflight is not None
+    assert preflight.method == b"OPTIONS"
+    assert preflight.fields[:3] == (
         (b"Origin", APP),
         (b"Access-Control-Request-Method", b"PUT"),
         (b"Access-Control-Request-Headers", b"x-a,x-b"),
     )
-    before, request = outgoing(
+    preflight, request = live_requests(
         GET._replace(method=b"get", headers=((b"X-A", b"1"), (b"Cookie", b"c")))
     )
-    assert before is not None
+    assert preflight is not None
     assert request is not None
     assert request.method == b"GET"
     assert request.fields[:2] == ((b"Origin", APP), (b"X-A", b"1"))
-    assert outgoing(GET)[0] is None
+    assert live_requests(GET)[0] is None
 
 
 ALLOW = ((b"Access-Control-Allow-Origin", APP), (b"Vary", b"Origin"))
 
 
-def test_real_answers_are_judged_as_a_browser_would() -> None:
-    """A good server works; its caps, exposed names are told."""
-    found = judge_replies(GET, None, Reply(200, (*ALLOW, (b"X-A", b"1"), (b"ETag", b"1"))))
+def test_live_responses_are_checked_as_a_browser_would() -> None:
+    """A correct server works; the notes name the caps and the exposed names."""
+    found = explain_responses(
+        GET, None, LiveResponse(200, (*ALLOW, (b"X-A", b"1"), (b"ETag", b"1")))
+    )
     assert found.works
     assert found.verdict is Verdict.allowed
     assert "the page can read these headers: none" in found.notes
     assert states(found) == {"preflight": "skipped", "request": "ok", "browser": "ok"}
 
 
-LIVE: list[tuple[PageRequest, Reply | None, Reply | None, str]] = [
-    (GET, None, Reply(500, ()), "send Access-Control-Allow-Origin: https://app.example.com, on errors too"),
-    (GET, None, Reply(200, ((b"access-control-allow-origin", b"https://a.example"),)), "send Access-Control-Allow-Origin: https://app.example.com for this origin"),
-    (GET, None, Reply(200, ALLOW + ALLOW), "send one Access-Control-Allow-Origin with one origin; look for a proxy that adds a second"),
-    (GET._replace(credentials=True), None, Reply(200, ALLOW), "send Access-Control-Allow-Credentials: true"),
-    (PUT, Reply(405, ALLOW), None, "answer OPTIONS with a status from 200 to 299, before any login"),
-    (PUT, Reply(302, ALLOW), None, "answer the preflight itself; ask for the address it redirects to"),
-    (PUT, Reply(200, ALLOW), None, "name PUT in Access-Control-Allow-Methods; name x-a in Access-Control-Allow-Headers"),
-    (PUT, Reply(405, ()), None, "send Access-Control-Allow-Origin: https://app.example.com, on errors too; answer OPTIONS with a status from 200 to 299, before any login"),
-    (PUT, Reply(200, (*ALLOW, (b"Access-Control-Allow-Methods", b"PUT"))), None, "name x-a in Access-Control-Allow-Headers"),
+LIVE: list[tuple[PageRequest, LiveResponse | None, LiveResponse | None, str]] = [
+    (GET, None, LiveResponse(500, ()), "send Access-Control-Allow-Origin: https://app.example.com, on errors too"),
+    (GET, None, LiveResponse(200, ((b"access-control-allow-origin", b"https://a.example"),)), "send Access-Control-Allow-Origin: https://app.example.com for this origin"),
+    (GET, None, LiveResponse(200, ALLOW + ALLOW), "send one Access-Control-Allow-Origin with one origin; look for a proxy that adds a second"),
+    (GET._replace(credentials=True), None, LiveResponse(200, ALLOW), "send Access-Control-Allow-Credentials: true"),
+    (PUT, LiveResponse(405, ALLOW), None, "answer OPTIONS with a status from 200 to 299, before any login"),
+    (PUT, LiveResponse(302, ALLOW), None, "answer the preflight itself; ask for the address it redirects to"),
+    (PUT, LiveResponse(200, ALLOW), None, "name PUT in Access-Control-Allow-Methods; name x-a in Access-Control-Allow-Headers"),
+    (PUT, LiveResponse(405, ()), None, "send Access-Control-Allow-Origin: https://app.example.com, on errors too; answer OPTIONS with a status from 200 to 299, before any login"),
+    (PUT, LiveResponse(200, (*ALLOW, (b"Access-Control-Allow-Methods", b"PUT"))), None, "name x-a in Access-Control-Allow-Headers"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("asked", "before", "reply", "fix"), LIVE)
-def test_real_answers_that_fail_say_what_the_server_must_send(
-    asked: PageRequest, before: Reply | None, reply: Reply | None, fix: str
+@pytest.mark.parametrize(("page_request", "preflight", "response", "fix"), LIVE)
+def test_a_failed_live_response_has_a_fix_for_the_server(
+    page_request: PageRequest,
+    preflight: LiveResponse | None,
+    response: LiveResponse | None,
+    fix: str,
 ) -> None:
     """Against any server, this proxy or not (product: explain --live)."""
-    found = judge_replies(asked, before, reply)
+    found = explain_responses(page_request, preflight, response)
     assert not found.works
     assert found.verdict is Verdict.refused
     assert found.fix == fix
@@ -486,18 +519,18 @@ def test_real_answers_that_fail_say_what_the_server_must_send(
     assert fix in render(found, color=False)
 
 
-def test_a_request_after_a_failed_preflight_is_not_judged() -> None:
+def test_a_request_after_a_failed_preflight_is_not_checked() -> None:
     """The browser would never have sent it."""
-    asked = GET._replace(headers=((b"X-A", b"1"),))
-    found = judge_replies(asked, Reply(403, ()), Reply(200, ALLOW))
+    page_request = GET._replace(headers=((b"X-A", b"1"),))
+    found = explain_responses(page_request, LiveResponse(403, ()), LiveResponse(200, ALLOW))
     assert states(found) == {"preflight": "failed", "request": "skipped", "browser": "failed"}
 
 
 def test_a_preflight_alone_can_do() -> None:
-    """An unsafe request is not sent: the preflight's answer decides."""
+    """An unsafe request is not sent: the response to the preflight decides."""
     lists = ((b"Access-Control-Allow-Methods", b"PUT"), (b"Access-Control-Allow-Headers", b"x-a"))
-    found = judge_replies(
-        PUT, Reply(204, (*ALLOW, *lists, (b"Access-Control-Max-Age", b"9000"))), None
+    found = explain_responses(
+        PUT, LiveResponse(204, (*ALLOW, *lists, (b"Access-Control-Max-Age", b"9000"))), None
     )
     assert found.works
     assert states(found)["request"] == "skipped"
@@ -510,22 +543,22 @@ def test_a_preflight_alone_can_do() -> None:
 @pytest.mark.parametrize(
     ("vary", "noted"), [(b"Accept", True), (b"Accept, origin", False), (b"*", False), (None, True)]
 )
-def test_an_answer_without_vary_is_noted(vary: bytes | None, noted: bool) -> None:  # noqa: FBT001 - an expectation
+def test_a_response_without_vary_is_noted(vary: bytes | None, noted: bool) -> None:  # noqa: FBT001 - an expectation
     """A cache would hand it to other origins (cors.md 44)."""
     fields = ALLOW[:1] if vary is None else (ALLOW[0], (b"Vary", vary))
-    found = judge_replies(GET, None, Reply(200, fields))
+    found = explain_responses(GET, None, LiveResponse(200, fields))
     assert any("its Vary does not name Origin" in note for note in found.notes) is noted
     assert not any(
         "Vary" in note
-        for note in judge_replies(
-            GET, None, Reply(200, ((b"Access-Control-Allow-Origin", b"*"),))
+        for note in explain_responses(
+            GET, None, LiveResponse(200, ((b"Access-Control-Allow-Origin", b"*"),))
         ).notes
     )
 
 
 def test_every_reason_has_words_and_a_fix() -> None:
     """In the order of the codes, each in the table for the documentation (cors.md 66)."""
-    assert list(ACCOUNTS) == list(Reason)
+    assert list(REASON_TEXTS) == list(Reason)
     assert [str(reason) for reason in Reason][:4] == [
         "allowed",
         "no_origin",
@@ -538,11 +571,11 @@ def test_every_reason_has_words_and_a_fix() -> None:
 
 
 def test_client_bytes_are_escaped_and_cut() -> None:
-    """One line of printable ASCII, however long and whatever it holds (cors.md 69)."""
-    assert show(b"https://a\r\n\x1b\xff\\") == "https://a\\x0d\\x0a\\x1b\\xff\\x5c"
-    assert show(b"a" * 200) == "a" * 127 + "…"
-    assert len(show(b"\x00" * 128)) == 128
+    """One line of printable ASCII, however long and whatever it contains (cors.md 69)."""
+    assert printable_ascii(b"https://a\r\n\x1b\xff\\") == "https://a\\x0d\\x0a\\x1b\\xff\\x5c"
+    assert printable_ascii(b"a" * 200) == "a" * 127 + "…"
+    assert len(printable_ascii(b"\x00" * 128)) == 128
     assert (
-        tell(Reason.method_invalid, b"")
+        describe(Reason.method_invalid, b"")
         == 'Access-Control-Request-Method is no single method: "(empty)"'
     )

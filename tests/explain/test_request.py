@@ -1,4 +1,4 @@
-"""Explaining a request under a whole configuration, where no policy answers (cors.md 51, 62, 73)."""
+"""Explanations under a whole configuration, if no policy decides (cors.md 51, 62, 73)."""
 
 import pytest
 import yaml
@@ -57,13 +57,13 @@ def test_the_route_is_the_first_step() -> None:
         (b"PUT", "http://api.example.com/API/a"),
     ],
 )
-def test_no_route_is_said_before_all_else(method: bytes, url: str) -> None:
+def test_a_missing_route_is_reported_first(method: bytes, url: str) -> None:
     """cors.md 73: 404, and what to add."""
     found = explain_request(config_of(), PageRequest(method, url, APP))
     assert not found.works
     assert found.verdict is Verdict.none
-    assert found.answers[0].status == 404
-    assert found.answers[0].fields == ()
+    assert found.responses[0].status == 404
+    assert found.responses[0].fields == ()
     assert found.words == "no route takes this request"
     assert found.fix == "add a route whose match takes this host, path and method"
     assert found.pos is None
@@ -88,7 +88,7 @@ def test_h1_a_dot_segment_before_an_encoded_semicolon_is_refused_too() -> None:
     found = explain_request(
         config_of(), PageRequest(b"PUT", "http://api.example.com/api/..%3bx/a", APP)
     )
-    assert (found.works, found.answers[0].status) == (False, 400)
+    assert (found.works, found.responses[0].status) == (False, 400)
 
 
 def test_a_404_that_a_page_may_read_does_not_work_either() -> None:
@@ -97,35 +97,35 @@ def test_a_404_that_a_page_may_read_does_not_work_either() -> None:
     found = explain_request(config_of(text), PageRequest(b"GET", "http://h/", APP))
     assert not found.works
     assert found.reason is None
-    assert found.answers[0].fields == ((b"Access-Control-Allow-Origin", b"*"),)
+    assert found.responses[0].fields == ((b"Access-Control-Allow-Origin", b"*"),)
     assert not any(found.consoles.values())
 
 
 def test_an_ambiguous_path_is_refused_with_the_route_s_headers() -> None:
     """cors.md 71: 400, and which setting would let it through."""
-    asked = PageRequest(b"PUT", "http://api.example.com/api/%00", APP)
-    found = explain_request(config_of(), asked)
-    assert found.answers[0].status == 400
-    assert (b"Access-Control-Allow-Origin", APP) in found.answers[0].fields
+    page_request = PageRequest(b"PUT", "http://api.example.com/api/%00", APP)
+    found = explain_request(config_of(), page_request)
+    assert found.responses[0].status == 400
+    assert (b"Access-Control-Allow-Origin", APP) in found.responses[0].fields
     assert found.reason is BrowserRefusal.preflight_status
     assert "ambiguous_paths: forward" in found.fix
     passed = TEXT.replace("    cors: {", "    ambiguous_paths: forward\n    cors: {")
-    assert explain_request(config_of(passed), asked).works
+    assert explain_request(config_of(passed), page_request).works
 
 
-def test_a_method_that_is_never_served_is_told() -> None:
+def test_a_method_that_is_never_served_is_reported() -> None:
     """forwarding.md H4; no page can send it, so only a page of our own origin comes that far."""
-    asked = PageRequest(b"TRACE", "http://api.example.com/bare/", b"http://api.example.com")
-    found = explain_request(config_of(), asked)
+    page_request = PageRequest(b"TRACE", "http://api.example.com/bare/", b"http://api.example.com")
+    found = explain_request(config_of(), page_request)
     assert not found.works
-    assert found.answers[0].status == 405
+    assert found.responses[0].status == 405
 
 
 @pytest.mark.parametrize("method", [b"GET", b"PUT"])
 def test_without_a_policy_the_upstream_decides(method: bytes) -> None:
-    """cors.md 7, 51: what would be blocked if it says nothing, and the policy that would help."""
-    asked = PageRequest(method, "http://h/bare/", APP, ((b"X-A", b"1"),), credentials=True)
-    found = explain_request(config_of(), asked)
+    """cors.md 7, 51: what is blocked if the upstream sends no CORS headers, and a policy that would help."""
+    page_request = PageRequest(method, "http://h/bare/", APP, ((b"X-A", b"1"),), credentials=True)
+    found = explain_request(config_of(), page_request)
     assert not found.works
     assert found.verdict is Verdict.none
     assert found.reason is BrowserRefusal.allow_origin_missing
@@ -134,7 +134,7 @@ def test_without_a_policy_the_upstream_decides(method: bytes) -> None:
     assert found.change is not None
     change = yaml.safe_load(found.change.yaml())
     assert change["cors"]["allow_headers"] == ["x-a"]
-    assert explain_request(config_of(_with_policy(found.change.yaml())), asked).works
+    assert explain_request(config_of(_with_policy(found.change.yaml())), page_request).works
 
 
 def _with_policy(change: str) -> str:
@@ -150,7 +150,7 @@ def test_without_a_policy_a_page_of_the_same_origin_works() -> None:
     assert found.notes == ()
 
 
-def test_what_is_no_address_is_an_error() -> None:
+def test_an_invalid_url_is_an_error() -> None:
     """A page could not call it."""
     with pytest.raises(ValueError, match="write it whole"):
         explain_request(config_of(), PageRequest(b"GET", "/bare/", APP))

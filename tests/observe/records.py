@@ -22,7 +22,7 @@ REFUSED = Decision(
 
 
 def record_of(**changed: Any) -> Record:  # noqa: ANN401 - any item of Record
-    """Return the record of an ordinary request, changed as said."""
+    """Return the record of an ordinary request with `changes` applied."""
     record = Record(
         client=b"192.0.2.7",
         method=b"GET",

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 from corsproxy.observe.access_log import FORMATS, AccessLog, as_colour, as_json, as_text
 from corsproxy.observe.record import Record
+from corsproxy.policy.cors.reasons import Reason, Verdict
 from tests.observe.records import REFUSED, TRACE, hostile_records, record_of
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -18,7 +19,7 @@ STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """Make a pipe: where to read, where to write."""
+    """Make a pipe: the end to read from, the end to write to."""
     reading, writing = os.pipe()
     yield reading, writing
     for end in (reading, writing):
@@ -92,7 +93,7 @@ OPTIONAL = {
 }
 
 
-def test_a_line_of_json_tells_everything() -> None:
+def test_a_line_of_json_has_every_field() -> None:
     """product.md: all fields, with the names of the Elastic Common Schema; no query."""
     record = record_of(decision=REFUSED, fault="upstream_timeout", note="reset", status=504)
     fields = json.loads(as_json(record))
@@ -106,7 +107,7 @@ def test_a_line_of_json_tells_everything() -> None:
         "url.path": "/users/1",
         "http.response.status_code": 504,
         "http.response.body.bytes": 302,
-        "event.duration": 4_250_000,  # nanoseconds, as ECS says
+        "event.duration": 4_250_000,  # nanoseconds, as in ECS
         "corsproxy.upstream.duration": 4_000_000,
         "corsproxy.route": "api",
         "http.request.origin": "https://app.example",
@@ -119,7 +120,7 @@ def test_a_line_of_json_tells_everything() -> None:
     }
 
 
-def test_a_line_of_text_tells_everything() -> None:
+def test_a_line_of_text_has_every_field() -> None:
     """product.md: the same for a person."""
     line = as_text(record_of(decision=REFUSED))
     assert re.sub(STAMP, "NOW", line) == (
@@ -150,15 +151,53 @@ def test_what_could_not_be_read_still_gets_a_line() -> None:
     ],
 )
 def test_an_invalid_traceparent_has_no_trace_id(traceparent: bytes) -> None:
-    """W3C Trace Context 3.2.2: upper case, zeros and stumps are no trace."""
+    """W3C Trace Context 3.2.2: upper case, zeros and fragments are not valid."""
     assert "trace.id" not in json.loads(as_json(record_of(traceparent=traceparent)))
 
 
-def test_a_line_for_a_terminal_begins_with_the_verdict() -> None:
-    """product.md: one coloured line with verdict and reason."""
-    line = as_colour(record_of(decision=REFUSED))
-    assert "✗" in line
-    assert "refused: origin_not_allowed" in line
+def test_a_line_of_text_names_the_fault() -> None:
+    """product.md: its word; without an origin, a policy or a trace their words are left out."""
+    record = record_of(origin=b"", traceparent=b"", status=504, fault="upstream_timeout")
+    assert re.sub(STAMP, "NOW", as_text(record)) == (
+        "NOW 192.0.2.7 GET /users/1 504 302B 4.2ms upstream=4.0ms route=api "
+        "fault=upstream_timeout id=abc-1\n"
+    )
+
+
+def test_a_line_of_json_has_no_field_without_a_value() -> None:
+    """product.md: the note belongs to a fault, and what is not there has no field."""
+    record = record_of(origin=b"", traceparent=b"", note="nothing of importance")
+    assert set(json.loads(as_json(record))) == FIELDS
+    without = json.loads(as_json(record_of(fault="client_left")))
+    assert without["error.type"] == "client_left"
+    assert "error.message" not in without
+
+
+ALLOWED = REFUSED._replace(verdict=Verdict.allowed, reason=Reason.allowed)
+NO_ORIGIN = REFUSED._replace(verdict=Verdict.none, reason=Reason.no_origin)
+LINES = [
+    ({"decision": REFUSED}, "R✗O O200O GET /users/1 DfromO https://app.example  RrefusedO D4.2 msO"),
+    ({"decision": ALLOWED}, "G✓O O200O GET /users/1 DfromO https://app.example  GallowedO D4.2 msO"),
+    (
+        {"decision": NO_ORIGIN, "origin": b"", "status": 404, "fault": "no_route"},
+        "D·O Y404O GET /users/1  Dno OriginO Rno_routeO D4.2 msO",
+    ),
+    ({"origin": b"", "status": 400}, "D-O Y400O GET /users/1  no policy D4.2 msO"),
+    ({"origin": b"", "status": 500}, "D-O R500O GET /users/1  no policy D4.2 msO"),
+    ({"origin": b"", "status": 399}, "D-O O399O GET /users/1  no policy D4.2 msO"),
+]  # fmt: skip
+COLOURS = {"\x1b[32m": "G", "\x1b[31m": "R", "\x1b[33m": "Y", "\x1b[2m": "D", "\x1b[0m": "O"}
+
+
+@pytest.mark.parametrize(("changed", "expected"), LINES)
+def test_a_line_for_a_terminal_begins_with_the_verdict(
+    changed: dict[str, object], expected: str
+) -> None:
+    """product.md: one coloured line: green, red, yellow, dim and off are G, R, Y, D and O here."""
+    line = as_colour(record_of(**changed))
+    for code, letter in COLOURS.items():
+        line = line.replace(code, letter)
+    assert line == expected.replace("Rrefused", "Rrefused: origin_not_allowed") + "\n"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +205,8 @@ def test_a_line_for_a_terminal_begins_with_the_verdict() -> None:
     [
         ("all", record_of(), True),
         ("errors", record_of(), False),
+        ("errors", record_of(status=399), False),
+        ("errors", record_of(status=400), True),
         ("errors", record_of(status=404), True),
         ("errors", record_of(status=503), True),
         ("errors", record_of(fault="upstream_truncated"), True),
@@ -177,7 +218,7 @@ def test_which_requests_get_a_line(
     record: Record,
     written: bool,  # noqa: FBT001 - a parameter of the table
 ) -> None:
-    """`log.access`: all, or errors: status 400 and above, and answers that broke off."""
+    """`log.access`: all, or errors: status 400 and above, and responses that were cut short."""
     reading, writing = pipe
     log = AccessLog(writing, "text", which)  # type: ignore[arg-type] # a literal of the table
     log(record)

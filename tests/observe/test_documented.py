@@ -1,4 +1,4 @@
-"""What the documentation tells of metrics is what there is."""
+"""The documentation of metrics matches the code."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def test_every_metric_is_documented() -> None:
-    """product.md: name, kind, labels and help stand in docs/operations.md as in the code.
+    """product.md: name, kind, labels and help are in docs/operations.md as in the code.
 
     Put `families_table()` there where this fails.
     """

@@ -113,7 +113,7 @@ def test_every_odd_method_is_one_series() -> None:
     ("seconds", "bound"),
     [(0.0, "0.001"), (0.001, "0.001"), (0.0011, "0.0025"), (30.0, "30.0"), (31.0, "+Inf")],
 )
-def test_a_duration_falls_into_the_first_bucket_that_holds_it(seconds: float, bound: str) -> None:
+def test_a_duration_counts_in_the_first_bucket_that_contains_it(seconds: float, bound: str) -> None:
     """A bucket counts what took at most its bound, as Prometheus defines `le`."""
     metrics = Metrics()
     metrics.of("api").lasted(seconds, 0.0)
@@ -161,7 +161,7 @@ def test_a_snapshot_travels(found: list[Request]) -> None:
     assert render(by_json, "") == render(snapshot, "")
 
 
-def test_what_only_holds_if_all_agree_is_not_summed() -> None:
+def test_flags_and_timestamps_are_not_summed() -> None:
     """A reload has succeeded if it has in every worker; the version is one."""
     fine, broken = Metrics(), Metrics()
     broken.reloaded(ok=False)
@@ -171,7 +171,7 @@ def test_what_only_holds_if_all_agree_is_not_summed() -> None:
 
 
 def test_a_failed_reload_keeps_the_time_of_the_one_before() -> None:
-    """The timestamp tells when the configuration in force was read."""
+    """The timestamp is the time at which the configuration in force was read."""
     metrics = Metrics()
     name = "corsproxy_config_last_reload_success_timestamp_seconds"
     before = metrics.snapshot()[name]
@@ -183,14 +183,14 @@ def test_a_failed_reload_keeps_the_time_of_the_one_before() -> None:
 
 
 def test_unknown_families_of_another_version_are_left_out() -> None:
-    """During an upgrade a worker may tell what its supervisor does not know."""
+    """During an upgrade a worker may send a family that its supervisor does not define."""
     assert sum_snapshots([{"corsproxy_of_tomorrow": [((), (1,))]}]) == {}
 
 
 @settings(max_examples=20)
 @given(st.lists(requests, max_size=20))
 def test_both_formats_are_read_by_prometheus(found: list[Request]) -> None:
-    """The text and the OpenMetrics form parse, hold every family, and agree."""
+    """The text and the OpenMetrics form parse, contain every family, and agree."""
     snapshot = counted(found)
     text, text_type = render(snapshot, "")
     accepted = "application/openmetrics-text; version=1.0.0"
@@ -209,7 +209,7 @@ def test_both_formats_are_read_by_prometheus(found: list[Request]) -> None:
 @settings(max_examples=30)
 @given(st.lists(requests, min_size=1, max_size=30))
 def test_histograms_hold_every_request_once(found: list[Request]) -> None:
-    """Requests, buckets and counts tell the same number."""
+    """Requests, buckets and counts are the same number."""
     families = parsed(counted(found))
     for route in {one.route for one in found}:
         ours = [one for one in found if one.route == route]

@@ -1,4 +1,4 @@
-"""Refused and malformed requests are told, at a bounded rate: cors.md 69, forwarding.md P3."""
+"""Refused and malformed requests are logged at a bounded rate: cors.md 69, forwarding.md P3."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from tests.observe.records import REFUSED, hostile_records, record_of
 
 
 class Time:
-    """A clock that goes when it is told to."""
+    """A clock that advances only when the test sets it."""
 
     now = 0.0
 
@@ -53,10 +53,10 @@ def test_a_bucket_bounds_the_rate(pauses: list[float]) -> None:
         now += pause
         taken += bucket.take(now)
     assert taken <= BURST + now * A_SECOND + 1e-6
-    assert taken + bucket.take_left_out() == len(pauses)
+    assert taken + bucket.take_suppressed() == len(pauses)
 
 
-def test_a_refusal_is_told_with_its_reason_and_place(
+def test_a_refusal_is_logged_with_its_reason_and_position(
     log: logging.Logger,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -71,7 +71,7 @@ def test_a_refusal_is_told_with_its_reason_and_place(
     )
 
 
-def test_each_route_has_a_rate_of_its_own_and_tells_what_it_left_out(
+def test_each_route_has_a_rate_of_its_own_and_reports_what_it_suppressed(
     log: logging.Logger,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -88,7 +88,7 @@ def test_each_route_has_a_rate_of_its_own_and_tells_what_it_left_out(
 
 
 @given(hostile_records)
-def test_a_malformed_request_is_told_without_a_byte_of_it(record: Record) -> None:
+def test_a_malformed_request_is_logged_without_a_byte_of_it(record: Record) -> None:
     """P3: the fault's own word and who sent it, nothing that was sent."""
     marked = record._replace(
         client=b"192.0.2.7",
@@ -122,7 +122,7 @@ def test_malformed_requests_share_one_rate(
     assert len(caplog.messages) == int(BURST)
 
 
-def test_overload_is_told_once_in_ten_seconds(
+def test_overload_is_logged_once_in_ten_seconds(
     log: logging.Logger,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -143,7 +143,7 @@ def test_overload_is_told_once_in_ten_seconds(
 
 @pytest.fixture
 def reading() -> Iterator[tuple[int, int]]:
-    """Make a pipe that stands for standard error; put logging back as it was."""
+    """Make a pipe in place of standard error; restore logging afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers.clear()  # so that those of the test runner stay open
@@ -163,7 +163,7 @@ def said(ends: tuple[int, int]) -> list[str]:
     return os.read(ends[0], 65536).decode().splitlines()
 
 
-def test_messages_are_json_where_nobody_looks(reading: tuple[int, int]) -> None:
+def test_messages_are_json_without_a_terminal(reading: tuple[int, int]) -> None:
     """`log.format: auto`: JSON with ECS names, the fields of a refusal among them."""
     logs.configure(LogSettings(), reading[1], is_terminal=False)
     refusals = Refusals(logging.getLogger("corsproxy"), Time())
@@ -197,3 +197,10 @@ def test_the_level_is_kept(reading: tuple[int, int]) -> None:
     logging.getLogger("corsproxy").warning("unheard")
     logging.getLogger("corsproxy").error("heard")
     assert said(reading) == ["ERROR heard"]
+
+
+def test_only_a_decision_of_a_policy_is_a_refusal(log: logging.Logger) -> None:
+    """A record without a decision is a mistake of the caller, not a line without a reason."""
+    refusals = Refusals(log, Time())
+    with pytest.raises(ValueError, match="without a decision"):
+        refusals.refused(record_of(decision=None))

@@ -1,4 +1,4 @@
-"""A slow, full or closed pipe never holds up serving: product.md Operations."""
+"""A slow, full or closed pipe never blocks serving: product.md Operations."""
 
 import os
 import select
@@ -68,7 +68,7 @@ def test_every_line_arrives_in_order(pipe: Pipe) -> None:
     assert writer.lost == 0
 
 
-def test_a_full_pipe_holds_nothing_up(pipe: Pipe) -> None:
+def test_a_full_pipe_blocks_nothing(pipe: Pipe) -> None:
     """Entering a line takes no time while nobody reads; what is beyond the bound is counted."""
     pipe.fill()
     writer = LineWriter(pipe.writing, lost_line)
@@ -92,7 +92,7 @@ def free(pipe: Pipe) -> None:
             os.read(pipe.reading, 1 << 20)
 
 
-def test_what_was_lost_is_told_when_somebody_reads_again(pipe: Pipe) -> None:
+def test_lost_lines_are_reported_when_somebody_reads_again(pipe: Pipe) -> None:
     """The reader learns how many lines it missed, behind those that waited for it."""
     pipe.fill()
     writer = LineWriter(pipe.writing, lost_line)
@@ -109,7 +109,7 @@ def test_what_was_lost_is_told_when_somebody_reads_again(pipe: Pipe) -> None:
 
 
 def test_a_pipe_that_does_not_block_is_waited_for(pipe: Pipe) -> None:
-    """A standard output may be non-blocking: no line is cut where it was full."""
+    """Standard output may be non-blocking: no line is cut when the pipe is full."""
     os.set_blocking(pipe.writing, False)
     writer = LineWriter(pipe.writing, lost_line)
     for _ in range(500):
@@ -124,8 +124,8 @@ def test_a_pipe_that_does_not_block_is_waited_for(pipe: Pipe) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_reader_that_has_left_is_no_error(pipe: Pipe) -> None:
-    """The lines count as lost; nothing is raised, and the next reader is told."""
+def test_a_closed_reader_is_not_an_error(pipe: Pipe) -> None:
+    """The lines count as lost, nothing is raised, and the next reader gets the number."""
     pipe.close(pipe.reading)
     writer = LineWriter(pipe.writing, lost_line)
     writer.write(LINE)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from corsproxy.policy.printable import printable
 from corsproxy.policy.problems import NOWHERE, BadSpec, Problem, ProblemKind, require_sound
 from corsproxy.policy.source import SourcePos
-from corsproxy.policy.visible import printable
 
 ODD = ProblemKind("W999", "odd", "{value} is odd: {detail}", "write {value} twice")
 BAD = ProblemKind("E999", "bad", "{value} is bad", "remove it")

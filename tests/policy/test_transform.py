@@ -4,19 +4,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corsproxy.policy.compiled import Route, TcpAddress, Upstream
-from corsproxy.policy.cookies.rewrite import CookieSpec, compile_cookies
-from corsproxy.policy.fields import FIELD_KINDS
-from corsproxy.policy.routing.links import Links, Site
+from corsproxy.policy.cookies.rewrite import compile_cookies
+from corsproxy.policy.cookies.spec import CookieSpec
+from corsproxy.policy.fields import FIELD_KINDS, Field
+from corsproxy.policy.routing.links import BaseUrl, Links
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
-from corsproxy.policy.rules.apply import Field, RuleSpec, compile_rules
-from corsproxy.policy.rules.spec import Operation
+from corsproxy.policy.rules.apply import compile_rules
+from corsproxy.policy.rules.spec import Operation, RuleSpec
 from corsproxy.policy.rules.variables import Context
 from corsproxy.policy.transform import transform_origin, transform_response
 
 UPSTREAM = Upstream(
     name="legacy", scheme="http", address=TcpAddress("legacy", 80), authority=b"legacy"
 )
-LINKS = Links((Site(b"http", b"legacy"),), Site(b"https", b"api.example.com"), PathMapping(b"/api"))
+LINKS = Links(
+    (BaseUrl(b"http", b"legacy"),), BaseUrl(b"https", b"api.example.com"), PathMapping(b"/api")
+)
 
 NAMES = ["X-A", "x-a", "X-B", "Location", "Refresh", "Set-Cookie", "set-cookie", "Server", "Vary"]
 values = st.binary(max_size=30).map(lambda raw: raw.translate(None, bytes([*range(32), 127])))
@@ -95,10 +98,10 @@ def test_public_names_change_links_and_cookies_alone(fields: list[Field]) -> Non
 def test_stripping_removes_origin_and_referer_alone(fields: list[Field], origin: bytes) -> None:
     """cors.md 52: all other lines stay, in order."""
     sent = [(b"oRigin", origin), *fields, (b"REFERER", b"https://a.example/x")]
-    assert transform_origin(sent, "strip", Site(b"http", b"legacy")) == fields
+    assert transform_origin(sent, "strip", BaseUrl(b"http", b"legacy")) == fields
 
 
-def test_a_route_that_says_nothing_asks_for_links_only() -> None:
+def test_a_route_without_settings_transforms_links_only() -> None:
     """The way of every request has one test; Location alone makes it look closer (58)."""
     quiet = route_of(maps_links=False)
     assert (quiet.reshapes_requests, quiet.reshaped_kinds) == (False, 0)

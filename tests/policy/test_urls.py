@@ -1,4 +1,4 @@
-"""Addresses as browsers send them: what `explain` matches is what would stand on the wire."""
+"""URLs as browsers send them: `explain` matches what would be on the wire."""
 
 import pytest
 from hypothesis import given, settings
@@ -47,7 +47,7 @@ def test_an_address_is_sent_as_a_browser_writes_it(text: str, sent: str) -> None
         ("https://[::1/", "is no address"),
     ],
 )
-def test_what_no_page_can_call_is_said_so(text: str, words: str) -> None:
+def test_a_url_that_no_page_can_request_is_an_error(text: str, words: str) -> None:
     """What, which value, and what to do."""
     with pytest.raises(ValueError, match=words) as raised:
         read_url(text)
@@ -55,7 +55,7 @@ def test_what_no_page_can_call_is_said_so(text: str, words: str) -> None:
 
 
 def test_where_to_connect() -> None:
-    """The port of the scheme where none is written; IPv6 without its brackets."""
+    """The default port of the scheme; IPv6 without brackets."""
     assert (read_url("https://a/").host, read_url("https://a/").port) == ("a", 443)
     assert (read_url("http://[::1]:81/").host, read_url("http://[::1]:81/").port) == ("::1", 81)
 

@@ -40,7 +40,7 @@ async def test_o7_first_byte_timeouts_open_the_circuit() -> None:
         assert (answer.status, answer.problem()["error"]) == (503, "upstream_circuit_open")
         assert answer.head.value("retry-after")
         assert answer.head.cors() == {"access-control-allow-origin": "https://app.example.com"}
-        assert took < 0.3
+        assert took < 1.0
         assert len(way.upstream.requests) == 2
         assert way.client.is_open
 

@@ -71,6 +71,30 @@ async def test_60_a_cookie_that_browsers_would_refuse_stays_and_is_counted() -> 
         assert sum(way.proxy.server.cookies_left.values()) == 3
 
 
+async def test_60_cookies_left_are_counted_by_route_and_reason() -> None:
+    """cors.md 60: each route and reason is told once and counted each time; a rewritten one is not."""
+    cookies = (b"__Host-a=1; Path=/; Secure", b"b=2; Secure; Partitioned", b"c=3; Secure", b"d=4")
+    lines = b"".join(b"Set-Cookie: %b\r\n" % cookie for cookie in cookies)
+    told: list[tuple[str, str]] = []
+    first = OFF + "name: one\nmatch: {path: /one}\ncookies: [{secure: false}]"
+    second = "  - {name: two, upstream: legacy, cors: false, cookies: [{secure: false}]}"
+    async with through(answering(lines), route=first, more=second) as way:
+        server = way.proxy.server
+        for target in (b"/one", b"/one", b"/two"):
+            answer = await way.client.exchange(asking(line=b"GET " + target))
+            expected = [*cookies[:2], b"c=3", b"d=4"]
+            assert answer.head.values("set-cookie") == expected
+            server.on_cookie_left = lambda route, reason: told.append((route.name, reason))
+        assert told == [("two", "host_prefix"), ("two", "partitioned_insecure")]
+        counted = server.snapshot()["corsproxy_cookies_left_total"]
+        assert sorted(counted) == [
+            (("one", "host_prefix"), (2,)),
+            (("one", "partitioned_insecure"), (2,)),
+            (("two", "host_prefix"), (1,)),
+            (("two", "partitioned_insecure"), (1,)),
+        ]
+
+
 ORIGINS = [
     # how, origin, referer, what arrives
     ("keep", APP, APP + b"/p?q", (APP, APP + b"/p?q")),

@@ -185,7 +185,11 @@ MATRIX: dict[str, tuple[list[Step], Expected]] = {
     "DEL in a value": (with_lines(b"A: b\x7fc\r\nContent-Length: 5\r\n"), Refused()),
     "CR in a value": (with_lines(b"A: b\rc\r\nContent-Length: 5\r\n"), Refused()),
     "bare LF": (with_lines(b"A: b\nContent-Length: 5\r\n"), Refused()),
-    "bare LF all over": ([send(b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"), *FIN], Refused()),
+    # Without an end: it is refused when it comes, not when nothing more comes.
+    "bare LF all over": ([send(b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello")], Refused()),
+    "bare LF in what has come": ([send(HEAD + b"A: b\nContent-Length: 5\r\n")], Refused()),
+    "what cannot be HTTP": ([send(b"SSH-2.0")], Refused()),
+    "HTTP/2 that does not end": ([send(b"HTTP/2 200")], Refused()),
     "CR and LF apart": (
         [send(b"HTTP/1.1 200 OK\r \nA: b\r\nContent-Length: 5\r\n\r\nhello")],
         Refused(),

@@ -68,7 +68,7 @@ async def test_f2_a_refused_connection_is_a_fault_that_the_page_can_read() -> No
         assert (answer.status, answer.problem()["error"]) == (502, "upstream_unreachable")
         assert answer.head.cors() == CORS
         assert answer.head.value("vary") == b"Origin"
-        assert took < 0.5
+        assert took < 1.0
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ async def test_f4_an_idle_connection_is_closed_after_a_second() -> None:
 
 async def test_f4_how_long_is_configurable() -> None:
     """F4: `pool.idle`."""
-    async with through(PLAIN, upstream="pool: {idle: 200ms}") as (client, _, upstream):
-        assert await _kept_for(client, upstream) < 0.6
+    async with through(PLAIN, upstream="pool: {idle: 2s}") as (client, _, upstream):
+        assert 1.5 < await _kept_for(client, upstream) < 4.0
 
 
 async def test_f4_what_the_upstream_says_is_honoured_less_a_second() -> None:
@@ -47,9 +47,8 @@ async def test_f4_what_the_upstream_says_is_honoured_less_a_second() -> None:
 
 async def test_f4_an_upstream_that_keeps_longer_changes_nothing() -> None:
     """F4: `Keep-Alive: timeout=600` does not keep a connection beyond `idle`."""
-    short = "pool: {idle: 200ms}"
-    async with through(keeping(b"timeout=600"), upstream=short) as (client, _, upstream):
-        assert await _kept_for(client, upstream) < 0.6
+    async with through(keeping(b"timeout=600")) as (client, _, upstream):
+        assert 0.8 < await _kept_for(client, upstream) < 3.0
 
 
 async def test_f4_a_short_promise_is_not_hidden_behind_a_long_one() -> None:

@@ -22,7 +22,7 @@ from tests.support.upstream import (
     send,
     wait,
 )
-from tests.support.wire import End, eventually
+from tests.support.wire import PATIENCE, End, eventually
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -36,7 +36,7 @@ PREFLIGHT = (
 )
 ANSWERING: Script = [repeat(request(), send(OK))]
 MIB = 1024 * 1024
-SLACK = 0.25  # seconds that a busy machine may add to what a rule allows
+SLACK = 1.0  # seconds that a busy machine may add to what a rule allows
 
 
 @asynccontextmanager
@@ -310,6 +310,58 @@ async def test_clients_that_do_not_send_hold_half_of_the_pool() -> None:
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+
+
+BEGUN = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+
+
+async def test_a_client_that_has_just_stalled_is_not_cut() -> None:
+    """O4: it has a second, however full the pool is."""
+    pool = "pool: {max_connections: 2, queue: 5s}"
+    scripts: list[Script] = [[head_of_request()]] * 2 + [ANSWERING]
+    async with proxy_with(*scripts, upstream=pool) as (proxy, upstream, stack):
+        stalled = [await client_of(proxy, stack) for _ in range(2)]
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for client in stalled:
+            await client.send(BEGUN)
+        await upstream.connection(1)
+        ended = [asyncio.ensure_future(client.response()) for client in stalled]
+        done, waiting = await asyncio.wait(
+            ended, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED
+        )
+        assert loop.time() - began >= 1.0
+        assert [task.result().status for task in done] == [408]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_the_client_that_has_stalled_longest_is_cut() -> None:
+    """O4: of two where one may stall, it is not the one that has just come to a halt."""
+    pool = "pool: {max_connections: 3, queue: 5s}"
+    go = asyncio.Event()
+    held: Script = [request(), wait(go), send(OK)]
+    scripts: list[Script] = [[request(), send(OK)], held, [request(), send(OK)]]
+    async with proxy_with(*scripts, upstream=pool) as (proxy, upstream, stack):
+        first, busy, second = [await client_of(proxy, stack) for _ in range(3)]
+        for number, (client, data) in enumerate([(first, BEGUN), (busy, GET)]):
+            await client.send(data)
+            await upstream.connection(number)
+        await ticks(proxy, 2)
+        await second.send(BEGUN)
+        await upstream.connection(2)
+        assert (await first.response()).status == 408
+        assert (await second.exchange(b"0\r\n\r\n")).status == 200
+        go.set()
+        assert (await busy.response()).status == 200
+
+
+async def ticks(proxy: Proxy, count: int) -> None:
+    """Wait until the proxy has looked at its transfers `count` times more."""
+    for _ in range(count):
+        before = proxy.server.clock.now
+        await eventually(lambda seen=before: proxy.server.clock.now > seen, "a tick")  # type: ignore[misc]
 
 
 async def test_a_head_that_trickles_in_has_its_time_all_the_same() -> None:

@@ -5,7 +5,16 @@ import asyncio
 import pytest
 
 from tests.support.proxy import through
-from tests.support.upstream import Script, head_of_request, repeat, request, send, tell
+from tests.support.upstream import (
+    Script,
+    UpstreamConnection,
+    head_of_request,
+    repeat,
+    request,
+    send,
+    tell,
+    until,
+)
 from tests.support.wire import End, patiently
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -121,3 +130,36 @@ async def test_f5_an_answer_that_came_first_is_not_replaced() -> None:
         assert (answer.status, answer.body) == (200, b"big")
         await client.send(chunks(5000))
         assert client.unread == b""
+
+
+async def test_f5_the_limit_cuts_no_response_that_has_begun() -> None:
+    """F5, O5, S10: the rest of the upload is dropped uncounted; behind the response S10 bounds it."""
+    ticks: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def tick(connection: UpstreamConnection) -> None:
+        for _ in range(4):
+            await connection.send(await ticks.get())
+
+    early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\n"
+    script: Script = [until(b"x" * 1000), send(early), tick]
+    async with through(script, ANSWERING, route="max_body: 2KiB") as (client, _, upstream):
+        await client.send(CHUNKED + chunks(1000))
+        await client.until(b"\r\n\r\n")
+        await client.send(chunks(5000))
+        for byte in (b"b", b"i", b"g", b"!"):  # each way and back is a turn of the proxy's loop
+            ticks.put_nowait(byte)
+            assert await client.exactly(1) == byte
+        assert upstream.connections[0].received.endswith(b"\r\n\r\n" + chunks(1000))
+        next_one = CHUNKED + chunks(1000) + b"0\r\n\r\n"
+        assert (await client.exchange(chunks(5000) + b"0\r\n\r\n" + next_one)).status == 200
+        assert [one.body for one in upstream.requests] == [b"x" * 1000]
+
+
+async def test_f5_an_upload_without_end_ends_its_connection_behind_the_response() -> None:
+    """F5, S10: 64 KiB of the rest are read, whatever `max_body` is, and no more."""
+    early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"
+    async with through([head_of_request(), send(early)], route="max_body: 1MiB") as way:
+        assert (await way.client.exchange(CHUNKED + chunks(1000))).body == b"big"
+        await way.client.send(chunks(100_000))
+        assert await way.client.ending() is End.FIN
+        assert len(way.upstream.connections) == 1

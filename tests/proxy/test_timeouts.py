@@ -114,10 +114,10 @@ async def test_request_body_idle_a_slow_body_that_goes_on_is_not(
     head: bytes, piece: bytes, end: bytes
 ) -> None:
     """O1: it is no limit for the whole."""
-    async with through(ANSWERING, server=server("request_body_idle: 400ms")) as (client, _, _):
+    async with through(ANSWERING, server=server("request_body_idle: 1s")) as (client, _, _):
         await client.send(head)
         for _ in range(8):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
             await client.send(piece)
         await client.send(end)
         assert (await client.response()).status == 200

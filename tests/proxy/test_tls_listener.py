@@ -330,7 +330,7 @@ async def test_bad_files_at_the_start_are_told_in_one_line(
         "http://127.0.0.1:9",
         server=f"tls: {{cert_file: {installed.cert}, key_file: {installed.key}}}",
     )
-    compiled = config_of(config)
+    compiled = config_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))
     installed.key.write_bytes(authority.sign("another").key.read_bytes())
     with pytest.raises(
         CannotStart, match=r"cannot speak TLS: key_file .*: it is not the certificate's"

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from corsproxy.proxy.upstream.resolve import Resolver
 from tests.support.certificates import Authority, Pair
 from tests.support.messages import Truncated
+from tests.support.names import Names
 from tests.support.proxy import one_route, running_proxy
 from tests.support.tls import stream_server
 from tests.support.wire import patiently
@@ -55,10 +57,10 @@ class Upstream:
             writer.write(OK)
 
 
-def compiled(port: int, tls: str, more: str = "") -> str:
-    """Return a configuration with one https upstream on loopback."""
+def compiled(port: int, tls: str, more: str = "", host: str = "127.0.0.1") -> str:
+    """Return a configuration with one https upstream, by default the loopback by its address."""
     keys = f"tls: {{{tls}}}\n{more}" if tls else more
-    return one_route(f"https://127.0.0.1:{port}", upstream=keys)
+    return one_route(f"https://{host}:{port}", upstream=keys)
 
 
 async def test_requests_share_a_connection_that_was_verified(
@@ -82,6 +84,36 @@ async def test_the_name_that_is_asked_for_is_the_one_that_is_verified(
     async with stream_server(upstream.serve, upstream.context) as port:
         tls = f"ca_file: {authority.file}, server_name: api.test"
         async with running_proxy(compiled(port, tls)) as proxy, await proxy.client() as client:
+            assert (await client.exchange(GET)).status == 200
+        assert upstream.names == ["api.test"]
+
+
+@pytest.mark.parametrize("host", ["api.test", "api.test."])
+async def test_the_root_dot_is_part_of_no_name_in_tls(
+    host: str, authority: Authority, server: Pair
+) -> None:
+    """RFC 6066 3: SNI has no trailing dot, and neither has a name in a certificate (RFC 5280)."""
+    upstream = Upstream(server)
+    names = Names("127.0.0.1")
+    async with stream_server(upstream.serve, upstream.context) as port:
+        config = compiled(port, f"ca_file: {authority.file}", host=host)
+        async with running_proxy(config) as proxy, await proxy.client() as client:
+            proxy.server.resolver = Resolver(names)
+            assert (await client.exchange(GET)).status == 200
+        assert upstream.names == ["api.test"]
+        assert names.asked == [host]  # the resolver gets it: there it means something
+
+
+async def test_server_name_counts_in_the_place_of_the_host(
+    authority: Authority, server: Pair
+) -> None:
+    """config.md: a host that the certificate does not name is verified by `server_name`."""
+    upstream = Upstream(server)
+    async with stream_server(upstream.serve, upstream.context) as port:
+        tls = f"ca_file: {authority.file}, server_name: api.test"
+        config = compiled(port, tls, host="www.test.")
+        async with running_proxy(config) as proxy, await proxy.client() as client:
+            proxy.server.resolver = Resolver(Names("127.0.0.1"))
             assert (await client.exchange(GET)).status == 200
         assert upstream.names == ["api.test"]
 

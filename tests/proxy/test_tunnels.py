@@ -122,6 +122,34 @@ async def test_h17_an_upgrade_without_its_connection_token_is_none() -> None:
         assert upstream.requests[0].head.value("upgrade") is None
 
 
+OLD = asking().replace(b"HTTP/1.1", b"HTTP/1.0")
+
+
+async def test_h17_an_upgrade_on_http_1_0_is_ignored() -> None:
+    """H17, RFC 9110 7.8: the request is an ordinary one, and its connection is kept as it asks."""
+    async with through([repeat(request(), send(OK))]) as (client, _, upstream):
+        for _ in range(2):
+            answer = await client.exchange(OLD)
+            assert (answer.status, answer.head.value("connection")) == (200, b"keep-alive")
+        for seen in upstream.requests:
+            assert not {"upgrade", "connection"} & set(seen.head.names())
+
+
+async def test_h17_an_upgrade_on_http_1_0_may_have_a_body() -> None:
+    """H17, S8: nothing is tunnelled behind it, so where the body ends is clear."""
+    body = OLD[:-2] + b"Content-Length: 2\r\n\r\nhi"
+    async with through([repeat(request(), send(OK))]) as (client, _, upstream):
+        assert (await client.exchange(body)).status == 200
+        assert [one.body for one in upstream.requests] == [b"hi"]
+
+
+async def test_h13_a_101_to_http_1_0_is_invalid() -> None:
+    """H13: the upgrade was ignored, so nobody asked for another protocol: 502."""
+    async with through([request(), send(SWITCHED)]) as way:
+        answer = await way.client.exchange(OLD)
+        assert (answer.status, answer.problem()["error"]) == (502, "upstream_invalid")
+
+
 async def test_h13_a_101_to_a_request_that_was_stripped_is_invalid() -> None:
     """H13: the upstream switches to what was not asked for: 502, and nothing tunnels."""
     async with through([request(), send(SWITCH % b"h2c" + b"PRI * HTTP/2.0\r\n\r\n")]) as way:

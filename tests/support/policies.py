@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from corsproxy.policy.cors.decide import Facts, Policy, compile_policy
+from corsproxy.policy.cors.decision import Facts
+from corsproxy.policy.cors.policy import Policy, compile_policy
 from corsproxy.policy.cors.spec import PolicySpec
 from corsproxy.policy.source import SourcePos, SourceText
 

@@ -14,7 +14,7 @@ from corsproxy.config.compile.upstreams import Upstreams
 from corsproxy.config.models.root import Settings
 from corsproxy.config.yaml.nodes import Sequence
 from corsproxy.policy.compiled import CompiledConfig
-from corsproxy.policy.cors.decide import Policy
+from corsproxy.policy.cors.policy import Policy
 
 __all__ = ["CompileContext", "compile_config"]
 

@@ -6,9 +6,9 @@ from typing import NamedTuple, TypeVar
 from corsproxy.config.problems.found import Found, problem
 from corsproxy.config.yaml.environment import is_reference
 from corsproxy.config.yaml.nodes import Document, Node, Path, Scalar, Sequence, Span
+from corsproxy.policy.printable import printable
 from corsproxy.policy.problems import LONGEST_VALUE, BadSpec, Problem, Report, shorten
 from corsproxy.policy.source import SourcePos, SourceText
-from corsproxy.policy.visible import printable
 
 T = TypeVar("T")
 

@@ -8,8 +8,7 @@ from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.names import check_known
 from corsproxy.config.models.policies import PolicySection
 from corsproxy.config.yaml.nodes import Path
-from corsproxy.policy.cors.decide import Policy
-from corsproxy.policy.cors.policy import compile_policy
+from corsproxy.policy.cors.policy import Policy, compile_policy
 from corsproxy.policy.cors.spec import PolicySpec, PreflightSpec
 from corsproxy.policy.source import SourcePos
 

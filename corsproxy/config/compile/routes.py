@@ -12,10 +12,10 @@ from corsproxy.config.compile.upstreams import Upstreams
 from corsproxy.config.models.routes import RouteSection
 from corsproxy.config.yaml.nodes import Path
 from corsproxy.policy.compiled import Route, Upstream, UpstreamTimeouts
-from corsproxy.policy.cookies.sites import Names, check_credentials
-from corsproxy.policy.cors.decide import Policy
+from corsproxy.policy.cookies.sites import PublicNames, check_credentials
+from corsproxy.policy.cors.policy import Policy
+from corsproxy.policy.routing.bypasses import check_bypasses
 from corsproxy.policy.routing.check import check_match
-from corsproxy.policy.routing.spellings import check_spellings
 from corsproxy.policy.routing.table import Match, MatchPositions, RouteTable, find_ties
 from corsproxy.policy.source import SourcePos
 
@@ -51,7 +51,7 @@ def compile_routes(
     if context.found.has_errors:
         return None
     table = RouteTable.compile(entries)
-    context.report_all(check_spellings(entries, table))
+    context.report_all(check_bypasses(entries, table))
     return table
 
 
@@ -82,7 +82,7 @@ def _route(
     if upstream is None or transforms is None:
         return None
     if policy is not None and policy.spec.allow_credentials:
-        names = Names(name, upstream.public, section.match.host)
+        names = PublicNames(name, upstream.public, section.match.host)
         origins = policy.spec.allow_origins
         rules = transforms.response_rules
         context.report_all(check_credentials(origins, names, transforms.cookies, rules))

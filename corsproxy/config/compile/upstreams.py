@@ -20,7 +20,7 @@ from corsproxy.policy.compiled import (
     UpstreamTimeouts,
     UpstreamTls,
 )
-from corsproxy.policy.routing.links import Site, compile_public_url
+from corsproxy.policy.routing.links import BaseUrl, compile_public_url
 from corsproxy.policy.source import SourceText
 from corsproxy.tls.contexts import upstream_context
 
@@ -119,7 +119,7 @@ def _tls(context: CompileContext, section: UpstreamTlsSection | None, path: Path
     return tls
 
 
-def _public(context: CompileContext, text: str | None, path: Path) -> Site | None:
+def _public(context: CompileContext, text: str | None, path: Path) -> BaseUrl | None:
     if text is None:
         return None
     url = SourceText(text, context.pos(path))

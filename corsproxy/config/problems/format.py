@@ -4,9 +4,9 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from corsproxy.policy.printable import json_text
 from corsproxy.policy.problems import Problem
 from corsproxy.policy.source import SourcePos
-from corsproxy.policy.visible import json_text
 
 Format = Literal["full", "concise", "json", "github"]
 

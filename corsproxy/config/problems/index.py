@@ -8,8 +8,8 @@ from corsproxy.policy.cookies import check as cookies
 from corsproxy.policy.cookies import sites
 from corsproxy.policy.cors import messages as cors
 from corsproxy.policy.problems import ProblemKind
+from corsproxy.policy.routing import bypasses, links, paths
 from corsproxy.policy.routing import check as routing
-from corsproxy.policy.routing import links, paths, spellings
 from corsproxy.policy.rules import check as rules
 
 _TABLES: Final[tuple[Mapping[str, ProblemKind], ...]] = (
@@ -23,7 +23,7 @@ _TABLES: Final[tuple[Mapping[str, ProblemKind], ...]] = (
     links.KINDS,
     cookies.KINDS,
     sites.KINDS,
-    spellings.KINDS,
+    bypasses.KINDS,
 )
 
 ALL: Final[tuple[ProblemKind, ...]] = tuple(kind for table in _TABLES for kind in table.values())

@@ -1,1 +1,1 @@
-"""Cookie rules: written, checked, compiled and applied."""
+"""Cookie rules: their settings, checks, compilation and application."""

@@ -1,7 +1,7 @@
-"""Set-Cookie lines, rewritten attribute by attribute. Knows RFC 6265bis, not messages.
+"""Rewrites Set-Cookie values, attribute by attribute. Knows cookies (RFC 6265bis), not messages.
 
-The name, the value and every attribute that no rule names keep their bytes and their order
-(cors.md 60). The first rule whose name fits a cookie is the one that applies to it.
+The name, the value and every attribute that the rule does not change keep their bytes and order
+(cors.md 60). The first rule whose name matches a cookie applies, and only that.
 """
 
 from collections.abc import Sequence
@@ -13,19 +13,11 @@ from corsproxy.policy.globs import Glob
 from corsproxy.policy.problems import Report, ignore, require_sound
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.source import SourcePos
-
-__all__ = [
-    "LEFT_BECAUSE",
-    "CookieRule",
-    "CookieSpec",
-    "Rewritten",
-    "compile_cookies",
-    "rewrite_cookie",
-]
+from corsproxy.policy.tokens import OWS
 
 _SAME_SITE: Final[dict[SameSite, bytes]] = {"strict": b"Strict", "lax": b"Lax", "none": b"None"}
 
-# Why a cookie is left as it is (RFC 6265bis 5.7), in words.
+# Why browsers would reject a rewritten cookie (RFC 6265bis 5.7), in words.
 LEFT_BECAUSE: Final[dict[str, str]] = {
     "secure_prefix": "a name with the prefix __Secure- or __Http- needs Secure",
     "host_prefix": "a name with the prefix __Host- needs Secure, Path=/ and no Domain",
@@ -38,7 +30,7 @@ LEFT_BECAUSE: Final[dict[str, str]] = {
 class CookieRule(NamedTuple):
     """A compiled rule. Flags: True adds, False removes, None leaves; `domain` b"" removes.
 
-    `prefix` is the upstream's prefix and the public one, mapped where `paths` says nothing.
+    `prefix` is the route's own change of prefix, (upstream's, public), used if `paths` is empty.
     """
 
     name: Glob
@@ -53,9 +45,9 @@ class CookieRule(NamedTuple):
 
 
 class Rewritten(NamedTuple):
-    """A Set-Cookie value, and why it was left as it is ("" where it was not).
+    """A Set-Cookie value; `left` is the reason why it was not rewritten, "" if it was.
 
-    `left` is one of `LEFT_BECAUSE`: what browsers would refuse the rewritten cookie for.
+    `left` is a key of `LEFT_BECAUSE`: why browsers would reject the rewritten cookie.
     """
 
     value: bytes
@@ -69,8 +61,8 @@ def compile_cookies(
 ) -> tuple[CookieRule, ...]:
     """Compile cookie rules; report what `check_cookies` finds, raise `BadSpec` for an error.
 
-    Where the route's `mapping` changes prefixes, the paths of all cookies are mapped back like
-    links (cors.md 58), but by rules that map paths themselves.
+    If the route's `mapping` changes prefixes, cookie paths are mapped back like links (cors.md 58),
+    unless a rule maps paths itself.
     """
     require_sound(check_cookies(specs), report)
     if mapping == UNCHANGED:
@@ -80,7 +72,7 @@ def compile_cookies(
 
 
 def _compile(spec: CookieSpec, prefix: tuple[bytes, bytes] | None) -> CookieRule:
-    # Browsers refuse SameSite=None and Partitioned without Secure, so these imply it (cors.md 60).
+    # Browsers reject SameSite=None and Partitioned without Secure, so these imply it (cors.md 60).
     implied = spec.same_site == "none" or spec.partitioned
     pairs = [(old.encode().rstrip(b"/"), new.encode().rstrip(b"/")) for old, new in spec.path]
     return CookieRule(
@@ -97,30 +89,33 @@ def _compile(spec: CookieSpec, prefix: tuple[bytes, bytes] | None) -> CookieRule
 
 
 def rewrite_cookie(rules: tuple[CookieRule, ...], value: bytes) -> Rewritten:
-    """Return what becomes of one Set-Cookie line under the first rule that fits its name."""
+    """Rewrite one Set-Cookie value by the first rule that matches its name.
+
+    A cookie that browsers would then reject is left as it came: the page would lose it silently.
+    """
     cookie = _Cookie(value)
     for rule in rules:
         if rule.name.fits(cookie.name):
             _rewrite(cookie, rule)
             if not cookie.changed:
                 return Rewritten(value)
-            left = _refusal(cookie)
+            left = _why_rejected(cookie)
             return Rewritten(value, left) if left else Rewritten(cookie.value)
     return Rewritten(value)
 
 
 class _Cookie:
-    """A Set-Cookie value as its pieces between ";" (RFC 6265bis 5.6); the first is the pair."""
+    """A Set-Cookie value split at ";" (RFC 6265bis 5.6); the first piece is the name-value pair."""
 
     __slots__ = ("changed", "keys", "name", "pieces")
 
     def __init__(self, value: bytes) -> None:
         self.pieces = value.split(b";")
-        self.keys = [piece.partition(b"=")[0].strip(b" \t").lower() for piece in self.pieces]
+        self.keys = [piece.partition(b"=")[0].strip(OWS).lower() for piece in self.pieces]
         self.keys[0] = b""
         name, separator, _ = self.pieces[0].partition(b"=")
-        # A pair without "=" is a value without a name.
-        self.name = name.strip(b" \t") if separator else b""
+        # A pair without "=" is a value without a name (RFC 6265bis 5.6).
+        self.name = name.strip(OWS) if separator else b""
         self.changed = False
 
     @property
@@ -128,11 +123,11 @@ class _Cookie:
         return b";".join(self.pieces)
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the value that counts: the last one (RFC 6265bis 5.7)."""
+        """Return the value of the attribute `key`: of several the last one counts (RFC 6265bis 5.7)."""
         if key not in self.keys:
             return None
         last = len(self.keys) - 1 - self.keys[::-1].index(key)
-        return self.pieces[last].partition(b"=")[2].strip(b" \t")
+        return self.pieces[last].partition(b"=")[2].strip(OWS)
 
     def remove(self, key: bytes, start: int = 1) -> None:
         for index in range(len(self.keys) - 1, start - 1, -1):
@@ -141,15 +136,15 @@ class _Cookie:
                 self.changed = True
 
     def put(self, key: bytes, attribute: bytes) -> None:
-        """Leave one attribute `key`, at the first one's place or at the end."""
+        """Replace all attributes `key` by one, in the place of the first, or add it at the end."""
         if key in self.keys:
             first = self.keys.index(key)
-            if self.pieces[first].strip(b" \t") != attribute:
+            if self.pieces[first].strip(OWS) != attribute:
                 self.pieces[first] = b" " + attribute
                 self.changed = True
             self.remove(key, first + 1)
             return
-        if len(self.pieces) > 1 and not self.pieces[-1].strip(b" \t"):
+        if len(self.pieces) > 1 and not self.pieces[-1].strip(OWS):
             del self.keys[-1], self.pieces[-1]  # "a=b;" ends in an empty attribute
         self.keys.append(key)
         self.pieces.append(b" " + attribute)
@@ -168,7 +163,7 @@ def _rewrite(cookie: _Cookie, rule: CookieRule) -> None:
     elif rule.domain is not None and cookie.get(b"domain"):
         cookie.put(b"domain", b"Domain=" + rule.domain)
     pairs = rule.paths
-    # A __Host- cookie has to have the path "/"; only a rule that says so may try to change that.
+    # A __Host- cookie must have the path "/": the route's change of prefix must not break it.
     if rule.prefix is not None and not cookie.name.lower().startswith(b"__host-"):
         pairs = (rule.prefix,)
     path = cookie.get(b"path")
@@ -185,23 +180,24 @@ def _rewrite(cookie: _Cookie, rule: CookieRule) -> None:
 
 def _map_path(path: bytes, pairs: tuple[tuple[bytes, bytes], ...]) -> bytes:
     if not path.startswith(b"/"):
-        return path  # stands for the path of the request, which is the public one (5.1.4)
+        # The browser then uses the path of the request, which is the public one (5.1.4).
+        return path
     for old, new in pairs:
         if path == old or path.startswith(old + b"/"):
-            # "/" whole becomes "/api": "/api/" would not cover "/api" itself (5.1.4).
+            # "/" becomes "/api", not "/api/", which would not match the path "/api" (5.1.4).
             return (new if path == b"/" else new + path[len(old) :]) or b"/"
     return path
 
 
-def _refusal(cookie: _Cookie) -> str:
-    """Say what browsers would refuse this cookie for (RFC 6265bis 5.7); "" if for nothing."""
-    name = cookie.name.lower()  # prefixes are compared so, as browsers do
+def _why_rejected(cookie: _Cookie) -> str:
+    """Return why browsers would reject the cookie (RFC 6265bis 5.7); "" if they would not."""
+    name = cookie.name.lower()  # browsers compare the prefixes case-insensitively
     secure = cookie.get(b"secure") is not None
     if name.startswith((b"__secure-", b"__http-")) and not secure:
         return "secure_prefix"
     if name.startswith(b"__host-"):
-        at_home = not cookie.get(b"domain") and cookie.get(b"path") == b"/"
-        if not (secure and at_home):
+        is_host_only = not cookie.get(b"domain") and cookie.get(b"path") == b"/"
+        if not (secure and is_host_only):
             return "host_prefix"
     if name.startswith((b"__http-", b"__host-http-")) and cookie.get(b"httponly") is None:
         return "http_prefix"

@@ -1,7 +1,7 @@
-"""Sites, as cookies know them, and credentials that cannot work between two. Knows no requests.
+"""Warns of credentials that cannot work because page and API are different sites. Sees no requests.
 
-A site is a registrable domain (RFC 6265bis 5.2): with SameSite=Lax, which is what browsers take a
-cookie for that says nothing, no other site's scripts can send it (cors.md 61).
+A site is a registrable domain (RFC 6265bis 5.2). A cookie without SameSite counts as SameSite=Lax,
+and browsers do not send it with a script's request from another site (cors.md 61).
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from corsproxy.policy.cookies.rewrite import CookieRule
 from corsproxy.policy.problems import Problem, ProblemKind, by_slug
-from corsproxy.policy.routing.links import Site
+from corsproxy.policy.routing.links import BaseUrl
 from corsproxy.policy.rules.apply import Rule
 from corsproxy.policy.source import SourceText
 from corsproxy.policy.suffixes import registrable
@@ -25,22 +25,22 @@ KINDS: Final = by_slug(
 )
 
 
-class Names(NamedTuple):
-    """What clients call a route: its upstream's `public_url`, else the hosts it matches."""
+class PublicNames(NamedTuple):
+    """The names by which clients reach a route: its `public_url`, else the hosts that it matches."""
 
     route: str
-    public: Site | None
+    public: BaseUrl | None
     hosts: Sequence[str]
 
     def sites(self) -> set[str]:
-        """Return their sites; none where any host is matched."""
+        """Return the sites of these names; none if the route matches any host."""
         if self.public is not None:
             return {site_of(self.public.authority.decode())}
         return {site_of(host) for host in self.hosts}
 
 
 def site_of(authority: str) -> str:
-    """Return the site of a host, with or without a port or a `*.` in front."""
+    """Return the site of a host, which may have a port or a `*.` in front."""
     host = authority.lower().removeprefix("*.")
     if host.startswith("["):
         return host.partition("]")[0] + "]"
@@ -49,18 +49,18 @@ def site_of(authority: str) -> str:
 
 def check_credentials(
     origins: Sequence[SourceText],
-    names: Names,
+    names: PublicNames,
     cookies: Sequence[CookieRule],
     rules: Sequence[Rule],
 ) -> list[Problem]:
     """Return the warning of cors.md 61 for a route whose policy allows credentials to `origins`.
 
-    One warning a route is enough: it is about the first origin that it holds for. A route that changes SameSite, by a rule for cookies or for Set-Cookie, is taken to know. Where
-    nobody said what clients call it there is nothing to compare.
+    One warning per route, about the first origin of another site. None if the route changes SameSite,
+    by a rule for cookies or for Set-Cookie, or if its public name is not known.
     """
-    opens = any(rule.same_site == b"None" for rule in cookies)
+    sets_same_site = any(rule.same_site == b"None" for rule in cookies)
     own = names.sites()
-    if opens or not own or any(rule.lower == b"set-cookie" for rule in rules):
+    if sets_same_site or not own or any(rule.lower == b"set-cookie" for rule in rules):
         return []
     for origin in origins:
         scheme, _, authority = origin.text.partition("://")

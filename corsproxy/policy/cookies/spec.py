@@ -1,4 +1,4 @@
-"""A route's cookie settings as a user wrote them. Knows neither checks nor bytes."""
+"""Defines a route's cookie rules as a user wrote them. Checks and compiles nothing."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -13,12 +13,12 @@ REMOVE: Final = "remove"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CookieSpec:
-    """What becomes of the cookies whose name fits `name` (cors.md 60).
+    """How to rewrite the cookies whose name matches `name` (cors.md 60).
 
-    `name`: a `*` stands for any characters, none included; names are case-sensitive. `domain`:
-    "keep", "remove", or the value that takes the place of a Domain attribute (a cookie without one
-    stays with its host). `path`: from an upstream's prefix to the public one. True puts an
-    attribute there, False takes it away, None leaves it.
+    `name`: `*` stands for any characters, or none; case-sensitive. `domain`: "keep", "remove", or
+    the value that replaces that of a Domain attribute (a cookie without one stays a cookie of its
+    host). `path`: pairs of the upstream's prefix and the public one. Of a flag, True adds the
+    attribute, False removes it, None leaves it as it is.
     """
 
     name: str = "*"

@@ -1,1 +1,1 @@
-"""CORS policies: written, checked, compiled and decided."""
+"""CORS policies: their settings, checks, compilation and decisions."""

@@ -1,18 +1,20 @@
-"""Decides what a policy says of a request, step by step as a browser would. Knows no I/O, no clock.
+"""Decides whether a policy allows a request, and with which CORS headers. Pure: no I/O, no clock.
 
-`decide` stops at the first step that fails; `explain` runs the same steps, all of them (cors.md 70).
+`decide` stops at the first step that fails; `explain` runs all steps of the same tuple (cors.md 70).
+The order of the steps is that in which a browser checks the response
+(https://fetch.spec.whatwg.org/#cors-preflight-fetch-0, step 7), so that the reason that is logged is
+the one that the browser's console reports.
 """
 
 from typing import Final
 
-from corsproxy.policy.cors.decision import Decision, Facts, Outcome, is_preflight
+from corsproxy.policy.cors.decision import Decision, Facts, Outcome
 from corsproxy.policy.cors.policy import (
     ALLOW_HEADERS,
     ALLOW_METHODS,
     ALLOW_ORIGIN,
     TIMING,
     Policy,
-    compile_policy,
 )
 from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.cors.steps import (
@@ -24,24 +26,28 @@ from corsproxy.policy.cors.steps import (
 )
 from corsproxy.policy.fetch_lists import SAFELISTED_METHODS
 
-__all__ = ["Decision", "Facts", "Policy", "compile_policy", "decide", "is_preflight"]
-
-# Members of an enum are slow to look up by attribute; these are read for every request.
+# Looking a member of an enum up by attribute is slow; these are read for every request.
 _ALLOWED: Final = Reason.allowed
 _NO_ORIGIN: Final = Reason.no_origin
 _YES: Final = Verdict.allowed
 _NO: Final = Verdict.refused
 _NONE: Final = Verdict.none
 
-_SAME_SITE_AS_US: Final = frozenset({b"same-origin", b"none"})
+# Of Sec-Fetch-Site: the API's own page, and a navigation of the user.
+_OWN_SITE: Final = frozenset({b"same-origin", b"none"})
 
 
 def decide(policy: Policy, facts: Facts, route: bytes = b"") -> Decision:
-    """Return what `policy` says of a request; `route` is named in the debug header (cors.md 68)."""
+    """Decide about a request under `policy`; `route` is named in the debug header (cors.md 68)."""
+    # A preflight comes first: only it is refused by method or header
+    # (https://fetch.spec.whatwg.org/#cors-preflight-request; cors.md 1 to 4). The condition is that
+    # of `is_preflight`; a call would cost every request.
     if facts.request_method and facts.origin and facts.method == b"OPTIONS":
         decision = _decide_preflight(policy, facts)
-    elif policy.constant is not None:
-        decision = policy.constant[bool(facts.origin)]
+    # Under any-origin no response depends on the Origin, so neither the steps nor Vary are needed
+    # (last paragraph of https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches; cors.md 43).
+    elif policy.constant_decisions is not None:
+        decision = policy.constant_decisions[bool(facts.origin)]
     else:
         decision = _decide_actual(policy, facts)
     return _with_debug(decision, route) if policy.debug else decision
@@ -54,8 +60,10 @@ def _decide_actual(policy: Policy, facts: Facts) -> Decision:
             break
     extra = policy.fixed_extra
     if outcome.reason is _ALLOWED:
+        # One value, as received: a list of allowed origins in the header fails every CORS check
+        # (https://fetch.spec.whatwg.org/#concept-cors-check, step 4; cors.md 32).
         origin = facts.origin[0] if not policy.any_origin else b"*"
-        if policy.timing_same:
+        if policy.timing_as_allow_origin:
             extra += TIMING + origin + b"\r\n"
         elif policy.timing_origins:
             extra += _own_timing(policy, facts)
@@ -64,36 +72,42 @@ def _decide_actual(policy: Policy, facts: Facts) -> Decision:
             _ALLOWED,
             outcome.subject,
             outcome.pos,
-            ALLOW_ORIGIN + origin + policy.tail + extra,
+            ALLOW_ORIGIN + origin + policy.after_origin + extra,
             policy.vary,
             0,
             extra,
         )
     if policy.timing_origins:
         extra += _own_timing(policy, facts)
+    # Without an Origin it is not a CORS request (https://fetch.spec.whatwg.org/#cors-request), so
+    # nothing is refused; but a cache may store the response, so Vary still names Origin (cors.md 44).
     if outcome.reason is _NO_ORIGIN:
-        block = ALLOW_ORIGIN + b"*" + policy.tail + extra if policy.any_origin else extra
+        block = ALLOW_ORIGIN + b"*" + policy.after_origin + extra if policy.any_origin else extra
         return Decision(_NONE, _NO_ORIGIN, b"", outcome.pos, block, policy.vary, 0, extra)
     reason, status = _refuse_actual(policy, facts, outcome)
     return Decision(_NO, reason, outcome.subject, outcome.pos, extra, policy.vary, status, extra)
 
 
 def _refuse_actual(policy: Policy, facts: Facts, outcome: Outcome) -> tuple[Reason, int]:
-    """Return the reason, and the status if the request is stopped here and now, else 0."""
+    """Return the reason, and the status to respond with, or 0 to forward the request."""
+    # Before on_refused: a handshake has an Origin but no browser checks CORS on its response
+    # (RFC 6455 10.2; cors.md 54), so only the proxy or the server can stop it. Tempting to let an Origin pass that equals the own one: under DNS
+    # rebinding the attacker chooses the Host that the own origin is derived from.
     if facts.is_websocket:
-        # The browser would not stop it: a handshake is no CORS request (cors.md 54). An origin that
-        # equals our own is no excuse: under DNS rebinding the Host is the attacker's choice.
         if policy.checks_websockets:
             return Reason.websocket_origin_not_allowed, 403
         return outcome.reason, 0
-    if not policy.refused_blocks:
+    if not policy.blocks_refused:
         return outcome.reason, 0
-    is_ours = facts.origin == (facts.own_origin,) or facts.fetch_site in _SAME_SITE_AS_US
-    return outcome.reason, 0 if is_ours else 403  # cors.md 55
+    # Browsers send Origin on same-origin POST, too
+    # (https://fetch.spec.whatwg.org/#append-a-request-origin-header), and the API's own pages have to
+    # keep working (cors.md 55). Sec-Fetch-Site is set by browsers alone, never by a page's script.
+    is_own = facts.origin == (facts.own_origin,) or facts.fetch_site in _OWN_SITE
+    return outcome.reason, 0 if is_own else 403
 
 
 def _own_timing(policy: Policy, facts: Facts) -> bytes:
-    """Return the Timing-Allow-Origin line of a list of its own (cors.md 53)."""
+    """Return the Timing-Allow-Origin line if it has a list of its own that matches (cors.md 53)."""
     own = policy.timing_origins
     if own is None or len(facts.origin) != 1 or own.match(facts.origin[0]) is None:
         return b""
@@ -108,33 +122,42 @@ def _decide_preflight(policy: Policy, facts: Facts) -> Decision:
             return _refuse_preflight(policy, facts, outcome)
         pos = pos or outcome.pos
     origin = facts.origin[0] if not policy.any_origin else b"*"
-    after = policy.preflight_after or _answer_asked(policy, facts)
+    after = policy.preflight_after_origin or _lists_for_request(policy, facts)
     block = ALLOW_ORIGIN + origin + after
     return Decision(_YES, _ALLOWED, origin, pos, block, b"", policy.preflight_status)
 
 
-def _answer_asked(policy: Policy, facts: Facts) -> bytes:
-    """Return what follows the origin where the answer depends on what was asked (cors.md 35)."""
+def _lists_for_request(policy: Policy, facts: Facts) -> bytes:
+    """Return what follows the origin if the response depends on the requested names (cors.md 35)."""
     methods = _methods_line(policy, facts) if policy.reflects_method else policy.methods_line
     headers = _headers_line(facts) if policy.reflects_headers else policy.headers_line
-    return b"".join((b"\r\n", policy.acac_line, methods, headers, policy.preflight_tail))
+    return b"".join(
+        (b"\r\n", policy.allow_credentials_line, methods, headers, policy.preflight_tail)
+    )
 
 
 def _refuse_preflight(policy: Policy, facts: Facts, outcome: Outcome) -> Decision:
     reason, subject, pos = outcome
     block, status = policy.preflight_vary, policy.refused_status
     if policy.debug and origin_step(policy, facts).reason is _ALLOWED:
-        # The browser's console then names the very step that failed (cors.md 68).
+        # With these headers the CORS check passes, so that the browser's console names the method or
+        # header that failed (cors.md 68). Access-Control-Max-Age is left out: no
+        # browser caches a preflight that fails.
         value = facts.origin[0] if not policy.any_origin else b"*"
         block = (
-            ALLOW_ORIGIN + value + b"\r\n" + policy.acac_line + _full_lists(policy, facts) + block
+            ALLOW_ORIGIN
+            + value
+            + b"\r\n"
+            + policy.allow_credentials_line
+            + _full_lists(policy, facts)
+            + block
         )
         status = policy.preflight_status
     return Decision(_NO, reason, subject, pos, block, b"", status)
 
 
 def _full_lists(policy: Policy, facts: Facts) -> bytes:
-    """Return the lists of a refused preflight: nothing that was asked is named if it is refused."""
+    """Return the lists for a refused preflight, which never name what was refused."""
     methods = policy.methods_line
     if policy.any_method and policy.reflects_method:
         passed = method_step(policy, facts).reason is _ALLOWED
@@ -143,21 +166,26 @@ def _full_lists(policy: Policy, facts: Facts) -> bytes:
 
 
 def _methods_line(policy: Policy, facts: Facts) -> bytes:
-    """Return the line that names the one method that was asked for (cors.md 35)."""
+    """Return the line that names the requested method only (cors.md 35)."""
     method = facts.request_method[0]
+    # A CORS-safelisted method passes unlisted (cors-preflight-fetch, step 7.5).
     if policy.minimal and method in SAFELISTED_METHODS:
         return b""
     return ALLOW_METHODS + method + b"\r\n"
 
 
 def _headers_line(facts: Facts) -> bytes:
-    """Return the line that names what was asked for, rebuilt from its tokens (cors.md 35)."""
-    names = dict.fromkeys(name for name in requested_names(facts) if name)
+    """Return the line that names the requested headers (cors.md 35).
+
+    Tempting to copy Access-Control-Request-Headers: it is rebuilt from names that were checked to be
+    tokens, so that a response never contains unchecked bytes of a request.
+    """
+    names = dict.fromkeys(requested_names(facts))
     return ALLOW_HEADERS + b", ".join(names) + b"\r\n" if names else b""
 
 
 def _with_debug(decision: Decision, route: bytes) -> Decision:
-    """Return `decision` with the header that tells it (cors.md 68)."""
+    """Add the header that names verdict, reason and route (cors.md 68)."""
     line = b"X-CORS-Debug: verdict=%b; reason=%b; route=%b\r\n" % (
         decision.verdict.encode("ascii"),
         decision.reason.encode("ascii"),

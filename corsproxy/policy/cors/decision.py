@@ -1,4 +1,4 @@
-"""What a CORS decision is made from and what it says. Knows no policy and decides nothing."""
+"""Defines the input and the result of a CORS decision. Knows no policy and decides nothing."""
 
 from typing import NamedTuple
 
@@ -7,11 +7,12 @@ from corsproxy.policy.source import SourcePos
 
 
 class Facts(NamedTuple):
-    """All that a decision may depend on, taken from the request as it came (cors.md 48).
+    """The parts of a request that a decision may depend on, as received (cors.md 48).
 
-    `origin`, `request_method` and `request_headers` hold the value of every line of that name, in
-    order, without white space around it: presence decides, not value (cors.md 4). `own_origin` is
-    the public origin of the route and matters only under `on_refused: block` (cors.md 55).
+    `origin`, `request_method` and `request_headers` have the value of each line of that name, in
+    order, without white space around it. They are tuples because presence counts, not the value
+    (cors.md 4): an empty Origin is malformed, not missing. `own_origin` is the public origin of the
+    route and is used only under `on_refused: block` (cors.md 55).
     """
 
     method: bytes
@@ -24,7 +25,7 @@ class Facts(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one step found: it passed if `reason` is `allowed`, or `no_origin`."""
+    """The result of one step; it passed if `reason` is `allowed` or `no_origin`."""
 
     reason: Reason
     subject: bytes = b""
@@ -32,11 +33,11 @@ class Outcome(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What a policy says of one request.
+    """The decision about one request.
 
-    `block` holds the serialised header lines to add, its last ones being `extra`: those that are no
-    `Access-Control-…`. `vary` is what to merge into the Vary of an answer (cors.md 45); that of a
-    preflight is in `block`. `status` answers the request at once; 0 means: forward it.
+    `block` has the serialized header lines to add; `extra` are its last lines, which are not
+    `Access-Control-…`. `vary` is to be merged into the Vary of the response (cors.md 45); that of a
+    preflight is in `block`. `status` is that of the proxy's own response; 0 means to forward.
     """
 
     verdict: Verdict
@@ -50,12 +51,12 @@ class Decision(NamedTuple):
 
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The lines of `block` as pairs of name and value."""
+        """The lines of `block` as (name, value) pairs."""
         return parse_lines(self.block)
 
 
 def parse_lines(block: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    """Return serialised header lines as pairs of name and value."""
+    """Parse serialized header lines into (name, value) pairs."""
     pairs = (line.partition(b": ") for line in block.split(b"\r\n") if line)
     return tuple((name, value) for name, _, value in pairs)
 

@@ -1,15 +1,15 @@
-"""Origins: reading a client's, and matching it with patterns. Knows no policy and no header.
+"""Parses origins and matches them with the patterns of a policy. Knows no policy and no header.
 
-No regular expression sees what a client sent, and the work is bounded by the length of an origin and
-by the shapes of the patterns, not by their number (cors.md 13, 19).
+No regular expression is run on what a client sent. The work is bounded by the length of the origin
+and by the number of different shapes of patterns, not by the number of patterns (cors.md 13, 19).
 """
 
 from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final, NamedTuple
 
+from corsproxy.policy.cache import cached
 from corsproxy.policy.cors.reasons import Reason
-from corsproxy.policy.memo import remembered
 from corsproxy.policy.source import SourceText
 
 LONGEST_ORIGIN: Final = 326  # 64 + "://" + 253 + ":" + 5 (cors.md 9)
@@ -28,44 +28,57 @@ _IPV6: Final = _DIGITS + b"abcdef:."
 
 
 class Origin(NamedTuple):
-    """A well-formed origin in parts; `host` keeps the brackets of IPv6, `port` is b"" if absent."""
+    """The parts of a valid origin; `host` has the brackets of IPv6, `port` is b"" if absent."""
 
     scheme: bytes
     host: bytes
     port: bytes
 
 
-# Refused origins come again and again from the same pages.
-@remembered(1024)
+# Origins that no policy lists exactly recur, too: a refused page sends its origin again and again.
+@cached(1024)
 def parse_origin(value: bytes) -> Origin | None:
-    """Return `value` in parts, or None where it is not what cors.md 10 calls an origin."""
+    """Parse an origin; return None if it is not a valid one (cors.md 10).
+
+    The grammar is that of a serialized origin (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin):
+    stricter than a URL. Tempting to use a URL parser: it folds case and default ports and accepts a
+    path, so that two different strings would count as one origin.
+    """
     scheme, mark, authority = value.partition(b"://")
     if not mark or (scheme not in _WEB_SCHEMES and not is_scheme(scheme)):
         return None
+    host, rest = split_authority(authority)
+    if host.startswith(b"["):
+        if not host.endswith(b"]") or not is_ipv6(host[1:-1]):
+            return None
+    elif not is_host(host):
+        return None
+    if rest and not (rest.startswith(b":") and is_port(rest[1:])):
+        return None
+    return Origin(scheme, host, rest[1:])
+
+
+def split_authority(authority: bytes) -> tuple[bytes, bytes]:
+    """Split `authority` after its host; what follows is b"" or a colon and the port, if it is valid.
+
+    The colons between the brackets of an IPv6 address belong to the host.
+    """
     if authority.startswith(b"["):
         host, bracket, rest = authority.partition(b"]")
-        host += bracket
-        if not bracket or not is_ipv6(host[1:-1]) or (rest and not rest.startswith(b":")):
-            return None
-        port_mark, port = rest[:1], rest[1:]
-    else:
-        host, port_mark, port = authority.partition(b":")
-        if not is_host(host):
-            return None
-    if port_mark and not is_port(port):
-        return None
-    return Origin(scheme, host, port)
+        return host + bracket, rest
+    host, colon, port = authority.partition(b":")
+    return host, colon + port
 
 
 def is_scheme(text: bytes) -> bool:
-    """Whether `text` is a scheme of RFC 3986 in lower case."""
+    """Whether `text` is a scheme (RFC 3986 3.1) in lower case."""
     return (
         0 < len(text) <= LONGEST_SCHEME and text[0] in _LOWER and not text.translate(None, _SCHEME)
     )
 
 
 def is_host(text: bytes) -> bool:
-    """Whether `text` is a lower-case name or IPv4 address; one root dot may end it (cors.md 10)."""
+    """Whether `text` is a host name in lower case or an IPv4 address; a root dot may end it (cors.md 10)."""
     if not text or len(text) > LONGEST_HOST or text.translate(None, _HOST):
         return False
     if text.startswith(b".") or b".." in text:
@@ -74,7 +87,7 @@ def is_host(text: bytes) -> bool:
 
 
 def is_ipv6(text: bytes) -> bool:
-    """Whether `text`, without its brackets, is an IPv6 address; zones are none."""
+    """Whether `text`, without brackets, is an IPv6 address without a zone."""
     if text.translate(None, _IPV6):
         return False
     try:
@@ -91,10 +104,10 @@ def is_port(text: bytes) -> bool:
     return int(text) <= 65535
 
 
-def why_unreadable(value: bytes) -> Reason:
-    """Return what keeps `value` from being one well-formed origin (cors.md 8-12).
+def malformed_reason(value: bytes) -> Reason:
+    """Return the reason why `value` is not one valid origin (cors.md 8-12).
 
-    `null` is told apart, since a policy may list it.
+    `null` has a reason of its own, since a policy may list it.
     """
     if len(value) > LONGEST_ORIGIN:
         return Reason.origin_too_long
@@ -109,10 +122,12 @@ def why_unreadable(value: bytes) -> Reason:
 
 
 class OriginSet:
-    """Patterns that are known to be good, and which of them an origin matches (cors.md 14-19).
+    """A set of valid patterns, matched with origins (cors.md 14-19).
 
-    `exact` maps origins without a wildcard to their terms. A pattern with one is found by its own
-    text: an origin is turned into each pattern text that could match it, and looked up.
+    `exact` maps patterns without a wildcard to where they are written, `any_pattern` is `*`. Patterns
+    with a wildcard are looked up by their text: from an origin each pattern text is derived that could
+    match it. Tempting to use a trie or one regular expression: matchers of that kind in other
+    proxies have accepted `barfoo.com` for `foo.com` and `bar.com` (cors.md 19).
     """
 
     __slots__ = (
@@ -122,22 +137,23 @@ class OriginSet:
         "_ports",
         "_shapes",
         "_wild",
+        "any_pattern",
         "exact",
-        "has_any",
     )
 
     def __init__(self, spec: Iterable[SourceText]) -> None:
         self.exact: dict[bytes, SourceText] = {}
-        self.has_any: SourceText | None = None
+        self.any_pattern: SourceText | None = None
         self._wild: dict[bytes, SourceText] = {}
-        # Which look-ups can succeed at all: hosts with any port, wildcards with one port, with any.
+        # Which look-ups can succeed at all: an exact host with any port; a wildcard host with one port
+        # or none; a wildcard host with any port.
         self._ports = self._fixed_ports = self._any_ports = False
         self._depth = 0
         shapes: set[tuple[int, int]] = set()
         for item in spec:
             text = item.text.encode("ascii")
             if text == b"*":
-                self.has_any = item
+                self.any_pattern = item
             elif b"*" in text:
                 self._wild[text] = item
                 self._note_shape(text, shapes)
@@ -146,7 +162,7 @@ class OriginSet:
         self._shapes = tuple(sorted(shapes))
 
     def _note_shape(self, text: bytes, shapes: set[tuple[int, int]]) -> None:
-        label, _, parent = _pattern_host(text).partition(b".")
+        label, _, parent = split_authority(text.partition(b"://")[2])[0].partition(b".")
         if b"*" not in label:
             self._ports = True
             return
@@ -161,8 +177,8 @@ class OriginSet:
             shapes.add((len(left), len(right)))
 
     def match(self, value: bytes) -> SourceText | None:
-        """Return the term that allows `value`, whatever its form; None if there is none."""
-        item = self.exact.get(value) or self.has_any
+        """Return the pattern that matches `value`; None if none does or it is not a valid origin."""
+        item = self.exact.get(value) or self.any_pattern
         if item is None and self._wild and len(value) <= LONGEST_ORIGIN:
             origin = parse_origin(value)
             if origin is not None:
@@ -170,13 +186,13 @@ class OriginSet:
         return item
 
     def match_wild(self, origin: Origin) -> SourceText | None:
-        """Return the wildcard pattern that allows `origin`, None if there is none."""
+        """Return the wildcard pattern that matches `origin`, None if none does."""
         wild = self._wild
         if not wild:
             return None
         scheme, host, port = origin
         head = scheme + b"://"
-        # A port pattern stands for any port and for none (cors.md 16).
+        # The port pattern :* matches any port and none (cors.md 16).
         if self._ports:
             item = wild.get(head + host + b":*")
             if item is not None:
@@ -193,7 +209,11 @@ class OriginSet:
         return None
 
     def _wild_names(self, host: bytes) -> Iterable[bytes]:
-        """Yield the host patterns that could match `host`: bounded by what the patterns look like."""
+        """Yield the host patterns that could match `host`, of the shapes that patterns have.
+
+        For a.b.example.com: a wildcard within its first label, then *.b.example.com, *.example.com and
+        so on, at most as many labels up as a pattern has.
+        """
         if self._shapes:
             label, dot, parent = host.partition(b".")
             for left, right in self._shapes:
@@ -207,11 +227,3 @@ class OriginSet:
             if end < 0:
                 return
             yield b"*" + host[end:]
-
-
-def _pattern_host(text: bytes) -> bytes:
-    """Return the host of a good wildcard pattern."""
-    authority = text.partition(b"://")[2]
-    if authority.startswith(b"["):
-        return authority.partition(b"]")[0] + b"]"
-    return authority.partition(b":")[0]

@@ -1,4 +1,4 @@
-"""What is wrong with the spelling of an origin pattern. Knows cors.md 14-17 and 22, no policy.
+"""Finds mistakes in the spelling of an origin pattern (cors.md 14-17, 22). Knows no policy.
 
 `diagnose` names every mistake by its slug in `messages.KINDS`; `correct` writes what was meant.
 """
@@ -21,7 +21,7 @@ _NUMBER_CHARS: Final = frozenset("0123456789")
 
 
 class Spelling(NamedTuple):
-    """A pattern taken apart as far as it can be. `port` is None without a colon."""
+    """The parts of a pattern, valid or not; `port` is None without a colon."""
 
     scheme: str
     userinfo: str
@@ -31,7 +31,10 @@ class Spelling(NamedTuple):
 
 
 def take_apart(text: str) -> Spelling | None:
-    """Return the parts of `text`, None where it has no scheme."""
+    """Split `text` into its parts; return None if it has no scheme.
+
+    Lenient, unlike `origins.parse_origin`: each part has to be named in a message of its own.
+    """
     scheme, mark, rest = text.partition("://")
     if not mark:
         return None
@@ -39,7 +42,7 @@ def take_apart(text: str) -> Spelling | None:
     authority, tail = rest[:end], rest[end:]
     userinfo, at, address = authority.rpartition("@")
     if address.startswith("["):
-        # What follows the bracket without a colon stays with the address, and spoils it.
+        # What follows the bracket without a colon stays with the address, which makes it invalid.
         name, bracket, after = address.partition("]:")
         host, port = (f"{name}]", after) if bracket else (address, None)
     else:
@@ -49,9 +52,9 @@ def take_apart(text: str) -> Spelling | None:
 
 
 def diagnose(text: str) -> Iterator[str]:
-    """Yield the slug of each mistake in one pattern; nothing for a good one.
+    """Yield the slug of each mistake in one pattern; nothing if it is spelled correctly.
 
-    `*` and `null` are good spellings; whether they may stand is the policy's affair.
+    `*` and `null` are; whether a policy may have them is checked with the policy.
     """
     if text in {"*", "null"}:
         return
@@ -78,7 +81,7 @@ def diagnose(text: str) -> Iterator[str]:
 
 
 def means_any(text: str) -> bool:
-    """Whether `text` is a wildcard that leaves nothing fixed but, at most, scheme and port."""
+    """Whether `text` is a wildcard that fixes at most scheme and port."""
     parts = take_apart(text)
     host = parts.host if parts else text
     return "*" in host and not host.strip("*.:/")
@@ -156,7 +159,10 @@ def _ipv6_faults(host: str) -> Iterator[str]:
 
 
 def is_numeric(host: str) -> bool:
-    """Whether browsers take `host` for an IPv4 address: its last label is a number (URL standard)."""
+    """Whether browsers parse `host` as an IPv4 address: its last label is a number.
+
+    https://url.spec.whatwg.org/#ends-in-a-number-checker
+    """
     labels = host.removesuffix(".").split(".")
     if all(label == "*" or (label and not set(label) - _NUMBER_CHARS) for label in labels):
         return True
@@ -194,7 +200,7 @@ def _name_faults(host: str) -> Iterator[str]:
 
 
 def _decodes(label: str) -> bool:
-    """Whether an `xn--` label stands for a readable name that needs it, and is its only spelling."""
+    """Whether an `xn--` label decodes to a printable name that encodes back to the same label."""
     encoded = label[4:]
     try:
         name = encoded.encode("ascii").decode("punycode")
@@ -205,7 +211,10 @@ def _decodes(label: str) -> bool:
 
 
 def to_ascii(host: str) -> str:
-    """Return `host` as browsers send it: NFKC, lower case, `xn--` labels (UTS 46, what names need)."""
+    """Return `host` as browsers send it: NFKC, lower case, `xn--` labels.
+
+    The part of UTS 46 that names need; the result is only suggested, never matched.
+    """
     name = unicodedata.normalize("NFKC", host).replace("\u3002", ".").lower()
     return ".".join(
         label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
@@ -214,7 +223,7 @@ def to_ascii(host: str) -> str:
 
 
 def correct(text: str) -> str | None:
-    """Return the pattern that `text` most probably means, None where there is none or it is right."""
+    """Return the pattern that `text` most likely means; None if it is correct or nothing fits."""
     meant = text.strip()
     if means_any(meant):
         return "*"

@@ -1,4 +1,4 @@
-"""A policy as the hot path reads it: sets, flags, prebuilt bytes. Knows no request."""
+"""Compiles a policy to what serving a request needs: sets, flags, prebuilt bytes. Sees no request."""
 
 from typing import Final
 
@@ -24,53 +24,54 @@ _REQUESTED: Final = b"Access-Control-Request-Method, Access-Control-Request-Head
 
 
 class Policy:
-    """One policy, compiled and never changed afterwards. `compile_policy` makes it.
+    """One policy, compiled and immutable; made by `compile_policy`.
 
-    `any_origin`: `*` without credentials, so that no answer depends on the Origin. `constant` then
-    holds the decisions for requests without and with one. `reflects_method` and `reflects_headers`
-    say that a preflight's answer names what was asked instead of `methods_line`, `headers_line`
-    (cors.md 35). `expands` says that a response's own names are listed (cors.md 28). What is called
-    a line or a tail is serialised, its CRLF included.
+    `any_origin`: `*` without credentials, so that no response depends on the Origin.
+    `constant_decisions` are then the decisions for actual requests without and with an Origin.
+    `reflects_method`, `reflects_headers`: a preflight's response names what was requested instead of
+    `methods_line`, `headers_line` (cors.md 35). `expands_expose_headers`: the names of each response
+    are listed (cors.md 28). Attributes that end in `_line` or `_tail`, or name what comes after the
+    origin, are serialized, CRLF included.
     """
 
     __slots__ = (
-        "acac_line",
+        "after_origin",
+        "allow_credentials_line",
         "any_header",
         "any_method",
         "any_origin",
+        "blocks_refused",
         "checks_websockets",
-        "constant",
+        "constant_decisions",
         "debug",
         "exact_origins",
-        "expands",
+        "expands_expose_headers",
         "expose_line",
         "fixed_extra",
         "headers",
         "headers_line",
         "headers_outcome",
-        "headers_place",
+        "headers_pos",
         "methods",
         "methods_line",
-        "methods_place",
+        "methods_pos",
         "minimal",
         "name",
         "origins",
-        "origins_place",
+        "origins_pos",
         "pos",
-        "preflight_after",
+        "preflight_after_origin",
         "preflight_status",
         "preflight_tail",
         "preflight_vary",
         "reflects_headers",
         "reflects_method",
-        "refused_blocks",
         "refused_status",
         "sets_resource_policy",
         "sets_timing",
         "spec",
-        "tail",
+        "timing_as_allow_origin",
         "timing_origins",
-        "timing_same",
         "upstream_cors_headers",
         "vary",
     )
@@ -82,12 +83,12 @@ class Policy:
         self.debug = spec.debug
         self.upstream_cors_headers: UpstreamCorsHeaders = spec.upstream_cors_headers
         self.checks_websockets = spec.check_websocket_origin
-        self.refused_blocks = spec.on_refused == "block"
+        self.blocks_refused = spec.on_refused == "block"
         self._compile_origins()
         self._compile_methods()
         self._compile_headers()
         self._compile_timing()
-        self._compile_answers()
+        self._compile_responses()
         self._compile_preflight()
 
     def __repr__(self) -> str:
@@ -95,8 +96,8 @@ class Policy:
 
     def _compile_origins(self) -> None:
         self.origins = OriginSet(self.spec.allow_origins)
-        self.any_origin = self.origins.has_any is not None
-        self.origins_place = self.spec.place_of("allow_origins")
+        self.any_origin = self.origins.any_pattern is not None
+        self.origins_pos = self.spec.place_of("allow_origins")
         self.exact_origins: dict[bytes, Outcome] = {
             origin: Outcome(Reason.allowed, origin, item.pos)
             for origin, item in self.origins.exact.items()
@@ -104,10 +105,11 @@ class Policy:
 
     def _compile_methods(self) -> None:
         spec = self.spec
-        self.methods_place = spec.place_of("allow_methods")
-        # GET, HEAD and POST always pass (cors.md 25, 33), listed or not.
+        self.methods_pos = spec.place_of("allow_methods")
+        # GET, HEAD and POST pass unlisted (https://fetch.spec.whatwg.org/#cors-safelisted-method;
+        # cors.md 25, 33).
         self.methods: dict[bytes, Outcome] = {
-            name: Outcome(Reason.allowed, name, self.methods_place) for name in SAFELISTED_METHODS
+            name: Outcome(Reason.allowed, name, self.methods_pos) for name in SAFELISTED_METHODS
         }
         named = [item for item in spec.allow_methods if item.text != "*"]
         for item in named:
@@ -117,19 +119,22 @@ class Policy:
         self.minimal = spec.preflight.style == "minimal"
         open_to_all = self.any_method and not spec.allow_credentials
         self.methods_line = _line(ALLOW_METHODS, ["*"] if open_to_all else _names(named))
-        # Browsers take * literally where credentials are sent, so the method is named (cors.md 35).
+        # For a request with credentials * is a method of that name
+        # (https://fetch.spec.whatwg.org/#cors-protocol-and-credentials), so the method is named.
         self.reflects_method = (self.any_method or self.minimal) and not open_to_all
 
     def _compile_headers(self) -> None:
         spec = self.spec
-        self.headers_place = spec.place_of("allow_headers")
+        self.headers_pos = spec.place_of("allow_headers")
         named = [item for item in spec.allow_headers if item.text != "*"]
         self.headers = frozenset(item.text.lower().encode("ascii") for item in named)
         self.any_header = len(named) < len(spec.allow_headers)
-        self.headers_outcome = Outcome(Reason.allowed, b"", self.headers_place)
+        self.headers_outcome = Outcome(Reason.allowed, b"", self.headers_pos)
         open_to_all = self.any_header and not spec.allow_credentials
         if open_to_all:
-            # * never covers Authorization (Fetch, CORS non-wildcard request-header name).
+            # * never covers Authorization
+            # (https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name). Tempting to name it
+            # only if it was requested: then preflights of one page differ, and none serves the next.
             names = ["*", "authorization"] if b"authorization" in self.headers else ["*"]
         else:
             names = _names(named)
@@ -137,7 +142,7 @@ class Policy:
         self.reflects_headers = (self.any_header or self.minimal) and not open_to_all
 
     def _compile_timing(self) -> None:
-        """Compile what goes beside the CORS headers (cors.md 53)."""
+        """Compile Timing-Allow-Origin and Cross-Origin-Resource-Policy (cors.md 53)."""
         spec = self.spec
         timing = spec.timing_allow_origins
         policy = spec.resource_policy
@@ -145,23 +150,31 @@ class Policy:
         self.sets_resource_policy = policy is not None
         self.fixed_extra = _RESOURCE_POLICY % policy.encode("ascii") if policy else b""
         own = OriginSet(timing) if isinstance(timing, tuple) else None
-        if (timing == "same" and self.any_origin) or (own and own.has_any):
+        if (timing == "same" and self.any_origin) or (own and own.any_pattern):
             self.fixed_extra += TIMING + b"*\r\n"
             own = None
-        self.timing_same = timing == "same" and not self.any_origin
+        self.timing_as_allow_origin = timing == "same" and not self.any_origin
         self.timing_origins: OriginSet | None = own
+        # Vary names Origin on every response, also to a request without one: a shared cache would
+        # otherwise give one origin's response to another
+        # (https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches; cors.md 44). Tempting to omit
+        # it for a single allowed origin: then a response without CORS headers would be reused for it.
         self.vary = b"Origin" if own or not self.any_origin else b""
 
-    def _compile_answers(self) -> None:
+    def _compile_responses(self) -> None:
         spec = self.spec
-        self.acac_line = _ALLOW_CREDENTIALS if spec.allow_credentials else b""
+        self.allow_credentials_line = _ALLOW_CREDENTIALS if spec.allow_credentials else b""
         exposed = _names(spec.expose_headers)
-        self.expands = spec.allow_credentials and "*" in exposed
-        if self.expands:
-            exposed = []  # the names depend on the response: rewrite lists them
+        self.expands_expose_headers = spec.allow_credentials and "*" in exposed
+        if self.expands_expose_headers:
+            # For a request with credentials * is a header of that name, so `rewrite` lists the names
+            # of each response (cors.md 28).
+            exposed = []
         self.expose_line = _line(EXPOSE_HEADERS, ["*"] if "*" in exposed else exposed)
-        self.tail = b"\r\n" + self.acac_line + self.expose_line
-        self.constant = self._constant_decisions() if self.any_origin and not self.vary else None
+        self.after_origin = b"\r\n" + self.allow_credentials_line + self.expose_line
+        self.constant_decisions = (
+            self._constant_decisions() if self.any_origin and not self.vary else None
+        )
 
     def _compile_preflight(self) -> None:
         spec = self.spec
@@ -173,19 +186,19 @@ class Policy:
             self.preflight_vary = b"Vary: " + names + b"\r\n"
         max_age = _MAX_AGE % spec.max_age if spec.max_age is not None else b""
         self.preflight_tail = max_age + self.expose_line + self.preflight_vary
-        start = b"\r\n" + self.acac_line
-        # What follows the origin; None where that depends on what was asked.
-        self.preflight_after: bytes | None = None
+        start = b"\r\n" + self.allow_credentials_line
+        # None if what follows the origin depends on the requested method or headers.
+        self.preflight_after_origin: bytes | None = None
         if not (self.reflects_method or self.reflects_headers):
             lists = self.methods_line + self.headers_line
-            self.preflight_after = start + lists + self.preflight_tail
+            self.preflight_after_origin = start + lists + self.preflight_tail
 
     def _constant_decisions(self) -> tuple[Decision, Decision]:
-        """Return the decisions without and with an Origin, where its value is not read (cors.md 43)."""
-        item = self.origins.has_any
+        """Return the decisions for requests without and with an Origin, whose value is not read (cors.md 43)."""
+        item = self.origins.any_pattern
         pos = item.pos if item else None
         extra = self.fixed_extra
-        block = ALLOW_ORIGIN + b"*" + self.tail + extra
+        block = ALLOW_ORIGIN + b"*" + self.after_origin + extra
         return (
             Decision(Verdict.none, Reason.no_origin, b"", pos, block, b"", 0, extra),
             Decision(Verdict.allowed, Reason.allowed, b"*", pos, block, b"", 0, extra),
@@ -203,5 +216,5 @@ def _names(spec: list[SourceText] | tuple[SourceText, ...]) -> list[str]:
 
 
 def _line(start: bytes, names: list[str]) -> bytes:
-    """Return a header line that lists `names`, nothing if there are none."""
+    """Return a header line that lists `names`; b"" if there are none."""
     return start + ", ".join(names).encode("ascii") + b"\r\n" if names else b""

@@ -1,11 +1,13 @@
-"""Verdicts and reasons of CORS decisions, and their words. Knows nothing of how one is reached."""
+"""Defines the verdicts and reasons of CORS decisions and their words. Makes no decision."""
 
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from corsproxy.policy.printable import printable_ascii
+
 
 class Verdict(StrEnum):
-    """What a policy says of a request; `none` where no Origin was sent (cors.md 66)."""
+    """Whether a policy allows a request; `none` if the request has no Origin (cors.md 66)."""
 
     allowed = "allowed"
     refused = "refused"
@@ -13,7 +15,7 @@ class Verdict(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why, as a stable code for logs, metrics and the debug header (cors.md 66)."""
+    """Why a policy decided so: a stable code for logs, metrics and the debug header (cors.md 66)."""
 
     allowed = "allowed"
     no_origin = "no_origin"
@@ -33,116 +35,105 @@ class Reason(StrEnum):
     websocket_origin_not_allowed = "websocket_origin_not_allowed"
 
 
-class Account(NamedTuple):
-    """How a reason is told: what happened ({subject} is what decided), and what to do about it."""
+class ReasonText(NamedTuple):
+    """A reason in words: what happened ({subject} is the value that decided), how to fix it, which rule."""
 
     what: str
     fix: str
     rule: str
 
 
-ACCOUNTS: Final[dict[Reason, Account]] = {
-    Reason.allowed: Account("{subject} is allowed", "nothing to do", "32"),
-    Reason.no_origin: Account(
+REASON_TEXTS: Final[dict[Reason, ReasonText]] = {
+    Reason.allowed: ReasonText("{subject} is allowed", "nothing to do", "32"),
+    Reason.no_origin: ReasonText(
         "the request has no Origin, so no browser asks for permission",
         "nothing to do; a cross-origin request of a browser always carries one",
         "42",
     ),
-    Reason.origin_multiple: Account(
+    Reason.origin_multiple: ReasonText(
         "the request has more than one Origin, or a list in it: {subject}",
         "send one Origin line with one origin; look for a proxy in front that adds another",
         "8",
     ),
-    Reason.origin_malformed: Account(
+    Reason.origin_malformed: ReasonText(
         'the Origin "{subject}" is not scheme://host or scheme://host:port',
         "send an origin as a browser writes it: no path, no user, no trailing slash",
         "10",
     ),
-    Reason.origin_too_long: Account(
+    Reason.origin_too_long: ReasonText(
         "the Origin is longer than 326 bytes: {subject}",
         "no browser sends such an origin; look at what the client puts there",
         "9",
     ),
-    Reason.origin_null: Account(
+    Reason.origin_null: ReasonText(
         "the Origin is null: a sandboxed frame, a file, or a request that followed a redirect "
         "across origins",
         "call the final address without the redirect, or serve the page over http(s); as a last "
         "resort list null with dangerously_allow_null_origin: true, without credentials",
         "12, 59",
     ),
-    Reason.origin_default_port: Account(
+    Reason.origin_default_port: ReasonText(
         "the Origin {subject} spells out the default port of its scheme; browsers leave it out",
         "let the client send the origin without the port",
         "11",
     ),
-    Reason.origin_case: Account(
+    Reason.origin_case: ReasonText(
         "the Origin {subject} has upper-case letters; origins are compared byte for byte",
         "let the client send it in lower case, as browsers do",
         "11",
     ),
-    Reason.origin_not_allowed: Account(
+    Reason.origin_not_allowed: ReasonText(
         "the origin {subject} is not in allow_origins",
         "add it to allow_origins, if that page may read the answers",
         "11",
     ),
-    Reason.method_invalid: Account(
+    Reason.method_invalid: ReasonText(
         'Access-Control-Request-Method is no single method: "{subject}"',
         "send one method name of at most 128 bytes in one line",
         "33",
     ),
-    Reason.method_forbidden: Account(
+    Reason.method_forbidden: ReasonText(
         "the method {subject} is forbidden to pages by every browser",
         "use another method; no policy can allow this one",
         "33",
     ),
-    Reason.method_not_allowed: Account(
+    Reason.method_not_allowed: ReasonText(
         "the method {subject} is not in allow_methods",
         "add it to allow_methods; methods are case-sensitive",
         "33",
     ),
-    Reason.headers_malformed: Account(
+    Reason.headers_malformed: ReasonText(
         'Access-Control-Request-Headers holds what is no header name: "{subject}"',
         "send header names of at most 128 bytes, separated by commas",
         "34",
     ),
-    Reason.headers_too_many: Account(
+    Reason.headers_too_many: ReasonText(
         "Access-Control-Request-Headers asks for more than 64 names, 16 empty elements or 4 KiB",
         "send fewer request headers",
         "34",
     ),
-    Reason.header_not_allowed: Account(
+    Reason.header_not_allowed: ReasonText(
         "the request header {subject} is not in allow_headers",
         "add it to allow_headers; * never covers authorization where credentials are allowed",
         "34, 35",
     ),
-    Reason.websocket_origin_not_allowed: Account(
+    Reason.websocket_origin_not_allowed: ReasonText(
         "the WebSocket handshake comes from {subject}, which is not in allow_origins",
         "add the origin to allow_origins, or set websocket.check_origin: false",
         "54",
     ),
 }
 
-LONGEST_SUBJECT: Final = 128
 
-
-def show(value: bytes, limit: int = LONGEST_SUBJECT) -> str:
-    """Return client bytes as printable ASCII of at most `limit` characters (cors.md 69)."""
-    text = "".join(
-        chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}"
-        for byte in value[:limit]
-    )
-    return text if len(text) <= limit and len(value) <= limit else text[: limit - 1] + "…"
-
-
-def tell(reason: Reason, subject: bytes) -> str:
-    """Return what happened, in words, with the `subject` that decided."""
-    return ACCOUNTS[reason].what.format(subject=show(subject) or "(empty)")
+def describe(reason: Reason, subject: bytes) -> str:
+    """Describe `reason` in one sentence that names the `subject`, the value that decided."""
+    return REASON_TEXTS[reason].what.format(subject=printable_ascii(subject) or "(empty)")
 
 
 def reasons_table() -> str:
     """Return all reasons as a Markdown table for the documentation, in the order of cors.md 66."""
     rows = [
-        f"| `{reason}` | {account.what.format(subject='…')} | {account.fix} | {account.rule} |"
-        for reason, account in ACCOUNTS.items()
+        f"| `{reason}` | {text.what.format(subject='…')} | {text.fix} | {text.rule} |"
+        for reason, text in REASON_TEXTS.items()
     ]
     return "\n".join(["| reason | what happened | what to do | rule |", "|---|---|---|---|", *rows])

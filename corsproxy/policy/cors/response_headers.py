@@ -1,7 +1,7 @@
-"""Puts a decision into the header fields of an answer. Knows fields, not messages and no sockets.
+"""Writes a decision into the header fields of a response. Knows fields, not status lines or bodies.
 
-Every answer under a policy passes here, the upstream's and the proxy's own; one authority speaks of
-CORS afterwards (cors.md 41-49, 53, 54).
+Every response under a policy passes through `rewrite`, the upstream's and the proxy's own, so that
+one side alone decides about its CORS headers (cors.md 41-49, 53, 54).
 """
 
 from collections.abc import Iterable
@@ -18,9 +18,9 @@ from corsproxy.policy.fields import (
     VARY,
     Field,
 )
+from corsproxy.policy.tokens import list_elements
 
 _SPECIAL: Final = CORS | VARY | TIMING | RESOURCE_POLICY
-_OWS: Final = b" \t"
 _EXPOSE: Final = EXPOSE_HEADERS[:-2].lower()
 _ALLOW_ORIGIN: Final = b"access-control-allow-origin"
 
@@ -32,13 +32,14 @@ def rewrite(
     fields: list[Field],
     kinds: int,
 ) -> bytes:
-    """Return the header lines of an answer, each ended by CRLF, the blank line left out.
+    """Return the header lines of a response, each ending in CRLF, without the empty line.
 
-    `fields` are the answer's, hop-by-hop and framing ones already gone; `kinds` is the OR of their
-    `FIELD_KINDS`. 1xx other than 101 are not to be passed here (cors.md 47).
+    `fields` are those of the response, without hop-by-hop and framing fields; `kinds` is the OR of
+    their `FIELD_KINDS`. Not to be called for 1xx other than 101 (cors.md 47).
     """
-    if kinds & _SPECIAL or policy.expands or status == 101:
-        return _rewrite_with_care(policy, decision, status, fields)
+    # Few upstreams send fields that have to be replaced or merged; all other responses are one join.
+    if kinds & _SPECIAL or policy.expands_expose_headers or status == 101:
+        return _rewrite_special(policy, decision, status, fields)
     if decision.vary:
         lines = (*map(b": ".join, fields), b"Vary: " + decision.vary, decision.block)
     else:
@@ -46,27 +47,28 @@ def rewrite(
     return b"\r\n".join(lines)
 
 
-def _rewrite_with_care(
-    policy: Policy, decision: Decision, status: int, fields: list[Field]
-) -> bytes:
-    theirs = [field for field in fields if FIELD_KINDS[field[0]] & CORS]
+def _rewrite_special(policy: Policy, decision: Decision, status: int, fields: list[Field]) -> bytes:
+    upstream_cors = [field for field in fields if FIELD_KINDS[field[0]] & CORS]
     others = _without_replaced(policy, fields)
     if status == 101:
-        return _serialise(others)  # no CORS speaks of a tunnel (cors.md 54)
-    if policy.upstream_cors_headers == "keep" and _may_stand(theirs):
-        # Their set is the authority, Vary included (cors.md 44, 49).
-        kept = _without_replaced(policy, _collapsed(fields), cors_too=False)
-        return _serialise(kept) + decision.extra
+        # No browser checks CORS on the response to a handshake (cors.md 54).
+        return _serialize(others)
+    if policy.upstream_cors_headers == "keep" and _is_single_origin(upstream_cors):
+        # The upstream's CORS headers stay, and so does its Vary (cors.md 44, 49): the proxy's would
+        # claim a dependency on Origin that the upstream's set need not have.
+        kept = _without_replaced(policy, _without_duplicates(fields), cors_too=False)
+        return _serialize(kept) + decision.extra
     block = decision.block
+    # Only a block that allows something exposes names; `extra` alone has no CORS header.
     if decision.block.startswith(b"Access-Control-"):
-        block = _with_exposed(policy, decision, status, others, theirs)
+        block = _with_expose_headers(policy, decision, status, others, upstream_cors)
     if decision.vary:
         others = merge_vary(others, decision.vary)
-    return _serialise(others) + block
+    return _serialize(others) + block
 
 
 def _without_replaced(policy: Policy, fields: list[Field], *, cors_too: bool = True) -> list[Field]:
-    """Return `fields` less those that the policy says itself (cors.md 49, 53)."""
+    """Return `fields` without those that the policy sets itself (cors.md 49, 53)."""
     drop = CORS if cors_too else 0
     if policy.sets_timing:
         drop |= TIMING
@@ -75,14 +77,19 @@ def _without_replaced(policy: Policy, fields: list[Field], *, cors_too: bool = T
     return [field for field in fields if not FIELD_KINDS[field[0]] & drop]
 
 
-def _may_stand(theirs: list[Field]) -> bool:
-    """Whether the upstream's set holds one Allow-Origin, with one value (cors.md 49)."""
-    values = {value for name, value in theirs if name.lower() == _ALLOW_ORIGIN}
+def _is_single_origin(upstream_cors: list[Field]) -> bool:
+    """Whether the upstream sent one Access-Control-Allow-Origin with one value (cors.md 49).
+
+    Browsers join two lines and compare the whole
+    (https://fetch.spec.whatwg.org/#concept-cors-check, step 4): two values block every page. Two equal
+    lines are collapsed, so that they work.
+    """
+    values = {value for name, value in upstream_cors if name.lower() == _ALLOW_ORIGIN}
     return len(values) == 1 and not any(b"," in value for value in values)
 
 
-def _collapsed(fields: list[Field]) -> list[Field]:
-    """Return `fields` with exact duplicates among the CORS headers left out."""
+def _without_duplicates(fields: list[Field]) -> list[Field]:
+    """Return `fields` without exact duplicates among the CORS headers."""
     seen: set[Field] = set()
     kept = []
     for field in fields:
@@ -95,37 +102,42 @@ def _collapsed(fields: list[Field]) -> list[Field]:
     return kept
 
 
-def _with_exposed(
+def _with_expose_headers(
     policy: Policy,
     decision: Decision,
     status: int,
     fields: list[Field],
-    theirs: list[Field],
+    upstream_cors: list[Field],
 ) -> bytes:
-    """Return the block with the names that this answer exposes (cors.md 28, 49)."""
-    merges = policy.upstream_cors_headers == "merge" and bool(theirs)
-    if not merges and not policy.expands:
+    """Return the block with the names that this response exposes (cors.md 28, 49)."""
+    merges = policy.upstream_cors_headers == "merge" and bool(upstream_cors)
+    if not merges and not policy.expands_expose_headers:
         return decision.block
-    if policy.expands and status == 304:
-        return decision.block  # a list here would overwrite the longer one of what is stored
+    if policy.expands_expose_headers and status == 304:
+        # A 304 updates the fields of the stored response (RFC 9111 3.2), and has fewer fields: its
+        # list would replace the longer one (cors.md 46).
+        return decision.block
     ours = parse_lines(decision.block[: len(decision.block) - len(decision.extra)])
-    names = _exposed(ours)
-    if policy.expands:
-        names += _present(fields, decision)
+    names = _exposed_names(ours)
+    if policy.expands_expose_headers:
+        names += _readable_names(fields, decision)
     if merges:
-        names += _exposed(theirs)
+        names += _exposed_names(upstream_cors)
     line = EXPOSE_HEADERS + b", ".join(_unique(names)) + b"\r\n" if names else b""
     kept = [field for field in ours if field[0].lower() != _EXPOSE]
-    return _serialise(kept) + line + decision.extra
+    return _serialize(kept) + line + decision.extra
 
 
-def _exposed(fields: Iterable[Field]) -> list[bytes]:
-    """Return the names that `fields` expose."""
-    return _tokens([value for name, value in fields if name.lower() == _EXPOSE])
+def _exposed_names(fields: Iterable[Field]) -> list[bytes]:
+    """Return the names in Access-Control-Expose-Headers of `fields`."""
+    return list_elements([value for name, value in fields if name.lower() == _EXPOSE])
 
 
-def _present(fields: list[Field], decision: Decision) -> list[bytes]:
-    """Return the names of an answer that a page may read and could not without being told of."""
+def _readable_names(fields: list[Field], decision: Decision) -> list[bytes]:
+    """Return the names of a response that a page can read only if they are exposed.
+
+    https://fetch.spec.whatwg.org/#concept-filtered-response-cors
+    """
     names = [name for name, _ in fields] + [name for name, _ in parse_lines(decision.extra)]
     if decision.vary:
         names.append(b"Vary")
@@ -134,9 +146,10 @@ def _present(fields: list[Field], decision: Decision) -> list[bytes]:
 
 
 def merge_vary(fields: list[Field], name: bytes) -> list[Field]:
-    """Return `fields` with one Vary line that holds `name`, their own tokens first (cors.md 45)."""
+    """Return `fields` with one Vary line that contains `name`, after the upstream's own names (cors.md 45)."""
     values = [value for field, value in fields if FIELD_KINDS[field] & VARY]
-    tokens = _tokens(values)
+    tokens = list_elements(values)
+    # "*" already varies on everything (RFC 9110 12.5.5).
     if b"*" in tokens:
         merged = b"*"
     elif name.lower() in {token.lower() for token in tokens}:
@@ -156,19 +169,13 @@ def merge_vary(fields: list[Field], name: bytes) -> list[Field]:
     return result
 
 
-def _tokens(values: list[bytes]) -> list[bytes]:
-    """Return the elements of comma-separated lists, without the empty ones."""
-    elements = (part.strip(_OWS) for value in values for part in value.split(b","))
-    return [element for element in elements if element]
-
-
 def _unique(names: list[bytes]) -> list[bytes]:
-    """Return `names`, each once whatever its case, the first spelling kept."""
+    """Return `names` without those that repeat an earlier one in any case."""
     first: dict[bytes, bytes] = {}
     for name in names:
         first.setdefault(name.lower(), name)
     return list(first.values())
 
 
-def _serialise(fields: Iterable[Field]) -> bytes:
+def _serialize(fields: Iterable[Field]) -> bytes:
     return b"\r\n".join([*map(b": ".join, fields), b""])

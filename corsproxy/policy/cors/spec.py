@@ -1,7 +1,6 @@
-"""The terms of a CORS policy: plain, placed values, before they are checked and compiled.
+"""Defines the settings of a CORS policy as a user wrote them, with positions. Checks nothing.
 
-The bridge between what a user may write (`config`) and what decides (`policy`): `config.build`
-makes `PolicySpec` from the file, `policy.checks` judges them, `policy.cors` compiles them.
+`config.compile` makes a `PolicySpec` from the file, `check` finds its mistakes, `policy` compiles it.
 """
 
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ DEFAULT_METHODS = (SourceText("GET"), SourceText("HEAD"), SourceText("POST"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreflightSpec:
-    """How a preflight is answered (cors.md 31, 35, 38)."""
+    """How the proxy responds to a preflight (cors.md 31, 35, 38)."""
 
     status: int = 204
     refused_status: int = 403
@@ -29,11 +28,11 @@ class PreflightSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySpec:
-    """What one policy says.
+    """The settings of one policy.
 
-    `max_age` is in seconds, None leaves Access-Control-Max-Age out. `timing_allow_origins` is
-    "same" (as `allow_origins`), a list of its own, or None for no Timing-Allow-Origin.
-    `positions` maps the name of each key that was written to where its value stands.
+    `max_age` is in seconds; None omits Access-Control-Max-Age. `timing_allow_origins` is "same" (as
+    `allow_origins`), a list of its own, or None for no Timing-Allow-Origin. `positions` are pairs of
+    a key that was written and the position of its value.
     """
 
     name: str
@@ -57,5 +56,5 @@ class PolicySpec:
     positions: tuple[tuple[str, SourcePos], ...] = ()
 
     def place_of(self, key: str) -> SourcePos | None:
-        """Return where the value of `key` was written, else where the policy itself stands."""
+        """Return the position of the value of `key`; of the policy if the key was not written."""
         return dict(self.positions).get(key, self.pos)

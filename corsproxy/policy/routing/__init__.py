@@ -1,1 +1,1 @@
-"""Routes: how requests are matched, and how paths and links are mapped."""
+"""Routes: matching requests, mapping paths and links."""

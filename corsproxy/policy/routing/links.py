@@ -1,14 +1,15 @@
-"""Links in response fields, mapped from the upstream's names to the public ones. Knows URLs as bytes.
+"""Maps links in response fields from the upstream's URL to the public one. Knows URLs, not messages.
 
-cors.md 58: what points at the upstream's own origin gets the public one with the path prefix
-restored; what points elsewhere is left byte for byte. Of references without an origin:
+A link to the upstream's own origin gets the public origin, with the path prefix restored; any other
+link keeps its bytes (cors.md 58). References without scheme (RFC 3986 4.2):
 
-- "/x" names a path of the upstream, so its prefix is restored too;
-- "//host/x" is a full origin under the upstream's scheme;
-- "x", "../x", "?q" and "#f" are resolved by the client against the public URL. The prefix stands
-  in front of what they change, so they are right as they are.
+- "/x" is a path of the upstream, so its prefix is restored, too;
+- "//host/x" has the scheme of the upstream;
+- "x", "../x", "?q" and "#f" are resolved by the client against the public URL, which has the prefix
+  already, so they stay.
 
-Whatever clients read in more than one way (backslashes, tabs, `http:x`) counts as foreign.
+What clients parse in more than one way (backslashes, tabs, `http:x`) is not taken for a link to the
+upstream.
 """
 
 import re
@@ -21,47 +22,48 @@ from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.source import SourceText
 
 # scheme "://" or "//", then [userinfo "@"] host [":" port], then the rest. A backslash, which
-# browsers read as "/", fits nowhere before the rest.
+# browsers parse as "/", matches nowhere before the rest.
 _URL: Final = re.compile(
     rb"(?:([A-Za-z][A-Za-z0-9+.-]*+):)?//(?:([^/?#\\@\s]*+)@)?([^/?#\\@\s]*+)((?:[/?#].*)?)",
     re.DOTALL,
 )
 _AUTHORITY: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([0-9]*))?")
 
-# Refresh: seconds, then a URL that may have "url=" and quotes (HTML, "shared declarative refresh
-# steps"). Possessive, so that white space without end costs no more than its length.
+# Refresh: seconds, then a URL that may have "url=" and quotes
+# (https://html.spec.whatwg.org/#shared-declarative-refresh-steps). The quantifiers are possessive, so
+# that the search is linear in the length of white space.
 _REFRESH: Final = re.compile(
     rb"(\s*+[\d.]++\s*+(?:[;,]\s*+|(?<=\s))(?:url\s*+=\s*+)?+(['\"]?+))(.*)",
     re.IGNORECASE | re.DOTALL,
 )
 
 
-class Site(NamedTuple):
-    """An origin by its parts: `scheme` in lower case, `authority` as in Host, default port or not."""
+class BaseUrl(NamedTuple):
+    """Scheme and authority of a URL: `scheme` in lower case, `authority` as in Host."""
 
     scheme: bytes
     authority: bytes
 
 
 class Links(NamedTuple):
-    """How links of one exchange are mapped.
+    """How to map the links of one exchange.
 
-    `upstreams` are the names the upstream may give itself: its address, and the Host that was sent
-    to it where that is another. `public` is what the client calls this proxy.
+    `upstreams` are the names that the upstream may use for itself: its address, and the Host that was
+    sent to it if that differs. `public` is the URL by which the client reaches the proxy.
     """
 
-    upstreams: tuple[Site, ...]
-    public: Site
+    upstreams: tuple[BaseUrl, ...]
+    public: BaseUrl
     mapping: PathMapping = UNCHANGED
 
 
 def rewrite_link(value: bytes, links: Links) -> bytes:
-    """Return the value of Location or Content-Location as the client shall see it."""
+    """Map the value of Location or Content-Location to public names."""
     if b"\t" in value:
-        return value  # browsers drop tabs inside URLs: "/\t/host" is another host to them
+        return value  # browsers remove tabs from URLs, so "/\t/host" names another host
     if value[:1] == b"/" and value[1:2] not in {b"/", b"\\"}:
         path = links.mapping.to_public(value)
-        # "/v1//host" without its "/v1" would name another host: then the origin is written out.
+        # "/v1//host" without its "/v1" would name another host, so the origin is written out.
         if path[1:2] in {b"/", b"\\"}:
             return b"%b://%b%b" % (*links.public, path)
         return path
@@ -78,7 +80,7 @@ def rewrite_link(value: bytes, links: Links) -> bytes:
 
 
 def rewrite_refresh(value: bytes, links: Links) -> bytes:
-    """Return the value of Refresh with its URL mapped; the delay and quotes stay as they are."""
+    """Map the URL in a value of Refresh; the delay and the quotes stay."""
     found = _REFRESH.fullmatch(value)
     if found is None:
         return value
@@ -90,14 +92,14 @@ def rewrite_refresh(value: bytes, links: Links) -> bytes:
 
 
 def rewrite_field(name: bytes, value: bytes, links: Links) -> bytes:
-    """Return the value of the field `name`, of kind `fields.LOCATION`, as the client shall see it."""
+    """Map the value of the field `name`, of kind `fields.LOCATION`, to public names."""
     return (rewrite_refresh if name.lower() == b"refresh" else rewrite_link)(value, links)
 
 
-def _is_same(scheme: bytes | None, authority: bytes, site: Site) -> bool:
-    """Compare origins; a reference without scheme has that of the page it stands in."""
-    named = site.scheme if scheme is None else scheme.lower()
-    return named == site.scheme and _host_port(named, authority) == _host_port(*site) is not None
+def _is_same(scheme: bytes | None, authority: bytes, base: BaseUrl) -> bool:
+    """Whether both are one origin; a reference without scheme has that of `base`."""
+    named = base.scheme if scheme is None else scheme.lower()
+    return named == base.scheme and _host_port(named, authority) == _host_port(*base) is not None
 
 
 def _host_port(scheme: bytes, authority: bytes) -> tuple[bytes, bytes] | None:
@@ -126,11 +128,11 @@ def check_public_url(url: SourceText) -> list[Problem]:
     return [KINDS["public_url_invalid"].at(url.pos, value=url.text, detail=fault)] if fault else []
 
 
-def compile_public_url(url: SourceText, report: Report = ignore) -> Site:
+def compile_public_url(url: SourceText, report: Report = ignore) -> BaseUrl:
     """Compile a `public_url`; report what `check_public_url` finds, raise `BadSpec` for an error."""
     require_sound(check_public_url(url), report)
     scheme, _, authority = url.text.encode().rstrip(b"/").partition(b"://")
-    return Site(scheme, authority)
+    return BaseUrl(scheme, authority)
 
 
 def _fault(text: str) -> str:

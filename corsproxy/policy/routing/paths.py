@@ -1,7 +1,7 @@
-"""Request paths as bytes: which are ambiguous, and how prefixes change. Knows no hosts, no queries' meaning.
+"""Compares paths, finds ambiguous ones and changes their prefixes, as bytes. Knows no hosts or queries.
 
-What is forwarded is never decoded or normalised. Only to compare paths, percent-encoded unreserved
-characters count as what they encode, and the hex digits of all others are in upper case (cors.md 71;
+A path is never decoded or normalized before it is forwarded. Only for comparing, percent-encoded
+unreserved characters are decoded, and the hex digits of other escapes are in upper case (cors.md 71;
 RFC 3986 6.2.2.1, 6.2.2.2).
 """
 
@@ -12,21 +12,21 @@ from typing import Final, NamedTuple
 from corsproxy.policy.problems import Problem, ProblemKind, Report, by_slug, ignore, require_sound
 from corsproxy.policy.source import SourceText
 
-# Bytes that most paths do not hold. As numbers, since bytes are looked for ten times as slowly.
+# Bytes that most paths do not contain. As integers: searching for a bytes object takes ten times as long.
 DOT: Final = 0x2E
 PERCENT: Final = 0x25
 
 # A dot segment in any spelling, up to a separator in any spelling, the end, or a parameter; or NUL.
-# Each alternative is of bounded length, so the search is linear in the path.
+# Each alternative has bounded length, so the search is linear in the length of the path.
 _AMBIGUOUS: Final = re.compile(
     rb"(?:\A|[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:\Z|[/\\;]|%2f|%5c|%3b)|%00",
     re.IGNORECASE,
 )
 
-# RFC 3986 2.3. None of them parts a path, so that decoding them never moves a segment's end.
+# RFC 3986 2.3. None of them is a separator, so decoding them never changes the segments.
 _UNRESERVED: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-# The two digits behind a "%", in each of their spellings, to what stands for the three when paths
-# are compared: the character itself if it is unreserved, else the escape in upper case.
+# The two hex digits of an escape, in each spelling, to what replaces the escape when paths are
+# compared: the character if it is unreserved, else the escape in upper case.
 _COMPARED: Final[dict[bytes, bytes]] = {
     spelled.encode(): bytes((byte,)) if byte in _UNRESERVED else b"%%%02X" % byte
     for byte in range(256)
@@ -36,15 +36,15 @@ _COMPARED: Final[dict[bytes, bytes]] = {
 }
 
 _PATH_END: Final = re.compile(rb"[?#]")
-# What may stand in a path (RFC 3986 3.3), empty segments included; a prefix is nothing else.
+# A path (RFC 3986 3.3), empty segments included; prefixes have to match it.
 _PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 
 
 def is_ambiguous(path: bytes) -> bool:
-    """Tell whether servers disagree on what `path` names (forwarding.md H1).
+    """Whether servers disagree on which resource `path` identifies (forwarding.md H1).
 
     True for a segment `.` or `..`, its dots and the separators around it in any percent spelling,
-    parameters (`..;x`, `..%3bx`) left aside, and for `%00`. `%2F` and `//` alone are not ambiguous.
+    whatever its parameters (`..;x`, `..%3bx`), and for `%00`. `%2F` and `//` alone are not ambiguous.
     """
     if DOT not in path and PERCENT not in path:
         return False
@@ -55,8 +55,9 @@ def as_compared(path: bytes) -> bytes:
     """Return `path` as routes compare it: unreserved characters decoded, hex digits in upper case.
 
     `/%61dmin` is `/admin` to every server (RFC 3986 6.2.2.2), and `%2f` is `%2F` (6.2.2.1), so a
-    route for the one takes the other too (forwarding.md H1). One pass: `%2561` stays what it is,
-    `%2F` never becomes a "/", and what is not an escape (`%2`, `%zz`) is left alone.
+    route for one matches the other (forwarding.md H1). Tempting to decode everything, or until
+    nothing changes: in one pass `%2561` stays, `%2F` never becomes a "/", and what is not an escape
+    (`%2`, `%zz`) is kept.
     """
     if PERCENT not in path:
         return path
@@ -69,12 +70,12 @@ def as_compared(path: bytes) -> bytes:
 
 
 def as_compared_text(path: str) -> str:
-    """Return what `as_compared` makes of a path that a user wrote, valid or not."""
+    """Return a path that a user wrote, valid or not, as `as_compared` does."""
     return as_compared(path.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
 class PathSpec(NamedTuple):
-    """A route's `path`: prefixes as a user wrote them. `replace_prefix` stands alone."""
+    """A route's `path` as a user wrote it; `replace_prefix` excludes the others."""
 
     strip_prefix: SourceText | None = None
     add_prefix: SourceText | None = None
@@ -82,29 +83,29 @@ class PathSpec(NamedTuple):
 
 
 class PathMapping(NamedTuple):
-    """A prefix change, both ways. Prefixes are whole segments without a "/" at the end."""
+    """A change of prefix, in both directions. Prefixes are whole segments without a trailing "/"."""
 
     strip: bytes = b""
     add: bytes = b""
 
     def to_upstream(self, target: bytes) -> bytes:
-        """Return the origin-form `target`, query included, as the upstream shall see it.
+        """Map the origin-form `target`, with its query, to the upstream's path.
 
-        The prefix to strip goes where it is there; the other is added in any case. All else stays
-        byte for byte (H1).
+        The prefix `strip` is removed if the target has it; `add` is added in any case. All other
+        bytes stay (forwarding.md H1).
         """
         swapped = _swap(target, self.strip, self.add)
         return self.add + target if swapped is None else swapped
 
     def stripped(self, target: bytes) -> bytes:
-        """Return the prefix that `to_upstream` takes off `target`, b"" for none."""
+        """Return the prefix that `to_upstream` removes from `target`, b"" if none."""
         return self.strip if self.strip and _swap(target, self.strip, b"") is not None else b""
 
     def to_public(self, target: bytes) -> bytes:
-        """Return a path of the upstream as clients know it (cors.md 58).
+        """Map a path of the upstream to the public one (cors.md 58).
 
-        A path that is not below the added prefix has no name behind this route; it stays as it is,
-        since another route may serve it.
+        A path that is not below the added prefix cannot be reached through this route; it stays,
+        since another route may match it.
         """
         swapped = _swap(target, self.add, self.strip)
         return target if swapped is None else swapped
@@ -114,7 +115,7 @@ UNCHANGED: Final = PathMapping()
 
 
 def _swap(target: bytes, old: bytes, new: bytes) -> bytes | None:
-    """Return `target` with `new` in place of its prefix `old`; None if it does not have it."""
+    """Return `target` with its prefix `old` replaced by `new`; None if it does not have it."""
     end = len(old) if target.startswith(old) else _end_of_prefix(target, old)
     rest = target[end:]
     if end < 0 or rest[:1] not in {b"", b"/", b"?", b"#"}:
@@ -123,14 +124,14 @@ def _swap(target: bytes, old: bytes, new: bytes) -> bytes | None:
 
 
 def _end_of_prefix(target: bytes, prefix: bytes) -> int:
-    """Return where in `target` ends what is `prefix` in another spelling; -1 if nothing is.
+    """Return where `prefix`, in another spelling, ends in `target`; -1 if it is not there.
 
-    A prefix that matched has to be recognised when it is stripped, however it was spelled.
+    A route may have matched another spelling of its prefix, which has to be stripped as well.
     """
     if PERCENT not in target and PERCENT not in prefix:
         return -1
     path = _PATH_END.split(target, 1)[0]
-    count = prefix.count(b"/") + 1  # whole segments: an encoded "/" separates none
+    count = prefix.count(b"/") + 1  # whole segments: %2F is not a separator
     spelled = b"/".join(path.split(b"/", count)[:count])
     return len(spelled) if as_compared(spelled) == as_compared(prefix) else -1
 
@@ -203,7 +204,7 @@ def _bare(prefix: str) -> bytes:
 
 
 def _overlaps(prefix: str, paths: Sequence[str]) -> bool:
-    """Tell whether some request that `paths` match begins with the segments of `prefix`."""
+    """Whether a request path that `paths` match can begin with the segments of `prefix`."""
     segments = as_compared_text(prefix.rstrip("/") + "/")
     return any(
         (path.rstrip("/") + "/").startswith(segments)

@@ -1,10 +1,10 @@
-"""Which route a request belongs to. Knows hosts, paths and methods as bytes, not what a route does.
+"""Finds the route of a request. Knows hosts, paths and methods as bytes, not what a route does.
 
-Most specific wins (cors.md 72): exact host, then `*.` host with the longest first, then any host;
-within one host exact path, then the longest prefix; within one path the methods that are listed,
-then any. A level that has no answer for the levels below it falls through to the next.
-Dictionaries only: the cost does not grow with the number of routes. Paths are compared as
-`paths.as_compared` has them, hosts in lower case, without port and without a root dot.
+The most specific match wins (cors.md 72): exact host, then `*.` host with the longest first, then any
+host; within one host exact path, then the longest prefix; within one path the listed methods, then
+any. If nothing matches below one level, the next level is tried. Only dictionaries are looked up, so
+the cost does not grow with the number of routes. Paths are compared as `paths.as_compared` returns
+them, hosts in lower case, without port and without a root dot.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from corsproxy.policy.source import SourcePos
 
 T = TypeVar("T")
 
-# Longer names cannot exist (RFC 1035 2.3.4); it bounds the walk over the labels of a hostile Host.
+# Longer names cannot exist (RFC 1035 2.3.4); this bounds the loop over the labels of a hostile Host.
 _LONGEST_NAME: Final = 253
 
 
@@ -34,8 +34,8 @@ class MatchPositions(NamedTuple):
 class Match(NamedTuple):
     """What a route matches.
 
-    `hosts` are names without port (`*.name`: one or more labels more; IPv6 in brackets), none means
-    any. `paths` that end in "/" are prefixes of whole segments, others are exact; none means "/".
+    `hosts` are names without port (`*.name`: one or more labels more; IPv6 in brackets), () means
+    any. `paths` that end in "/" are prefixes of whole segments, others are exact; () means "/".
     `methods` are case-sensitive; None means any.
     """
 
@@ -46,22 +46,22 @@ class Match(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One place of the table that a route claims; `method` None stands for any."""
+    """One cell of the table, which belongs to one route; `method` None means any."""
 
     host: str
     path: str
     method: bytes | None
 
     def __str__(self) -> str:
-        """Name the place in words, e.g. "host api.example.com, path /api/, method GET"."""
+        """Return the cell in words, e.g. "host api.example.com, path /api/, method GET"."""
         method = "any method" if self.method is None else f"method {self.method.decode('latin-1')}"
         return f"{f'host {self.host}' if self.host else 'any host'}, path {self.path}, {method}"
 
 
-class RouteTie(ValueError):  # noqa: N818 - the name says what it is; it is reported, not crashed on
-    """Two routes claim the same host, path and method, and nothing says which is meant (72).
+class RouteTie(ValueError):  # noqa: N818 - named by what it is; it is reported as a problem
+    """Two routes match the same host, path and method, and neither is more specific (cors.md 72).
 
-    `first` and `second` are the routes as they were given, `what` is the place both claim.
+    `first` and `second` are the routes as they were given, `what` is the cell of both.
     """
 
     def __init__(self, first: object, second: object, what: Cell) -> None:
@@ -105,14 +105,14 @@ class _Paths(Generic[T]):
                 return route
         prefixes = self.prefixes
         longest = self.longest
-        # "/api/" matches "/api" too, whole segments as it does.
+        # "/api/" matches "/api", too: prefixes match whole segments.
         if len(path) < longest:
             methods = prefixes.get(path + b"/")
             if methods is not None:
                 route = methods.given.get(method, methods.rest)
                 if route is not None:
                     return route
-        # Bounded by the longest prefix that is configured, not by what the client sent.
+        # Bounded by the longest configured prefix, not by what the client sent.
         end = path.rfind(b"/", 0, longest) + 1
         while end:
             methods = prefixes.get(path[:end])
@@ -125,7 +125,7 @@ class _Paths(Generic[T]):
 
 
 class RouteTable(Generic[T]):
-    """All routes, found by host, path and method. Iterates over the routes in their given order."""
+    """All routes, to be looked up by host, path and method. Iterates in the order of the configuration."""
 
     __slots__ = ("_any", "_entries", "_exact", "_longest", "_named", "_wild")
 
@@ -139,7 +139,7 @@ class RouteTable(Generic[T]):
 
     @classmethod
     def compile(cls, entries: Iterable[tuple[Match, T]]) -> "RouteTable[T]":
-        """Build the table; raise `RouteTie` for two routes at the same place (cors.md 72)."""
+        """Build the table; raise `RouteTie` for two routes of the same cell (cors.md 72)."""
         placed = tuple(entries)
         for tie in find_ties(placed):
             raise tie
@@ -165,18 +165,18 @@ class RouteTable(Generic[T]):
         return self._exact.setdefault(host.encode(), _Paths())
 
     def match(self, host: bytes, path: bytes, method: bytes) -> T | None:
-        """Return the route of a request, or None (404, cors.md 73).
+        """Return the route of a request, None if none matches (404, cors.md 73).
 
-        `host` is the value of Host as sent, port included; `path` is the target up to its "?";
-        `method` is the request's, of a preflight the one it announces (cors.md 6).
+        `host` is the value of Host as received, port included; `path` is the target up to its "?";
+        `method` is that of the request; of a preflight the requested one (cors.md 6).
         """
         if PERCENT in path:
-            # What is longer than every path that is configured is told from it by its start: the
-            # work is bounded by the configuration. An encoded character takes three bytes.
+            # Only as much of the path is decoded as the longest configured path could need, at three
+            # bytes for an encoded character: the work is bounded by the configuration.
             path = as_compared(path[: 3 * self._longest + 3])
         if self._named:
             colon = host.rfind(b":")
-            # In "[::1]" the last colon belongs to the address.
+            # In "[::1]" the last colon is part of the address.
             name = (host if colon < 0 or host.endswith(b"]") else host[:colon]).lower()
             paths = self._exact.get(name)
             if paths is None and name.endswith(b"."):
@@ -191,7 +191,7 @@ class RouteTable(Generic[T]):
 
     def _match_wild(self, name: bytes, path: bytes, method: bytes) -> T | None:
         wild = self._wild
-        # An empty label is no label: neither ".example.com" nor "a..example.com" is below the name.
+        # A label is not empty: neither ".example.com" nor "a..example.com" is below example.com.
         if len(name) > _LONGEST_NAME or name[:1] == b"." or b".." in name:
             return None
         dot = name.find(b".") + 1
@@ -212,7 +212,7 @@ class RouteTable(Generic[T]):
 
 
 def cells(match: Match) -> Iterator[Cell]:
-    """Yield every place of the table that `match` claims, each once, as requests are compared."""
+    """Yield each cell that `match` occupies once, spelled as requests are compared."""
     hosts = dict.fromkeys(host.lower().removesuffix(".") for host in match.hosts) or {"": None}
     paths = dict.fromkeys(map(as_compared_text, match.paths)) or {"/": None}
     methods: list[bytes | None] = [None] if match.methods is None else [*sorted(match.methods)]
@@ -223,7 +223,7 @@ def cells(match: Match) -> Iterator[Cell]:
 
 
 def find_ties(entries: Iterable[tuple[Match, T]]) -> list[RouteTie]:
-    """Return one `RouteTie` for each pair of routes that claim a place both (cors.md 72)."""
+    """Return one `RouteTie` for each pair of routes that have a cell in common (cors.md 72)."""
     owners: dict[Cell, tuple[int, T]] = {}
     ties: dict[tuple[int, int], RouteTie] = {}
     for index, (match, route) in enumerate(entries):

@@ -1,1 +1,1 @@
-"""Header rules: written, checked, compiled and applied."""
+"""Header rules: their settings, checks, compilation and application."""

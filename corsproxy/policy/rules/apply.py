@@ -1,8 +1,8 @@
-"""A route's header rules, compiled and applied. Knows field lines and conditions, not messages.
+"""Compiles a route's header rules and applies them to fields. Knows fields and conditions, not messages.
 
-Rules are applied in order; each sees what the ones before it left. Lines that no rule touches keep
-their bytes and their order (forwarding.md H7). `rule_checks` says what a rule may not do, and
-`compile_rules` refuses it.
+Rules are applied in order, each to the result of those before it. Lines that no rule changes keep
+their bytes and their order (forwarding.md H7). `rules.check` finds what a rule must not do, and
+`compile_rules` rejects it.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,20 +15,11 @@ from corsproxy.policy.rules.check import check_rules
 from corsproxy.policy.rules.spec import Operation, RuleSpec, Side, WhenSpec
 from corsproxy.policy.rules.variables import Context, Template, compile_value, render
 from corsproxy.policy.source import SourcePos
-
-__all__ = [
-    "Context",
-    "Field",
-    "Rule",
-    "RuleSpec",
-    "WhenSpec",
-    "apply",
-    "compile_rules",
-]
+from corsproxy.policy.tokens import OWS
 
 
 class _Lines:
-    """Field lines with their lower-case names beside them, so that a name is found at C speed."""
+    """Field lines and a list of their names in lower case, in which `in` and `index` run at C speed."""
 
     __slots__ = ("fields", "names")
 
@@ -55,7 +46,7 @@ class _Lines:
 
 
 class Condition(NamedTuple):
-    """A compiled `when`: all parts that are given must hold."""
+    """A compiled `when`: true if all given parts are."""
 
     status: tuple[tuple[int, int], ...]
     content_types: frozenset[bytes]
@@ -64,7 +55,7 @@ class Condition(NamedTuple):
     headers: tuple[tuple[bytes, Glob], ...]
 
     def holds(self, lines: _Lines, context: Context) -> bool:
-        """Tell whether the rule applies; cheap questions are asked first."""
+        """Whether the rule applies; the cheap parts are tested first."""
         if self.origin is not None and self.origin != context.origin:
             return False
         if self.methods and context.method not in self.methods:
@@ -80,7 +71,7 @@ class Condition(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """One compiled rule. `name` is as the user wrote it, `lower` is what is compared."""
+    """One compiled rule: `name` as the user wrote it, `lower` for comparing."""
 
     op: Operation
     name: bytes
@@ -133,7 +124,7 @@ def _compile_when(spec: WhenSpec) -> Condition:
 
 
 def apply(rules: tuple[Rule, ...], fields: Sequence[Field], context: Context) -> list[Field]:
-    """Return the field lines that `rules` make of `fields`; `fields` itself is left alone."""
+    """Return `fields` with `rules` applied; `fields` itself is not changed."""
     lines = _Lines(fields)
     for rule in rules:
         if rule.when is None or rule.when.holds(lines, context):
@@ -142,7 +133,7 @@ def apply(rules: tuple[Rule, ...], fields: Sequence[Field], context: Context) ->
 
 
 def _set(rule: Rule, lines: _Lines, context: Context) -> None:
-    """Leave one line of that name, at the first one's place."""
+    """Replace all lines of that name by one, in the place of the first."""
     lower = rule.lower
     value = render(rule.value, context)
     if lower not in lines.names:
@@ -168,7 +159,7 @@ def _remove(rule: Rule, lines: _Lines, _: Context) -> None:
 
 
 def _rename(rule: Rule, lines: _Lines, context: Context) -> None:
-    """Give all lines another name; they take the place of lines that had it, as `mv` does."""
+    """Rename all lines; they replace lines that already have the new name, as `mv` does."""
     if rule.lower not in lines.names:
         return
     name = render(rule.value, context)
@@ -202,7 +193,7 @@ _OPERATIONS: Final[dict[Operation, Callable[[Rule, _Lines, Context], None]]] = {
 
 
 def _is_within(status: int, ranges: tuple[tuple[int, int], ...]) -> bool:
-    for low, high in ranges:  # noqa: SIM110 - a generator costs more than what it asks
+    for low, high in ranges:  # noqa: SIM110 - a generator costs more than the comparisons
         if low <= status <= high:
             return True
     return False
@@ -212,5 +203,5 @@ def _is_of_type(lines: _Lines, wanted: frozenset[bytes]) -> bool:
     if b"content-type" not in lines.names:
         return False
     value = lines.fields[lines.names.index(b"content-type")][1]
-    media_type = value.partition(b";")[0].strip(b" \t").lower()
+    media_type = value.partition(b";")[0].strip(OWS).lower()
     return media_type in wanted or media_type.partition(b"/")[0] + b"/*" in wanted

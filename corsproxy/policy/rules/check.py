@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from corsproxy.policy import fields
+from corsproxy.policy.printable import printable
 from corsproxy.policy.problems import Problem, ProblemKind, by_slug
 from corsproxy.policy.rules.spec import RuleSpec, Side, WhenSpec
 from corsproxy.policy.rules.variables import VARIABLES, UnknownVariable, compile_value, is_sendable
 from corsproxy.policy.source import SourcePos
 from corsproxy.policy.tokens import is_token_text
-from corsproxy.policy.visible import printable
 
 KINDS: Final = by_slug(
     ProblemKind(

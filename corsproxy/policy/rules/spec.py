@@ -1,4 +1,4 @@
-"""Header rules as a user wrote them: plain, placed values. Knows neither checks nor bytes."""
+"""Defines header rules as a user wrote them, with positions. Checks and compiles nothing."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,11 +12,11 @@ Side = Literal["request", "response"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhenSpec:
-    """When a rule applies: all that is given must hold; what is empty or None is not asked.
+    """When a rule applies: if all given parts match; a part that is empty or None is not compared.
 
-    `status`: inclusive ranges, one must hold; `content_type`: media types without parameters,
-    `text/*` for a whole type; `methods`: case-sensitive; `header`: names with the value one of
-    their lines must have, a `*` in it standing for any characters, none included.
+    `status`: inclusive ranges; `content_type`: media types without parameters, `text/*` for a whole
+    type; `methods`: case-sensitive; `header`: pairs of a name and the value that one of its lines
+    must have, in which `*` stands for any characters, or none.
     """
 
     status: tuple[tuple[int, int], ...] = ()
@@ -32,9 +32,9 @@ class RuleSpec:
     """One operation on one header.
 
     `value` is the value of set, add and default, the new name of rename, the `with` of replace;
-    `find` is replace's. The values of set, add, default and replace are in the language of
-    `variables`: text that came from the environment must have passed `variables.escape`. `find`
-    and new names are plain text. `pos` is where the header's name stands.
+    `find` is that of replace. The values of set, add, default and replace may contain variables:
+    text from the environment must have passed `variables.escape`. `find` and new names are plain
+    text. `pos` is the position of the header's name.
     """
 
     op: Operation

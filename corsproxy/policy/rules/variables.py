@@ -1,7 +1,7 @@
-"""`${variables}` of a request inside header values. Knows their language, not the headers.
+"""Compiles and renders `${variables}` of a request in header values. Knows their syntax, not headers.
 
-A value is compiled once, to bytes if it has no variable. `$${` gives `${`; a `$` before anything
-else is itself (config.md). Text that comes from elsewhere is made inert with `escape`.
+A value is compiled once, to bytes if it has no variable. `$${` stands for `${`; any other `$` is
+literal (configuration.md). Text from the environment has to be escaped with `escape`.
 """
 
 import re
@@ -11,10 +11,10 @@ OriginVerdict = Literal["allowed", "refused", "none"]
 
 
 class Context(NamedTuple):
-    """What conditions and variables may know of one exchange.
+    """The values of one exchange that conditions and variables can use.
 
-    `status` is 0 while there is no answer yet; `origin` is the verdict, "none" where no Origin was
-    sent. Values are the bytes as sent, b"" for what the request has not.
+    `status` is 0 while there is no response yet; `origin` is the verdict, "none" without an Origin.
+    Values are bytes as received, b"" for what the request does not have.
     """
 
     status: int = 0
@@ -27,7 +27,7 @@ class Context(NamedTuple):
     route_name: bytes = b""
 
 
-# The variable's name and the item of `Context` that holds its value.
+# The name of a variable and the index of its value in `Context`.
 VARIABLES: Final[dict[str, int]] = {
     "request.id": Context._fields.index("request_id"),
     "request.host": Context._fields.index("request_host"),
@@ -36,7 +36,7 @@ VARIABLES: Final[dict[str, int]] = {
     "route.name": Context._fields.index("route_name"),
 }
 
-# All that may not stand in a field value (forwarding.md H8, RFC 9110 5.5).
+# What a field value must not contain (forwarding.md H8, RFC 9110 5.5).
 _CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -45,8 +45,8 @@ _TOKEN: Final = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
 Template = bytes | tuple[bytes | int, ...]
 
 
-class UnknownVariable(ValueError):  # noqa: N818 - a value's fault, named by what it is
-    """A `${name}` that is no variable, or one without its closing brace; `name` is what was read."""
+class UnknownVariable(ValueError):  # noqa: N818 - named by what is wrong with the value
+    """Raised for a `${name}` that is not a variable, or without its closing brace."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -56,22 +56,22 @@ class UnknownVariable(ValueError):  # noqa: N818 - a value's fault, named by wha
 
 
 def escape(text: str) -> str:
-    """Return `text` so written that `compile_value` gives it back, whatever it holds."""
+    """Escape `text` so that `compile_value` compiles it to itself."""
     return text.replace("${", "$${")
 
 
 def is_sendable(text: str) -> bool:
-    """Tell whether a field value can carry `text`: UTF-8 without CR, LF, NUL, other controls."""
+    """Whether `text` can be sent as a field value: UTF-8 without CR, LF, NUL and other controls."""
     return not has_controls(text.encode("utf-8", "replace")) and not _SURROGATE.search(text)
 
 
 def has_controls(value: bytes) -> bool:
-    """Tell whether `value` holds a byte that no field value may hold (forwarding.md H8)."""
+    """Whether `value` contains a byte that no field value may contain (forwarding.md H8)."""
     return len(value.translate(None, _CONTROLS)) != len(value)
 
 
 def compile_value(text: str) -> Template:
-    """Compile a header value; raise `UnknownVariable` for a `${name}` that is none."""
+    """Compile a header value; raise `UnknownVariable` for a `${name}` that is not a variable."""
     parts: list[bytes | int] = []
     literal = ""
     end = 0
@@ -96,9 +96,10 @@ def compile_value(text: str) -> Template:
 def render(template: Template, context: Context) -> bytes:
     r"""Return the value for one exchange.
 
-    A variable whose value holds a control character counts as empty: the parsers refuse such
-    bytes, so this is the second wall. To leave the bytes out could turn a value into another,
-    valid one (`https://ev\ril.com`); to skip the rule would leave a client's own header standing.
+    A variable whose value contains a control character counts as empty. Parsers reject such bytes,
+    so this is a second line of defence. Tempting to drop only the bytes: that could turn the value
+    into another valid one (`https://ev\ril.com`). Tempting to skip the rule: then the client's own
+    header would be forwarded.
     """
     if isinstance(template, bytes):
         return template

@@ -6,7 +6,7 @@ different places is refused (forwarding.md S1, S2, S11).
 
 from typing import Final, NamedTuple
 
-from corsproxy.policy.memo import remembered
+from corsproxy.policy.cache import cached
 from corsproxy.policy.tokens import is_token
 
 _LARGEST_LENGTH: Final = (1 << 63) - 1
@@ -59,7 +59,7 @@ class Connection(NamedTuple):
     listed: int
 
 
-@remembered(256)
+@cached(256)
 def read_connection(value: bytes) -> Connection:
     """Read one Connection field value (RFC 9110 7.6.1)."""
     listed = [name for option in value.split(b",") if (name := option.strip(b" \t").lower())]

@@ -12,10 +12,10 @@ from typing import Any, Final
 from aiohttp.http_exceptions import HttpProcessingError
 
 from corsproxy.policy import fields as f
+from corsproxy.policy.cache import cached
 from corsproxy.policy.compiled import Limits
-from corsproxy.policy.cors.decide import Facts
+from corsproxy.policy.cors.decision import Facts
 from corsproxy.policy.fields import Field
-from corsproxy.policy.memo import remembered
 from corsproxy.policy.tokens import is_token
 from corsproxy.proxy import faults
 from corsproxy.proxy.faults import Fault
@@ -231,7 +231,7 @@ def _settle_target(head: RequestHead) -> None:
     head.path = head.target.partition(b"?")[0]
 
 
-@remembered(1024)
+@cached(1024)
 def host_of(value: bytes) -> bytes | None:
     """Return the one host, with at most a port, that `value` names; None if it names none (S5).
 

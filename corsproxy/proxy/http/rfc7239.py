@@ -7,7 +7,7 @@ element spoils what is to its left, which stood there before, and never what was
 import re
 from typing import Final, NamedTuple
 
-from corsproxy.policy.memo import remembered
+from corsproxy.policy.cache import cached
 
 # What stands for hops that cannot be read (RFC 7239 6.2).
 _UNREADABLE: Final = b"for=unknown"
@@ -43,7 +43,7 @@ class Line(NamedTuple):
     value: bytes
 
 
-@remembered(256)
+@cached(256)
 def read_line(value: bytes) -> Line:
     """Return what the line `value` says, from the right as far as it can be read.
 

@@ -8,7 +8,7 @@ from corsproxy.config import load_text
 from corsproxy.config.effective import MASK, effective_text
 from corsproxy.policy.compiled import Route
 from corsproxy.policy.fields import LOCATION, REQUEST_ID, SET_COOKIE
-from corsproxy.policy.routing.links import Site
+from corsproxy.policy.routing.links import BaseUrl
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.rules.apply import apply
 from corsproxy.policy.rules.variables import Context
@@ -47,7 +47,7 @@ def test_every_key_reaches_the_plan() -> None:
     """What a route and its upstream say is in what the proxy reads, compiled."""
     first, second, third = routes()
     assert first.upstream.origin_header == "rewrite"
-    assert first.upstream.public == Site(b"https", b"api.example.com:8443")
+    assert first.upstream.public == BaseUrl(b"https", b"api.example.com:8443")
     assert first.mapping == PathMapping(b"/api", b"/v1")
     assert [(rule.op, rule.name) for rule in first.request_rules] == [
         ("set", b"X-Key"),

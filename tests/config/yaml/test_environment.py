@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corsproxy.config import Loaded, load_text
-from corsproxy.policy.rules.apply import Context, apply
+from corsproxy.policy.rules.apply import apply
+from corsproxy.policy.rules.variables import Context
 
 ROUTE = "routes:\n  - upstream: http://127.0.0.1:9000\n"
 POLICY = ROUTE + "    cors:\n      allow_origins: [%s]\n"

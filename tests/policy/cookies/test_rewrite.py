@@ -4,12 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corsproxy.policy.cookies.rewrite import (
-    CookieSpec,
-    Rewritten,
-    compile_cookies,
-    rewrite_cookie,
-)
+from corsproxy.policy.cookies.rewrite import Rewritten, compile_cookies, rewrite_cookie
+from corsproxy.policy.cookies.spec import CookieSpec
 
 EVERYTHING = CookieSpec(
     domain="remove",
@@ -152,12 +148,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("spec", "value", "left"), REFUSED)
-def test_a_cookie_that_browsers_would_refuse_is_left_and_told(
+def test_a_cookie_that_browsers_would_reject_is_left_and_reported(
     spec: CookieSpec,
     value: bytes,
     left: str,
 ) -> None:
-    """cors.md 60: the constraints of names and of SameSite hold, else the cookie stays as it is."""
+    """cors.md 60: a cookie stays as it is if it would violate constraints of its name or of SameSite."""
     assert rewritten(spec, value) == Rewritten(value, left)
 
 

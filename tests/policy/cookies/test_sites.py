@@ -2,11 +2,13 @@
 
 import pytest
 
-from corsproxy.policy.cookies.rewrite import CookieSpec, compile_cookies
-from corsproxy.policy.cookies.sites import Names, check_credentials, site_of
+from corsproxy.policy.cookies.rewrite import compile_cookies
+from corsproxy.policy.cookies.sites import PublicNames, check_credentials, site_of
+from corsproxy.policy.cookies.spec import CookieSpec
 from corsproxy.policy.problems import NOWHERE
-from corsproxy.policy.routing.links import Site
-from corsproxy.policy.rules.apply import RuleSpec, compile_rules
+from corsproxy.policy.routing.links import BaseUrl
+from corsproxy.policy.rules.apply import compile_rules
+from corsproxy.policy.rules.spec import RuleSpec
 from corsproxy.policy.source import SourcePos, SourceText
 
 
@@ -34,12 +36,12 @@ def test_a_site_is_a_registrable_domain(authority: str, site: str) -> None:
 
 
 ORIGINS = ("https://app.example.com", "https://shop.example", "https://other.example")
-PUBLIC = Site(b"https", b"api.example.com")
+PUBLIC = BaseUrl(b"https", b"api.example.com")
 
 
 def warned(
     *origins: str,
-    public: Site | None = PUBLIC,
+    public: BaseUrl | None = PUBLIC,
     hosts: tuple[str, ...] = (),
     cookies: tuple[CookieSpec, ...] = (),
     rules: tuple[RuleSpec, ...] = (),
@@ -50,7 +52,7 @@ def warned(
     ]
     found = check_credentials(
         specs,
-        Names("api", public, hosts),
+        PublicNames("api", public, hosts),
         compile_cookies(cookies),
         compile_rules(rules),
     )
@@ -58,17 +60,17 @@ def warned(
     return [item.values["value"] for item in found]
 
 
-def test_61_the_first_origin_of_another_site_is_told() -> None:
+def test_61_the_first_origin_of_another_site_is_reported() -> None:
     """cors.md 61: cookies stay SameSite=Lax, and the origin is another site; one a route."""
     assert warned(*ORIGINS) == ["https://shop.example"]
 
 
 def test_61_other_names_of_the_same_site_work() -> None:
-    """Cookies go between subdomains and ports of one site, whatever SameSite says."""
+    """Cookies are sent between subdomains and ports of one site, whatever SameSite is."""
     assert warned("https://app.example.com", "https://example.com:8443") == []
 
 
-def test_61_hosts_count_where_no_public_url_is_given() -> None:
+def test_61_hosts_count_if_there_is_no_public_url() -> None:
     """What clients call a route is public_url, else the hosts it matches; neither: nothing known."""
     assert warned(*ORIGINS, public=None, hosts=("*.shop.example",)) == ["https://app.example.com"]
     assert warned(*ORIGINS, public=None, hosts=("api.example.com", "shop.example")) == [

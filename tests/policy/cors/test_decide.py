@@ -5,15 +5,9 @@ from typing import NamedTuple
 
 import pytest
 
-from corsproxy.policy.cors.decide import (
-    Decision,
-    Facts,
-    Policy,
-    compile_policy,
-    decide,
-    is_preflight,
-)
-from corsproxy.policy.cors.decision import Outcome
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.decision import Decision, Facts, Outcome, is_preflight
+from corsproxy.policy.cors.policy import Policy, compile_policy
 from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.cors.steps import ACTUAL_STEPS, PREFLIGHT_STEPS, headers_step
 from corsproxy.policy.source import SourcePos
@@ -98,7 +92,7 @@ A = APP.decode()
 
 
 class Case(NamedTuple):
-    """One request under one policy, and all that must come of it."""
+    """One request under one policy, and the expected decision."""
 
     id: str
     policy: Policy
@@ -210,7 +204,7 @@ def test_a_decision_is_pure(case: Case) -> None:
 def test_vary_depends_on_the_policy_and_not_on_the_request(
     policy: Policy, vary: bytes, origin: bytes | None
 ) -> None:
-    """Origin on every answer unless none depends on it (cors.md 43, 44, 53)."""
+    """Vary: Origin on every response unless none depends on it (cors.md 43, 44, 53)."""
     assert decide(policy, actual(origin)).vary == vary
 
 
@@ -272,7 +266,7 @@ def test_several_lines_of_requested_headers_are_one_list() -> None:
     assert decide(PLAIN, facts).reason is Reason.headers_too_many
 
 
-def test_the_bound_on_names_holds_for_the_shortest_ones() -> None:
+def test_the_bound_on_names_applies_to_the_shortest_ones() -> None:
     """65 names of one byte are too many, however few bytes they take (cors.md 34)."""
     policy = policy_of("https://app.example.com", allow_headers=["a"])
     reasons = [decide(policy, preflight(b"GET", b",".join([b"a"] * n))).reason for n in (64, 65)]
@@ -349,12 +343,12 @@ WEBSOCKET: list[tuple[str, Policy, bytes | None, Reason, int]] = [
 def test_a_websocket_handshake_needs_an_allowed_origin(
     policy: Policy, origin: bytes | None, reason: Reason, status: int
 ) -> None:
-    """No browser would stop it, so the proxy does (cors.md 54)."""
+    """No browser would block it, so the proxy does (cors.md 54)."""
     decision = decide(policy, actual(origin, is_websocket=True))
     assert (decision.reason, decision.status) == (reason, status)
 
 
-def test_our_own_origin_opens_no_websocket_by_itself() -> None:
+def test_the_own_origin_alone_opens_no_websocket() -> None:
     """Under DNS rebinding the Host, and so our own origin, is the attacker's choice (cors.md 54)."""
     facts = actual(EVIL, is_websocket=True, own_origin=EVIL, fetch_site=b"same-origin")
     assert decide(PLAIN, facts).status == 403
@@ -387,7 +381,7 @@ def test_on_refused_block_stops_cross_site_requests_only(facts: Facts, status: i
 
 
 def test_a_refused_request_is_forwarded_by_default() -> None:
-    """A request is never stopped for its Origin unless the policy says so (cors.md 5)."""
+    """A request is never refused for its Origin unless the policy blocks (cors.md 5)."""
     assert decide(PLAIN, actual(EVIL, b"DELETE")).status == 0
 
 
@@ -447,20 +441,20 @@ def test_a_preflight_is_options_with_origin_and_acrm(facts: Facts, expected: boo
     [(), ("*", "https://a.example"), ("https://a.example/",), ("HTTPS://a.example",)],
 )
 def test_a_bad_policy_cannot_be_compiled(origins: tuple[str, ...]) -> None:
-    """Its first mistake is told in words (cors.md 20-30)."""
+    """The message describes its first mistake (cors.md 20-30)."""
     with pytest.raises(ValueError, match="error: "):
         compile_policy(spec_of(*origins))
 
 
 def test_credentials_never_go_to_every_origin() -> None:
-    """No decision under any policy holds `*` together with credentials (cors.md 21, 32)."""
+    """No decision under any policy has `*` together with credentials (cors.md 21, 32)."""
     for case in CASES:
         block = decide(case.policy, case.facts).block
         assert not (b"Allow-Origin: *\r\n" in block and b"Allow-Credentials" in block)
 
 
 def test_a_decision_shows_its_headers_as_pairs() -> None:
-    """`headers` reads what `block` says."""
+    """`headers` parses `block`."""
     decision: Decision = decide(SIGNED_IN, actual())
     assert decision.headers[1] == (b"Access-Control-Allow-Credentials", b"true")
     assert b"".join(b"%b: %b\r\n" % pair for pair in decision.headers) == decision.block

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corsproxy.policy.cors.decide import Facts, decide
+from corsproxy.policy.cors.decide import decide
+from corsproxy.policy.cors.decision import Facts
 from corsproxy.policy.cors.origins import LONGEST_ORIGIN, Origin, OriginSet, parse_origin
 from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.source import SourceText
@@ -92,7 +93,7 @@ def test_a_well_formed_origin_is_taken_apart(value: bytes, parts: Origin) -> Non
 
 
 @pytest.mark.parametrize("value", UNREADABLE)
-def test_anything_else_is_no_origin(value: bytes) -> None:
+def test_anything_else_is_not_an_origin(value: bytes) -> None:
     """Paths, users, empty ports and foreign bytes are refused (cors.md 10)."""
     assert parse_origin(value) is None
 
@@ -128,7 +129,7 @@ REASONS = [
 
 
 @pytest.mark.parametrize(("origins", "reason"), REASONS)
-def test_the_reason_says_what_is_wrong_with_an_origin(
+def test_the_reason_names_the_mistake_in_an_origin(
     origins: tuple[bytes, ...], reason: Reason
 ) -> None:
     """One reason for each kind of refusal (cors.md 8-12, 66)."""
@@ -192,7 +193,7 @@ PATTERNS = [
 
 
 @pytest.mark.parametrize(("pattern", "origin", "matches"), PATTERNS)
-def test_a_pattern_matches_what_its_rule_says(
+def test_a_pattern_matches_as_its_rule_describes(
     pattern: str,
     origin: bytes,
     matches: bool,  # noqa: FBT001 - an expectation

@@ -8,5 +8,5 @@ PAGE = Path(__file__).parents[3] / "docs" / "reasons.md"
 
 
 def test_66_the_page_ends_in_the_table_of_the_code() -> None:
-    """Print `reasons_table()` at its end where this fails."""
+    """If it fails, replace the table with the output of `reasons_table()`."""
     assert PAGE.read_text(encoding="utf-8").endswith(f"\n\n{reasons_table()}\n")

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corsproxy.policy.routing.links import (
+    BaseUrl,
     Links,
-    Site,
     check_public_url,
     compile_public_url,
     rewrite_field,
@@ -16,9 +16,9 @@ from corsproxy.policy.routing.links import (
 from corsproxy.policy.routing.paths import PathMapping
 from corsproxy.policy.source import SourcePos, SourceText
 
-PUBLIC = Site(b"https", b"api.example.com")
-UP = Site(b"http", b"legacy.internal:9000")
-PLAIN = Links((UP, Site(b"http", b"legacy")), PUBLIC)
+PUBLIC = BaseUrl(b"https", b"api.example.com")
+UP = BaseUrl(b"http", b"legacy.internal:9000")
+PLAIN = Links((UP, BaseUrl(b"http", b"legacy")), PUBLIC)
 STRIP = PLAIN._replace(mapping=PathMapping(b"/api"))
 BOTH = PLAIN._replace(mapping=PathMapping(b"/api", b"/v1"))
 ADD = PLAIN._replace(mapping=PathMapping(b"", b"/v1"))
@@ -37,16 +37,34 @@ MAPPED = [
     (PLAIN, b"http://user:pw@legacy/x", b"https://user:pw@api.example.com/x"),
     (PLAIN, b"http://legacy/\x85\xff%0a", b"https://api.example.com/\x85\xff%0a"),
     (PLAIN, b"http://legacy/a@b:c\\d", b"https://api.example.com/a@b:c\\d"),
+    # A fragment ends an authority as a path does, whatever it contains.
+    (PLAIN, b"http://legacy#f", b"https://api.example.com#f"),
+    (PLAIN, b"//legacy#f", b"https://api.example.com#f"),
+    (PLAIN, b"http://legacy:80#f", b"https://api.example.com#f"),
+    (PLAIN, b"http://legacy#@evil.example/", b"https://api.example.com#@evil.example/"),
+    (PLAIN, b"http://legacy?@evil.example/", b"https://api.example.com?@evil.example/"),
+    (PLAIN, b"http://user@legacy#f", b"https://user@api.example.com#f"),
     # The prefix is restored, with and without an origin.
     (STRIP, b"http://legacy/x", b"https://api.example.com/api/x"),
     (STRIP, b"http://legacy", b"https://api.example.com/api/"),
     (STRIP, b"http://legacy?q", b"https://api.example.com/api/?q"),
+    (STRIP, b"http://legacy#f", b"https://api.example.com/api/#f"),
     (STRIP, b"/x?y", b"/api/x?y"),
+    (STRIP, b"/x#f?y", b"/api/x#f?y"),
+    (STRIP, b"/#f", b"/api/#f"),
     (STRIP, b"/", b"/api/"),
     (BOTH, b"http://legacy/v1/x", b"https://api.example.com/api/x"),
     (BOTH, b"/v1", b"/api"),
     (BOTH, b"/v1/", b"/api/"),
     (BOTH, b"/v1?q", b"/api?q"),
+    (BOTH, b"/v1#f", b"/api#f"),
+    (BOTH, b"/v1#/../x", b"/api#/../x"),
+    (BOTH, b"/%761#f", b"/api#f"),
+    (BOTH, b"/%761?q", b"/api?q"),
+    (BOTH, b"http://legacy/v1#f", b"https://api.example.com/api#f"),
+    (BOTH, b"http://legacy#f", b"https://api.example.com/#f"),
+    (BOTH, b"/v1x#/v1", b"/v1x#/v1"),
+    (ADD, b"/v1#f", b"/#f"),
     (ADD, b"/v1/x", b"/x"),
     (ADD, b"/v1", b"/"),
     # Not below the added prefix: the origin is public, the path has no other name.
@@ -70,6 +88,11 @@ UNTOUCHED = [
     b"http://legacy\\@evil.example/x",
     b"http://legacy\\.evil.example/x",
     b"http://evil.example\\@legacy/x",
+    b"http://evil.example#@legacy/x",
+    b"http://evil.example?@legacy/x",
+    b"http://evil.example/@legacy/x",
+    b"http://legacy.evil.example#legacy",
+    b"//evil.example#@legacy/x",
     b"//evil.example/x",
     b"//legacy:9001/x",
     b"ftp://legacy/x",
@@ -91,6 +114,9 @@ UNTOUCHED = [
     b"../x",
     b"?q",
     b"#f",
+    b"#/x",
+    b"#http://legacy/x",
+    b"x#//legacy/x",
     b"",
     b"mailto:a@legacy",
     b"api/x",
@@ -111,7 +137,7 @@ def test_all_other_links_are_untouched(value: bytes) -> None:
     assert rewrite_link(value, STRIP) == value
 
 
-def test_path_absolute_links_pass_where_no_prefix_changes() -> None:
+def test_path_absolute_links_stay_if_no_prefix_changes() -> None:
     """cors.md 58: without a prefix change "/x" is public already."""
     assert rewrite_link(b"/x", PLAIN) == b"/x"
 
@@ -119,13 +145,13 @@ def test_path_absolute_links_pass_where_no_prefix_changes() -> None:
 @pytest.mark.parametrize(
     ("site", "value"),
     [
-        (Site(b"http", b"[::1]:9000"), b"http://[::1]:9000/x"),
-        (Site(b"http", b"[2001:DB8::1]"), b"http://[2001:db8::1]:80/x"),
-        (Site(b"https", b"legacy:443"), b"https://legacy/x"),
-        (Site(b"https", b"legacy"), b"//legacy:443/x"),
+        (BaseUrl(b"http", b"[::1]:9000"), b"http://[::1]:9000/x"),
+        (BaseUrl(b"http", b"[2001:DB8::1]"), b"http://[2001:db8::1]:80/x"),
+        (BaseUrl(b"https", b"legacy:443"), b"https://legacy/x"),
+        (BaseUrl(b"https", b"legacy"), b"//legacy:443/x"),
     ],
 )
-def test_addresses_and_default_ports_compare_as_origins(site: Site, value: bytes) -> None:
+def test_addresses_and_default_ports_compare_as_origins(site: BaseUrl, value: bytes) -> None:
     """cors.md 58: an origin is scheme, host and port, however they are spelled."""
     assert rewrite_link(value, Links((site,), PUBLIC)) == b"https://api.example.com/x"
 
@@ -145,6 +171,10 @@ REFRESHES = [
     (b"5url=/x", b"5url=/x"),
     (b"", b""),
     (b"0; url=?q", b"0; url=?q"),
+    (b"0; url=#f", b"0; url=#f"),
+    (b"0; url=/x#f", b"0; url=/api/x#f"),
+    (b"0; url='http://legacy#f'", b"0; url='https://api.example.com/api/#f'"),
+    (b"0; url=http://evil.example#@legacy/", b"0; url=http://evil.example#@legacy/"),
 ]
 
 
@@ -155,7 +185,7 @@ def test_refresh_maps_its_url_alone(value: bytes, expected: bytes) -> None:
 
 
 def test_each_field_is_read_in_its_own_way() -> None:
-    """cors.md 58: Location and Content-Location hold a link, Refresh a delay and a link."""
+    """cors.md 58: Location and Content-Location contain a link, Refresh a delay and a link."""
     assert rewrite_field(b"Location", b"/x", STRIP) == b"/api/x"
     assert rewrite_field(b"content-location", b"/x", STRIP) == b"/api/x"
     assert rewrite_field(b"REFRESH", b"0;url=/x", STRIP) == b"0;url=/api/x"
@@ -204,6 +234,7 @@ PLACE = SourcePos("config.yaml", 2, 3)
         ("HTTPS://api.example.com", "http:// or https://"),
         ("https://api.example.com/v1", "path"),
         ("https://api.example.com?x", "path"),
+        ("https://api.example.com#x", "path"),
         ("https://a@api.example.com", "user name"),
         ("https://api.example.com:x", "65535"),
         ("https://api.example.com:0", "65535"),
@@ -213,7 +244,7 @@ PLACE = SourcePos("config.yaml", 2, 3)
         ("https://a b", "no name"),
     ],
 )
-def test_a_wrong_public_url_is_told(text: str, says: str) -> None:
+def test_an_invalid_public_url_is_reported(text: str, says: str) -> None:
     """config.md `public_url`: an origin as clients know it."""
     (finding,) = check_public_url(SourceText(text, PLACE))
     assert finding.slug == "public_url_invalid"
@@ -228,12 +259,12 @@ def test_a_wrong_public_url_is_told(text: str, says: str) -> None:
     [
         ("https://api.example.com", PUBLIC),
         ("https://api.example.com/", PUBLIC),
-        ("http://localhost:8080", Site(b"http", b"localhost:8080")),
-        ("http://[::1]:8080", Site(b"http", b"[::1]:8080")),
-        ("http://[::1]", Site(b"http", b"[::1]")),
+        ("http://localhost:8080", BaseUrl(b"http", b"localhost:8080")),
+        ("http://[::1]:8080", BaseUrl(b"http", b"[::1]:8080")),
+        ("http://[::1]", BaseUrl(b"http", b"[::1]")),
     ],
 )
-def test_a_public_url_compiles(text: str, site: Site) -> None:
+def test_a_public_url_compiles(text: str, site: BaseUrl) -> None:
     """config.md `public_url`."""
     assert check_public_url(SourceText(text)) == []
     assert compile_public_url(SourceText(text)) == site

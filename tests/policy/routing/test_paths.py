@@ -1,7 +1,7 @@
 """Ambiguous paths and prefix changes (forwarding.md H1, H2; cors.md 58, 71). Pure, no loop."""
 
 import re
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -119,10 +119,10 @@ def test_ambiguity_agrees_with_the_rule_as_it_is_worded(path: bytes) -> None:
 def test_hostile_paths_cost_linear_time(piece: bytes) -> None:
     """cors.md 13 in spirit: a megabyte takes no more than a bounded search per byte."""
     path = b"/a" + piece * (1_000_000 // len(piece)) + b"a"
-    began = perf_counter()
+    began = process_time()
     is_ambiguous(path)
     as_compared(path)
-    assert perf_counter() - began < 2
+    assert process_time() - began < 2
 
 
 MAPPINGS = [
@@ -248,7 +248,7 @@ def test_a_prefix_that_matched_is_stripped_in_every_spelling(data: st.DataObject
 
 
 @pytest.mark.parametrize("path", ["/p%3Aq", "/p%3aq", "/a/p%3Aq/", "/x%e4%B8%ad"])
-def test_71_the_case_of_hex_digits_tells_no_routes_apart(path: str) -> None:
+def test_71_the_case_of_hex_digits_does_not_distinguish_routes(path: str) -> None:
     """cors.md 71, H1: `%2f` and `%2F` are one (RFC 3986 6.2.2.1), so a stricter route takes both."""
     table = RouteTable.compile([(Match(paths=(path,)), "strict"), (Match(), "broad")])
     digits = re.compile(rb"%[0-9A-Fa-f]{2}")
@@ -263,8 +263,8 @@ def test_71_the_case_of_hex_digits_tells_no_routes_apart(path: str) -> None:
     assert table.match(b"h", path.encode().upper(), b"GET") == "broad"
 
 
-def test_72_routes_that_only_hex_digits_tell_apart_are_a_tie() -> None:
-    """cors.md 72: nothing says which of the two is meant."""
+def test_72_routes_that_differ_in_hex_digits_only_are_a_tie() -> None:
+    """cors.md 72: neither of the two is more specific."""
     with pytest.raises(RouteTie):
         RouteTable.compile([(Match(paths=("/a%2Fb",)), 1), (Match(paths=("/a%2fb",)), 2)])
 
@@ -277,6 +277,7 @@ def item(text: str) -> SourceText:
 BAD = [
     (PathSpec(strip_prefix=item("api")), (), "path_prefix_invalid", "begin with /"),
     (PathSpec(add_prefix=item("/a?b")), (), "path_prefix_invalid", "query"),
+    (PathSpec(add_prefix=item("/a#b")), (), "path_prefix_invalid", "fragment"),
     (PathSpec(add_prefix=item("/a b")), (), "path_prefix_invalid", "percent-encoded"),
     (PathSpec(add_prefix=item("/ä")), (), "path_prefix_invalid", "percent-encoded"),
     (PathSpec(add_prefix=item("/a%zz")), (), "path_prefix_invalid", "percent-encoded"),
@@ -292,7 +293,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("spec", "paths", "slug", "says"), BAD)
-def test_wrong_prefixes_are_told(
+def test_invalid_prefixes_are_reported(
     spec: PathSpec,
     paths: tuple[str, ...],
     slug: str,

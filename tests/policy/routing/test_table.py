@@ -150,7 +150,7 @@ def test_listed_methods_win_over_none_and_fall_through() -> None:
 
 
 def test_a_host_without_a_fitting_path_or_method_falls_through() -> None:
-    """cors.md 72: the order is lexicographic, and a level without an answer is no answer."""
+    """cors.md 72: the order is lexicographic; if one level has no match, the next is tried."""
     routes = table(
         (Match(hosts=("a.example",), paths=("/x",), methods=frozenset({b"GET"})), "exact"),
         (Match(hosts=("*.example",), paths=("/x",)), "wild"),
@@ -216,7 +216,7 @@ def test_ties_are_errors(first: Match, second: Match, what: Cell) -> None:
         (Match(hosts=("a", "A"), paths=("/x", "/x")), Match()),
     ],
 )
-def test_different_places_are_no_ties(first: Match, second: Match) -> None:
+def test_different_cells_are_not_ties(first: Match, second: Match) -> None:
     """cors.md 72: what differs in any level is ordered, not tied; a name twice in one is one."""
     assert find_ties([(first, "one"), (second, "two")]) == []
 
@@ -241,7 +241,7 @@ matches = st.builds(
 
 
 def naive(entries: Entries, host: str, path: str, method: bytes) -> str | None:
-    """Rank everything that fits by what rule 72 says, in its own words."""
+    """Rank everything that matches, as rule 72 is worded."""
     found = [
         ((h == host, len(h)), (p == path and p[-1:] != "/", len(p)), m.methods is not None, route)
         for m, route in entries

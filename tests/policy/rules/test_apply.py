@@ -4,14 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corsproxy.policy.rules.apply import (
-    Context,
-    Field,
-    RuleSpec,
-    WhenSpec,
-    apply,
-    compile_rules,
-)
+from corsproxy.policy.fields import Field
+from corsproxy.policy.rules.apply import apply, compile_rules
+from corsproxy.policy.rules.spec import RuleSpec, WhenSpec
+from corsproxy.policy.rules.variables import Context
 
 CONTEXT = Context(status=200, method=b"GET", request_id=b"id-1", route_name=b"api")
 
@@ -132,7 +128,7 @@ WHENS = [
 
 
 @pytest.mark.parametrize(("when", "context", "holds"), WHENS)
-def test_a_rule_applies_when_all_that_is_asked_holds(
+def test_a_rule_applies_if_all_conditions_are_met(
     when: WhenSpec,
     context: Context,
     holds: bool,  # noqa: FBT001 - a column of the table
@@ -143,7 +139,7 @@ def test_a_rule_applies_when_all_that_is_asked_holds(
 
 
 def test_without_a_content_type_none_fits() -> None:
-    """config.md: an answer without Content-Type is of no type."""
+    """config.md: a response without Content-Type matches no type."""
     when = WhenSpec(content_type=("text/*",))
     spec = RuleSpec(op="add", name="X-M", value="1", when=when)
     assert changed(spec, fields=[(b"X-A", b"text/html")]) == [(b"X-A", b"text/html")]

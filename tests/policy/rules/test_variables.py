@@ -81,7 +81,7 @@ def test_a_variable_with_a_control_character_counts_as_empty(bad: bytes) -> None
 
 @given(st.binary(max_size=20))
 def test_only_bytes_of_field_values_get_through(value: bytes) -> None:
-    """forwarding.md H8: 0x20-0x7E, 0x80-0xFF and HTAB, whatever a variable holds."""
+    """forwarding.md H8: 0x20-0x7E, 0x80-0xFF and HTAB, whatever the value of a variable is."""
     rendered = render(compile_value("${request.id}"), CONTEXT._replace(request_id=value))
     allowed = all(byte == 9 or 32 <= byte != 127 for byte in value)
     assert rendered == (value if allowed else b"")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corsproxy.policy.visible import (
+from corsproxy.policy.printable import (
     json_text,
     printable,
     printable_lines,
@@ -18,7 +18,7 @@ values = st.recursive(anything, lambda one: st.lists(one) | st.dictionaries(anyt
 
 
 @pytest.mark.parametrize("char", DANGEROUS, ids=ascii)
-def test_what_is_no_visible_character_becomes_an_escape(char: str) -> None:
+def test_an_unprintable_character_becomes_an_escape(char: str) -> None:
     """cors.md 69: C0, DEL, C1, bidirectional controls, surrogates: in text, and in JSON."""
     assert printable(f"a{char}b") == f"a{ascii(char)[1:-1]}b"
     assert json_text(f"a{char}b").isprintable()
@@ -31,7 +31,7 @@ def test_letters_of_all_scripts_are_left_alone() -> None:
 
 
 @given(anything)
-def test_text_never_holds_what_is_not_shown(text: str) -> None:
+def test_text_never_contains_unprintable_characters(text: str) -> None:
     """cors.md 69: it can be encoded, too; `printable_lines` keeps line ends and tabs only."""
     assert printable(text).isprintable()
     lines = printable_lines(text)
