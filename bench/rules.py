@@ -78,6 +78,10 @@ def route_with(rules: tuple[RuleSpec, ...], cookies: tuple[CookieSpec, ...] = ()
         name="api",
         upstream=upstream,
         policy=None,
+        maps_links=True,
+        reject_ambiguous_paths=True,
+        upgrades=frozenset(),
+        max_body=0,
         response_rules=compile_rules(rules),
         cookies=compile_cookies(cookies),
     )

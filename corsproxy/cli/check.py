@@ -13,8 +13,8 @@ from corsproxy.cli.terminal import say, say_verbatim
 from corsproxy.config import Loaded, Problem, format_problems, load
 from corsproxy.config.effective import effective_text
 from corsproxy.config.inline_tests import count_tests, run_tests
-from corsproxy.config.problems.catalogue import ENTRIES, SLUGS
-from corsproxy.config.problems.problem import Format
+from corsproxy.config.problems.format import Format
+from corsproxy.config.problems.index import BY_ID
 
 EXIT_PROBLEMS: Final = 1
 _FORMATS: Final[tuple[Format, ...]] = ("full", "concise", "json", "github")
@@ -125,15 +125,13 @@ class _Gaps(dict[str, str]):
 
 
 def _explanation(id_: str) -> str:
-    slug = SLUGS.get(id_.upper())
-    if slug is None:
-        known = sorted(SLUGS)
+    kind = BY_ID.get(id_.upper())
+    if kind is None:
+        known = sorted(BY_ID)
         raise click.UsageError(f"there is no {id_}; ids go from {known[0]} to {known[-1]}")
-    entry = ENTRIES[slug]
     message, advice = (
-        string.Formatter().vformat(text, (), _Gaps()) for text in (entry.message, entry.advice)
+        string.Formatter().vformat(text, (), _Gaps()) for text in (kind.message, kind.advice)
     )
-    kind = "error" if entry.id.startswith("E") else "warning"
-    lines = [f"{entry.id} {slug} ({kind})", "", f"  {message}", ""]
-    lines += [entry.why, ""] if entry.why else []
+    lines = [f"{kind.id} {kind.slug} ({kind.severity})", "", f"  {message}", ""]
+    lines += [kind.why, ""] if kind.why else []
     return "\n".join([*lines, f"What to do: {advice}", ""])

@@ -1,22 +1,20 @@
 """`corsproxy demo`: says what to put on the stage and where. Imports the server only when it runs."""
 
 import logging
-import re
 import sys
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from corsproxy.cli.host_port import split_host_port
 from corsproxy.cli.terminal import say, say_verbatim
+from corsproxy.policy.cors.origins import parse_origin
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 _CANNOT_START = 3
 _PORT = click.IntRange(0, 65535)
-_ORIGIN = re.compile(
-    r"https?://([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])(:(?P<port>[1-9][0-9]{0,4}))?",
-)
 
 
 class _OriginType(click.ParamType[str]):
@@ -30,8 +28,8 @@ class _OriginType(click.ParamType[str]):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> str:
-        found = _ORIGIN.fullmatch(value)
-        if found is None or int(found["port"] or 1) > 65535:
+        origin = parse_origin(value.encode("utf-8", "replace"))
+        if origin is None or origin.scheme not in {b"http", b"https"}:
             self.fail(
                 f"{value!r} is no origin; write http://host:port in lower case, without a path "
                 "and without a slash at the end",
@@ -54,14 +52,14 @@ class _ListenType(click.ParamType[tuple[str, int]]):
     ) -> tuple[str, int]:
         if isinstance(value, tuple):
             return value
-        host, _, port = value.rpartition(":")
-        if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        found = split_host_port(value, lowest=0)
+        if found is None or not found[0]:
             self.fail(
                 f"{value!r} is no address to listen on; write 127.0.0.1:9000 or [::1]:9000",
                 param,
                 ctx,
             )
-        return host.removeprefix("[").removesuffix("]"), int(port)
+        return found
 
 
 @click.command()

@@ -8,6 +8,7 @@ import socket
 
 import click
 
+from corsproxy.cli.host_port import split_host_port
 from corsproxy.cli.terminal import say
 
 _UNHEALTHY = 1
@@ -31,16 +32,16 @@ class _AddressType(click.ParamType[str | tuple[str, int]]):
             return value
         if value.startswith("unix:"):
             return value.removeprefix("unix:")
-        host, colon, port = value.rpartition(":")
-        if not colon or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        found = split_host_port(value, lowest=1)
+        if found is None:
             self.fail(
                 f"{value!r} is no address; write host:port, [ipv6]:port or unix:/path, "
                 "as in health.listen of the configuration",
                 param,
                 ctx,
             )
-        host = host.removeprefix("[").removesuffix("]")
-        return _LOOPBACK_OF.get(host, host), int(port)
+        host, port = found
+        return _LOOPBACK_OF.get(host, host), port
 
 
 @click.command()

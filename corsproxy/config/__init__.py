@@ -1,7 +1,8 @@
-"""What a user may write, and how it becomes a configuration."""
+"""Reads configuration files, checks them, and compiles them to what the proxy serves from."""
 
 from corsproxy.config.load import Fingerprint, Loaded, fingerprint, load, load_text
-from corsproxy.config.problems.problem import Problem, format_problems
+from corsproxy.config.problems.format import format_problems
+from corsproxy.policy.problems import Problem
 
 __all__ = [
     "Fingerprint",

@@ -1,13 +1,12 @@
-"""Addresses as a user writes them: listeners, URLs of upstreams, networks. Knows no sockets."""
+"""Reads addresses as they are written in the file: listeners, URLs of upstreams, networks."""
 
 import re
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final, Literal, NamedTuple
 
+from corsproxy.policy.authority import AddressError, split_authority
 from corsproxy.policy.compiled import Address, TcpAddress, UnixAddress
 
-# A host name or IPv4 address; a name may end in its root dot, and containers use `_`.
-_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _URL: Final = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#\\]*)(?P<rest>.*)", re.DOTALL)
 _PORTS: Final[dict[Literal["http", "https"], int]] = {"http": 80, "https": 443}
 
@@ -15,12 +14,8 @@ _PORTS: Final[dict[Literal["http", "https"], int]] = {"http": 80, "https": 443}
 _LONGEST_UNIX_PATH: Final = 107
 
 
-class AddressError(ValueError):
-    """An address cannot be read; the text says why."""
-
-
 class UpstreamUrl(NamedTuple):
-    """A URL taken apart; `authority` is what the upstream's own Host says."""
+    """A URL in parts; `authority` is the Host header of the upstream's own name."""
 
     scheme: Literal["http", "https"]
     address: Address
@@ -33,7 +28,7 @@ def read_listen(text: str) -> Address:
         return _read_unix(text.removeprefix("unix:"))
     if "://" in text:
         raise AddressError("it is a URL")
-    host, port = _split(text)
+    host, port = split_authority(text)
     if port is None:
         raise AddressError("it has no port")
     if ":" in host and IPv6Address(host).ipv4_mapped is not None:
@@ -52,7 +47,7 @@ def read_url(text: str) -> UpstreamUrl:
         raise AddressError("it holds a user; credentials do not belong here")
     if found["rest"] not in {"", "/"}:
         raise AddressError("it has a path, a query or a fragment")
-    host, port = _split(found["authority"])
+    host, port = split_authority(found["authority"])
     if port == 0:
         raise AddressError("nothing can be reached at port 0")
     scheme: Literal["http", "https"] = "https" if found["scheme"] == "https" else "http"
@@ -88,8 +83,8 @@ def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
 
 
 def read_host(text: str) -> bytes:
-    """Return the Host header `text` is, a name with or without a port; raise `AddressError`."""
-    _split(text)
+    """Return `text`, a name with or without a port, as a Host header; raise `AddressError`."""
+    split_authority(text)
     return text.encode()
 
 
@@ -99,37 +94,6 @@ def _read_unix(path: str) -> UnixAddress:
     if len(path.encode()) > _LONGEST_UNIX_PATH or "\0" in path:
         raise AddressError(f"the path of a socket has at most {_LONGEST_UNIX_PATH} bytes")
     return UnixAddress(path)
-
-
-def _split(text: str) -> tuple[str, int | None]:
-    """Return host (IPv6 without brackets) and port of `host[:port]`."""
-    if text.startswith("["):
-        inside, bracket, after = text[1:].partition("]")
-        if not bracket or not _is_ipv6(inside):
-            raise AddressError("what stands in brackets is no IPv6 address")
-        host, port = inside, after
-    elif text.count(":") > 1:
-        raise AddressError("an IPv6 address stands in brackets")
-    else:
-        host, colon, number = text.partition(":")
-        port = colon + number
-        if not _NAME.fullmatch(host):
-            raise AddressError(
-                "it has no host" if not host else "its host is no name and no address"
-            )
-    if not port:
-        return host, None
-    digits = port[1:]
-    if port[0] != ":" or not re.fullmatch(r"[0-9]{1,5}", digits) or int(digits) > 65535:
-        raise AddressError("its port is no number from 0 to 65535")
-    return host, int(digits)
-
-
-def _is_ipv6(text: str) -> bool:
-    try:
-        return ip_address(text).version == 6 and "%" not in text
-    except ValueError:
-        return False
 
 
 def _bracketed(host: str) -> str:

@@ -1,4 +1,4 @@
-"""The configuration that is in force, as YAML, defaults included. Knows what must not be shown."""
+"""Writes the configuration in force as YAML, defaults included and secrets masked."""
 
 from typing import Any, Final
 
@@ -16,13 +16,13 @@ _SECRET_NAMES: Final = ("authorization", "cookie", "key", "password", "secret", 
 def effective_text(settings: Settings, document: Document) -> str:
     """Return `settings` as a file that means the same, but for secrets.
 
-    Everything that holds a value of the environment is masked, and so are values of headers that
+    Everything that contains a value of the environment is masked, and so are values of headers that
     carry credentials by their name.
     """
     tree = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     shown = _shown(tree, (), document)
-    text = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=1000)
-    assert isinstance(text, str)  # noqa: S101 - without a stream PyYAML returns what it wrote
+    # Without a stream PyYAML returns what it wrote.
+    text: str = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=1000)
     return text
 
 

@@ -1,4 +1,4 @@
-"""The example file: every key with its description and a value. Knows the models, writes YAML."""
+"""Writes the example file from the models: every key with its description and a value."""
 
 import json
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _key(name: str, field: FieldInfo, depth: int) -> Iterator[str]:
 
 
 def _items(model: type[BaseModel], depth: int) -> Iterator[str]:
-    """Write one item with all keys; where they exclude each other, one item for each."""
+    """Write one item with all keys; if they exclude each other, one item for each."""
     fields = fields_of(model)
     alternatives: tuple[str, ...] = getattr(model, "alternatives", ())
     for name in alternatives:
@@ -66,7 +66,7 @@ def _items(model: type[BaseModel], depth: int) -> Iterator[str]:
         for line in _key(name, field, depth + 1)
     ]
     if alternatives:
-        # Conditions alone are no rule: the first operation goes with them.
+        # Conditions alone are not a rule: the first operation is written with them.
         rest.append(list(_key(alternatives[0], fields[alternatives[0]], depth + 1))[1])
     yield from _item(rest, depth)
 
@@ -81,7 +81,7 @@ def _item(lines: list[str], depth: int) -> Iterator[str]:
 
 
 def is_off(field: FieldInfo) -> bool:
-    """Tell whether a key stands commented out: off until it is written, or not beside others."""
+    """Return whether a key is commented out: off until it is written, or not beside others."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and "x-off" in extra
 

@@ -1,4 +1,4 @@
-"""Runs the `tests:` of routes: each asks the policy as a browser would. Knows no network.
+"""Runs the `tests:` of routes: each is a request that the policy decides about.
 
 The decision is the very function that serves requests (cors.md 70).
 """
@@ -9,16 +9,17 @@ from typing import NamedTuple
 from corsproxy.config.compile import CompileContext
 from corsproxy.config.load import Loaded
 from corsproxy.config.models.routes import InlineTestSection
-from corsproxy.config.problems.problem import Found, Problem
+from corsproxy.config.problems.found import Found
 from corsproxy.config.yaml.nodes import Path
 from corsproxy.policy.compiled import CompiledConfig, Route
 from corsproxy.policy.cors.decide import decide
 from corsproxy.policy.cors.decision import Decision, Facts
 from corsproxy.policy.cors.reasons import describe
+from corsproxy.policy.problems import Problem
 
 
 class RoutedTest(NamedTuple):
-    """A test with a path, and the route that it has to come to."""
+    """A test with a path, and the route that has to match it."""
 
     route: Route
     hosts: list[str]
@@ -31,7 +32,7 @@ def count_tests(loaded: Loaded) -> int:
 
 
 def run_tests(loaded: Loaded) -> tuple[Problem, ...]:
-    """Return a problem for each test that does not hold, in the order of the file.
+    """Return a problem for each test that fails, in the order of the file.
 
     A file without a configuration has no tests to run: its problems come first.
     """
@@ -52,7 +53,7 @@ def run_tests(loaded: Loaded) -> tuple[Problem, ...]:
 def facts_of(test: InlineTestSection) -> Facts:
     """Return what a browser would ask before it sends the test's request: its preflight.
 
-    A preflight's answer covers origin, method and headers at once, and requests that need none have
+    The response to a preflight covers origin, method and headers at once; requests without one have
     the same verdict. Without an Origin there is nothing to ask.
     """
     if test.origin is None:
@@ -67,12 +68,12 @@ def facts_of(test: InlineTestSection) -> Facts:
 
 def _run(context: CompileContext, route: Route, test: InlineTestSection, path: Path) -> None:
     if route.policy is None:
-        context.note("test_without_policy", path)
+        context.report("test_without_policy", path)
         return
     decision = decide(route.policy, facts_of(test))
-    what = context.hidden(path) or "; ".join(_account(decision))
+    what = context.reference(path) or "; ".join(_account(decision))
     if decision.verdict != test.expect:
-        context.note(
+        context.report(
             "test_verdict",
             (*path, "expect"),
             expected=test.expect,
@@ -80,7 +81,7 @@ def _run(context: CompileContext, route: Route, test: InlineTestSection, path: P
             what=what,
         )
     elif test.reason is not None and decision.reason != test.reason:
-        context.note(
+        context.report(
             "test_reason",
             (*path, "reason"),
             expected=test.reason,
@@ -108,7 +109,7 @@ def _check_path(
     found = config.routes.match(_host(test.hosts), target, test.test.method.encode())
     if found is not test.route:
         got = "no route" if found is None else f"the route {found.name}"
-        context.note("test_route", (*path, "path"), got=got, expected=test.route.name)
+        context.report("test_route", (*path, "path"), got=got, expected=test.route.name)
 
 
 def _host(hosts: list[str]) -> bytes:

@@ -1,4 +1,4 @@
-"""Which keys may stand where. Knows the models' fields, no values."""
+"""Looks up the keys that a section may contain, from the models."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -10,7 +10,7 @@ from corsproxy.config.models.root import Settings
 
 
 def known_keys(path: Sequence[str | int]) -> Mapping[str, FieldInfo]:
-    """Return the keys that may stand at `path`, by name; none where names are the user's own."""
+    """Return the keys that `path` may contain, by name; none if names are the user's own."""
     model: type[BaseModel] | None = Settings
     skip_name = False
     for part in path:
@@ -29,17 +29,17 @@ def fields_of(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - types are of any kind
-    """Return the section that `annotation` holds, alone, in a list, by name, or among others."""
+    """Return the section that `annotation` contains, alone, in a list, by name, or among others."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(model_in, get_args(annotation))), None)
 
 
 def is_named(annotation: Any) -> bool:  # noqa: ANN401
-    """Tell whether `annotation` is a mapping from names that the user chooses."""
+    """Return whether `annotation` is a mapping from names that the user chooses."""
     return getattr(annotation, "__origin__", None) is dict
 
 
 def is_listed(annotation: Any) -> bool:  # noqa: ANN401
-    """Tell whether `annotation` is a list."""
+    """Return whether `annotation` is a list."""
     return getattr(annotation, "__origin__", None) is list

@@ -1,4 +1,4 @@
-"""What is legal and yet hardly meant: names nobody uses, settings without effect. Warnings only."""
+"""Warns of settings that are valid and hardly meant: unused names, keys without effect."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -14,44 +14,44 @@ _LIST: Final = "list origins instead of *, or remove the key"
 
 
 def lint(context: CompileContext, settings: Settings, routes: tuple[int, ...]) -> None:
-    """Report what `settings` say in vain. `routes` are the indices of its routes in the file."""
+    """Report settings without effect. `routes` are the indices of the routes in the file."""
     _unused(context, settings)
     for index, route in zip(routes, settings.routes, strict=True):
         path: Path = ("routes", index)
-        says = context.document.wrote((*path, "cors")) or context.document.wrote(
+        has_cors = context.document.wrote((*path, "cors")) or context.document.wrote(
             ("defaults", "cors")
         )
-        if route.cors is None and not says:
-            context.note("route_without_policy", path)
-    for where, policy in _policies(settings, routes):
-        for key, reason, advice in _vain(policy):
-            at = (*where, *key)
-            context.note("no_effect", at, key=key[-1], reason=reason, advice=advice)
+        if route.cors is None and not has_cors:
+            context.report("route_without_policy", path)
+    for path_of_policy, policy in _policies(settings, routes):
+        for key, reason, advice in _ineffective_in_policy(policy):
+            at = (*path_of_policy, *key)
+            context.report("no_effect", at, key=key[-1], reason=reason, advice=advice)
     if settings.server.tls is not None and settings.server.half_close == "answer":
         reason, advice = "TLS has no half close (forwarding.md H20)", "remove it"
         at = ("server", "half_close")
-        context.note("no_effect", at, key="half_close", reason=reason, advice=advice)
+        context.report("no_effect", at, key="half_close", reason=reason, advice=advice)
     server = settings.server
     if not server.trusted_proxies and "trusted_headers" in server.model_fields_set:
         reason, advice = "trusted_proxies lists no peer", "list your proxies there"
         at = ("server", "trusted_headers")
-        context.note("no_effect", at, key="trusted_headers", reason=reason, advice=advice)
+        context.report("no_effect", at, key="trusted_headers", reason=reason, advice=advice)
     for name, upstream in settings.upstreams.items():
         _without_effect(context, upstream, ("upstreams", name))
 
 
 def _unused(context: CompileContext, settings: Settings) -> None:
-    """Compare with the file itself: a route that could not be read uses its names all the same."""
+    """Compare names with the file itself: a route that could not be read uses its names, too."""
     policies = set(_named(context, "cors"))
     if isinstance(settings.defaults.cors, str):
         policies.add(settings.defaults.cors)
     for name in settings.policies:
         if name not in policies:
-            context.note_key("policy_unused", ("policies", name), found=name)
+            context.report_key("policy_unused", ("policies", name), found=name)
     upstreams = set(_named(context, "upstream"))
     for name in settings.upstreams:
         if name not in upstreams:
-            context.note_key("upstream_unused", ("upstreams", name), found=name)
+            context.report_key("upstream_unused", ("upstreams", name), found=name)
 
 
 def _named(context: CompileContext, key: str) -> Iterator[str]:
@@ -62,41 +62,45 @@ def _named(context: CompileContext, key: str) -> Iterator[str]:
             yield value.text
 
 
-class _Vain(NamedTuple):
-    """A setting that another one makes meaningless; `key` is below their section."""
+class _Ineffective(NamedTuple):
+    """A setting that another one makes meaningless; `key` is its path below their section."""
 
     key: Path
     reason: str
     advice: str
 
 
-def _vain(policy: PolicySection) -> Iterator[_Vain]:
+def _ineffective_in_policy(policy: PolicySection) -> Iterator[_Ineffective]:
     is_any = policy.allow_origins == ["*"]
     if is_any and policy.on_refused == "block":
-        yield _Vain(("on_refused",), "* allows every origin, so none is refused", _LIST)
+        yield _Ineffective(("on_refused",), "* allows every origin, so none is refused", _LIST)
     if is_any and "check_origin" in policy.websocket.model_fields_set:
         reason = "* allows every origin, so none is refused (cors.md 54)"
-        yield _Vain(("websocket", "check_origin"), reason, _LIST)
+        yield _Ineffective(("websocket", "check_origin"), reason, _LIST)
     if policy.dangerously_allow_null_origin and "null" not in policy.allow_origins:
         reason = "null is not in allow_origins"
-        yield _Vain(("dangerously_allow_null_origin",), reason, "remove it")
+        yield _Ineffective(("dangerously_allow_null_origin",), reason, "remove it")
     if policy.dangerously_allow_insecure_origins and not policy.allow_credentials:
         reason = "without allow_credentials such origins are allowed anyway (cors.md 23)"
-        yield _Vain(("dangerously_allow_insecure_origins",), reason, "remove it")
+        yield _Ineffective(("dangerously_allow_insecure_origins",), reason, "remove it")
 
 
-def _vain_in_pool(pool: PoolSection) -> Iterator[_Vain]:
+def _ineffective_in_pool(pool: PoolSection) -> Iterator[_Ineffective]:
     if pool.reuse == "never":
         for key in ("max_idle", "idle"):
             if key in pool.model_fields_set:
-                yield _Vain((key,), "reuse: never keeps no connection", "remove one of the two")
+                yield _Ineffective(
+                    (key,), "reuse: never keeps no connection", "remove one of the two"
+                )
     elif pool.max_idle > pool.max_connections and "max_idle" in pool.model_fields_set:
         most = pool.max_connections
-        yield _Vain(("max_idle",), f"there are {most} connections at most", f"write {most} or less")
+        yield _Ineffective(
+            ("max_idle",), f"there are {most} connections at most", f"write {most} or less"
+        )
 
 
 def _policies(settings: Settings, routes: tuple[int, ...]) -> Iterator[tuple[Path, PolicySection]]:
-    """Yield every policy with its path, those that routes hold themselves too."""
+    """Yield every policy with its path, also those that are written in a route."""
     for name, policy in settings.policies.items():
         yield ("policies", name), policy
     if isinstance(settings.defaults.cors, PolicySection):
@@ -110,18 +114,18 @@ def _without_effect(context: CompileContext, upstream: UpstreamSection, path: Pa
     timeouts, tls = upstream.timeouts, upstream.tls
     if tls is not None and not upstream.url.startswith("https://"):
         reason, advice = "the URL is not https", "write https:// in url, or remove it"
-        context.note_key("no_effect", (*path, "tls"), key="tls", reason=reason, advice=advice)
+        context.report_key("no_effect", (*path, "tls"), key="tls", reason=reason, advice=advice)
     elif tls is not None and tls.insecure_skip_verify and tls.ca_file:
         reason, advice = "insecure_skip_verify lets any certificate do", "remove one of the two"
         at = (*path, "tls", "ca_file")
-        context.note("no_effect", at, key="ca_file", reason=reason, advice=advice)
-    for vain in _vain_in_pool(upstream.pool):
-        at = (*path, "pool", *vain.key)
-        context.note("no_effect", at, key=vain.key[-1], reason=vain.reason, advice=vain.advice)
+        context.report("no_effect", at, key="ca_file", reason=reason, advice=advice)
+    for item in _ineffective_in_pool(upstream.pool):
+        at = (*path, "pool", *item.key)
+        context.report("no_effect", at, key=item.key[-1], reason=item.reason, advice=item.advice)
     for key in ("connect", "response_header", "idle"):
         limit = getattr(timeouts, key)
         if 0 < timeouts.total < limit and key in timeouts.model_fields_set:
-            context.note(
+            context.report(
                 "no_effect",
                 (*path, "timeouts", key),
                 key=key,

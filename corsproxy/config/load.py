@@ -1,4 +1,4 @@
-"""Reads a configuration: file, environment, settings, configuration. The only input and output here.
+"""Loads a configuration: file, environment, settings, compiled configuration; does all I/O of it.
 
 Nothing is kept between calls: the environment is an argument, and so is the text for `load_text`.
 """
@@ -11,19 +11,20 @@ from typing import NamedTuple
 from corsproxy.config.compile import CompileContext, compile_config
 from corsproxy.config.lint import lint
 from corsproxy.config.models.root import Settings
-from corsproxy.config.problems.problem import Found, Problem, TooMany, Unreadable, problem
+from corsproxy.config.problems.found import Found, TooMany, Unreadable, problem
 from corsproxy.config.validate import validate
 from corsproxy.config.yaml.document import LARGEST_FILE, compose, decode
 from corsproxy.config.yaml.environment import substitute
 from corsproxy.config.yaml.nodes import Document
 from corsproxy.policy.compiled import CompiledConfig
+from corsproxy.policy.problems import Problem
 from corsproxy.policy.source import SourcePos
 
 
 class Loaded(NamedTuple):
-    """What became of a file: its `config`, None with any error; all `problems` in their order.
+    """A file that was read: its `config`, None with any error; all `problems` in their order.
 
-    `settings` and `document` are what was read, as far as it could be; `text` is the file's.
+    `settings` and `document` are None if they could not be read; `text` is the file's.
     """
 
     config: CompiledConfig | None
@@ -34,7 +35,7 @@ class Loaded(NamedTuple):
 
 
 class Fingerprint(NamedTuple):
-    """What of a file changes when its content may have: a swapped symlink, a new file, a write."""
+    """What changes with the content of a file: a swapped symlink, a new file, a write."""
 
     real_path: str
     inode: int
@@ -61,7 +62,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
 
 def load_text(text: str, file_name: str, environ: Mapping[str, str]) -> Loaded:
-    """Read a configuration that is at hand as text; `file_name` stands in its places."""
+    """Read a configuration from `text`; `file_name` is the file in its positions."""
     found = Found(file_name)
     read = Loaded(None, (), text=text)
     try:

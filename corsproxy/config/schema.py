@@ -1,4 +1,4 @@
-"""The language as JSON Schema and as a reference to read, both made from the models."""
+"""Writes the language as JSON Schema and as a reference in Markdown, both from the models."""
 
 import json
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ Code and tests cite these numbers; they never change their meaning.
 """
 
 
-# What the docs say about a value, and how they show an example; neither is JSON Schema.
+# Notes for the reference, which are not JSON Schema.
 _NOTES: Final = ("x-kind", "x-example", "x-off")
 
 
@@ -148,7 +148,7 @@ def _tables(model: type[BaseModel], path: str, definitions: dict[str, Any]) -> I
 
 
 def _has_items_elsewhere(field: FieldInfo) -> bool:
-    """Tell whether a list shows an example of its items: their keys are described with another."""
+    """Return whether a list shows an example of its items, whose keys are described elsewhere."""
     return is_listed(field.annotation) and example_of(field) is not None
 
 

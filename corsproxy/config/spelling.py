@@ -1,4 +1,4 @@
-"""Which known word a wrong one was meant to be. Knows words only."""
+"""Finds the known word that a misspelt one was meant to be."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -1,4 +1,4 @@
-"""Files to begin with, as text. Knows what beginners need; each of them is read by a test."""
+"""The files that `corsproxy init` prints; a test loads each of them."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Durations and sizes as a user writes them. Knows units, not which setting has them."""
+"""Reads and writes durations and sizes with their units."""
 
 import re
 from typing import Final

@@ -1,7 +1,7 @@
-"""From the tree of a file to `Settings`, and pydantic's complaints in words. Knows no policy.
+"""Reads the tree of a file as `Settings` and translates the errors of pydantic.
 
-What is wrong is left out and the rest is read again, so that one run tells all that is wrong: an
-unknown key goes alone, a wrong value takes its policy, upstream or route along.
+Faulty parts are removed and the rest is read again, so that one run reports all problems: an unknown
+key is removed alone, a wrong value together with its policy, upstream or route.
 """
 
 import re
@@ -12,12 +12,13 @@ from pydantic import ValidationError
 from corsproxy.config.keys import known_keys
 from corsproxy.config.models.root import Settings
 from corsproxy.config.models.types import BRANCHES
-from corsproxy.config.problems.problem import Found, Problem, problem
+from corsproxy.config.problems.found import Found, problem
 from corsproxy.config.spelling import nearest
 from corsproxy.config.yaml.nodes import Document, Mapping, Node, Path, Scalar, Sequence, to_tree
 from corsproxy.config.yaml.scalars import scalar
+from corsproxy.policy.problems import Problem
 
-# More than any file of good faith has; each round only takes time.
+# More rounds than any real file needs; further ones would only take time.
 _MOST_ROUNDS: Final = 8
 
 # pydantic's own names of faults -> slugs of the catalogue.
@@ -30,7 +31,7 @@ _KINDS: Final = {
     "enum": "not_a_choice",
 }
 
-# These say what a value is, not of what kind.
+# Their messages show the value itself, without its kind.
 _SHOWN_PLAIN: Final = {
     "out_of_range",
     "duration_out_of_range",
@@ -43,7 +44,7 @@ _SHOWN_PLAIN: Final = {
 class Validated(NamedTuple):
     """What could be read: the settings without their faulty parts.
 
-    `routes` holds, for each route of the settings, its index in the file.
+    `routes` contains the index in the file of each route of the settings.
     """
 
     settings: Settings
@@ -53,7 +54,7 @@ class Validated(NamedTuple):
 def validate(document: Document, found: Found) -> Validated | None:
     """Read `document` as `Settings`, None if nothing is left; add what is wrong to `found`."""
     tree: Any = to_tree(document.root)
-    _leave_out_empty(document, tree, (), found)
+    _remove_empty(document, tree, (), found)
     count = len(tree["routes"]) if isinstance(tree.get("routes"), list) else 0
     kept = list(range(count))
     for round_ in range(_MOST_ROUNDS):
@@ -62,14 +63,14 @@ def validate(document: Document, found: Found) -> Validated | None:
         except ValidationError as error:
             faults = error.errors(include_url=False, include_input=False)
         if round_ == 0:
-            _tell(document, faults, found)
-        for path in _victims(document, faults):
-            _leave_out(tree, path, kept)
+            _report(document, faults, found)
+        for path in _parts_to_remove(document, faults):
+            _remove(tree, path, kept)
     return None
 
 
-def _leave_out_empty(document: Document, tree: Any, path: Path, found: Found) -> None:  # noqa: ANN401
-    """Take the keys without a value out of `tree` and report them: the language has no null."""
+def _remove_empty(document: Document, tree: Any, path: Path, found: Found) -> None:  # noqa: ANN401
+    """Remove the keys without a value from `tree` and report them: the language has no null."""
     for key, value in list(tree.items()) if isinstance(tree, dict) else enumerate(tree):
         at = (*path, key)
         if value is None and isinstance(tree, dict):
@@ -77,10 +78,10 @@ def _leave_out_empty(document: Document, tree: Any, path: Path, found: Found) ->
             span = document.key_span(at)
             found.add(problem("empty_value", document.at(span), span.width, key=key))
         elif isinstance(value, (dict, list)):
-            _leave_out_empty(document, value, at, found)
+            _remove_empty(document, value, at, found)
 
 
-def _tell(document: Document, faults: Any, found: Found) -> None:  # noqa: ANN401 - pydantic's own
+def _report(document: Document, faults: Any, found: Found) -> None:  # noqa: ANN401 - pydantic's own
     """Translate pydantic's errors; a key that is empty or only misspelt is not missing too."""
     misspelt: set[Path] = set()
     missing: list[Path] = []
@@ -99,7 +100,7 @@ def _tell(document: Document, faults: Any, found: Found) -> None:  # noqa: ANN40
 
 
 def _path(document: Document, fault: Any) -> Path:  # noqa: ANN401
-    """Return where a fault is, without the branches of values that may have several shapes."""
+    """Return the path of a fault, without the branches of values that may have several shapes."""
     path: list[str | int] = []
     for part in fault["loc"]:
         if part not in BRANCHES or document.wrote((*path, part)):
@@ -167,7 +168,7 @@ _HOMES: Final[tuple[Path, ...]] = (
 
 
 def _home(key: str) -> str | None:
-    """Return in words where `key` would be known, or None."""
+    """Return in words which section has the key `key`, None if none has."""
     for path in _HOMES:
         if key in known_keys(path):
             return _where((*path, key)).removeprefix("in ")
@@ -175,7 +176,7 @@ def _home(key: str) -> str | None:
 
 
 def _where(path: Path) -> str:
-    """Return in words what holds the last part of `path`."""
+    """Return in words which section contains the last part of `path`."""
     keys = [part for part in path[:-1] if isinstance(part, str)]
     if not keys:
         return "at the top of the file"
@@ -194,7 +195,7 @@ def _key_name(path: Path) -> str:
 
 
 def describe(node: Node) -> str:
-    """Return in words what stands at `node`, never a value of the environment."""
+    """Return in words what `node` is, never a value of the environment."""
     if isinstance(node, Sequence):
         return "a list"
     if isinstance(node, Mapping):
@@ -215,9 +216,9 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:].rstrip(".")
 
 
-def _victims(document: Document, faults: Any) -> list[Path]:  # noqa: ANN401
-    """Return what has to be left out because of `faults`, last first, nothing inside another."""
-    found = {_victim(_path(document, fault), fault["type"]) for fault in faults}
+def _parts_to_remove(document: Document, faults: Any) -> list[Path]:  # noqa: ANN401
+    """Return what has to be removed because of `faults`, last first, nothing inside another."""
+    found = {_part_to_remove(_path(document, fault), fault["type"]) for fault in faults}
     outer = [path for path in found if not any(path[:size] in found for size in range(len(path)))]
     return sorted(outer, key=_order, reverse=True)
 
@@ -226,10 +227,10 @@ def _order(path: Path) -> tuple[int, ...]:
     return tuple(part if isinstance(part, int) else 0 for part in path)
 
 
-def _victim(path: Path, kind: str) -> Path:
-    """Return the key whose default does no harm, or what holds it where there is no default."""
+def _part_to_remove(path: Path, kind: str) -> Path:
+    """Return the part to remove for a fault: a key with a harmless default, else its section."""
     if kind == "extra_forbidden":
-        # A rule without its misspelt operation says something else: the whole list goes.
+        # A rule without its misspelt operation would do something else: the whole list is removed.
         return path[:3] if path[0] == "routes" else path
     if path[0] not in _OWNERS:
         return path[:2]
@@ -238,8 +239,8 @@ def _victim(path: Path, kind: str) -> Path:
     return path[:2] if is_match or (kind == "missing" and len(path) == 3) else path[:3]
 
 
-def _leave_out(tree: Any, path: Path, kept: list[int]) -> None:  # noqa: ANN401
-    """Remove what stands at `path`; what has to be there is put in as small as can be."""
+def _remove(tree: Any, path: Path, kept: list[int]) -> None:  # noqa: ANN401
+    """Remove the value at `path`; replace a required one by the smallest that is valid."""
     holder: Any = tree
     for part in path[:-1]:
         holder = holder[part]  # what pydantic complains about is there

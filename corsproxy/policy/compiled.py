@@ -132,14 +132,14 @@ class Route:
     policy: Policy | None
     # The change of prefix towards the upstream; links and cookie paths are mapped back (cors.md 58).
     mapping: PathMapping = UNCHANGED
-    maps_links: bool = True
+    maps_links: bool
     request_rules: tuple[Rule, ...] = ()
     response_rules: tuple[Rule, ...] = ()
     cookies: tuple[CookieRule, ...] = ()
-    reject_ambiguous_paths: bool = True
-    upgrades: frozenset[bytes] = frozenset({b"websocket"})
+    reject_ambiguous_paths: bool
+    upgrades: frozenset[bytes]
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
-    max_body: int = 0
+    max_body: int
     pos: SourcePos | None = None
     # Derived, so that a route that changes nothing costs one test: whether requests are changed, the
     # names whose lookalikes are dropped (forwarding.md S6), and the kinds of fields for which a

@@ -10,7 +10,7 @@ import pytest
 
 from corsproxy.config import format_problems, load
 from corsproxy.config.inline_tests import run_tests
-from corsproxy.config.problems.catalogue import ENTRIES
+from corsproxy.config.problems.index import BY_SLUG
 
 FOLDER: Final = Path(__file__).parent / "golden"
 FILES: Final = sorted(FOLDER.glob("*.yaml"))
@@ -48,14 +48,14 @@ def test_no_value_of_the_environment_is_shown(file: Path) -> None:
     assert SECRET not in say(file)
 
 
-@pytest.mark.parametrize("slug", sorted(ENTRIES))
+@pytest.mark.parametrize("slug", sorted(BY_SLUG))
 def test_every_problem_has_a_file_that_has_it(slug: str) -> None:
     """A file is named after the problem it shows; the exceptions are listed, and not stale."""
     file = FOLDER / f"{slug}.txt"
     if slug in ELSEWHERE:
         assert not file.exists()
     else:
-        assert f"[{ENTRIES[slug].id}]" in file.read_text("utf-8")
+        assert f"[{BY_SLUG[slug].id}]" in file.read_text("utf-8")
 
 
 if __name__ == "__main__":

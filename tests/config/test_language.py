@@ -1,5 +1,6 @@
 """What is made from the models: example, reference, JSON Schema, and the files to begin with."""
 
+import ast
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,11 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from corsproxy.config import load, load_text
+from corsproxy.config import load, load_text, models
 from corsproxy.config.example import SCHEMA_LINE, example_text
 from corsproxy.config.inline_tests import count_tests, run_tests
 from corsproxy.config.keys import fields_of, known_keys, model_in
 from corsproxy.config.models.root import Settings
-from corsproxy.config.problems.catalogue import ENTRIES
-from corsproxy.config.problems.findings import FINDINGS, all_slugs
 from corsproxy.config.schema import json_schema, reference_text
 from corsproxy.config.templates import COMPOSE, KUBERNETES, MINIMAL
 
@@ -118,16 +117,43 @@ def test_the_starts_are_plain_yaml_for_any_other_reader() -> None:
         assert yaml.safe_load(text)["version"] == 1
 
 
-def test_every_finding_of_the_policy_modules_has_an_id() -> None:
-    """config.md: stable ids; one that is missing here would be a crash when it is found."""
-    assert sorted(FINDINGS) == sorted(all_slugs())
+# Defaults that have another form in `policy`, or no counterpart there.
+OF_THE_LANGUAGE: Final = {
+    "ServerSection.listen",
+    "InlineTestSection.method",
+    "RouteSection.location",
+    "RouteSection.ambiguous_paths",
+    "RouteSection.upgrades",
+}
 
 
-def test_no_id_is_given_twice_and_its_letter_is_its_severity() -> None:
-    """config.md: errors are E…, warnings W…; three digits."""
-    ids = [entry.id for entry in ENTRIES.values()]
-    assert len(set(ids)) == len(ids)
-    assert all(id_[0] in "EW" and len(id_) == 4 and id_[1:].isdigit() for id_ in ids)
+def is_written(default: ast.expr) -> bool:
+    """Return whether a default is a value of the models' own; None and empty lists are none."""
+    if isinstance(default, ast.List):
+        return any(map(is_written, default.elts))
+    if isinstance(default, ast.Constant):
+        return default.value not in {None, ...}
+    return isinstance(default, ast.BinOp)
+
+
+def written_defaults() -> Iterator[str]:
+    """Yield each key whose default is written in the models, not taken from `policy`."""
+    for file in Path(models.__path__[0]).glob("*.py"):
+        for section in ast.parse(file.read_text("utf-8")).body:
+            if not isinstance(section, ast.ClassDef):
+                continue
+            for line in section.body:
+                match line:
+                    case ast.AnnAssign(
+                        target=ast.Name(id=name),
+                        value=ast.Call(func=ast.Name(id="key"), args=[default, *_]),
+                    ) if is_written(default):
+                        yield f"{section.name}.{name}"
+
+
+def test_a_default_is_written_once() -> None:
+    """config.md: what is left out has one default, for the file, its schema and code alike."""
+    assert set(written_defaults()) == OF_THE_LANGUAGE
 
 
 def test_keys_of_names_are_the_users_own() -> None:

@@ -165,13 +165,11 @@ def test_routes_reach_the_plan() -> None:
     assert config.routes.match(b"api.example.com", b"/api/v1", b"PUT") is other
 
 
-def test_what_is_not_written_has_the_defaults_of_the_plan() -> None:
-    """The smallest file: the models' defaults are those that the plan's classes have."""
+def test_the_smallest_file_is_a_whole_configuration() -> None:
+    """product.md: whatever is not written has a default; each is written once, in `policy`."""
     config = config_of("version: 1\nroutes: [{upstream: 'http://h', cors: false}]\n")
     assert config.server == Server(listen=(TcpAddress("0.0.0.0", 8080),))
-    assert config.log == LogSettings()
     assert config.health == TcpAddress("0.0.0.0", 9902)
-    assert config.upstreams[0].timeouts == UpstreamTimeouts()
     assert config.upstreams[0].authority == b"h"
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corsproxy.config.addresses import AddressError, read_network
+from corsproxy.config.addresses import read_network
+from corsproxy.policy.authority import AddressError
 
 
 @pytest.mark.parametrize(

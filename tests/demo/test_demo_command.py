@@ -178,6 +178,7 @@ def test_the_page_alone_passes_its_addresses_on() -> None:
         "http://LOCALHOST",
         "http://user@localhost",
         "http://localhost:99999",
+        "foo://localhost",
         "http://",
         "*",
     ],

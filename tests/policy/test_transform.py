@@ -49,7 +49,14 @@ def kinds_of(fields: list[Field]) -> int:
 
 def route_of(**keys: object) -> Route:
     """Return a route to the upstream, without a policy."""
-    return Route(name="api", upstream=UPSTREAM, policy=None, **keys)  # type: ignore[arg-type]
+    given: dict[str, object] = {
+        "maps_links": True,
+        "reject_ambiguous_paths": True,
+        "upgrades": frozenset(),
+        "max_body": 0,
+        **keys,
+    }
+    return Route(name="api", upstream=UPSTREAM, policy=None, **given)  # type: ignore[arg-type]
 
 
 @given(lines, rules)

@@ -1,4 +1,4 @@
-"""From what a user wrote to what the proxy reads: the only place that knows both vocabularies."""
+"""Compiles settings to what the proxy serves from; nothing else uses both vocabularies."""
 
 from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.names import check_key
@@ -22,7 +22,7 @@ __all__ = ["CompileContext", "compile_config"]
 def compile_config(
     context: CompileContext, settings: Settings, routes: tuple[int, ...]
 ) -> CompiledConfig | None:
-    """Return `settings` compiled; None with the problems noted in `context`.
+    """Return `settings` compiled; None if they have errors, which are reported to `context`.
 
     `routes` are the indices that the routes of `settings` have in the file.
     """
@@ -39,7 +39,7 @@ def compile_config(
     parts = Parts(upstreams, policies, default, has_default, server.limits.max_body)
     written = context.document.node(("routes",))
     if isinstance(written, Sequence) and not written.children:
-        context.note_key("routes_empty", ("routes",))
+        context.report_key("routes_empty", ("routes",))
     table = compile_routes(context, settings.routes, routes, parts)
     if table is None or context.found.has_errors:
         return None

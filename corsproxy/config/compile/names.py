@@ -1,4 +1,4 @@
-"""Names of policies, upstreams and routes: how they look, and whether they exist."""
+"""Checks names of policies, upstreams and routes: their syntax, and whether they exist."""
 
 import re
 from typing import Final
@@ -11,21 +11,21 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def check_name(context: CompileContext, name: str, path: Path) -> None:
-    """Report `name`, the value at `path`, where it could not stand in a header or a metric."""
+    """Report `name`, the value at `path`, if a header or a metric could not contain it."""
     if not _NAME.fullmatch(name):
-        context.note("name_invalid", path, found=context.shown(path, name))
+        context.report("name_invalid", path, found=context.masked(path, name))
 
 
 def check_key(context: CompileContext, name: str, path: Path) -> None:
     """Report `name`, the key that `path` ends in, like `check_name`."""
     if not _NAME.fullmatch(name):
-        context.note_key("name_invalid", path, found=name)
+        context.report_key("name_invalid", path, found=name)
 
 
 def check_known(context: CompileContext, named: tuple[str, str], slug: str, path: Path) -> None:
-    """Report the value at `path` where the file has nothing called so: `named` is section and name.
+    """Report the value at `path` if the file has nothing of that name: `named` is section and name.
 
-    What is written but could not be read is known, and has its problems already.
+    What is in the file but could not be read exists, and its problems are reported already.
     """
     section, name = named
     if context.document.wrote(named):
@@ -36,4 +36,4 @@ def check_known(context: CompileContext, named: tuple[str, str], slug: str, path
     advice = f"did you mean {meant}?" if meant else f"{section} are {', '.join(known)}"
     if not known:
         advice = f"add it to `{section}:`, which has no entries"
-    context.note(slug, path, found=context.shown(path, name), advice=advice)
+    context.report(slug, path, found=context.masked(path, name), advice=advice)

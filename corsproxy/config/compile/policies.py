@@ -1,13 +1,13 @@
-"""From policies as written to policies as compiled. Knows which names exist, and no routes."""
+"""Compiles the policies of a file, those with a name and those that are written elsewhere."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.names import check_known
 from corsproxy.config.models.policies import PolicySection
 from corsproxy.config.yaml.nodes import Path
-from corsproxy.policy.cors.check import find_mistakes
 from corsproxy.policy.cors.policy import Policy, compile_policy
 from corsproxy.policy.cors.spec import PolicySpec, PreflightSpec
 from corsproxy.policy.source import SourcePos
@@ -22,7 +22,7 @@ _NESTED: Final = (
 
 
 class Policies:
-    """The policies of a file by name, and what routes may call them."""
+    """The policies of a file by name."""
 
     def __init__(self, context: CompileContext, sections: Mapping[str, PolicySection]) -> None:
         self._context = context
@@ -32,7 +32,7 @@ class Policies:
         }
 
     def resolve(self, cors: PolicySection | str, name: str, path: Path) -> Policy | None:
-        """Return the policy that the value at `path` names or holds; None with a problem noted."""
+        """Return the policy that the value at `path` names or is; report it and return None if bad."""
         if isinstance(cors, PolicySection):
             return compile_policy_section(self._context, cors, name, path)
         if cors in self._compiled:
@@ -44,9 +44,9 @@ class Policies:
 def compile_policy_section(
     context: CompileContext, section: PolicySection, name: str, path: Path
 ) -> Policy | None:
-    """Return one policy compiled; None with its problems noted."""
+    """Return one policy compiled, None if it has errors; they are reported."""
     spec = _spec(context, section, name, path)
-    return compile_policy(spec) if context.take(find_mistakes(spec), path) else None
+    return context.compiled(partial(compile_policy, spec))
 
 
 def _spec(context: CompileContext, section: PolicySection, name: str, path: Path) -> PolicySpec:
@@ -73,7 +73,7 @@ def _spec(context: CompileContext, section: PolicySection, name: str, path: Path
             section.dangerously_allow_public_suffix_wildcards
         ),
         dangerously_allow_null_origin=section.dangerously_allow_null_origin,
-        pos=context.key_place(path),
+        pos=context.key_pos(path),
         positions=_positions(context, path),
     )
 

@@ -1,4 +1,4 @@
-"""From routes as written to the table of routes. Knows matches and names, leaves parts to others."""
+"""Compiles the routes of a file to the table of routes."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -9,19 +9,19 @@ from corsproxy.config.compile.policies import Policies
 from corsproxy.config.compile.transforms import compile_transforms
 from corsproxy.config.compile.upgrades import compile_upgrades
 from corsproxy.config.compile.upstreams import Upstreams
-from corsproxy.config.models.routes import MatchSection, RouteSection
+from corsproxy.config.models.routes import RouteSection
 from corsproxy.config.yaml.nodes import Path
 from corsproxy.policy.compiled import Route, Upstream, UpstreamTimeouts
 from corsproxy.policy.cookies.sites import PublicNames, check_credentials
 from corsproxy.policy.cors.policy import Policy
-from corsproxy.policy.problems import Finding
 from corsproxy.policy.routing.bypasses import check_bypasses
 from corsproxy.policy.routing.check import check_match
-from corsproxy.policy.routing.table import Match, RouteTable, find_ties
+from corsproxy.policy.routing.table import Match, MatchPositions, RouteTable, find_ties
+from corsproxy.policy.source import SourcePos
 
 
 class Parts(NamedTuple):
-    """What routes refer to. `default` and `max_body` hold for routes that say nothing."""
+    """What routes refer to; `default` and `max_body` are for routes without their own."""
 
     upstreams: Upstreams
     policies: Policies
@@ -36,16 +36,14 @@ def compile_routes(
     indices: tuple[int, ...],
     parts: Parts,
 ) -> RouteTable[Route] | None:
-    """Return the table of all routes; None with problems noted. `indices` are those in the file."""
+    """Return the table of all routes, None if one has errors; `indices` are those in the file."""
     entries: list[tuple[Match, Route]] = []
     names: dict[str, Path] = {}
-    written: dict[str, MatchSection] = {}
     for index, section in zip(indices, sections, strict=True):
         path: Path = ("routes", index)
         name = section.name or f"route-{index + 1}"
         _check_name(context, name, path, names)
         match = _match(context, section, path)
-        written[name] = section.match
         route = _route(context, section, name, path, parts)
         if route is not None:
             entries.append((match, route))
@@ -53,9 +51,7 @@ def compile_routes(
     if context.found.has_errors:
         return None
     table = RouteTable.compile(entries)
-    for route, finding in check_bypasses(entries, table):
-        at = _find_value(written[route.name], finding, names[route.name])
-        context.take([finding._replace(pos=context.pos(at))], at)
+    context.report_all(check_bypasses(entries, table))
     return table
 
 
@@ -63,7 +59,7 @@ def _check_name(context: CompileContext, name: str, path: Path, names: dict[str,
     at = (*path, "name")
     if name in names:
         line = context.pos(names[name]).line
-        context.note("route_name_twice", at, found=context.shown(at, name), line=line)
+        context.report("route_name_twice", at, found=context.masked(at, name), line=line)
     names.setdefault(name, path)
     check_name(context, name, at)
 
@@ -89,7 +85,7 @@ def _route(
         names = PublicNames(name, upstream.public, section.match.host)
         origins = policy.spec.allow_origins
         rules = transforms.response_rules
-        context.take(check_credentials(origins, names, transforms.cookies, rules), path)
+        context.report_all(check_credentials(origins, names, transforms.cookies, rules))
     return Route(
         name=name,
         upstream=upstream,
@@ -110,31 +106,31 @@ def _timeouts(upstream: Upstream, section: RouteSection) -> UpstreamTimeouts:
 
 def _match(context: CompileContext, section: RouteSection, path: Path) -> Match:
     written = section.match
-    methods = frozenset(method.encode() for method in written.methods)
-    wrote_methods = context.document.wrote((*path, "match", "methods"))
+    at = (*path, "match")
+    methods = _positions(context, written.methods, (*at, "methods"))
+    wrote_methods = context.document.wrote((*at, "methods"))
     match = Match(
         hosts=tuple(written.host),
         paths=tuple(written.path),
-        methods=methods if wrote_methods else None,
+        methods=frozenset(map(str.encode, methods)) if wrote_methods else None,
+        positions=MatchPositions(
+            hosts=_positions(context, written.host, (*at, "host")),
+            paths=_positions(context, written.path, (*at, "path")),
+            methods={method.encode(): pos for method, pos in methods.items()},
+            no_methods=context.pos((*at, "methods")),
+        ),
     )
-    for finding in check_match(match):
-        if finding.slug == "route_path_ambiguous" and section.ambiguous_paths == "forward":
-            continue
-        at = _find_value(written, finding, path)
-        context.take([finding._replace(pos=context.pos(at))], at)
+    rejects_ambiguous = section.ambiguous_paths == "reject"
+    context.report_all(check_match(match, rejects_ambiguous=rejects_ambiguous))
     return match
 
 
-def _find_value(written: MatchSection, finding: Finding, path: Path) -> Path:
-    """Return the path of the item that a finding is about; findings of matches have no place."""
-    for key, items in (
-        ("host", written.host),
-        ("path", written.path),
-        ("methods", written.methods),
-    ):
-        if key.rstrip("s") in finding.slug and finding.value in items:
-            return (*path, "match", key, items.index(finding.value))
-    return (*path, "match", "methods")
+def _positions(context: CompileContext, items: list[str], path: Path) -> dict[str, SourcePos]:
+    """Return the position of each of `items`, a list at `path`: of its first occurrence."""
+    positions: dict[str, SourcePos] = {}
+    for index, item in enumerate(items):
+        positions.setdefault(item, context.pos((*path, index)))
+    return positions
 
 
 def _check_ties(
@@ -142,14 +138,14 @@ def _check_ties(
     entries: list[tuple[Match, Route]],
     names: dict[str, Path],
 ) -> None:
-    """Report routes that claim the same requests, one problem a pair (cors.md 72)."""
+    """Report routes that match the same requests, one problem a pair (cors.md 72)."""
     for tie in find_ties([(match, route.name) for match, route in entries]):
         first, second = names[str(tie.first)], names[str(tie.second)]
         matched = (*second, "match") if context.document.wrote((*second, "match")) else second
-        context.note(
+        context.report(
             "route_tie",
             matched,
-            other=context.shown((*first, "name"), str(tie.first)),
+            other=context.masked((*first, "name"), str(tie.first)),
             line=context.pos(first).line,
-            what=context.hidden(matched) or tie.what,
+            what=context.reference(matched) or tie.what,
         )

@@ -1,4 +1,4 @@
-"""From header rules as written to their terms. Knows which operation a rule has, not its effect."""
+"""Translates header rules from their keys to specs, one for each header that a rule names."""
 
 import re
 from typing import Final
@@ -12,13 +12,13 @@ _STATUSES: Final = re.compile(r"([0-9]{3})(?:-([0-9]{3}))?")
 
 
 def rule_specs(context: CompileContext, rules: list[RuleSection], path: Path) -> list[RuleSpec]:
-    """Return one term for each header that each rule names, in their order."""
+    """Return one spec for each header that each rule names, in their order."""
     specs: list[RuleSpec] = []
     for index, rule in enumerate(rules):
         at = (*path, index)
         given = [name for name in rule.alternatives if getattr(rule, name) is not None]
         if len(given) != 1:
-            context.note("rule_operations", at, found=" and ".join(given) or "none")
+            context.report("rule_operations", at, found=" and ".join(given) or "none")
             continue
         when = None if rule.when is None else _when(context, rule.when, (*at, "when"))
         specs += _specs(context, rule, when, at)
@@ -32,8 +32,8 @@ def _specs(
     path: Path,
 ) -> list[RuleSpec]:
     if rule.remove is not None:
-        placed = context.source_texts((*path, "remove"), rule.remove)
-        return [RuleSpec(op="remove", name=name.text, when=when, pos=name.pos) for name in placed]
+        names = context.source_texts((*path, "remove"), rule.remove)
+        return [RuleSpec(op="remove", name=name.text, when=when, pos=name.pos) for name in names]
     if rule.replace is not None:
         name, find, value = rule.replace.header, rule.replace.find, rule.replace.with_
         pos = context.pos((*path, "replace"))
@@ -47,7 +47,7 @@ def _specs(
     )
     for op, values in valued:
         for name, value in (values or {}).items():
-            pos = context.key_place((*path, op, name))
+            pos = context.key_pos((*path, op, name))
             specs.append(RuleSpec(op=op, name=name, value=value, when=when, pos=pos))
     return specs
 
@@ -69,7 +69,7 @@ def _statuses(context: CompileContext, texts: list[str], path: Path) -> tuple[tu
         found = _STATUSES.fullmatch(text)
         if found is None:
             at = (*path, index)
-            context.note("status_invalid", at, found=context.shown(at, text))
+            context.report("status_invalid", at, found=context.masked(at, text))
             continue
         ranges.append((int(found[1]), int(found[2] or found[1])))
     return tuple(ranges)

@@ -1,15 +1,16 @@
-"""From the listening side as written to the one that is served. Knows addresses, no routes."""
+"""Compiles the listening side: addresses, limits, TLS, trusted proxies, health, log."""
 
 from collections.abc import Collection
 from ipaddress import ip_address
 from typing import Final
 
-from corsproxy.config.addresses import AddressError, read_listen, read_network
+from corsproxy.config.addresses import read_listen, read_network
 from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.tls import check_tls
 from corsproxy.config.models.root import Settings
 from corsproxy.config.models.server import ServerTlsSection
 from corsproxy.config.yaml.nodes import Path
+from corsproxy.policy.authority import AddressError
 from corsproxy.policy.compiled import (
     Address,
     Limits,
@@ -40,23 +41,23 @@ class BoundAddresses:
         return self._taken.keys()
 
     def read(self, text: str, path: Path) -> Address | None:
-        """Return the address that the value at `path` is; None with a problem noted."""
+        """Return the address that the value at `path` is; None if it is not valid, which is reported."""
         context = self._context
         try:
             address = read_listen(text)
         except AddressError as fault:
-            context.note("address_invalid", path, found=context.shown(path, text), detail=fault)
+            context.report("address_invalid", path, found=context.masked(path, text), fault=fault)
             return None
         first = next((taken for taken in self._taken if _overlap(taken, address)), None)
         if first is not None:
-            self._note_twice(path, address, first)
+            self._report_twice(path, address, first)
         self._taken.setdefault(address, path)
         return address
 
-    def _note_twice(self, path: Path, address: Address, first: Address) -> None:
-        """Note that `address`, of the key at `path`, is not free beside `first`; one may be a default."""
+    def _report_twice(self, path: Path, address: Address, first: Address) -> None:
+        """Report that `address`, at `path`, is not free beside `first`; one may be a default."""
         context, taken = self._context, self._taken[first]
-        found, it = context.shown(path, str(address)), context.shown(taken, str(first))
+        found, it = context.masked(path, str(address)), context.masked(taken, str(first))
         it = "it" if it == found else it
         if not context.document.wrote(path[:2]):
             found = f"{path[0]}.listen, by default {found},"
@@ -64,10 +65,10 @@ class BoundAddresses:
         if not context.document.wrote(taken[:2]):
             where = f"{taken[0]}.listen has {it} by default"
         at = path if context.document.wrote(path[:2]) else taken
-        context.note("address_twice", at, found=found, where=where)
+        context.report("address_twice", at, found=found, where=where)
 
-    def reach(self, target: Address) -> bool:
-        """Tell whether a connection to `target` on this machine comes back to a listener."""
+    def reaches(self, target: Address) -> bool:
+        """Return whether a connection to `target` on this machine would reach a listener."""
         if target in self._taken:
             return True
         if not isinstance(target, TcpAddress) or target.host not in _LOOPBACK:
@@ -81,7 +82,7 @@ class BoundAddresses:
 
 
 def _overlap(one: Address, other: Address) -> bool:
-    """Tell whether two addresses cannot both be listened on: the same, or a wildcard with its own.
+    """Return whether two addresses cannot both be listened on: the same, or one with a wildcard.
 
     Port 0 is any free port, another one each time; an IPv6 wildcard leaves IPv4 to others (P7).
     """
@@ -92,7 +93,7 @@ def _overlap(one: Address, other: Address) -> bool:
     try:
         first, second = ip_address(one.host), ip_address(other.host)
     except ValueError:
-        return one == other  # a name: what it stands for is found out at the start
+        return one == other  # a name: it is resolved when the proxy starts
     if first.version != second.version:
         return False
     return first == second or first.is_unspecified or second.is_unspecified
@@ -101,14 +102,14 @@ def _overlap(one: Address, other: Address) -> bool:
 def compile_server(
     context: CompileContext, settings: Settings, listeners: BoundAddresses
 ) -> Server:
-    """Return the listening side; problems are noted."""
+    """Return the listening side; problems are reported."""
     written = settings.server
     read = [
         listeners.read(text, ("server", "listen", index))
         for index, text in enumerate(written.listen)
     ]
     if not read:
-        context.note("empty_value", ("server", "listen"), key="listen")
+        context.report("empty_value", ("server", "listen"), key="listen")
     return Server(
         listen=tuple(address for address in read if address is not None),
         tls=_tls(context, written.tls),
@@ -136,7 +137,7 @@ def _tls(context: CompileContext, written: ServerTlsSection | None) -> ServerTls
 
 
 def compile_health(settings: Settings, listeners: BoundAddresses) -> Address | None:
-    """Return where health is answered; None for nowhere."""
+    """Return the address of the health listener, None for no listener."""
     text = settings.health.listen
     if text is None:
         text = _health_beside(listeners.addresses)
@@ -144,9 +145,10 @@ def compile_health(settings: Settings, listeners: BoundAddresses) -> Address | N
 
 
 def _health_beside(listeners: Collection[Address]) -> str:
-    """Return where health is answered beside these listeners, of their family (P7).
+    """Return the default address of the health listener beside these listeners (P7).
 
-    An IPv6 wildcard takes IPv4 too. On loopback one address has to do: the one that is asked first.
+    It is of their family; an IPv6 wildcard takes IPv4 too. On loopback it is one address only, the
+    one that clients try first.
     """
     hosts = [address.host if isinstance(address, TcpAddress) else "" for address in listeners]
     if hosts and all(map(_is_loopback, hosts)):
@@ -177,7 +179,7 @@ def _networks(context: CompileContext, texts: list[str]) -> tuple[TrustedPeer, .
         try:
             networks.append("unix" if text == "unix" else read_network(text))
         except AddressError as fault:
-            hidden = context.hidden(path)
+            hidden = context.reference(path)
             detail = "it is not shown here" if hidden else fault
-            context.note("network_invalid", path, found=hidden or text, detail=detail)
+            context.report("network_invalid", path, found=hidden or text, fault=detail)
     return tuple(networks)

@@ -13,5 +13,5 @@ def check_tls(context: CompileContext, path: Path, make: Callable[[], object]) -
         make()
     except BadTlsFile as fault:
         at = (*path, fault.key)
-        found = context.shown(at, fault.file)
-        context.note("tls_file_invalid", at, key=fault.key, found=found, detail=fault.detail)
+        found = context.masked(at, fault.file)
+        context.report("tls_file_invalid", at, key=fault.key, found=found, fault=fault.detail)

@@ -1,24 +1,27 @@
-"""Which protocols a connection may be upgraded to. Knows what no tunnel may carry."""
+"""Checks the protocols that connections of a route may be upgraded to."""
 
-import re
 from typing import Final
 
 from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.yaml.nodes import Path
-
-# RFC 9110 7.8: a protocol's name, perhaps with its version.
-_PROTOCOL: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?")
+from corsproxy.policy.tokens import is_token_text
 
 # Inside of these are requests, which would pass every route, rule and policy (forwarding.md H17).
 _CARRIES_REQUESTS: Final = frozenset({"h2", "h2c", "h3", "http", "tls"})
 
 
 def compile_upgrades(context: CompileContext, names: list[str], path: Path) -> frozenset[bytes]:
-    """Return the protocols in lower case (they are case-insensitive); problems are noted."""
+    """Return the protocols in lower case (they are case-insensitive); problems are reported."""
     for index, name in enumerate(names):
         at = (*path, index)
-        if not _PROTOCOL.fullmatch(name):
-            context.note("upgrade_invalid", at, found=context.shown(at, name))
+        if not _is_protocol(name):
+            context.report("upgrade_invalid", at, found=context.masked(at, name))
         elif name.lower().partition("/")[0] in _CARRIES_REQUESTS:
-            context.note("upgrade_carries_requests", at, found=context.shown(at, name))
+            context.report("upgrade_carries_requests", at, found=context.masked(at, name))
     return frozenset(name.lower().encode() for name in names)
+
+
+def _is_protocol(name: str) -> bool:
+    """Return whether `name` is that of a protocol, with or without a version (RFC 9110 7.8)."""
+    protocol, slash, version = name.partition("/")
+    return is_token_text(protocol) and (not slash or is_token_text(version))

@@ -1,16 +1,18 @@
-"""From upstreams as written to upstreams as dialled. Knows which names exist, and no routes."""
+"""Compiles the upstreams of a file, those with a name and those that routes give by URL."""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final, Literal
 
-from corsproxy.config.addresses import AddressError, UpstreamUrl, read_host, read_url
+from corsproxy.config.addresses import UpstreamUrl, read_host, read_url
 from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.names import check_known
 from corsproxy.config.compile.server import BoundAddresses
 from corsproxy.config.compile.tls import check_tls
 from corsproxy.config.models.upstreams import UpstreamSection, UpstreamTlsSection
 from corsproxy.config.yaml.nodes import Path
+from corsproxy.policy.authority import AddressError
 from corsproxy.policy.compiled import (
     CircuitBreaker,
     PoolLimits,
@@ -18,7 +20,7 @@ from corsproxy.policy.compiled import (
     UpstreamTimeouts,
     UpstreamTls,
 )
-from corsproxy.policy.routing.links import BaseUrl, check_public_url, compile_public_url
+from corsproxy.policy.routing.links import BaseUrl, compile_public_url
 from corsproxy.policy.source import SourceText
 from corsproxy.tls.contexts import upstream_context
 
@@ -40,7 +42,7 @@ class Upstreams:
         self._by_url: dict[str, Upstream] = {}
 
     def resolve(self, text: str, path: Path) -> Upstream | None:
-        """Return the upstream that the value at `path` names; None with a problem noted.
+        """Return the upstream that the value at `path` names; None if it has errors, which are reported.
 
         Routes that give the same URL share one upstream and its connections.
         """
@@ -68,14 +70,14 @@ class Upstreams:
         return None if made is None else replace(made, name=name)
 
     def _build(self, section: UpstreamSection, url: Path, path: Path) -> Upstream | None:
-        found = self._context.shown(url, section.url)
+        found = self._context.masked(url, section.url)
         try:
             parts = read_url(section.url)
         except AddressError as fault:
-            self._context.note("url_invalid", url, found=found, detail=fault)
+            self._context.report("url_invalid", url, found=found, fault=fault)
             return None
-        if self._listeners.reach(parts.address):
-            self._context.note("upstream_is_self", url, found=found)
+        if self._listeners.reaches(parts.address):
+            self._context.report("upstream_is_self", url, found=found)
         return _upstream(self._context, section, parts, url, path)
 
 
@@ -111,7 +113,7 @@ def _tls(context: CompileContext, section: UpstreamTlsSection | None, path: Path
     tls = UpstreamTls(**{key: value for key, value in section if value is not None})
     if bool(tls.cert_file) != bool(tls.key_file):
         written, missing = ("cert_file", "key_file") if tls.cert_file else ("key_file", "cert_file")
-        context.note("tls_pair_incomplete", (*path, written), written=written, missing=missing)
+        context.report("tls_pair_incomplete", (*path, written), written=written, missing=missing)
         return tls
     check_tls(context, path, lambda: upstream_context(tls))
     return tls
@@ -121,7 +123,7 @@ def _public(context: CompileContext, text: str | None, path: Path) -> BaseUrl | 
     if text is None:
         return None
     url = SourceText(text, context.pos(path))
-    return compile_public_url(url) if context.take(check_public_url(url), path) else None
+    return context.compiled(partial(compile_public_url, url))
 
 
 def _host_header(
@@ -133,5 +135,5 @@ def _host_header(
     try:
         return read_host(text)
     except AddressError:
-        context.note("host_header_invalid", path, found=context.shown(path, text))
+        context.report("host_header_invalid", path, found=context.masked(path, text))
         return "upstream"

@@ -1,1 +1,1 @@
-"""What a user may write, one module a section of the file."""
+"""The sections of a configuration file, one module each."""

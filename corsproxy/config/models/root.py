@@ -1,4 +1,4 @@
-"""What a user may write at the top of the file."""
+"""The keys at the top of the file."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What a user may write about one route."""
+"""The keys of a route."""
 
 from typing import Annotated, Literal
 
@@ -14,12 +14,13 @@ from corsproxy.config.models.types import (
     Seconds,
     Section,
     Text,
+    default_of,
     key,
     other_key,
     section,
 )
 from corsproxy.config.yaml.scalars import PlainScalar
-from corsproxy.policy.cookies.spec import KEEP
+from corsproxy.policy.cookies.spec import CookieSpec
 from corsproxy.policy.cors.reasons import Reason
 
 ReasonCode = Annotated[Reason, WithJsonSchema({"type": "string", "enum": list(Reason)})]
@@ -124,12 +125,12 @@ class CookieSection(Section):
     """What becomes of some of the upstream's cookies (cors.md 60)."""
 
     name: Text = key(
-        "*",
+        default_of(CookieSpec, "name"),
         "Which cookies: a name, * for any characters; the first rule counts.",
         '"*"',
     )
     domain: Text = key(
-        KEEP,
+        default_of(CookieSpec, "domain"),
         "The Domain attribute: keep it, remove it, or what takes its place.",
         "remove",
     )
@@ -138,19 +139,21 @@ class CookieSection(Section):
         "Prefixes of the Path attribute: the upstream's, then the public one; default as path says.",
         "{/app: /api}",
     )
-    secure: Flag | None = key(None, "Whether cookies are Secure; default as they are.", "true")
+    secure: Flag | None = key(
+        default_of(CookieSpec, "secure"), "Whether cookies are Secure; default as they are.", "true"
+    )
     http_only: Flag | None = key(
-        None,
+        default_of(CookieSpec, "http_only"),
         "Whether cookies are HttpOnly; default as they are.",
         "true",
     )
     same_site: Literal["strict", "lax", "none"] | None = key(
-        None,
+        default_of(CookieSpec, "same_site"),
         "The SameSite attribute; none lets other sites send the cookie, and includes secure.",
         "none",
     )
     partitioned: Flag | None = key(
-        None,
+        default_of(CookieSpec, "partitioned"),
         "Whether each site that embeds the API has cookies of its own (CHIPS); includes secure.",
         "true",
     )

@@ -1,4 +1,4 @@
-"""What a user may write as one header rule."""
+"""The keys of a header rule."""
 
 from typing import ClassVar, Literal
 

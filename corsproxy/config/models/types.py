@@ -1,9 +1,10 @@
-"""The kinds of values a key may have, and how a key is declared. Knows kinds, no particular key.
+"""The types of values that keys can have, and how a key is declared.
 
-A reader raises `PydanticCustomError` with a slug of the catalogue; the words are there.
+A reader raises `PydanticCustomError` with the slug of a kind of problem.
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -58,6 +59,11 @@ def key(default: Any, description: str, example: str | None = None) -> Any:  # n
     if example is None:
         return Field(default, description=description)
     return Field(default, description=description, json_schema_extra={"x-example": example})
+
+
+def default_of(compiled: type, name: str) -> Any:  # noqa: ANN401 - fields are of any type
+    """Return the default of a field of what a section is compiled to: a default is written once."""
+    return {field.name: field.default for field in fields(compiled)}[name]
 
 
 def other_key(description: str, example: str) -> Any:  # noqa: ANN401
@@ -126,7 +132,7 @@ def _duration(value: object) -> float:
 
 
 def _whole_seconds(value: object) -> int:
-    """Read a duration of whole seconds; `policy.checks` judges its range (cors.md 29)."""
+    """Read a duration of whole seconds; its range is checked with the policy (cors.md 29)."""
     seconds = read_duration(value) if isinstance(value, str) else None
     if seconds is None:
         raise PydanticCustomError("not_a_duration", "not a duration")

@@ -1,4 +1,4 @@
-"""What a user may write about one upstream."""
+"""The keys of an upstream."""
 
 from typing import Literal
 
@@ -10,25 +10,41 @@ from corsproxy.config.models.types import (
     Seconds,
     Section,
     Text,
+    default_of,
     key,
     optional_section,
     section,
+)
+from corsproxy.policy.compiled import (
+    CircuitBreaker,
+    PoolLimits,
+    Upstream,
+    UpstreamTimeouts,
+    UpstreamTls,
 )
 
 
 class UpstreamTimeoutsSection(Section):
     """How long an upstream may take for each part of an answer (forwarding.md O1)."""
 
-    connect: Seconds = key(2.0, "To accept a connection; then 504.", "2s")
-    response_header: Seconds = key(30.0, "To send the head of its answer; then 504.", "30s")
-    idle: Seconds = key(60.0, "Between two pieces of an answer's body.", "60s")
+    connect: Seconds = key(
+        default_of(UpstreamTimeouts, "connect"), "To accept a connection; then 504.", "2s"
+    )
+    response_header: Seconds = key(
+        default_of(UpstreamTimeouts, "response_header"),
+        "To send the head of its answer; then 504.",
+        "30s",
+    )
+    idle: Seconds = key(
+        default_of(UpstreamTimeouts, "idle"), "Between two pieces of an answer's body.", "60s"
+    )
     total: Seconds = key(
-        0.0,
+        default_of(UpstreamTimeouts, "total"),
         "From asking for a connection to the end of the answer, tunnels excepted; 0 means no limit.",
         "0s",
     )
     tunnel_idle: Seconds = key(
-        3600.0,
+        default_of(UpstreamTimeouts, "tunnel_idle"),
         "How long a tunnel (WebSocket) may stay silent.",
         "1h",
     )
@@ -37,25 +53,27 @@ class UpstreamTimeoutsSection(Section):
 class PoolSection(Section):
     """How many connections to one upstream there are, per worker (forwarding.md F4, S12)."""
 
-    max_connections: Positive = key(1024, "Connections at most; a request above waits.")
-    max_idle: Count = key(64, "Idle connections kept at most.")
+    max_connections: Positive = key(
+        default_of(PoolLimits, "max_connections"), "Connections at most; a request above waits."
+    )
+    max_idle: Count = key(default_of(PoolLimits, "max_idle"), "Idle connections kept at most.")
     idle: Seconds = key(
-        1.0,
+        default_of(PoolLimits, "idle"),
         "How long an idle connection is kept: less than the upstream itself keeps it.",
         "1s",
     )
     queue: Seconds = key(
-        1.0,
+        default_of(PoolLimits, "queue"),
         "How long a request waits for a connection when all are taken; then 503.",
         "1s",
     )
     reuse: Literal["always", "never"] = key(
-        "always",
+        default_of(PoolLimits, "reuse"),
         "Whether a connection carries one request after the other: always, or never, for a server"
         " that is not trusted to send exactly one response for each request.",
     )
     tunnels: Count | None = key(
-        None,
+        default_of(PoolLimits, "tunnels"),
         "Tunnels (WebSocket) at most, counted beside max_connections; above: 503. Default: half of"
         " max_connections.",
         "512",
@@ -66,7 +84,7 @@ class RetriesSection(Section):
     """When a request is sent again (forwarding.md F3)."""
 
     attempts: NoneOrOne = key(
-        1,
+        default_of(Upstream, "retries"),
         "How often a GET, HEAD or OPTIONS is sent again when a kept connection turns out dead; 0 never.",
     )
 
@@ -75,10 +93,14 @@ class CircuitBreakerSection(Section):
     """When an upstream that fails is left alone (forwarding.md O7)."""
 
     failures: Positive = key(
-        5,
+        default_of(CircuitBreaker, "failures"),
         "Failures to connect, or answers that did not begin in time, in a row; then 503 at once.",
     )
-    open: Seconds = key(1.0, "How long, until one request is let through as a trial.", "1s")
+    open: Seconds = key(
+        default_of(CircuitBreaker, "open"),
+        "How long, until one request is let through as a trial.",
+        "1s",
+    )
 
 
 class UpstreamTlsSection(Section):
@@ -105,7 +127,7 @@ class UpstreamTlsSection(Section):
         "/etc/corsproxy/client.key",
     )
     insecure_skip_verify: Flag = key(
-        False,  # noqa: FBT003 - the default of a key
+        default_of(UpstreamTls, "insecure_skip_verify"),
         "Whether any certificate will do: then nobody knows who answers.",
     )
 
@@ -119,11 +141,11 @@ class UpstreamSection(Section):
         "http://127.0.0.1:9000",
     )
     host_header: Text = key(
-        "upstream",
+        default_of(Upstream, "host_header"),
         "The Host it gets: upstream (its own), preserve (the client's), or a literal name.",
     )
     origin_header: Literal["keep", "strip", "rewrite"] = key(
-        "keep",
+        default_of(Upstream, "origin_header"),
         "The Origin and Referer it gets: keep (the client's), strip (none), or rewrite (its own"
         " origin, for servers that refuse others; not for requests that the policy refuses).",
     )
@@ -134,7 +156,7 @@ class UpstreamSection(Section):
         "https://api.example.com",
     )
     forwarded: Literal["x-forwarded", "forwarded", "both", "off"] = key(
-        "x-forwarded",
+        default_of(Upstream, "forwarded"),
         "How it is told who asked: x-forwarded (X-Forwarded-For, -Proto, -Host), forwarded (RFC 7239),"
         " both, or off.",
     )

@@ -1,1 +1,1 @@
-"""The problems a configuration can have: ids, messages, and how they are printed."""
+"""The kinds of problems in a file, and how problems are collected and printed."""

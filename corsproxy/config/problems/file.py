@@ -1,208 +1,241 @@
-"""What can be wrong with a file before its keys are looked at: YAML, caps, the environment."""
+"""The kinds of errors in a file before its keys are read: YAML, limits, the environment."""
 
 from typing import Final
 
-from corsproxy.config.problems.entry import Entry
+from corsproxy.policy.problems import ProblemKind, by_slug
 
-FILE: Final[dict[str, Entry]] = {
+KINDS: Final = by_slug(
     # The file and its YAML (forwarding.md K1).
-    "file_unreadable": Entry(
+    ProblemKind(
         "E001",
+        "file_unreadable",
         "{file} cannot be read: {reason}",
         "check the path and its permissions",
         "The configuration file does not exist, is a directory, or may not be read by this user.",
     ),
-    "file_too_large": Entry(
+    ProblemKind(
         "E002",
+        "file_too_large",
         "the file is larger than {limit} bytes",
         "check that this is the right file; long lists of origins often become one pattern",
         "Files above 1 MiB are refused, so that a wrong file cannot take the memory.",
     ),
-    "not_utf8": Entry(
+    ProblemKind(
         "E003",
+        "not_utf8",
         "byte {byte} is not UTF-8",
         "save the file as UTF-8",
         "YAML files for corsproxy are UTF-8, with or without a byte order mark.",
     ),
-    "file_empty": Entry(
+    ProblemKind(
         "E004",
+        "file_empty",
         "the file is empty",
         "begin with the output of `corsproxy init minimal`",
         "A configuration needs a version and at least one route.",
     ),
-    "not_a_mapping": Entry(
+    ProblemKind(
         "E005",
+        "not_a_mapping",
         "the file does not begin with a mapping of keys",
         "begin with `version: 1`",
         "The top of the file is a mapping: version, routes and what else is set.",
     ),
-    "second_document": Entry(
+    ProblemKind(
         "E006",
+        "second_document",
         "a second document begins here",
         "remove the `---`; one file is one configuration",
         "YAML allows several documents in a file; which of them should count would be a guess.",
     ),
-    "too_deep": Entry(
+    ProblemKind(
         "E007",
+        "too_deep",
         "values are nested deeper than {limit} levels",
         "flatten the file; no setting needs more than 8 levels",
         "Depth is bounded, so that a hostile file cannot exhaust the stack.",
     ),
-    "too_many_nodes": Entry(
+    ProblemKind(
         "E008",
+        "too_many_nodes",
         "the file holds more than {limit} values, aliases expanded",
         "check that this is the right file, and that anchors do not multiply each other",
         "Nested aliases can expand a small file to gigabytes; what is expanded is counted.",
     ),
-    "alias_unknown": Entry(
+    ProblemKind(
         "E009",
+        "alias_unknown",
         "there is no anchor &{name} above this alias",
         "define &{name} first, or quote the text if it should begin with *",
         "An alias (*name) repeats what was marked with an anchor (&name) earlier in the file.",
     ),
-    "alias_recursive": Entry(
+    ProblemKind(
         "E010",
+        "alias_recursive",
         "the alias *{name} stands inside of what it repeats",
         "remove the alias",
         "A value that contains itself has no end.",
     ),
-    "key_not_scalar": Entry(
+    ProblemKind(
         "E011",
+        "key_not_scalar",
         "a list or a mapping cannot be a key",
         "write the key as plain text; a value that holds {{ or [ at its start needs quotes",
         "YAML allows any value as a key; settings have names.",
     ),
-    "duplicate_key": Entry(
+    ProblemKind(
         "E012",
+        "duplicate_key",
         "{key} stands here a second time; line {line} has it already",
         "keep one of the two",
         "Many YAML readers keep the last of equal keys silently; here it is a mistake.",
     ),
-    "merge_key": Entry(
+    ProblemKind(
         "E013",
+        "merge_key",
         "<< is no key here: YAML 1.2 has no merge",
         "write the keys out, or use an alias for the whole value",
         "The merge key was part of YAML 1.1 and is not part of YAML 1.2.",
     ),
-    "tag": Entry(
+    ProblemKind(
         "E014",
+        "tag",
         "the tag {tag} is not allowed",
         'remove it; quote the text if it should begin with "!"',
         "Tags make a YAML reader build other types than the file shows; none are needed here.",
     ),
-    "yaml_star": Entry(
+    ProblemKind(
         "E015",
+        "yaml_star",
         "a * at the start of a value begins an alias",
         'put it in quotes: "*"',
         "In YAML a plain * refers to an anchor. Origins and headers that begin with * need quotes.",
     ),
-    "yaml_ampersand": Entry(
+    ProblemKind(
         "E016",
+        "yaml_ampersand",
         "an & at the start of a value begins an anchor, and a name has to follow",
         'put the value in quotes: "&…"',
         "In YAML a plain & marks a value so that *name can repeat it.",
     ),
-    "yaml_colon": Entry(
+    ProblemKind(
         "E017",
+        "yaml_colon",
         "a second `: ` on this line, or a key that is indented too far",
         "put a value that holds `: ` in quotes; give keys of one mapping the same indentation",
         "`: ` ends a key. Inside a plain value it looks like a mapping within a line.",
     ),
-    "yaml_quote_open": Entry(
+    ProblemKind(
         "E018",
+        "yaml_quote_open",
         "the quote that begins on line {line} has no end",
         "close the quote",
         "A quoted text goes on over lines until the same quote ends it.",
     ),
-    "yaml_escape": Entry(
+    ProblemKind(
         "E019",
+        "yaml_escape",
         "this is no escape that double quotes know",
         "use single quotes, or write \\\\ for a backslash",
         "In double quotes a backslash begins an escape such as \\n or \\u00e9.",
     ),
-    "yaml_bracket_open": Entry(
+    ProblemKind(
         "E020",
+        "yaml_bracket_open",
         "the list that begins with [ on line {line} has no , or ] here",
         "close it with ], or quote items that hold [ ] {{ }} or ,",
         "A list in brackets is items with commas between them.",
     ),
-    "yaml_brace_open": Entry(
+    ProblemKind(
         "E021",
+        "yaml_brace_open",
         "the mapping that begins with {{ on line {line} has no , or }} here",
         "close it with }}, or quote values that hold [ ] {{ }} or ,",
         "A mapping in braces is `key: value` pairs with commas between them.",
     ),
-    "yaml_no_colon": Entry(
+    ProblemKind(
         "E022",
+        "yaml_no_colon",
         "the key that begins on line {line} has no : after it",
         "write `key: value`",
         "Each line of a mapping is a key, a colon, and a value.",
     ),
-    "yaml_indentation": Entry(
+    ProblemKind(
         "E023",
+        "yaml_indentation",
         "this line does not continue what begins on line {line}",
         "give keys of one mapping, and the - of one list, the same indentation",
         "Indentation decides what belongs to what; a line that is out of step belongs to nothing.",
     ),
-    "yaml_tab": Entry(
+    ProblemKind(
         "E024",
+        "yaml_tab",
         "a tab cannot indent",
         "indent with spaces",
         "YAML allows only spaces as indentation, because tabs have no fixed width.",
     ),
-    "yaml_reserved": Entry(
+    ProblemKind(
         "E025",
+        "yaml_reserved",
         "a value cannot begin with {char}",
         "put it in quotes",
         "@, `, % and a few more are reserved or have another meaning at the start of a value.",
     ),
-    "yaml_control": Entry(
+    ProblemKind(
         "E026",
+        "yaml_control",
         "the character {char} may not stand in a YAML file",
         'remove it, or write it as an escape in double quotes, such as "\\x07"',
         "Control characters are invisible, and forbidden in YAML.",
     ),
-    "yaml_other": Entry(
+    ProblemKind(
         "E027",
+        "yaml_other",
         "this is no YAML: {what}",
         "compare the line with the example that `corsproxy init full` prints",
         "The YAML parser stopped here.",
     ),
-    "yaml_no_value": Entry(
+    ProblemKind(
         "E028",
+        "yaml_no_value",
         "no value can begin here",
         "write one; a value that begins with : , ] or }} needs quotes",
         "These characters part values from each other between brackets and braces.",
     ),
     # The environment (forwarding.md K2).
-    "variable_missing": Entry(
+    ProblemKind(
         "E030",
+        "variable_missing",
         "the environment has no variable {name}",
         "set {name}, or give a default: ${{{name}:-…}}",
         "${NAME} is replaced by the variable of the environment, which has to exist.",
     ),
-    "variable_malformed": Entry(
+    ProblemKind(
         "E031",
+        "variable_malformed",
         "{text} is no reference to a variable",
         "write ${{NAME}} or ${{NAME:-default}}; $${{ stands for ${{ itself",
         "Names of variables are letters, digits and _, and do not begin with a digit.",
     ),
-    "variable_of_request": Entry(
+    ProblemKind(
         "E032",
+        "variable_of_request",
         "{text} is known in header values of rules only",
         "write a fixed value here; $${{ stands for ${{ itself",
         "Variables such as ${request.id} have a value while a request is served, not before.",
     ),
-    "variable_not_utf8": Entry(
+    ProblemKind(
         "E034",
+        "variable_not_utf8",
         "the value of {name} in the environment is not UTF-8",
         "set {name} to text",
         "What stands in a configuration is text; bytes that are none could not be sent or shown.",
     ),
-    "environment_too_large": Entry(
+    ProblemKind(
         "E033",
+        "environment_too_large",
         "with the values of the environment the file grows beyond {limit} bytes",
         "check which variables are used",
         "What the environment adds is bounded like the file itself.",
     ),
-}
+)

@@ -1,6 +1,6 @@
-"""From the text of a YAML file to its tree. Knows YAML and its traps, not what the keys mean.
+"""Builds the tree of a YAML file from the events of the C parser.
 
-The C parser gives events; the tree is built here, so that every cap holds before memory is spent
+The tree is built here so that every limit is applied before memory is allocated
 (forwarding.md K1): size of the file, depth, and nodes with each alias counted as what it repeats.
 """
 
@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
-from corsproxy.config.problems.problem import Found, Unreadable, problem
+from corsproxy.config.problems.found import Found, Unreadable, problem
 from corsproxy.config.yaml.nodes import Document, Mapping, Node, Scalar, Sequence, Span
 from corsproxy.config.yaml.scalars import resolve
 from corsproxy.config.yaml.syntax import explain_error
@@ -23,7 +23,7 @@ _REST_OF_LINE: Final = 1000
 
 
 def decode(data: bytes, file: str) -> str:
-    """Return the text of a file; raise `Unreadable` where it is too large or no UTF-8."""
+    """Return the text of a file; raise `Unreadable` if it is too large or not UTF-8."""
     if len(data) > LARGEST_FILE:
         raise Unreadable(problem("file_too_large", SourcePos(file, 1, 1), limit=LARGEST_FILE))
     try:
@@ -39,14 +39,14 @@ def decode(data: bytes, file: str) -> str:
 
 
 def compose(text: str, file: str, found: Found) -> Document:
-    """Return the tree of `text`; what does not hinder reading on is added to `found`.
+    """Return the tree of `text`; problems that do not stop the reading are added to `found`.
 
     Raises `Unreadable` for broken syntax, for a file without a mapping at its top, and beyond a cap.
     """
     builder = _Builder(file, found)
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-            builder.take(event)
+            builder.handle(event)
     except yaml.YAMLError as error:
         raise Unreadable(explain_error(error, text, file)) from None
     root = builder.root
@@ -63,7 +63,7 @@ _YAML_TAGS: Final = "tag:yaml.org,2002:"
 
 
 class _Builder:
-    """Builds the tree, event by event; `open` holds the collections that are not yet complete."""
+    """Builds the tree, event by event; `open` contains the collections that are not complete."""
 
     def __init__(self, file: str, found: Found) -> None:
         self.file = file
@@ -75,7 +75,7 @@ class _Builder:
         self.documents = 0
         self.nodes = 0
 
-    def take(self, event: Any) -> None:  # noqa: ANN401 - events of PyYAML have no types
+    def handle(self, event: Any) -> None:  # noqa: ANN401 - events of PyYAML have no types
         kind = type(event)
         if kind is yaml.ScalarEvent:
             self._scalar(event)
@@ -129,7 +129,7 @@ class _Builder:
         self._place(target.copy(span) if isinstance(target, Scalar) else target, span)
 
     def _place(self, node: Node, span: Span) -> None:
-        """Put a complete node where it belongs: key, value, item or root."""
+        """Add a complete node to its holder, as a key, a value or an item, or as the root."""
         if not self.open:
             self.root = node
             return
@@ -146,11 +146,11 @@ class _Builder:
         self._grow(holder, node, span)
         text, key_span = key
         if text == "<<":
-            self._note("merge_key", key_span)
+            self._report("merge_key", key_span)
             return
         if text in holder.keys:
             first = holder.keys[text]
-            self._note("duplicate_key", key_span, key=text, line=first.line)
+            self._report("duplicate_key", key_span, key=text, line=first.line)
             return
         holder.keys[text] = key_span
         holder.children[text] = node
@@ -180,9 +180,9 @@ class _Builder:
 
     def _refuse_tag(self, event: Any, span: Span) -> None:  # noqa: ANN401
         if event.tag is not None:
-            self._note("tag", span, tag=event.tag.replace(_YAML_TAGS, "!!"))
+            self._report("tag", span, tag=event.tag.replace(_YAML_TAGS, "!!"))
 
-    def _note(self, slug: str, span: Span, **values: object) -> None:
+    def _report(self, slug: str, span: Span, **values: object) -> None:
         pos = SourcePos(self.file, span.line, span.column)
         self.found.add(problem(slug, pos, span.width, **values))
 

@@ -1,4 +1,4 @@
-"""`${NAME}` and `${NAME:-default}` in scalars. Knows the environment it is given, not its own.
+"""Replaces `${NAME}` and `${NAME:-default}` in scalars.
 
 Substitution comes after parsing and only ever changes the text of a scalar, so no value can change
 the structure (forwarding.md K2). In header values `${request.id}` and its like stay for the rules.
@@ -9,7 +9,7 @@ from collections import abc
 from collections.abc import Iterator
 from typing import Final
 
-from corsproxy.config.problems.problem import Found, Unreadable, problem
+from corsproxy.config.problems.found import Found, Unreadable, problem
 from corsproxy.config.yaml.nodes import Document, Node, Path, Scalar, Sequence, Span
 from corsproxy.config.yaml.scalars import resolve
 from corsproxy.policy.rules.variables import escape
@@ -28,7 +28,7 @@ _RULE_VALUES: Final = frozenset({"set", "add", "default"})
 def substitute(document: Document, environ: abc.Mapping[str, str], found: Found) -> None:
     """Replace every reference in the scalars of `document`; add the problems with them to `found`.
 
-    Raises `Unreadable` where the environment makes the file larger than any should be.
+    Raises `Unreadable` if the environment makes the file larger than any should be.
     """
     pass_ = _Pass(document, environ, found)
     for path, scalar in _scalars(document.root, ()):
@@ -38,7 +38,7 @@ def substitute(document: Document, environ: abc.Mapping[str, str], found: Found)
 
 
 def is_reference(scalar: Scalar) -> bool:
-    """Tell whether the file says exactly one `${NAME}` there."""
+    """Return whether a scalar is exactly one `${NAME}` in the file."""
     return scalar.is_substituted and _ALONE.fullmatch(scalar.source) is not None
 
 
@@ -53,7 +53,7 @@ class _Pass:
         self._unknown: list[Span] = []
 
     def finish(self) -> None:
-        """Say nothing more of values whose text is not known."""
+        """Silence further problems of values whose text is not known."""
         for span in self._unknown:
             self.found.silence(self.document.at(span))
 
@@ -67,7 +67,7 @@ class _Pass:
             self._count(scalar, len(piece))
         pieces.append(scalar.source[end:])
         scalar.text = "".join(pieces)
-        # A reference in braces needs quotes, which then say nothing about the kind of its value.
+        # A reference in braces needs quotes, which then do not make its value a text.
         is_open = scalar.plain or is_reference(scalar)
         value = resolve(scalar.text) if is_open else scalar.text
         # Never null: an empty value is an empty text.
@@ -87,34 +87,34 @@ class _Pass:
             return self._foreign(scalar, found, is_template)
         scalar.is_substituted = True
         value = self.environ.get(known["name"])
-        # As in a shell, `:-` stands in for an empty value too.
+        # As in a shell, `:-` replaces an empty value too.
         if known["default"] is not None and not value:
             value = known["default"]
         if value is None or not _is_text(value):
             slug = "variable_missing" if value is None else "variable_not_utf8"
-            self._note(scalar, found, slug, name=known["name"])
+            self._report(scalar, found, slug, name=known["name"])
             return found[0]
         return escape(value) if is_template else value
 
     def _foreign(self, scalar: Scalar, found: re.Match[str], is_template: bool) -> str:  # noqa: FBT001
         if not is_template:
             slug = "variable_of_request" if "." in found["inside"] else "variable_malformed"
-            self._note(scalar, found, slug, text=found[0])
+            self._report(scalar, found, slug, text=found[0])
         return found[0]
 
-    def _note(self, scalar: Scalar, found: re.Match[str], slug: str, **values: object) -> None:
+    def _report(self, scalar: Scalar, found: re.Match[str], slug: str, **values: object) -> None:
         span = _span_in(scalar, found)
         self.found.add(problem(slug, self.document.at(span), span.width, **values))
         self._unknown.append(scalar.span)
 
 
 def _is_text(value: str) -> bool:
-    """Tell whether a value was UTF-8: Python hands other bytes on as lone surrogates."""
+    """Return whether a value was UTF-8: Python decodes other bytes as lone surrogates."""
     return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _span_in(scalar: Scalar, found: re.Match[str]) -> Span:
-    """Return where in the file a reference stands; the whole scalar where that cannot be told."""
+    """Return the span of a reference; that of the scalar if escapes hide where it begins."""
     span = scalar.span
     quotes = span.width - len(scalar.source)
     if quotes not in {0, 2}:
@@ -134,7 +134,7 @@ def _scalars(node: Node, path: Path) -> Iterator[tuple[Path, Scalar]]:
 
 
 def _is_template(path: abc.Sequence[str | int]) -> bool:
-    """Tell whether the value at `path` is a header's, which has variables of its own."""
+    """Return whether the value at `path` is a header's, which has variables of its own."""
     if len(path) != 6 or path[0] != "routes" or path[2] not in _RULE_LISTS:
         return False
     return path[4] in _RULE_VALUES or (path[4] == "replace" and path[5] == "with")

@@ -1,6 +1,6 @@
-"""The tree of a YAML file, each node with the place where it stands. Knows no YAML syntax.
+"""The tree of a YAML file, each node with its position.
 
-An alias of a list or mapping is the very node its anchor stands at, so a tree may share nodes; sizes
+An alias of a list or mapping is the same node as its anchor, so a tree may share nodes; sizes
 and heights count them as often as they are used (forwarding.md K1).
 """
 
@@ -23,9 +23,9 @@ class Span(NamedTuple):
 
 
 class Scalar:
-    """A scalar: its `text` and what it means. `source` is what the file says, before `${NAME}`.
+    """A scalar: its `text` and what it means. `source` is what the file contains, before `${NAME}` is replaced.
 
-    `is_substituted` tells that the text holds something of the environment: it is never shown.
+    `is_substituted`: the text contains a value of the environment, so it is never shown.
     """
 
     __slots__ = ("is_substituted", "plain", "source", "span", "text", "value")
@@ -42,7 +42,7 @@ class Scalar:
         self.is_substituted = False
 
     def copy(self, span: Span) -> "Scalar":
-        """Return the same scalar at another place: what an alias of it is."""
+        """Return the same scalar at another position, for an alias."""
         return Scalar(span, self.source, self.value, plain=self.plain)
 
 
@@ -59,7 +59,7 @@ class Sequence:
 
 
 class Mapping:
-    """A mapping: `keys` holds where each key stands, `children` what it maps to."""
+    """A mapping: `keys` contains the span of each key, `children` its value."""
 
     __slots__ = ("children", "height", "keys", "size", "span")
 
@@ -81,7 +81,7 @@ class Document(NamedTuple):
     root: Node
 
     def node(self, path: abc.Sequence[str | int]) -> Node:
-        """Return the node at `path`, or the nearest one above where the file says nothing."""
+        """Return the node at `path`, or the nearest one above it if there is none."""
         node = self.root
         for part in path:
             below = child(node, part)
@@ -91,22 +91,22 @@ class Document(NamedTuple):
         return node
 
     def pos(self, path: abc.Sequence[str | int]) -> SourcePos:
-        """Return where the value at `path` stands, or what would hold it."""
+        """Return the position of the value at `path`, or of what would contain it."""
         return self.at(self.node(path).span)
 
     def key_span(self, path: abc.Sequence[str | int]) -> Span:
-        """Return the span of the key that `path` ends in; of the value where it is a list's item."""
+        """Return the span of the key that `path` ends in; of the value if it is an item of a list."""
         holder = self.node(path[:-1])
         if isinstance(holder, Mapping) and path and path[-1] in holder.keys:
             return holder.keys[str(path[-1])]
         return self.node(path).span
 
     def at(self, span: Span) -> SourcePos:
-        """Return `span` as a place of this file."""
+        """Return the position in this file at which `span` begins."""
         return SourcePos(self.file, span.line, span.column)
 
     def wrote(self, path: abc.Sequence[str | int]) -> bool:
-        """Tell whether the file says something at `path`."""
+        """Return whether the file contains a value at `path`."""
         node: Node | None = self.root
         for part in path:
             node = None if node is None else child(node, part)
@@ -114,7 +114,7 @@ class Document(NamedTuple):
 
 
 def width_at(root: Node, line: int, column: int) -> int:
-    """Return how many characters the node takes that begins there; 1 where none does."""
+    """Return how many characters the node takes that begins there; 1 if none does."""
     pending = [root]
     while pending:
         node = pending.pop()
@@ -128,7 +128,7 @@ def width_at(root: Node, line: int, column: int) -> int:
 
 
 def child(node: Node, part: str | int) -> Node | None:
-    """Return what stands below `node` at a key or an index, or None."""
+    """Return the child of `node` at a key or an index, None if there is none."""
     if isinstance(node, Mapping):
         return node.children.get(str(part))
     if isinstance(node, Sequence) and isinstance(part, int) and part < len(node.children):

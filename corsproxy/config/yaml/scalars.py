@@ -1,4 +1,4 @@
-"""What a plain scalar means in YAML 1.2 (core schema). Knows one scalar, not the tree around it.
+"""Resolves plain scalars as YAML 1.2 does (core schema).
 
 YAML 1.1, which PyYAML resolves, reads `no` as false, `010` as 8 and `1:30` as 90; here they are
 what they look like.
@@ -44,7 +44,7 @@ def scalar(text: str, value: ScalarValue) -> PlainScalar:
 
 
 def resolve(text: str) -> ScalarValue:
-    """Return the value of a plain (unquoted) scalar, as YAML 1.2.2 section 10.3.2 says.
+    """Return the value of a plain (unquoted) scalar, by YAML 1.2.2 section 10.3.2.
 
     Numbers longer than any setting needs stay text, so that no input makes big integers.
     """

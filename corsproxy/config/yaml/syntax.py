@@ -1,14 +1,15 @@
-"""What the YAML parser complains about, in words that say what to write. Knows syntax only."""
+"""Translates the errors of the YAML parser to problems with advice."""
 
 from typing import Final
 
 import yaml
 
-from corsproxy.config.problems.problem import Problem, problem
+from corsproxy.config.problems.found import problem
+from corsproxy.policy.problems import Problem
 from corsproxy.policy.source import SourcePos
 
-# What libyaml says -> the slug that says it better; the first that is found in its words counts.
-_WORDS: Final = (
+# Part of an error of libyaml -> slug of a problem; the first part that the error contains counts.
+_SLUGS: Final = (
     ("did not find expected node content", "yaml_no_value"),
     ("while scanning an alias", "yaml_star"),
     ("while scanning an anchor", "yaml_ampersand"),
@@ -38,7 +39,7 @@ def explain_error(error: yaml.YAMLError, text: str, file: str) -> Problem:
     pos = SourcePos(file, line + 1, column + 1)
     if "found character that cannot start any token" in said:
         return _stray(lines[line][column : column + 1], pos)
-    slug = next((slug for words, slug in _WORDS if words in said), "yaml_other")
+    slug = next((slug for part, slug in _SLUGS if part in said), "yaml_other")
     opened = error.context_mark
     return problem(slug, pos, what=said.strip(": "), line=opened.line + 1 if opened else line + 1)
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from corsproxy.policy.cookies.check import check_cookies
 from corsproxy.policy.cookies.spec import KEEP, REMOVE, CookieSpec, SameSite
 from corsproxy.policy.globs import Glob
+from corsproxy.policy.problems import Report, ignore, require_sound
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.source import SourcePos
 from corsproxy.policy.tokens import OWS
@@ -56,15 +57,14 @@ class Rewritten(NamedTuple):
 def compile_cookies(
     specs: Sequence[CookieSpec],
     mapping: PathMapping = UNCHANGED,
+    report: Report = ignore,
 ) -> tuple[CookieRule, ...]:
-    """Compile cookie rules; raise ValueError with the first error of `check_cookies`.
+    """Compile cookie rules; report what `check_cookies` finds, raise `BadSpec` for an error.
 
     If the route's `mapping` changes prefixes, cookie paths are mapped back like links (cors.md 58),
     unless a rule maps paths itself.
     """
-    for finding in check_cookies(specs):
-        if finding.severity == "error":
-            raise ValueError(str(finding))
+    require_sound(check_cookies(specs), report)
     if mapping == UNCHANGED:
         return tuple(_compile(spec, None) for spec in specs)
     prefix = (mapping.add, mapping.strip)

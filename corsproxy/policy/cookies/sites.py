@@ -8,20 +8,21 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from corsproxy.policy.cookies.rewrite import CookieRule
-from corsproxy.policy.problems import Finding, Words, find
+from corsproxy.policy.problems import Problem, ProblemKind, by_slug
 from corsproxy.policy.routing.links import BaseUrl
 from corsproxy.policy.rules.apply import Rule
 from corsproxy.policy.source import SourceText
 from corsproxy.policy.suffixes import registrable
 
-WORDS: Final[dict[str, Words]] = {
-    "credentials_across_sites": Words(
-        "warning",
+KINDS: Final = by_slug(
+    ProblemKind(
+        "W252",
+        "credentials_across_sites",
         "allow_credentials cannot work for {value} on the route {detail}: it is another site, and "
         "without SameSite=None cookies do not go from site to site",
         'give the route cookies: [{{name: "*", same_site: none, partitioned: true}}]',
     ),
-}
+)
 
 
 class PublicNames(NamedTuple):
@@ -51,7 +52,7 @@ def check_credentials(
     names: PublicNames,
     cookies: Sequence[CookieRule],
     rules: Sequence[Rule],
-) -> list[Finding]:
+) -> list[Problem]:
     """Return the warning of cors.md 61 for a route whose policy allows credentials to `origins`.
 
     One warning per route, about the first origin of another site. None if the route changes SameSite,
@@ -65,5 +66,7 @@ def check_credentials(
         scheme, _, authority = origin.text.partition("://")
         if scheme in {"http", "https"} and site_of(authority) not in own:
             detail = f"{names.route} ({', '.join(sorted(own))})"
-            return [find(WORDS, "credentials_across_sites", origin.text, origin.pos, detail)]
+            return [
+                KINDS["credentials_across_sites"].at(origin.pos, value=origin.text, detail=detail)
+            ]
     return []

@@ -1,13 +1,13 @@
-"""What is wrong with a policy as written, all of it at once (cors.md 20-31). Knows no file.
+"""Checks a CORS policy as it was written, for all mistakes at once (cors.md 20-31).
 
-Each distinct mistake has a slug; `WORDS` is the one place that says it in words.
+The kinds of mistakes are in `messages`.
 """
 
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Final
 
-from corsproxy.policy.cors.messages import WORDS
+from corsproxy.policy.cors.messages import KINDS
 from corsproxy.policy.cors.pattern_syntax import correct, diagnose, is_numeric, take_apart
 from corsproxy.policy.cors.spec import PolicySpec
 from corsproxy.policy.fetch_lists import (
@@ -16,7 +16,7 @@ from corsproxy.policy.fetch_lists import (
     SAFELISTED_RESPONSE_HEADERS,
     is_forbidden_request_header,
 )
-from corsproxy.policy.problems import Finding, find
+from corsproxy.policy.problems import Problem
 from corsproxy.policy.source import SourceText
 from corsproxy.policy.tokens import is_token_text
 
@@ -29,13 +29,8 @@ _ANY_EXAMPLE: Final = "https://app.example.com"
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def check_policy(spec: PolicySpec) -> list[Finding]:
-    """Return every mistake in one policy, in the order of the keys of config.md."""
-    return list(find_mistakes(spec))
-
-
-def find_mistakes(spec: PolicySpec) -> Iterator[Finding]:
-    """Yield what `check_policy` returns, for who stops at some number of them."""
+def check_policy(spec: PolicySpec) -> Iterator[Problem]:
+    """Yield every mistake in one policy, in the order of the keys of config.md."""
     yield from _check_origins(spec)
     yield from _check_methods(spec)
     yield from _check_headers(spec)
@@ -45,13 +40,13 @@ def find_mistakes(spec: PolicySpec) -> Iterator[Finding]:
     yield from _check_timing(spec)
 
 
-def _find(slug: str, item: SourceText, detail: str = "") -> Finding:
-    return find(WORDS, slug, item.text, item.pos, detail)
+def _problem(slug: str, item: SourceText, detail: str = "") -> Problem:
+    return KINDS[slug].at(item.pos, value=item.text, detail=detail)
 
 
-def _check_origins(spec: PolicySpec) -> Iterator[Finding]:
+def _check_origins(spec: PolicySpec) -> Iterator[Problem]:
     if not spec.allow_origins:
-        yield find(WORDS, "origins_missing", spec.name, spec.place_of("allow_origins"))
+        yield KINDS["origins_missing"].at(spec.place_of("allow_origins"), value=spec.name)
     for item in spec.allow_origins:
         faults = list(_spelling(item, credentials=spec.allow_credentials))
         yield from faults
@@ -59,37 +54,37 @@ def _check_origins(spec: PolicySpec) -> Iterator[Finding]:
             yield from _check_meaning(item, spec)
 
 
-def _spelling(item: SourceText, *, credentials: bool) -> Iterator[Finding]:
+def _spelling(item: SourceText, *, credentials: bool) -> Iterator[Problem]:
     for slug in dict.fromkeys(diagnose(item.text)):
         if slug == "origin_means_any" and credentials:
-            yield _find("credentials_with_any_origin", item)
+            yield _problem("credentials_with_any_origin", item)
         else:
-            yield _find(slug, item, correct(item.text) or _ANY_EXAMPLE)
+            yield _problem(slug, item, correct(item.text) or _ANY_EXAMPLE)
 
 
-def _check_meaning(item: SourceText, spec: PolicySpec) -> Iterator[Finding]:
-    """Judge a well-spelt pattern in its policy (cors.md 12, 18, 21, 23, 24)."""
+def _check_meaning(item: SourceText, spec: PolicySpec) -> Iterator[Problem]:
+    """Check a valid pattern against the rest of its policy (cors.md 12, 18, 21, 23, 24)."""
     if item.text == "*":
         if spec.allow_credentials:
-            yield _find("credentials_with_any_origin", item)
+            yield _problem("credentials_with_any_origin", item)
         if len(spec.allow_origins) > 1:
-            yield _find("origin_any_not_alone", item)
+            yield _problem("origin_any_not_alone", item)
     elif item.text == "null":
         if spec.allow_credentials:
-            yield _find("credentials_with_null_origin", item)
+            yield _problem("credentials_with_null_origin", item)
         elif not spec.dangerously_allow_null_origin:
-            yield _find("origin_null", item)
+            yield _problem("origin_null", item)
     else:
         insecure = spec.allow_credentials and not is_secure(item.text)
         if insecure and not spec.dangerously_allow_insecure_origins:
             secure = "https://" + item.text.partition("://")[2]
-            yield _find("credentials_with_insecure_origin", item, secure)
+            yield _problem("credentials_with_insecure_origin", item, secure)
         if "*" in item.text:
             yield from _check_wildcard(item, spec)
 
 
 def is_secure(pattern: str) -> bool:
-    """Whether what comes from `pattern` cannot be changed on its way (cors.md 23)."""
+    """Return whether nobody on the network can change what comes from `pattern` (cors.md 23)."""
     parts = take_apart(pattern)
     if parts is None or parts.scheme == "https":
         return parts is not None
@@ -100,8 +95,8 @@ def is_secure(pattern: str) -> bool:
     return (":" in address or is_numeric(address)) and ip_address(address).is_loopback
 
 
-def _check_wildcard(item: SourceText, spec: PolicySpec) -> Iterator[Finding]:
-    """Judge who else can get a name that the wildcard covers (cors.md 17, 24)."""
+def _check_wildcard(item: SourceText, spec: PolicySpec) -> Iterator[Problem]:
+    """Check who else can register a name that the wildcard matches (cors.md 17, 24)."""
     from corsproxy.policy.suffixes import is_open_to_strangers, is_registry  # noqa: PLC0415 - only wildcards need the list
 
     parts = take_apart(item.text)
@@ -110,44 +105,44 @@ def _check_wildcard(item: SourceText, spec: PolicySpec) -> Iterator[Finding]:
         return
     if label != "*" and is_registry(parent):
         meant = item.text.replace(label, f"*.{label.replace('*', '').strip('-')}", 1)
-        yield _find("origin_wildcard_joins_domain", item, meant)
+        yield _problem("origin_wildcard_joins_domain", item, meant)
     elif spec.dangerously_allow_public_suffix_wildcards:
         return
     elif spec.allow_credentials:
-        yield _find("credentials_with_public_suffix_wildcard", item, parent)
+        yield _problem("credentials_with_public_suffix_wildcard", item, parent)
     else:
-        yield _find("public_suffix_wildcard", item, parent)
+        yield _problem("public_suffix_wildcard", item, parent)
 
 
-def _check_methods(spec: PolicySpec) -> Iterator[Finding]:
+def _check_methods(spec: PolicySpec) -> Iterator[Problem]:
     for item in spec.allow_methods:
         upper = item.text.upper()
         if not _is_name(item.text):
-            yield _find("method_invalid", item)
+            yield _problem("method_invalid", item)
         elif upper.encode() in FORBIDDEN_METHODS:
-            yield _find("method_forbidden", item)
+            yield _problem("method_forbidden", item)
         elif upper in _KNOWN_METHODS and item.text != upper:
-            yield _find("method_lowercase", item, upper)
+            yield _problem("method_lowercase", item, upper)
         elif upper == "OPTIONS":
-            yield _find("method_options", item)
+            yield _problem("method_options", item)
 
 
 def _is_name(text: str) -> bool:
     return is_token_text(text) and len(text) <= _LONGEST_NAME
 
 
-def _check_headers(spec: PolicySpec) -> Iterator[Finding]:
+def _check_headers(spec: PolicySpec) -> Iterator[Problem]:
     names = {item.text.lower() for item in spec.allow_headers}
     for item in spec.allow_headers:
         lower = item.text.lower()
         if not _is_name(item.text):
-            yield _find("allow_header_invalid", item)
+            yield _problem("allow_header_invalid", item)
         elif _is_browsers_own(lower):
-            yield _find("allow_header_forbidden", item)
+            yield _problem("allow_header_forbidden", item)
         elif lower.startswith("access-control-"):
-            yield _find("allow_header_of_response", item)
+            yield _problem("allow_header_of_response", item)
         elif lower == "*" and "authorization" not in names:
-            yield _find("allow_headers_without_authorization", item)
+            yield _problem("allow_headers_without_authorization", item)
 
 
 def _is_browsers_own(lower: str) -> bool:
@@ -156,52 +151,52 @@ def _is_browsers_own(lower: str) -> bool:
     )
 
 
-def _check_exposed(spec: PolicySpec) -> Iterator[Finding]:
+def _check_exposed(spec: PolicySpec) -> Iterator[Problem]:
     for item in spec.expose_headers:
         lower = item.text.lower()
         if not _is_name(item.text):
-            yield _find("expose_header_invalid", item)
+            yield _problem("expose_header_invalid", item)
         elif lower.encode() in FORBIDDEN_RESPONSE_HEADERS:
-            yield _find("expose_header_forbidden", item)
+            yield _problem("expose_header_forbidden", item)
         elif lower.encode() in SAFELISTED_RESPONSE_HEADERS:
-            yield _find("expose_header_needless", item)
+            yield _problem("expose_header_needless", item)
 
 
-def _check_max_age(spec: PolicySpec) -> Iterator[Finding]:
+def _check_max_age(spec: PolicySpec) -> Iterator[Problem]:
     age, pos = spec.max_age, spec.place_of("max_age")
     if age is None:
         return
     if age < 0:
-        yield find(WORDS, "max_age_negative", str(age), pos)
+        yield KINDS["max_age_negative"].at(pos, value=age)
     elif age > LONGEST_MAX_AGE:
-        yield find(WORDS, "max_age_too_long", str(age), pos)
+        yield KINDS["max_age_too_long"].at(pos, value=age)
     elif age > CHROMIUM_MAX_AGE:
-        yield find(WORDS, "max_age_above_chromium", str(age), pos)
+        yield KINDS["max_age_above_chromium"].at(pos, value=age)
 
 
-def _check_preflight(spec: PolicySpec) -> Iterator[Finding]:
-    """Judge the statuses (cors.md 31)."""
+def _check_preflight(spec: PolicySpec) -> Iterator[Problem]:
+    """Check the statuses (cors.md 31)."""
     preflight = spec.preflight
     if not 200 <= preflight.status <= 299:
         pos = spec.place_of("preflight.status")
-        yield find(WORDS, "preflight_status_invalid", str(preflight.status), pos)
+        yield KINDS["preflight_status_invalid"].at(pos, value=preflight.status)
     refused = preflight.refused_status
     if refused not in {200, 204} and (not 400 <= refused <= 499 or refused in {401, 407}):
         pos = spec.place_of("preflight.refused_status")
-        yield find(WORDS, "preflight_refused_status_invalid", str(refused), pos)
+        yield KINDS["preflight_refused_status_invalid"].at(pos, value=refused)
 
 
-def _check_timing(spec: PolicySpec) -> Iterator[Finding]:
-    """Judge a list of its own; "same" was judged with the origins (cors.md 53)."""
+def _check_timing(spec: PolicySpec) -> Iterator[Problem]:
+    """Check a list of its own; "same" is checked with the origins (cors.md 53)."""
     timing = spec.timing_allow_origins
     if not isinstance(timing, tuple):
         return
     if not timing:
         pos = spec.place_of("timing_allow_origins")
-        yield find(WORDS, "timing_origins_missing", spec.name, pos)
+        yield KINDS["timing_origins_missing"].at(pos, value=spec.name)
     for item in timing:
         yield from _spelling(item, credentials=False)
         if item.text == "*" and len(timing) > 1:
-            yield _find("origin_any_not_alone", item)
+            yield _problem("origin_any_not_alone", item)
         if item.text == "null" and not spec.dangerously_allow_null_origin:
-            yield _find("origin_null", item)
+            yield _problem("origin_null", item)

@@ -1,6 +1,6 @@
 """Finds mistakes in the spelling of an origin pattern (cors.md 14-17, 22). Knows no policy.
 
-`diagnose` yields the slug of each mistake; `correct` returns the pattern that was most likely meant.
+`diagnose` names every mistake by its slug in `messages.KINDS`; `correct` writes what was meant.
 """
 
 import unicodedata

@@ -8,6 +8,7 @@ from corsproxy.policy.cors.origins import OriginSet
 from corsproxy.policy.cors.reasons import Reason, Verdict
 from corsproxy.policy.cors.spec import PolicySpec, UpstreamCorsHeaders
 from corsproxy.policy.fetch_lists import SAFELISTED_METHODS
+from corsproxy.policy.problems import Report, ignore, require_sound
 from corsproxy.policy.source import SourcePos, SourceText
 
 ALLOW_ORIGIN: Final = b"Access-Control-Allow-Origin: "
@@ -204,14 +205,9 @@ class Policy:
         )
 
 
-def compile_policy(spec: PolicySpec) -> Policy:
-    """Compile `spec`; raise ValueError with the first error of `check_policy`.
-
-    So there is no `Policy` that a configuration could not have.
-    """
-    for finding in check_policy(spec):
-        if finding.severity == "error":
-            raise ValueError(str(finding))
+def compile_policy(spec: PolicySpec, report: Report = ignore) -> Policy:
+    """Return `spec` compiled; report what `check_policy` finds, raise `BadSpec` for an error."""
+    require_sound(check_policy(spec), report)
     return Policy(spec)
 
 

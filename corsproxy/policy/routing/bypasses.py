@@ -16,17 +16,18 @@ from typing import Final, NamedTuple
 from corsproxy.policy.compiled import Route
 from corsproxy.policy.cors.permissions import Permission, extra_permissions
 from corsproxy.policy.cors.policy import Policy
-from corsproxy.policy.problems import Finding, Words, find
+from corsproxy.policy.problems import Problem, ProblemKind, by_slug
 from corsproxy.policy.routing.table import Match, RouteTable
 
-WORDS: Final[dict[str, Words]] = {
-    "route_path_broader": Words(
-        "warning",
+KINDS: Final = by_slug(
+    ProblemKind(
+        "W234",
+        "route_path_broader",
         "the policy of {value} can be avoided by another spelling if the upstream reads both alike: {detail}",
         "give both routes the stricter policy; if the upstream tells the spellings apart, give this"
         " route an entry of its own in upstreams",
     ),
-}
+)
 
 _SLASH: Final = 0x2F
 _SLASHES: Final = re.compile(rb"/+")
@@ -78,11 +79,10 @@ class _UpstreamRoutes:
 
 def check_bypasses(
     entries: Sequence[tuple[Match, Route]], table: RouteTable[Route]
-) -> Iterator[tuple[Route, Finding]]:
-    """Yield each route that a spelling bypasses, with a finding about one of its paths.
+) -> Iterator[Problem]:
+    """Yield a problem of a path for each other route that one of its variants reaches.
 
-    One finding for each other route that is reached. Findings have no position, and quote nothing of
-    the other route: its values may come from the environment.
+    Problems quote nothing of the other route: its values may come from the environment.
     """
     upstreams: defaultdict[str, _UpstreamRoutes] = defaultdict(_UpstreamRoutes)
     for match, route in entries:
@@ -106,7 +106,8 @@ def check_bypasses(
                 if permission and _is_same_path_upstream(bypass, route):
                     reached.add(other.name)
                     detail = f"{bypass.variant.decode()} comes to {_described(other)}, which {permission}"
-                    yield route, find(WORDS, "route_path_broader", path, None, detail)
+                    pos = match.positions.paths.get(path)
+                    yield KINDS["route_path_broader"].at(pos, value=path, detail=detail)
 
 
 def _find_bypasses(

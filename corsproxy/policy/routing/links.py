@@ -15,8 +15,9 @@ upstream.
 import re
 from typing import Final, NamedTuple
 
+from corsproxy.policy.authority import HostError, PortError, split_authority
 from corsproxy.policy.cors.origins import DEFAULT_PORTS
-from corsproxy.policy.problems import Finding, Words, find
+from corsproxy.policy.problems import Problem, ProblemKind, Report, by_slug, ignore, require_sound
 from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.source import SourceText
 
@@ -108,47 +109,51 @@ def _host_port(scheme: bytes, authority: bytes) -> tuple[bytes, bytes] | None:
     return found[1].lower(), (found[2] or DEFAULT_PORTS.get(scheme, b"")).lstrip(b"0")
 
 
-WORDS: Final[dict[str, Words]] = {
-    "public_url_invalid": Words(
-        "error",
+KINDS: Final = by_slug(
+    ProblemKind(
+        "E243",
+        "public_url_invalid",
         '"{value}" is no public URL: {detail}',
         "write scheme and host as clients know them, such as https://api.example.com",
     ),
-}
+)
 
-_PUBLIC_HOST: Final = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
+_BAD_HOST: Final = "its host is no name in lower case and no address"
+_BAD_PORT: Final = "its port is no number from 1 to 65535"
 
 
-def check_public_url(url: SourceText) -> list[Finding]:
-    """Return the mistake in a `public_url`, if any."""
+def check_public_url(url: SourceText) -> list[Problem]:
+    """Return what is wrong with a `public_url`."""
     fault = _fault(url.text)
-    return [find(WORDS, "public_url_invalid", url.text, url.pos, fault)] if fault else []
+    return [KINDS["public_url_invalid"].at(url.pos, value=url.text, detail=fault)] if fault else []
 
 
-def compile_public_url(url: SourceText) -> BaseUrl:
-    """Compile a `public_url`; raise ValueError with the error of `check_public_url`."""
-    for finding in check_public_url(url):
-        raise ValueError(str(finding))
+def compile_public_url(url: SourceText, report: Report = ignore) -> BaseUrl:
+    """Compile a `public_url`; report what `check_public_url` finds, raise `BadSpec` for an error."""
+    require_sound(check_public_url(url), report)
     scheme, _, authority = url.text.encode().rstrip(b"/").partition(b"://")
     return BaseUrl(scheme, authority)
 
 
 def _fault(text: str) -> str:
-    """Return why `text` is not a valid public URL, to end a sentence with; "" if it is valid."""
+    """Return why `text` is not valid, as the end of a message; "" if it is."""
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in {"http", "https"}:
         return "it does not begin with http:// or https://"
     authority = rest.removesuffix("/")
     if re.search(r"[/?#]", authority):
         return "it has a path, and prefixes are restored by the route's path"
-    if "@" in authority:
-        return "it holds a user name"
-    colon = authority.rfind(":")
-    host, port = authority, ""
-    if colon > authority.rfind("]"):
-        host, port = authority[:colon], authority[colon + 1 :]
-        if not port.isdecimal() or not 0 < int(port) <= 65535:
-            return "its port is no number from 1 to 65535"
-    return (
-        "" if _PUBLIC_HOST.fullmatch(host) else "its host is no name in lower case and no address"
-    )
+    return "it holds a user name" if "@" in authority else _authority_fault(authority)
+
+
+def _authority_fault(authority: str) -> str:
+    try:
+        host, port = split_authority(authority)
+    except HostError:
+        return _BAD_HOST
+    except PortError:
+        return _BAD_PORT
+    if port == 0:
+        return _BAD_PORT
+    # Browsers write hosts in lower case: another spelling would be a second name of one origin.
+    return "" if host == host.lower() else _BAD_HOST

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from corsproxy.policy.problems import Finding, Words, find
+from corsproxy.policy.problems import Problem, ProblemKind, Report, by_slug, ignore, require_sound
 from corsproxy.policy.source import SourceText
 
 # Bytes that most paths do not contain. As integers: searching for a bytes object takes ten times as long.
@@ -136,65 +136,67 @@ def _end_of_prefix(target: bytes, prefix: bytes) -> int:
     return len(spelled) if as_compared(spelled) == as_compared(prefix) else -1
 
 
-WORDS: Final[dict[str, Words]] = {
-    "path_prefix_invalid": Words(
-        "error",
+KINDS: Final = by_slug(
+    ProblemKind(
+        "E240",
+        "path_prefix_invalid",
         '"{value}" is no path prefix: {detail}',
         "write it as it stands in a request, such as /api",
     ),
-    "path_prefix_twice": Words(
-        "error",
+    ProblemKind(
+        "E241",
+        "path_prefix_twice",
         "replace_prefix {value} cannot stand beside strip_prefix or add_prefix",
         "keep replace_prefix alone, or strip_prefix and add_prefix",
     ),
-    "path_replace_unclear": Words(
-        "error",
+    ProblemKind(
+        "E242",
+        "path_replace_unclear",
         "replace_prefix {value} needs the one prefix to replace: {detail}",
         "give match.path one prefix, ending in /, or use strip_prefix and add_prefix",
     ),
-    "path_strip_never": Words(
-        "warning",
+    ProblemKind(
+        "W240",
+        "path_strip_never",
         "strip_prefix {value} strips nothing: no path of this route begins with it ({detail})",
         "write the prefix that match.path has",
     ),
-}
+)
 
 
-def compile_path(spec: PathSpec, paths: Sequence[str]) -> PathMapping:
+def compile_path(spec: PathSpec, paths: Sequence[str], report: Report = ignore) -> PathMapping:
     """Compile the `path` of a route that matches `paths`.
 
-    Raises ValueError with the first error of `check_path`.
+    Reports what `check_path` finds and raises `BadSpec` for an error.
     """
-    for finding in check_path(spec, paths):
-        if finding.severity == "error":
-            raise ValueError(str(finding))
+    require_sound(check_path(spec, paths), report)
     if spec.replace_prefix is not None:
         return PathMapping(_bare(paths[0]), _bare(spec.replace_prefix.text))
     strip, add = spec.strip_prefix, spec.add_prefix
     return PathMapping(_bare(strip.text) if strip else b"", _bare(add.text) if add else b"")
 
 
-def check_path(spec: PathSpec, paths: Sequence[str]) -> list[Finding]:
-    """Return all mistakes in the `path` of a route that matches `paths`."""
-    findings = [
-        find(WORDS, "path_prefix_invalid", item.text, item.pos, fault)
+def check_path(spec: PathSpec, paths: Sequence[str]) -> list[Problem]:
+    """Return all that is wrong with the `path` of a route that matches `paths`."""
+    problems = [
+        KINDS["path_prefix_invalid"].at(item.pos, value=item.text, detail=fault)
         for item in spec
         if item is not None and (fault := _fault(item.text))
     ]
     strip, replace = spec.strip_prefix, spec.replace_prefix
     if replace is not None:
         if strip is not None or spec.add_prefix is not None:
-            findings.append(find(WORDS, "path_prefix_twice", replace.text, replace.pos))
+            problems.append(KINDS["path_prefix_twice"].at(replace.pos, value=replace.text))
         if len(paths) != 1 or not paths[0].endswith("/"):
             detail = f"match.path is {', '.join(paths) or 'any path'}"
-            findings.append(
-                find(WORDS, "path_replace_unclear", replace.text, replace.pos, detail),
+            problems.append(
+                KINDS["path_replace_unclear"].at(replace.pos, value=replace.text, detail=detail),
             )
     if strip is not None and not _fault(strip.text) and not _overlaps(strip.text, paths or ("/",)):
-        findings.append(
-            find(WORDS, "path_strip_never", strip.text, strip.pos, ", ".join(paths)),
+        problems.append(
+            KINDS["path_strip_never"].at(strip.pos, value=strip.text, detail=", ".join(paths)),
         )
-    return findings
+    return problems
 
 
 def _bare(prefix: str) -> bytes:
@@ -212,7 +214,7 @@ def _overlaps(prefix: str, paths: Sequence[str]) -> bool:
 
 
 def _fault(prefix: str) -> str:
-    """Return why `prefix` is not a valid one, to end a sentence with; "" if it is valid."""
+    """Return why `prefix` is not valid, as the end of a message; "" if it is."""
     if not prefix.startswith("/"):
         return "it does not begin with /"
     if "?" in prefix or "#" in prefix:

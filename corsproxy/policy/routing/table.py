@@ -7,15 +7,28 @@ the cost does not grow with the number of routes. Paths are compared as `paths.a
 them, hosts in lower case, without port and without a root dot.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from corsproxy.policy.routing.paths import PERCENT, as_compared, as_compared_text
+from corsproxy.policy.source import SourcePos
 
 T = TypeVar("T")
 
 # Longer names cannot exist (RFC 1035 2.3.4); this bounds the loop over the labels of a hostile Host.
 _LONGEST_NAME: Final = 253
+
+
+class MatchPositions(NamedTuple):
+    """Where the items of a `Match` were written, for what a check finds in them.
+
+    `no_methods` is the position of a list of methods that is empty.
+    """
+
+    hosts: Mapping[str, SourcePos] = {}
+    paths: Mapping[str, SourcePos] = {}
+    methods: Mapping[bytes, SourcePos] = {}
+    no_methods: SourcePos | None = None
 
 
 class Match(NamedTuple):
@@ -29,6 +42,7 @@ class Match(NamedTuple):
     hosts: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     methods: frozenset[bytes] | None = None
+    positions: MatchPositions = MatchPositions()
 
 
 class Cell(NamedTuple):

@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 
 from corsproxy.policy.fields import Field
 from corsproxy.policy.globs import Glob
+from corsproxy.policy.problems import Report, ignore, require_sound
 from corsproxy.policy.rules.check import check_rules
-from corsproxy.policy.rules.spec import Operation, RuleSpec, WhenSpec
+from corsproxy.policy.rules.spec import Operation, RuleSpec, Side, WhenSpec
 from corsproxy.policy.rules.variables import Context, Template, compile_value, render
 from corsproxy.policy.source import SourcePos
 from corsproxy.policy.tokens import OWS
@@ -81,14 +82,19 @@ class Rule(NamedTuple):
     pos: SourcePos | None
 
 
-def compile_rules(specs: Sequence[RuleSpec]) -> tuple[Rule, ...]:
-    """Compile rules for `apply`; raise ValueError with the first error of `check_rules`.
+def compile_rules(
+    specs: Sequence[RuleSpec],
+    report: Report = ignore,
+    *,
+    has_policy: bool = False,
+    side: Side | None = None,
+) -> tuple[Rule, ...]:
+    """Compile rules for `apply`; report what `check_rules` finds, raise `BadSpec` for an error.
 
-    So no compiled rule can corrupt a message, wherever its spec comes from.
+    `side` None checks only what holds for rules on either side: no compiled rule can break a
+    message.
     """
-    for finding in check_rules(specs, has_policy=False, side=None):
-        if finding.severity == "error":
-            raise ValueError(str(finding))
+    require_sound(check_rules(specs, has_policy=has_policy, side=side), report)
     return tuple(_compile(spec) for spec in specs)
 
 

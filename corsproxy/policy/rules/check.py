@@ -1,105 +1,118 @@
-"""What a header rule may not say, and the words for it. Knows rules as written, not messages."""
+"""Checks the header rules of a route as they were written."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from corsproxy.policy import fields
 from corsproxy.policy.printable import printable
-from corsproxy.policy.problems import Finding, Words, find
+from corsproxy.policy.problems import Problem, ProblemKind, by_slug
 from corsproxy.policy.rules.spec import RuleSpec, Side, WhenSpec
 from corsproxy.policy.rules.variables import VARIABLES, UnknownVariable, compile_value, is_sendable
 from corsproxy.policy.source import SourcePos
 from corsproxy.policy.tokens import is_token_text
 
-WORDS: Final[dict[str, Words]] = {
-    "rule_name_invalid": Words(
-        "error",
+KINDS: Final = by_slug(
+    ProblemKind(
+        "E200",
+        "rule_name_invalid",
         '"{value}" is no header name',
         "use letters, digits and - only, such as X-Request-Source",
     ),
-    "rule_touches_hop_by_hop": Words(
-        "error",
+    ProblemKind(
+        "E201",
+        "rule_touches_hop_by_hop",
         "a rule may not touch {value}: it belongs to one connection, not to the message",
         "remove the rule; the proxy writes this header itself",
     ),
-    "rule_touches_length": Words(
-        "error",
+    ProblemKind(
+        "E202",
+        "rule_touches_length",
         "a rule may not touch {value}: a wrong length lets one message pose as two",
         "remove the rule; the length always follows the body",
     ),
-    "rule_touches_cors": Words(
-        "error",
+    ProblemKind(
+        "E203",
+        "rule_touches_cors",
         "a rule may not touch {value} on a route that has a CORS policy: the policy decides it",
         "say it in the policy instead, or give the route cors: false",
     ),
-    "rule_touches_host": Words(
-        "error",
+    ProblemKind(
+        "E204",
+        "rule_touches_host",
         "a rule may not touch {value}: where a request goes comes from the upstream alone",
         "use host_header of the upstream",
     ),
-    "rule_touches_expect": Words(
-        "error",
+    ProblemKind(
+        "E205",
+        "rule_touches_expect",
         "a rule may not touch {value}: the proxy answers 100-continue itself",
         "remove the rule",
     ),
-    "rule_value_unsendable": Words(
-        "error",
+    ProblemKind(
+        "E206",
+        "rule_value_unsendable",
         "a text in the rule for {value} holds {detail}, which no header can carry",
         "write it on one line, without CR, LF, NUL, other controls or half a surrogate pair",
     ),
-    "rule_variable_unknown": Words(
-        "error",
+    ProblemKind(
+        "E207",
+        "rule_variable_unknown",
         "there is no variable ${{{value}}}",
         "use one of " + ", ".join(f"${{{{{name}}}}}" for name in VARIABLES) + ", or $${{ for ${{",
     ),
-    "rule_find_empty": Words(
-        "error",
+    ProblemKind(
+        "E208",
+        "rule_find_empty",
         "replace in {value} has nothing to find",
         "give find the literal text to look for",
     ),
-    "rule_without_effect": Words(
-        "warning",
+    ProblemKind(
+        "W200",
+        "rule_without_effect",
         "this rule for {value} changes nothing: {detail}",
         "remove it, or write what was meant",
     ),
-    "rule_add_repeats": Words(
-        "warning",
+    ProblemKind(
+        "W201",
+        "rule_add_repeats",
         "add can give {value} a second line, which servers refuse: it may stand once only",
         "use set, or default to keep what the client sent",
     ),
-    "rule_when_empty": Words(
-        "warning",
+    ProblemKind(
+        "W202",
+        "rule_when_empty",
         "the when of the rule for {value} asks nothing, so the rule always applies",
         "leave when out, or say when",
     ),
-    "rule_status_invalid": Words(
-        "error",
+    ProblemKind(
+        "E209",
+        "rule_status_invalid",
         "{value} is no range of statuses",
         "use statuses from 200 to 999, the lower one first, such as 500-599",
     ),
-    "rule_status_of_request": Words(
-        "error",
+    ProblemKind(
+        "E210",
+        "rule_status_of_request",
         "a rule for requests cannot ask for status {value}: there is no answer yet",
         "move the rule to response_headers, or leave status out",
     ),
-    "rule_content_type_invalid": Words(
-        "error",
+    ProblemKind(
+        "E211",
+        "rule_content_type_invalid",
         '"{value}" is no media type',
         "write type/subtype without parameters, such as text/html, or text/* for all of a kind",
     ),
-    "rule_method_invalid": Words(
-        "error",
+    ProblemKind(
+        "E212",
+        "rule_method_invalid",
         '"{value}" is no method',
         "write a method such as GET",
     ),
-}
-
-_MEDIA_TYPE: Final = re.compile(r"[!#$%&'+.^_`|~\w-]+/(\*|[!#$%&'+.^_`|~\w-]+)", re.ASCII)
+)
 
 _CORS: Final = fields.CORS | fields.REQUEST_METHOD | fields.REQUEST_HEADERS
 
-# Kinds of names that no rule may touch, and the slug that says so.
+# Kinds of names that no rule may touch, and the slug of the problem.
 _FORBIDDEN: Final[dict[int, str]] = {
     (
         fields.HOP_BY_HOP
@@ -121,16 +134,16 @@ def check_rules(
     *,
     has_policy: bool,
     side: Side | None = "response",
-) -> list[Finding]:
-    """Return all that is wrong with the rules of one route, in their order.
+) -> list[Problem]:
+    """Return all problems of the rules of one route, in their order.
 
-    `side` is the list they stand in; None checks only what holds for both. Under a policy the
-    ACA* headers of responses belong to it (config.md, cors.md 49).
+    `side` is the list that they are in; None checks only what is true for both. With a policy the
+    ACA* headers of responses are the policy's (config.md, cors.md 49).
     """
     return [
-        finding
+        problem
         for spec in specs
-        for finding in (
+        for problem in (
             *_names(spec, side, has_policy=has_policy),
             *_values(spec),
             *_when(spec, side),
@@ -138,15 +151,17 @@ def check_rules(
     ]
 
 
-def _names(spec: RuleSpec, side: Side | None, *, has_policy: bool) -> Iterator[Finding]:
+def _names(spec: RuleSpec, side: Side | None, *, has_policy: bool) -> Iterator[Problem]:
     for name in (spec.name, spec.value) if spec.op == "rename" else (spec.name,):
         slug = _forbidden(name, side, has_policy=has_policy)
         if slug:
-            yield find(WORDS, slug, name, spec.pos)
-    if side == "request" and spec.op == "add" and _may_stand_once(spec.name):
-        yield find(WORDS, "rule_add_repeats", spec.name, spec.pos)
+            yield KINDS[slug].at(spec.pos, value=name)
+    if side == "request" and spec.op == "add" and _is_singleton(spec.name):
+        yield KINDS["rule_add_repeats"].at(spec.pos, value=spec.name)
     if spec.op == "rename" and spec.name == spec.value:
-        yield find(WORDS, "rule_without_effect", spec.name, spec.pos, "it has that name already")
+        yield KINDS["rule_without_effect"].at(
+            spec.pos, value=spec.name, detail="it has that name already"
+        )
 
 
 def _forbidden(name: str, side: Side | None, *, has_policy: bool) -> str | None:
@@ -161,60 +176,73 @@ def _forbidden(name: str, side: Side | None, *, has_policy: bool) -> str | None:
     return next((slug for kinds, slug in forbidden.items() if kind & kinds), None)
 
 
-def _may_stand_once(name: str) -> bool:
+def _is_singleton(name: str) -> bool:
     return bool(fields.classify(name.encode()) & (fields.SINGLETON | fields.ORIGIN))
 
 
-def _values(spec: RuleSpec) -> Iterator[Finding]:
+def _values(spec: RuleSpec) -> Iterator[Problem]:
     if spec.op in {"remove", "rename"}:
         return
     fault = _unsendable(spec.value) or _unsendable(spec.find)
     if fault:
-        yield find(WORDS, "rule_value_unsendable", spec.name, spec.pos, fault)
+        yield KINDS["rule_value_unsendable"].at(spec.pos, value=spec.name, detail=fault)
         return
     try:
         compile_value(spec.value)
     except UnknownVariable as unknown:
-        yield find(WORDS, "rule_variable_unknown", unknown.name, spec.pos)
+        yield KINDS["rule_variable_unknown"].at(spec.pos, value=unknown.name)
     if spec.op == "replace" and not spec.find:
-        yield find(WORDS, "rule_find_empty", spec.name, spec.pos)
+        yield KINDS["rule_find_empty"].at(spec.pos, value=spec.name)
     elif spec.op == "replace" and spec.find == spec.value:
-        yield find(WORDS, "rule_without_effect", spec.name, spec.pos, "find and with are equal")
+        yield KINDS["rule_without_effect"].at(
+            spec.pos, value=spec.name, detail="find and with are equal"
+        )
 
 
 def _unsendable(text: str) -> str:
-    """Name the first character that cannot be sent, and never its neighbours: it may be a secret."""
+    """Describe the first character that cannot be sent, without the others: they may be secret."""
     for position, char in enumerate(text, 1):
         if not is_sendable(char):
             return f"{printable(char)} as character {position}"
     return ""
 
 
-def _when(spec: RuleSpec, side: Side | None) -> Iterator[Finding]:
+def _when(spec: RuleSpec, side: Side | None) -> Iterator[Problem]:
     when = spec.when
     if when is None:
         return
     pos = when.pos or spec.pos
     if when == WhenSpec(pos=when.pos):
-        yield find(WORDS, "rule_when_empty", spec.name, pos)
+        yield KINDS["rule_when_empty"].at(pos, value=spec.name)
     yield from _statuses(when, side, pos)
     for slug, values, is_valid in (
-        ("rule_content_type_invalid", when.content_type, _MEDIA_TYPE.fullmatch),
+        ("rule_content_type_invalid", when.content_type, _is_media_type),
         ("rule_method_invalid", when.methods, is_token_text),
         ("rule_name_invalid", [name for name, _ in when.header], is_token_text),
     ):
         for value in values:
             if not is_valid(value):
-                yield find(WORDS, slug, value, pos)
+                yield KINDS[slug].at(pos, value=value)
     for name, pattern in when.header:
         if fault := _unsendable(pattern):
-            yield find(WORDS, "rule_value_unsendable", name, pos, fault)
+            yield KINDS["rule_value_unsendable"].at(pos, value=name, detail=fault)
 
 
-def _statuses(when: WhenSpec, side: Side | None, pos: SourcePos | None) -> Iterator[Finding]:
+def _is_media_type(text: str) -> bool:
+    """Return whether `text` is a media type without parameters, or `type/*` (RFC 9110 8.3.1)."""
+    kind, _, subtype = text.partition("/")
+    return _is_literal(kind) and (subtype == "*" or _is_literal(subtype))
+
+
+def _is_literal(text: str) -> bool:
+    """Return whether `text` is a token without `*`, which means any subtype and nothing else."""
+    return is_token_text(text) and "*" not in text
+
+
+def _statuses(when: WhenSpec, side: Side | None, pos: SourcePos | None) -> Iterator[Problem]:
     for low, high in when.status:
         text = str(low) if low == high else f"{low}-{high}"
         if side == "request":
-            yield find(WORDS, "rule_status_of_request", text, pos)
+            yield KINDS["rule_status_of_request"].at(pos, value=text)
         elif not 200 <= low <= high <= 999:
-            yield find(WORDS, "rule_status_invalid", text, pos)
+            yield KINDS["rule_status_invalid"].at(pos, value=text)

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from corsproxy.config import load_text
-from corsproxy.config.problems.problem import Found, Unreadable
+from corsproxy.config.problems.found import Found, Unreadable
 from corsproxy.config.yaml.document import DEEPEST, LARGEST_FILE, MOST_NODES, compose, decode
 from corsproxy.config.yaml.nodes import Document, Scalar, to_tree
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from corsproxy.policy.cookies.check import WORDS, check_cookies
+from corsproxy.policy.cookies.check import KINDS, check_cookies
 from corsproxy.policy.cookies.spec import CookieSpec
 from corsproxy.policy.source import SourcePos
 
@@ -35,22 +35,22 @@ BAD = [
 @pytest.mark.parametrize(("spec", "slug", "says"), BAD)
 def test_each_fault_is_told_with_value_and_cure(spec: CookieSpec, slug: str, says: str) -> None:
     """cors.md 60: what can not work is a configuration error, what does nothing a warning."""
-    (finding,) = check_cookies([FINE, spec])
-    assert finding.slug == slug
-    assert says in str(finding)
-    assert "\n" not in str(finding)
-    assert finding.suggestion
+    (problem,) = check_cookies([FINE, spec])
+    assert problem.slug == slug
+    assert says in str(problem)
+    assert "\n" not in str(problem)
+    assert problem.advice
 
 
 def test_every_slug_has_a_case() -> None:
-    """The table of words holds nothing that is never said."""
-    assert {slug for _, slug, _ in BAD} == set(WORDS)
+    """The table contains no kind that is never found."""
+    assert {slug for _, slug, _ in BAD} == set(KINDS)
 
 
 def test_findings_have_the_place_of_their_rule() -> None:
     """config.md: file:line:column."""
-    (finding,) = check_cookies([CookieSpec(pos=PLACE)])
-    assert str(finding).startswith("config.yaml:9:9: warning: ")
+    (problem,) = check_cookies([CookieSpec(pos=PLACE)])
+    assert str(problem).startswith("config.yaml:9:9: warning: ")
 
 
 @pytest.mark.parametrize(
@@ -87,5 +87,5 @@ def test_a_rule_behind_a_wider_one_is_never_reached(
 ) -> None:
     """cors.md 30 in spirit: the first rule that fits is the one that counts."""
     specs = [CookieSpec(name=first, secure=True), CookieSpec(name=second, secure=True)]
-    slugs = [finding.slug for finding in check_cookies(specs)]
+    slugs = [problem.slug for problem in check_cookies(specs)]
     assert slugs == ([] if reached else ["cookie_rule_unreached"])

@@ -5,6 +5,7 @@ import pytest
 from corsproxy.policy.cookies.rewrite import compile_cookies
 from corsproxy.policy.cookies.sites import PublicNames, check_credentials, site_of
 from corsproxy.policy.cookies.spec import CookieSpec
+from corsproxy.policy.problems import NOWHERE
 from corsproxy.policy.routing.links import BaseUrl
 from corsproxy.policy.rules.apply import compile_rules
 from corsproxy.policy.rules.spec import RuleSpec
@@ -55,8 +56,8 @@ def warned(
         compile_cookies(cookies),
         compile_rules(rules),
     )
-    assert all(item.slug == "credentials_across_sites" and item.pos for item in found)
-    return [item.value for item in found]
+    assert all(item.slug == "credentials_across_sites" and item.pos != NOWHERE for item in found)
+    return [item.values["value"] for item in found]
 
 
 def test_61_the_first_origin_of_another_site_is_reported() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from corsproxy.policy.cors.check import check_policy
-from corsproxy.policy.cors.messages import WORDS
+from corsproxy.policy.cors.messages import KINDS
 from corsproxy.policy.cors.pattern_syntax import correct, diagnose
 from corsproxy.policy.cors.spec import PreflightSpec
 from corsproxy.policy.source import SourcePos
@@ -111,8 +111,8 @@ GOOD = [
 
 
 def slugs(*origins: str, **keys: Any) -> list[str]:  # noqa: ANN401 - any key of PolicySpec
-    """Return the slugs of the findings in a policy."""
-    return [finding.slug for finding in check_policy(spec_of(*origins, **keys))]
+    """Return the slugs of the problems in a policy."""
+    return [problem.slug for problem in check_policy(spec_of(*origins, **keys))]
 
 
 @pytest.mark.parametrize(("pattern", "slug", "meant"), SPELLING)
@@ -121,8 +121,8 @@ def test_each_misspelling_has_its_own_word(pattern: str, slug: str, meant: str |
     assert slug in slugs(pattern)
     assert correct(pattern) == meant
     if meant is not None and slug != "origin_means_any":
-        [finding] = [item for item in check_policy(spec_of(pattern)) if item.slug == slug]
-        assert meant in finding.suggestion
+        [problem] = [item for item in check_policy(spec_of(pattern)) if item.slug == slug]
+        assert meant in problem.advice
 
 
 @pytest.mark.parametrize("pattern", GOOD)
@@ -256,26 +256,26 @@ def test_a_finding_has_the_place_of_its_item() -> None:
 
 def test_the_did_you_mean_of_a_joined_domain() -> None:
     """`https://*example.com` matches `evilexample.com` (cors.md 17)."""
-    [finding] = check_policy(spec_of("https://*example.com"))
-    assert "did you mean https://*.example.com?" in finding.suggestion
-    assert finding.severity == "error"
+    [problem] = check_policy(spec_of("https://*example.com"))
+    assert "did you mean https://*.example.com?" in problem.advice
+    assert problem.severity == "error"
 
 
 def test_every_word_has_a_test() -> None:
-    """No slug without a row here, and no row without words."""
+    """No kind without a row here, and no row without a kind."""
     tested = {row[1] for row in SPELLING} | {slug for row in POLICIES for slug in row[3]}
-    assert tested == set(WORDS)
+    assert tested == set(KINDS)
 
 
-@pytest.mark.parametrize("slug", WORDS)
-def test_words_are_filled_and_told_apart(slug: str) -> None:
-    """Each says what and what to do, with no other gap than value and detail."""
-    words = WORDS[slug]
-    for text in (words.message, words.suggestion):
+@pytest.mark.parametrize("slug", KINDS)
+def test_messages_are_complete_and_differ(slug: str) -> None:
+    """Each says what and what to do, with no other values than value and detail."""
+    kind = KINDS[slug]
+    for text in (kind.message, kind.advice):
         fields = {field for _, field, _, _ in string.Formatter().parse(text) if field}
         assert text
         assert fields <= {"value", "detail"}
-    assert [row for row in WORDS.values() if row.message == words.message] == [words]
+    assert [one for one in KINDS.values() if one.message == kind.message] == [kind]
 
 
 def test_a_policy_without_wildcards_reads_no_suffix_list() -> None:
@@ -286,7 +286,7 @@ def test_a_policy_without_wildcards_reads_no_suffix_list() -> None:
     code = (
         "import sys; from corsproxy.policy.cors.check import check_policy;"
         "from corsproxy.policy.cors.spec import PolicySpec; from corsproxy.policy.source import SourceText;"
-        "check_policy(PolicySpec(name='a', allow_origins=(SourceText('https://a.example'),)));"
+        "list(check_policy(PolicySpec(name='a', allow_origins=(SourceText('https://a.example'),))));"
         "sys.exit('publicsuffixlist' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603

@@ -2,8 +2,10 @@
 
 import pytest
 
-from corsproxy.policy.routing.check import WORDS, check_match
-from corsproxy.policy.routing.table import Match
+from corsproxy.policy.problems import NOWHERE
+from corsproxy.policy.routing.check import KINDS, check_match
+from corsproxy.policy.routing.table import Match, MatchPositions
+from corsproxy.policy.source import SourcePos
 
 BAD = [
     (Match(hosts=("http://a.example",)), "route_host_invalid", "URL"),
@@ -33,14 +35,39 @@ BAD = [
 @pytest.mark.parametrize(("match", "slug", "says"), BAD)
 def test_what_no_request_has_is_found(match: Match, slug: str, says: str) -> None:
     """cors.md 30, 71: a match that can never fit is reported with its value and cure."""
-    (finding,) = check_match(match)
-    assert finding.slug == slug
-    assert says in str(finding)
+    (problem,) = check_match(match)
+    assert problem.slug == slug
+    assert says in str(problem)
+
+
+def test_problems_have_the_position_of_their_item() -> None:
+    """config.md: file:line:column of the host, path or method that was written."""
+    host, path, method, none = (SourcePos("config.yaml", line, 7) for line in range(4))
+    match = Match(
+        hosts=("a:80",),
+        paths=("/a/../b", "x"),
+        methods=frozenset({b"TRACE"}),
+        positions=MatchPositions({"a:80": host}, {"x": path}, {b"TRACE": method}, none),
+    )
+    found = [(problem.slug, problem.pos) for problem in check_match(match)]
+    assert found == [
+        ("route_host_invalid", host),
+        ("route_path_ambiguous", NOWHERE),
+        ("route_path_invalid", path),
+        ("route_method_never", method),
+    ]
+    empty = match._replace(hosts=(), paths=(), methods=frozenset())
+    assert [problem.pos for problem in check_match(empty)] == [none]
+
+
+def test_a_route_that_forwards_ambiguous_paths_can_match_them() -> None:
+    """forwarding.md H1: only a route that rejects such paths is never reached by them."""
+    assert list(check_match(Match(paths=("/a/../b",)), rejects_ambiguous=False)) == []
 
 
 def test_every_slug_has_a_case() -> None:
-    """The table of words holds nothing that is never said."""
-    assert {slug for _, slug, _ in BAD} == set(WORDS)
+    """The table contains no kind that is never found."""
+    assert {slug for _, slug, _ in BAD} == set(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -64,4 +91,4 @@ def test_what_requests_can_have_passes(match: Match) -> None:
 def test_a_general_route_is_not_hidden_by_more_specific_ones() -> None:
     """cors.md 72: fall-through leaves every route something."""
     entries = [Match(("a",), ("/x",), frozenset({b"GET"})), Match(("a",)), Match()]
-    assert [finding for match in entries for finding in check_match(match)] == []
+    assert [problem for match in entries for problem in check_match(match)] == []

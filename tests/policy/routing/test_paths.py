@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corsproxy.policy.routing.paths import (
-    WORDS,
+    KINDS,
     PathMapping,
     PathSpec,
     as_compared,
@@ -300,18 +300,18 @@ def test_invalid_prefixes_are_reported(
     says: str,
 ) -> None:
     """config.md: what is wrong with which value, where, what to write instead."""
-    (finding,) = check_path(spec, paths)
-    assert finding.slug == slug
-    assert says in str(finding)
-    assert str(finding).startswith("config.yaml:3:5: ")
-    if finding.severity == "error":
-        with pytest.raises(ValueError, match=re.escape(finding.message)):
+    (problem,) = check_path(spec, paths)
+    assert problem.slug == slug
+    assert says in str(problem)
+    assert str(problem).startswith("config.yaml:3:5: ")
+    if problem.severity == "error":
+        with pytest.raises(ValueError, match=re.escape(problem.message)):
             compile_path(spec, paths)
 
 
 def test_every_slug_has_a_case() -> None:
-    """Every row of the table of words is used."""
-    assert {slug for _, _, slug, _ in BAD} == set(WORDS)
+    """The table contains no kind that is never found."""
+    assert {slug for _, _, slug, _ in BAD} == set(KINDS)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,8 @@
-"""The four ways to print a problem, and how many are told."""
+"""format_problems(): the four ways to print a problem."""
 
 import json
 
-import pytest
-
 from corsproxy.config import format_problems, load_text
-from corsproxy.config.problems.problem import MOST_PROBLEMS, Found, TooMany, problem
-from corsproxy.policy.source import SourcePos
 
 TEXT = "version: 1\nlog: {level: verbose, format: 'a%:,'}\nroutes: [{upstream: 'http://h'}]\n"
 
@@ -61,25 +57,3 @@ def test_control_characters_never_reach_the_terminal() -> None:
         assert "\x1b" not in format_problems(problems, style)
     keyed = load_text('version: 1\n"\\e[31m": 1\n', "f.yaml", {}).problems
     assert "\x1b" not in format_problems(keyed, "full")
-
-
-def test_errors_too_many_stop_the_reading_and_warnings_do_not() -> None:
-    """What nobody reads is not collected; a file with warnings alone is still of use."""
-    found = Found("f.yaml")
-    for line in range(MOST_PROBLEMS + 1):
-        found.add(problem("policy_unused", SourcePos("f.yaml", line + 1, 1), found="p"))
-    assert not found.has_errors
-    told_of = found.in_order([])
-    assert [item.slug for item in told_of[-2:]] == ["policy_unused", "problems_left_out"]
-    with pytest.raises(TooMany):
-        found.add(problem("routes_empty", SourcePos("f.yaml", 1, 1)))
-
-
-def test_a_plan_with_many_warnings_is_a_plan() -> None:
-    """A limit on what is shown is none on what works."""
-    routes = "".join(
-        f"  - {{upstream: 'http://h', match: {{path: /{number}/}}}}\n" for number in range(300)
-    )
-    loaded = load_text(f"version: 1\nroutes:\n{routes}", "f.yaml", {})
-    assert loaded.config is not None
-    assert loaded.problems[-1].slug == "problems_left_out"

@@ -1,0 +1,13 @@
+"""Splits the `host:port` of an option. Imports nothing: `corsproxy health` starts every few seconds."""
+
+
+def split_host_port(text: str, lowest: int) -> tuple[str, int] | None:
+    """Return the host and the port, `lowest` to 65535, of `text`; None if it does not end in one.
+
+    Unlike addresses in a configuration, IPv6 needs no brackets and a host may be anything, or be
+    missing: it is connected to or bound at once, which reports a host that is not valid.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or not lowest <= int(port) <= 65535:
+        return None
+    return host.removeprefix("[").removesuffix("]"), int(port)

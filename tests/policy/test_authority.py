@@ -1,0 +1,51 @@
+"""split_authority(): `host:port` as it is written in a configuration."""
+
+import pytest
+
+from corsproxy.policy.authority import HostError, PortError, split_authority
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a", ("a", None)),
+        ("API.example.com.:080", ("API.example.com.", 80)),
+        ("my_app:0", ("my_app", 0)),
+        ("127.0.0.1:65535", ("127.0.0.1", 65535)),
+        ("[::1]", ("::1", None)),
+        ("[::1]:80", ("::1", 80)),
+    ],
+)
+def test_a_valid_one_is_split(text: str, parts: tuple[str, int | None]) -> None:
+    """config.md: names, IPv4, and IPv6 in brackets, with or without a port."""
+    assert split_authority(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it has no host"),
+        (":80", "it has no host"),
+        ("a b", "its host is no name and no address"),
+        ("a..b", "its host is no name and no address"),
+        ("bücher.example", "its host is no name and no address"),
+        ("a" * 64, "its host is no name and no address"),
+        ("::1:80", "an IPv6 address stands in brackets"),
+        ("[::1", "what stands in brackets is no IPv6 address"),
+        ("[127.0.0.1]", "what stands in brackets is no IPv6 address"),
+        ("[fe80::1%eth0]:80", "what stands in brackets is no IPv6 address"),
+    ],
+)
+def test_a_host_that_is_not_valid_is_refused_with_the_reason(text: str, reason: str) -> None:
+    """config.md: a problem says what is wrong."""
+    with pytest.raises(HostError, match=reason):
+        split_authority(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a:", "a:x", "a:65536", "a:000080", "a:\uff18", "[::1]80", "[::1]:-1"]
+)
+def test_a_port_that_is_not_valid_is_refused(text: str) -> None:
+    """config.md: a port is a number from 0 to 65535."""
+    with pytest.raises(PortError, match="its port is no number from 0 to 65535"):
+        split_authority(text)
