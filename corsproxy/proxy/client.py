@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp.http_parser import HttpRequestParser
 
 from corsproxy.proxy import faults
-from corsproxy.proxy.accounting import record_of_unread
+from corsproxy.proxy.accounting import account_unread, record_of_unread
 from corsproxy.proxy.admit import refuse
 from corsproxy.proxy.deadlines import NEVER, Clock
 from corsproxy.proxy.exchange import DRAINED, Exchange, Phase
@@ -24,12 +24,12 @@ from corsproxy.proxy.http.bodies import BadChunk, Body
 from corsproxy.proxy.http.request_head import read_request_head
 from corsproxy.proxy.pauses import PIPELINE, TURN, UPLOAD, WRITE
 from corsproxy.proxy.serialize import CLOSE, serialize_local_response
+from corsproxy.proxy.state import ServerState
 from corsproxy.proxy.transports import bounded, takes_writes, unacknowledged, wire_below
 from corsproxy.proxy.upstream.connection import LARGE_READ, send_fin
 
 if TYPE_CHECKING:
     from corsproxy.proxy.handshakes import Handshake
-    from corsproxy.proxy.server import ProxyServer
     from corsproxy.proxy.tunnel import Tunnel
 
 # With this much held, one more read of uvloop's (up to 256 000 bytes) still fits into O6's 256 KiB.
@@ -67,6 +67,7 @@ class ClientConnection(asyncio.Protocol):
         "_paused",
         "_serving",
         "_unsent",
+        "_waiting",
         "_wire",
         "clock",
         "deadline",
@@ -76,17 +77,17 @@ class ClientConnection(asyncio.Protocol):
         "leftover",
         "loop",
         "peer",
-        "server",
+        "state",
         "transport",
         "write_deadline",
     )
 
     transport: asyncio.Transport
 
-    def __init__(self, server: "ProxyServer", handshake: "Handshake | None" = None) -> None:
-        self.server = server
-        self.loop = server.loop
-        self.clock: Clock = server.clock
+    def __init__(self, state: ServerState, handshake: "Handshake | None" = None) -> None:
+        self.state = state
+        self.loop = state.loop
+        self.clock: Clock = state.clock
         self.exchange: Exchange | Tunnel | None = None
         self.leftover: Body | None = None
         self.deadline = NEVER
@@ -107,11 +108,12 @@ class ClientConnection(asyncio.Protocol):
         self._wire: asyncio.Transport | None = None
         self._handshake = handshake
         self._is_new = True
+        self._waiting = state.connections.eviction.waiting  # used with every request
 
     # --- the connection --------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Enter the connection in the server's books; turn it away above the limit (O2).
+        """Register the connection; reject it with 503 above `max_connections` (O2).
 
         The time for the head of its first request began when it was accepted.
         """
@@ -122,42 +124,44 @@ class ClientConnection(asyncio.Protocol):
             address_of_peer(peername[0]) if isinstance(peername, tuple) else b"unknown",
             b"http" if transport.get_extra_info("sslcontext") is None else b"https",
         )
-        server = self.server
+        state = self.state
         handshake, self._handshake = self._handshake, None
         if handshake is None:
-            self.deadline = self.clock.after(server.config.server.timeouts.request_header)
+            self.deadline = self.clock.after(state.config.server.timeouts.request_header)
         else:
             handshake.made()
             self.deadline = handshake.deadline
-        server.enter(self, self.transport)
-        count, room = server.connection_count, server.room
-        if count > room.served:
+        connections = state.connections
+        connections.register(self, self.transport)
+        count, served = connections.count, connections.limits.served
+        if count > served:
             idle = "an idle connection makes way"
-            server.tell_overload("the number of connections", room.served, idle)
-        if server.crowd.make_room(count, room):
-            server.crowd.waiting[self] = None
+            state.reports.overloaded("the number of connections", served, idle)
+        if connections.make_room(count):
+            self._waiting[self] = None
         else:
             self._turn_away()
 
     def _turn_away(self) -> None:
         """Answer one request at most, with 503 and the CORS headers of its route, and close (O2)."""
-        server = self.server
-        if server.connection_count > server.room.served + server.room.held:
+        connections = self.state.connections
+        if connections.count > connections.limits.served + connections.limits.held:
             self.transport.abort()
             return
         self.is_surplus = True
         self.deadline = self.clock.after(_SURPLUS_TIME)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Leave the books; whatever was under way is not wanted any more (F6)."""
-        self.server.connection_lost(self, exc)
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Unregister; whatever was under way is not wanted any more (F6)."""
+        connections = self.state.connections
+        connections.unregister(self)
         self._closing = True
         self._held = b""
         self.leftover = None
         # They lead back here: what is closed would wait for the garbage collector.
         self._parser = self._wire = None
-        self.server.watch.discard(self)
-        self.server.write_paused.discard(self)
+        connections.watch.discard(self)
+        connections.write_paused.discard(self)
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None
             exchange.client_left()
@@ -222,11 +226,11 @@ class ClientConnection(asyncio.Protocol):
                 head = read_request_head(
                     self._parser or self._new_parser(),
                     data[at:end],
-                    self.server.config.server.limits,
+                    self.state.config.server.limits,
                 )
-                self.server.crowd.waiting.pop(self, None)
-                exchange = self.exchange = Exchange(self, self.server.config, head)
-                self.server.in_flight += 1
+                self._waiting.pop(self, None)
+                exchange = self.exchange = Exchange(self, self.state, head)
+                self.state.in_flight += 1
                 if head.chunked:
                     data, at = exchange.begin(data[end:]), 0
                 else:
@@ -286,7 +290,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _hold_head(self, data: bytes, *, is_begun: bool) -> None:
         """Keep the start of a head; refuse at once what can no longer become one (S3, S4, S7)."""
-        limits = self.server.config.server.limits
+        limits = self.state.config.server.limits
         line_end = data.find(b"\r\n")
         if max(line_end, 0) > limits.max_request_line or (
             line_end < 0 and len(data) > limits.max_request_line
@@ -304,12 +308,12 @@ class ClientConnection(asyncio.Protocol):
 
     def _wait_for_rest(self, *, is_begun: bool) -> None:
         """Give way after all whose heads began before; later pieces make nobody younger (O2, O1)."""
-        waiting = self.server.crowd.waiting
+        waiting = self._waiting
         waiting.setdefault(self, None)
         if not is_begun:
             waiting.move_to_end(self)
             if not self._is_new:
-                self.deadline = self.clock.after(self.server.config.server.timeouts.request_header)
+                self.deadline = self.clock.after(self.state.config.server.timeouts.request_header)
 
     def _hold(self, data: bytes, exchange: "Exchange | Tunnel") -> None:
         """Keep what `exchange` did not take: later requests, up to a bound, or the rest of its body."""
@@ -355,14 +359,14 @@ class ClientConnection(asyncio.Protocol):
             self._await_next()
 
     def _await_next(self) -> None:
-        self.deadline = self.clock.after(self.server.config.server.timeouts.keepalive)
+        self.deadline = self.clock.after(self.state.config.server.timeouts.keepalive)
         if self.is_write_paused:
             self.pause(WRITE)
         self.resume(PIPELINE)
-        self.server.crowd.waiting[self] = None
+        self._waiting[self] = None
         if self._held and not self._serving:
             self._go_on()
-        elif self.server.closing and not self._serving:
+        elif self.state.closing and not self._serving:
             self.close()  # its answer promised to keep it, before the drain began
 
     def _drain(self, data: bytes) -> bytes:
@@ -390,18 +394,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, fault: Fault) -> None:
         """Answer a request whose head could not be read, and close (cors.md 63)."""
-        server = self.server
-        request_id = server.new_request_id()
-        answer = refuse(fault.kind, request_id, None, server.config.default_policy)
+        state = self.state
+        request_id = state.new_request_id()
+        answer = refuse(fault.kind, request_id, None, state.config.default_policy)
         self.write(serialize_local_response(answer.status, answer.lines, answer.body, CLOSE, b""))
-        server.account_unread(
-            record_of_unread(
-                fault,
-                answer,
-                self.peer,
-                request_id,
-            ),
-        )
+        account_unread(state, record_of_unread(fault, answer, self.peer, request_id))
         self._close(linger=True)
 
     # --- the end ---------------------------------------------------------------------------
@@ -414,7 +411,7 @@ class ClientConnection(asyncio.Protocol):
         transport = self.transport
         if linger and not transport.is_closing():
             self._lingering = True
-            self.server.crowd.leave(self)
+            self.state.connections.eviction.leave(self)
             self._unsent = self._unsent if self.is_write_paused else sys.maxsize
             self.deadline = self.clock.after(_LINGER_TIME)
             self.resume(self._paused)
@@ -435,13 +432,13 @@ class ClientConnection(asyncio.Protocol):
         self._closing = True
         if not self.is_write_paused:
             self._unsent = sys.maxsize
-        idle = self.server.config.server.timeouts.write_idle
+        idle = self.state.config.server.timeouts.write_idle
         self.deadline = self.clock.after(min(idle, _LOOK) if idle else _LOOK)
 
     def _still_open(self) -> None:
         """Look on while the client takes what is left; end a connection that only lingers (F1)."""
         unsent = self._count_unsent()
-        idle = self.server.config.server.timeouts.write_idle
+        idle = self.state.config.server.timeouts.write_idle
         if unsent < self._unsent:
             self._unsent = unsent
             self.write_deadline = self.clock.after(idle)
@@ -474,8 +471,8 @@ class ClientConnection(asyncio.Protocol):
         return bool(poll.poll(0))
 
     def cut_off(self) -> None:
-        """End at once, whatever was still to be sent, and leave the books."""
-        self.server.connection_lost(self)
+        """End at once, whatever was still to be sent, and unregister."""
+        self.state.connections.unregister(self)
         self.transport.abort()
 
     def cut(self, *, reset: bool) -> None:
@@ -523,7 +520,7 @@ class ClientConnection(asyncio.Protocol):
             if not self._paused:
                 self.transport.pause_reading()
             if why != TURN:  # which is over before anybody could look
-                self.server.watch.add(self)
+                self.state.connections.watch.add(self)
         self._paused |= why
 
     def resume(self, why: int) -> None:
@@ -531,7 +528,7 @@ class ClientConnection(asyncio.Protocol):
         if self._paused & why:
             self._paused &= ~why
             if not self._paused & ~TURN:
-                self.server.watch.discard(self)
+                self.state.connections.watch.discard(self)
             if not self._paused and not self.transport.is_closing():
                 self.transport.resume_reading()
 
@@ -548,7 +545,7 @@ class ClientConnection(asyncio.Protocol):
     def leaves_by_fin(self) -> bool:
         """Whether a FIN means that the client has left, whatever is unread before it (H20)."""
         is_tunnel = self.exchange is not None and type(self.exchange) is not Exchange
-        return self.server.config.server.half_close == "close" and not is_tunnel
+        return self.state.config.server.half_close == "close" and not is_tunnel
 
     def peer_left(self, *, by_reset: bool) -> None:
         """End what the client wanted: it has left while nothing was read from it (F6)."""
@@ -571,8 +568,8 @@ class ClientConnection(asyncio.Protocol):
         """Hold everything up that would write more: the client reads more slowly than we write (F7)."""
         self.is_write_paused = True
         self._unsent = self._count_unsent()
-        self.write_deadline = self.clock.after(self.server.config.server.timeouts.write_idle)
-        self.server.write_paused.add(self)
+        self.write_deadline = self.clock.after(self.state.config.server.timeouts.write_idle)
+        self.state.connections.write_paused.add(self)
         if self.exchange is not None:
             self.exchange.client_paused()
         self._pause_for_write()
@@ -580,7 +577,7 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on: the client has caught up."""
         self.is_write_paused = False
-        self.server.write_paused.discard(self)
+        self.state.connections.write_paused.discard(self)
         self.resume(WRITE)
         if self.exchange is not None:
             self.exchange.client_resumed()
@@ -592,7 +589,7 @@ class ClientConnection(asyncio.Protocol):
         unsent = self._count_unsent()
         if unsent < self._unsent:
             self._unsent = unsent
-            self.write_deadline = self.clock.after(self.server.config.server.timeouts.write_idle)
+            self.write_deadline = self.clock.after(self.state.config.server.timeouts.write_idle)
         elif self.exchange is not None:
             self.exchange.client_stalled()
         else:

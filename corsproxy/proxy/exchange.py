@@ -8,9 +8,10 @@ from enum import Enum
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from corsproxy.policy.compiled import CompiledConfig, Route
+from corsproxy.policy.compiled import Route
 from corsproxy.policy.cors.decide import Decision
 from corsproxy.proxy import faults
+from corsproxy.proxy.accounting import account
 from corsproxy.proxy.admit import Forward, LocalResponse, admit, refuse
 from corsproxy.proxy.context import RequestContext
 from corsproxy.proxy.deadlines import NEVER
@@ -30,6 +31,7 @@ from corsproxy.proxy.serialize import (
     serialize_response_head,
 )
 from corsproxy.proxy.stall_detection import StallDetector
+from corsproxy.proxy.state import ServerState
 from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upload import Upload
 from corsproxy.proxy.upstream.connection import UpstreamConnection
@@ -98,14 +100,13 @@ class Exchange:
     keep_alive = False
     upstream_began = 0.0
 
-    def __init__(
-        self, client: "ClientConnection", config: CompiledConfig, head: RequestHead
-    ) -> None:
+    def __init__(self, client: "ClientConnection", state: ServerState, head: RequestHead) -> None:
         self.client = client
-        self.config = config
+        self.state = state
+        self.config = state.config
         self.head = head
         self.began = perf_counter()
-        self.request_id = head.request_id or client.server.new_request_id()
+        self.request_id = head.request_id or state.new_request_id()
         self.touched = client.clock.now
         self._limit = 0.0
 
@@ -119,7 +120,7 @@ class Exchange:
         head = self.head
         body = head.body()
         if body is not None:
-            self.upload = Upload(body, head.length, self.client.server.gathered)
+            self.upload = Upload(body, head.length, self.state.uploads)
         admitted = admit(self.config, head, self.client.peer, self.request_id)
         self.route = admitted.route
         self.decision = admitted.decision
@@ -127,7 +128,7 @@ class Exchange:
             return self._answer(admitted, data)
         assert type(admitted) is Forward  # noqa: S101 - there are two kinds
         self.forward = admitted
-        self.pool = self.client.server.pool_of(admitted.route.upstream)
+        self.pool = self.state.pools.of(admitted.route.upstream)
         shed = self._why_shed()
         if shed is not None:
             route, policy, _ = admitted
@@ -146,7 +147,7 @@ class Exchange:
     def _why_shed(self) -> FaultKind | None:
         """Return why the request is not sent on just now (O2-O4, O7); preflights were answered."""
         client = self.client
-        if client.is_surplus or client.server.is_full():
+        if client.is_surplus or self.state.is_full():
             return faults.OVERLOADED
         assert self.pool is not None  # noqa: S101
         # Last of all, because a place in the circuit's trial or among the tunnels is taken by asking.
@@ -154,7 +155,7 @@ class Exchange:
             self.has_tunnel_place = self.pool.reserve_tunnel()
             if not self.has_tunnel_place:
                 what = f"pool.tunnels of upstream {self.pool.upstream.name}"
-                client.server.tell_overload(what, self.pool.most_tunnels)
+                self.state.reports.overloaded(what, self.pool.most_tunnels)
                 return faults.TUNNELS_FULL
         return None if self.pool.admits() else faults.CIRCUIT_OPEN
 
@@ -206,11 +207,11 @@ class Exchange:
     def _connect(self) -> None:
         assert self.pool is not None and self.forward is not None  # noqa: S101, PT018
         if not self.is_at_work:
-            if self.client.server.is_full():
+            if self.state.is_full():
                 self._fail(Fault(faults.OVERLOADED))  # O3: its body came too late
                 return
             self.is_at_work = True
-            self.client.server.at_work += 1
+            self.state.at_work += 1
         self.pace = None
         self.upstream_began = perf_counter()
         if not self.retries:
@@ -283,7 +284,7 @@ class Exchange:
 
     def _rewritten(self, head: ResponseHead) -> bytes:
         assert self.forward is not None  # noqa: S101
-        return rewritten(head, self.forward, self.request_id, self._asked, self.client.server)
+        return rewritten(head, self.forward, self.request_id, self._asked, self.state.reports)
 
     def _asked(self) -> RequestContext:
         assert self.forward is not None  # noqa: S101
@@ -305,7 +306,7 @@ class Exchange:
             raise Fault(faults.UPSTREAM_INVALID, "a 101 that was not asked for")
         assert self.upstream is not None and self.pool is not None  # noqa: S101, PT018
         self.pool.answered()
-        self.client.server.left_work(self)  # a tunnel is a connection, however long it lasts
+        self._leave_work()  # a tunnel is a connection, however long it lasts
         self.status = 101
         self.phase = _TUNNELLING
         upstream, self.upstream = self.upstream, None
@@ -408,7 +409,7 @@ class Exchange:
 
     def _may_keep_alive(self) -> bool:
         """Tell whether the client's connection can serve another request after this one."""
-        if not self.head.keep_alive or self.client.server.draining or self.client.is_surplus:
+        if not self.head.keep_alive or self.state.draining or self.client.is_surplus:
             return False
         if self.head.upgrade:
             return False  # S8: what the client sent behind it was meant for another protocol
@@ -580,5 +581,11 @@ class Exchange:
         if self.has_tunnel_place:
             assert self.pool is not None  # noqa: S101
             self.pool.release_tunnel()
-        client = self.client
-        client.server.account(self)
+        self._leave_work()
+        account(self.state, self)
+
+    def _leave_work(self) -> None:
+        """Count no more among the requests that `max_requests_in_flight` bounds (O3)."""
+        if self.is_at_work:
+            self.is_at_work = False
+            self.state.at_work -= 1

@@ -140,7 +140,7 @@ class Tunnel:
             return
         self._is_over = True
         if flush:
-            self._upstream.finish(self._client.server.config.server.timeouts.write_idle)
+            self._upstream.finish(self._client.state.config.server.timeouts.write_idle)
         else:
             self._upstream.close()
         self._exchange.tunnel_ended(fault)

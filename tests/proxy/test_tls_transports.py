@@ -140,7 +140,11 @@ def shrink_clients(server: ProxyServer) -> None:
 
 def open_upstreams(server: ProxyServer) -> list[UpstreamConnection]:
     """Return the open connections to upstreams, tunnels included."""
-    return [one for pool in server._pools.values() for one in [*pool._open, *pool._tunnels]]
+    return [
+        one
+        for pool in server.state.pools._by_name.values()
+        for one in [*pool._open, *pool._tunnels]
+    ]
 
 
 # --- what is sent is not cut (F1, H17, P1) --------------------------------------------------------
@@ -165,10 +169,10 @@ async def test_a_slow_reader_over_tls_gets_all_of_what_was_closed_behind(
         read = bytearray()
 
         def read_on() -> None:
-            while server.in_flight:
+            while server.state.in_flight:
                 read.extend(client.recv(4096))
 
-        await eventually(lambda: bool(server.in_flight), "the request")
+        await eventually(lambda: bool(server.state.in_flight), "the request")
         shrink_clients(server)
         await patiently(asyncio.to_thread(read_on), "the proxy to have closed")
         await asyncio.sleep(LONGER)
@@ -194,14 +198,14 @@ async def test_a_slow_reader_of_an_early_response_gets_all_of_it() -> None:
             read = bytearray()
 
             def read_on() -> None:
-                while server.in_flight:
+                while server.state.in_flight:
                     read.extend(client.recv(4096))
 
             def read_rest() -> None:
                 while piece := client.recv(65536):
                     read.extend(piece)
 
-            await eventually(lambda: bool(server.in_flight), "the request")
+            await eventually(lambda: bool(server.state.in_flight), "the request")
             shrink_clients(server)
             await patiently(asyncio.to_thread(read_on), "the proxy to have closed")
             await asyncio.sleep(LONGER)
@@ -233,7 +237,7 @@ async def test_who_takes_nothing_over_tls_is_cut_off_after_write_idle(
         slow_client(address, authority.trust()) as client,
     ):
         client.send(LAST)
-        await eventually(lambda: bool(server.in_flight), "the request")
+        await eventually(lambda: bool(server.state.in_flight), "the request")
         await eventually(lambda: server.connection_count == 0, "the end of the connection", 10.0)
 
 
