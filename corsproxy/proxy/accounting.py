@@ -44,7 +44,7 @@ class EndedExchange(Protocol):
 
 def account(state: ServerState, exchange: EndedExchange) -> None:
     """Count an exchange that ended, log it if it was rejected, and call the observers."""
-    state.in_flight -= 1
+    state.open_exchanges -= 1
     ended = perf_counter()
     _count(state, exchange, ended)
     decision, fault = exchange.decision, exchange.fault
@@ -93,6 +93,7 @@ def snapshot(state: ServerState) -> Snapshot:
 
 
 def _gauges(state: ServerState) -> Iterator[tuple[str, Series]]:
+    yield "corsproxy_open_exchanges", ((), (state.open_exchanges,))
     yield "corsproxy_requests_in_flight", ((), (state.in_flight,))
     yield "corsproxy_connections", ((), (state.connections.count,))
     yield "corsproxy_tasks", ((), (len(asyncio.all_tasks(state.loop)),))

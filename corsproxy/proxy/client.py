@@ -230,7 +230,7 @@ class ClientConnection(asyncio.Protocol):
                 )
                 self._waiting.pop(self, None)
                 exchange = self.exchange = Exchange(self, self.state, head)
-                self.state.in_flight += 1
+                self.state.open_exchanges += 1
                 if head.chunked:
                     data, at = exchange.begin(data[end:]), 0
                 else:

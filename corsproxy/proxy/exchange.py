@@ -91,7 +91,7 @@ class Exchange:
     fault: FaultKind | None = None
     note = ""
     retries = 0
-    is_at_work = False  # counted among those that max_requests_in_flight bounds (O3)
+    is_in_flight = False  # counted among those that max_requests_in_flight bounds (O3)
     has_tunnel_place = False  # counted among those that pool.tunnels bounds (O4)
     pace: StallDetector | None = None
     until = NEVER
@@ -206,12 +206,12 @@ class Exchange:
 
     def _connect(self) -> None:
         assert self.pool is not None and self.forward is not None  # noqa: S101, PT018
-        if not self.is_at_work:
+        if not self.is_in_flight:
             if self.state.is_full():
                 self._fail(Fault(faults.OVERLOADED))  # O3: its body came too late
                 return
-            self.is_at_work = True
-            self.state.at_work += 1
+            self.is_in_flight = True
+            self.state.in_flight += 1
         self.pace = None
         self.upstream_began = perf_counter()
         if not self.retries:
@@ -306,7 +306,7 @@ class Exchange:
             raise Fault(faults.UPSTREAM_INVALID, "a 101 that was not asked for")
         assert self.upstream is not None and self.pool is not None  # noqa: S101, PT018
         self.pool.answered()
-        self._leave_work()  # a tunnel is a connection, however long it lasts
+        self._leave_flight()  # a tunnel is a connection, however long it lasts
         self.status = 101
         self.phase = _TUNNELLING
         upstream, self.upstream = self.upstream, None
@@ -581,11 +581,11 @@ class Exchange:
         if self.has_tunnel_place:
             assert self.pool is not None  # noqa: S101
             self.pool.release_tunnel()
-        self._leave_work()
+        self._leave_flight()
         account(self.state, self)
 
-    def _leave_work(self) -> None:
+    def _leave_flight(self) -> None:
         """Count no more among the requests that `max_requests_in_flight` bounds (O3)."""
-        if self.is_at_work:
-            self.is_at_work = False
-            self.state.at_work -= 1
+        if self.is_in_flight:
+            self.is_in_flight = False
+            self.state.in_flight -= 1

@@ -35,9 +35,10 @@ class ServerState:
         self.connections = Connections(make_room(config.server.limits.max_connections))
         self.pools = Pools(clock, self.reports.excess)
         self.uploads = UploadBuffers()
+        self.open_exchanges = 0
+        # Those that `max_requests_in_flight` bounds: not those whose body is still buffered, nor
+        # tunnels (O3, O4).
         self.in_flight = 0
-        # Those of them that were sent on: gathering a body and tunnelling take no turn (O3, O4).
-        self.at_work = 0
         # Every response closes its connection (P1)...
         self.draining = False
         # ... and idle connections are closed, because nothing is accepted any more.
@@ -53,7 +54,7 @@ class ServerState:
     def is_full(self) -> bool:
         """Return whether `max_requests_in_flight` is reached (O3); log it if so."""
         limit = self.config.server.limits.max_requests_in_flight
-        if not limit or self.at_work < limit:
+        if not limit or self.in_flight < limit:
             return False
         self.reports.overloaded("the number of requests in flight", limit)
         return True

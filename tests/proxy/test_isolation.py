@@ -147,7 +147,7 @@ async def test_s12_a_connection_that_a_slow_reader_paused_is_read_again() -> Non
             await way.client.send(GET)
             sent += 1
             await eventually(
-                lambda: way.proxy.server.state.in_flight == 0, "the end of the response"
+                lambda: way.proxy.server.state.open_exchanges == 0, "the end of the response"
             )
         async with await way.proxy.client() as victim:
             assert len((await victim.exchange(VICTIM)).body) == 20_000
@@ -260,7 +260,9 @@ async def test_f6_a_client_that_leaves_while_it_does_not_read_ends_its_request(e
         else:
             way.client.reset()
         await patiently(sender.peer_ended.wait(), "the end of the upstream's connection")
-        await eventually(lambda: way.proxy.server.state.in_flight == 0, "the end of the request")
+        await eventually(
+            lambda: way.proxy.server.state.open_exchanges == 0, "the end of the request"
+        )
 
 
 @pytest.mark.parametrize("half_close", ["close", "answer"])
@@ -315,7 +317,7 @@ async def test_f7_a_request_that_meets_a_full_buffer_leaves_its_response_unread(
         connection = await way.upstream.connection(0)
         await eventually(lambda: len(connection.requests) == 1, "the request")
         await asyncio.sleep(1.5)  # longer than `response_header`
-        assert way.proxy.server.state.in_flight == 1
+        assert way.proxy.server.state.open_exchanges == 1
         client_side(way).resume_writing()
         assert (await way.client.response()).body == b"hi"
 
@@ -566,7 +568,9 @@ async def test_o4_tunnels_have_places_of_their_own(pool: str, most: int) -> None
         for tunnel in tunnels:
             tunnel.close()
         assert len(way.upstream.connections) == most + 1
-        await eventually(lambda: way.proxy.server.state.in_flight == 0, "the ends of the tunnels")
+        await eventually(
+            lambda: way.proxy.server.state.open_exchanges == 0, "the ends of the tunnels"
+        )
         assert (
             way.proxy.server.state.pools.of(way.proxy.server.state.config.upstreams[0]).states()[
                 "tunnel"
@@ -643,7 +647,7 @@ async def test_o4_a_body_that_never_goes_out_is_no_longer_counted(how: str) -> N
         else:
             await way.client.send(chunks + b"3\r\nabc\r\nzz\r\n")
             assert (await way.client.response()).status == 400
-        await eventually(lambda: way.proxy.server.state.in_flight == 0, "the end")
+        await eventually(lambda: way.proxy.server.state.open_exchanges == 0, "the end")
         assert gathered.size == 0
 
 
@@ -723,7 +727,7 @@ async def test_p2_who_queues_when_an_upstream_changes_is_still_served(reuse: str
             clients = [await proxy.client() for _ in range(5)]
             for client in clients:
                 await client.send(GET)
-            await eventually(lambda: proxy.server.state.in_flight == 5, "the requests")
+            await eventually(lambda: proxy.server.state.open_exchanges == 5, "the requests")
             changed = config.replace("queue: 60s", "queue: 61s")
             proxy.server.state.replace_config(config_of(changed))
             async with await proxy.client() as newer:

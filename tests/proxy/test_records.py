@@ -131,7 +131,7 @@ async def test_durations_are_those_of_the_request_and_of_its_upstream() -> None:
     async with recorded([request(), think, send(OK)]) as (way, records):
         began = time.perf_counter()
         await way.client.send(data)
-        await eventually(lambda: way.proxy.server.state.in_flight == 1, "the head")
+        await eventually(lambda: way.proxy.server.state.open_exchanges == 1, "the head")
         await asyncio.sleep(0.2)
         await way.client.send(b"body")
         await way.client.response()
@@ -311,7 +311,9 @@ async def test_each_request_is_counted_once_by_what_became_of_it() -> None:
         way.client.close()
         async with await way.proxy.client() as junk:
             await junk.exchange(b"junk\r\n\r\n")
-        await eventually(lambda: way.proxy.server.state.in_flight == 0, "the end of the tunnel")
+        await eventually(
+            lambda: way.proxy.server.state.open_exchanges == 0, "the end of the tunnel"
+        )
         counted = way.proxy.server.snapshot()
     assert sorted(counted["corsproxy_requests_total"]) == [
         (("-", "other", "400"), (1,)),

@@ -64,7 +64,9 @@ async def test_p2_an_unchanged_upstream_stays_full() -> None:
         reload(way, text)
         async with await way.proxy.client() as other:
             await other.send(GET)
-            await eventually(lambda: way.proxy.server.state.in_flight == 2, "the second request")
+            await eventually(
+                lambda: way.proxy.server.state.open_exchanges == 2, "the second request"
+            )
             go.set()
             assert (await way.client.response()).body == b"hi"
             assert (await other.response()).body == b"hi"

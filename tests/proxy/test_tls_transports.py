@@ -169,10 +169,10 @@ async def test_a_slow_reader_over_tls_gets_all_of_what_was_closed_behind(
         read = bytearray()
 
         def read_on() -> None:
-            while server.state.in_flight:
+            while server.state.open_exchanges:
                 read.extend(client.recv(4096))
 
-        await eventually(lambda: bool(server.state.in_flight), "the request")
+        await eventually(lambda: bool(server.state.open_exchanges), "the request")
         shrink_clients(server)
         await patiently(asyncio.to_thread(read_on), "the proxy to have closed")
         await asyncio.sleep(LONGER)
@@ -198,14 +198,14 @@ async def test_a_slow_reader_of_an_early_response_gets_all_of_it() -> None:
             read = bytearray()
 
             def read_on() -> None:
-                while server.state.in_flight:
+                while server.state.open_exchanges:
                     read.extend(client.recv(4096))
 
             def read_rest() -> None:
                 while piece := client.recv(65536):
                     read.extend(piece)
 
-            await eventually(lambda: bool(server.state.in_flight), "the request")
+            await eventually(lambda: bool(server.state.open_exchanges), "the request")
             shrink_clients(server)
             await patiently(asyncio.to_thread(read_on), "the proxy to have closed")
             await asyncio.sleep(LONGER)
@@ -237,7 +237,7 @@ async def test_who_takes_nothing_over_tls_is_cut_off_after_write_idle(
         slow_client(address, authority.trust()) as client,
     ):
         client.send(LAST)
-        await eventually(lambda: bool(server.state.in_flight), "the request")
+        await eventually(lambda: bool(server.state.open_exchanges), "the request")
         await eventually(lambda: server.connection_count == 0, "the end of the connection", 10.0)
 
 
