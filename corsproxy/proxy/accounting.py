@@ -32,11 +32,11 @@ class EndedExchange(Protocol):
     route: Route | None
     decision: Decision | None
     status: int
-    sent: int
+    bytes_sent: int
     fault: FaultKind | None
     note: str
-    began: float
-    upstream_began: float
+    started_at: float
+    upstream_started_at: float
 
     def caller(self) -> Caller:
         """Return where the request came from."""
@@ -67,8 +67,8 @@ def _count(state: ServerState, exchange: EndedExchange, ended: float) -> None:
     counters = state.metrics.of(NO_ROUTE if route is None else route.name)
     counters.answered(head.method, status)
     if not is_tunnel(status):  # how long a tunnel lasts says nothing about speed
-        began = exchange.upstream_began
-        counters.lasted(ended - exchange.began, ended - began if began else 0.0)
+        began = exchange.upstream_started_at
+        counters.lasted(ended - exchange.started_at, ended - began if began else 0.0)
     if exchange.decision is not None:
         preflight = bool(head.request_method) and head.method == b"OPTIONS" and bool(head.origin)
         counters.decided(exchange.decision, preflight=preflight)
@@ -114,7 +114,7 @@ def _gauges(state: ServerState) -> Iterator[tuple[str, Series]]:
 def record_of(exchange: EndedExchange, ended: float) -> Record:
     """Return the record of `exchange`, which ended at `ended`."""
     head = exchange.head
-    began = exchange.upstream_began
+    began = exchange.upstream_started_at
     return Record(
         client=exchange.caller().client,
         method=head.method,
@@ -122,8 +122,8 @@ def record_of(exchange: EndedExchange, ended: float) -> Record:
         host=head.host,
         minor=head.minor,
         status=exchange.status,
-        sent=exchange.sent,
-        duration=ended - exchange.began,
+        bytes_sent=exchange.bytes_sent,
+        duration=ended - exchange.started_at,
         upstream_duration=ended - began if began else 0.0,
         route=exchange.route.name if exchange.route is not None else "",
         origin=head.origin[0] if head.origin else b"",
@@ -146,7 +146,7 @@ def record_of_unread(
         host=b"",
         minor=1,
         status=response.status,
-        sent=len(response.body),
+        bytes_sent=len(response.body),
         duration=0.0,
         upstream_duration=0.0,
         route="",

@@ -9,28 +9,26 @@ import select
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from aiohttp.http_parser import HttpRequestParser
 
 from corsproxy.proxy import faults
 from corsproxy.proxy.accounting import account_unread, record_of_unread
-from corsproxy.proxy.admit import refuse
+from corsproxy.proxy.admit import Forward, refuse
 from corsproxy.proxy.deadlines import NEVER, Clock
-from corsproxy.proxy.exchange import DRAINED, Exchange, Phase
+from corsproxy.proxy.exchange import DRAINED, Exchange
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.forwarded import Peer, address_of_peer
+from corsproxy.proxy.forwarding import Forwarding
 from corsproxy.proxy.http.bodies import BadChunk, Body
-from corsproxy.proxy.http.request_head import read_request_head
+from corsproxy.proxy.http.request_head import RequestHead, read_request_head
 from corsproxy.proxy.pauses import PIPELINE, TURN, UPLOAD, WRITE
 from corsproxy.proxy.serialize import CLOSE, serialize_local_response
 from corsproxy.proxy.state import ServerState
 from corsproxy.proxy.transports import bounded, takes_writes, unacknowledged, wire_below
+from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upstream.connection import LARGE_READ, send_fin
-
-if TYPE_CHECKING:
-    from corsproxy.proxy.handshakes import Handshake
-    from corsproxy.proxy.tunnel import Tunnel
 
 # With this much held, one more read of uvloop's (up to 256 000 bytes) still fits into O6's 256 KiB.
 _MAX_HELD: Final = 4 * 1024
@@ -45,6 +43,15 @@ _LOOK: Final = 2.0
 _SURPLUS_TIME: Final = 1.0
 _NOBODY: Final = Peer(b"unknown", b"http")
 _RESET: Final = struct.pack("ii", 1, 0)
+
+
+class TlsHandshake(Protocol):
+    """The handshake that a TLS connection went through before it became a client's."""
+
+    deadline: float
+
+    def made(self) -> None:
+        """Count the connection as a client's from now on."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -71,7 +78,7 @@ class ClientConnection(asyncio.Protocol):
         "_wire",
         "clock",
         "deadline",
-        "exchange",
+        "handler",
         "is_surplus",
         "is_write_paused",
         "leftover",
@@ -84,11 +91,11 @@ class ClientConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, state: ServerState, handshake: "Handshake | None" = None) -> None:
+    def __init__(self, state: ServerState, handshake: TlsHandshake | None = None) -> None:
         self.state = state
         self.loop = state.loop
         self.clock: Clock = state.clock
-        self.exchange: Exchange | Tunnel | None = None
+        self.handler: Forwarding | Tunnel | None = None
         self.leftover: Body | None = None
         self.deadline = NEVER
         self.is_surplus = False
@@ -162,9 +169,9 @@ class ClientConnection(asyncio.Protocol):
         self._parser = self._wire = None
         connections.watch.discard(self)
         connections.write_paused.discard(self)
-        if self.exchange is not None:
-            exchange, self.exchange = self.exchange, None
-            exchange.client_left()
+        handler, self.handler = self.handler, None
+        if handler is not None:
+            handler.client_left()
 
     def data_received(self, data: bytes) -> None:
         """Give what arrived to whom it belongs: the exchange, the next head, or nobody."""
@@ -173,16 +180,16 @@ class ClientConnection(asyncio.Protocol):
         self._receive(data)
 
     def _receive(self, data: bytes) -> None:
-        exchange = self.exchange
-        if exchange is not None:
-            data = exchange.receive(data)
+        handler = self.handler
+        if handler is not None:
+            data = handler.receive(data)
             if self.is_write_paused:
                 self._pause_for_write()  # the body that was still to be read may have ended
             if data:
-                if self.exchange is None:
+                if self.handler is None:
                     self._serve(data)
                 else:
-                    self._hold(data, exchange)
+                    self._hold(data, handler)
         elif self._lingering or self._closing:
             return
         elif self.leftover is not None:
@@ -194,13 +201,13 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take a FIN: a tunnel passes it on, otherwise it may mean that the client has left (H20)."""
-        exchange = self.exchange
-        self._half_closed = exchange is not None and exchange.client_half_closed()
+        handler = self.handler
+        self._half_closed = handler is not None and handler.client_half_closed()
         if self._wire is not None and not self._half_closed:
             # Nothing can be written from now on: TLS closes by itself, however long that takes (F6).
             self._await_end()
-            if exchange is not None:
-                exchange.client_left()
+            if handler is not None:
+                handler.client_left()
         return self._half_closed
 
     # --- requests --------------------------------------------------------------------------
@@ -228,17 +235,14 @@ class ClientConnection(asyncio.Protocol):
                     data[at:end],
                     self.state.config.server.limits,
                 )
-                self._waiting.pop(self, None)
-                exchange = self.exchange = Exchange(self, self.state, head)
-                self.state.open_exchanges += 1
                 if head.chunked:
-                    data, at = exchange.begin(data[end:]), 0
+                    data, at = self._begin(head, data[end:]), 0
                 else:
                     at = min(end + (head.length or 0), len(data))
-                    exchange.begin(data[end:at])
-                if exchange.phase is not Phase.ENDED:
+                    self._begin(head, data[end:at])
+                if self.handler is not None:
                     if at < len(data):
-                        self._hold(data[at:], exchange)
+                        self._hold(data[at:], self.handler)
                     return
                 if self.leftover is not None and at < len(data):
                     data, at = self._drain(data[at:]), 0
@@ -246,6 +250,16 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(fault)
         finally:
             self._serving = False
+
+    def _begin(self, head: RequestHead, data: bytes) -> bytes:
+        """Begin the exchange of a request; return what in `data`, behind its head, is not its own."""
+        self._waiting.pop(self, None)
+        exchange = Exchange(self, self.state, head)
+        admitted = exchange.admit()
+        if not isinstance(admitted, Forward):
+            return exchange.respond(admitted, data)
+        self.handler = forwarding = Forwarding(self, exchange, admitted)
+        return forwarding.begin(data)
 
     def _postpone(self, data: bytes) -> None:
         """Hold requests that wait for the client to read (F7), or for the next turn (S9)."""
@@ -265,17 +279,17 @@ class ClientConnection(asyncio.Protocol):
 
     def _next_turn(self) -> None:
         """Serve its share of what is held; what comes after it is read one turn later."""
-        exchange = self.exchange
+        handler = self.handler
         has_more, self._has_more = self._has_more, False
         if not (has_more and self._held) or self._closing:
             self.resume(TURN)
-        elif exchange is None and self.leftover is None:
+        elif handler is None and self.leftover is None:
             if self._paused & ~TURN:
                 self.resume(TURN)
             else:
                 self.loop.call_soon(self._next_turn)
                 self._serve(self.take_held())
-        elif type(exchange) is Exchange and exchange.upload_complete:
+        elif type(handler) is Forwarding and handler.upload_complete:
             self.resume(TURN)  # later requests wait for its end
         else:
             self.loop.call_soon(self._next_turn)
@@ -285,7 +299,7 @@ class ClientConnection(asyncio.Protocol):
         """Serve what is held, unless something is under way or holds it up."""
         if self._paused:
             self.deadline = NEVER  # nothing is read, so nothing can be late
-        elif self.exchange is None and self.leftover is None and not self._closing:
+        elif self.handler is None and self.leftover is None and not self._closing:
             self._serve(self.take_held())
 
     def _hold_head(self, data: bytes, *, is_begun: bool) -> None:
@@ -315,10 +329,10 @@ class ClientConnection(asyncio.Protocol):
             if not self._is_new:
                 self.deadline = self.clock.after(self.state.config.server.timeouts.request_header)
 
-    def _hold(self, data: bytes, exchange: "Exchange | Tunnel") -> None:
-        """Keep what `exchange` did not take: later requests, up to a bound, or the rest of its body."""
+    def _hold(self, data: bytes, handler: Forwarding | Tunnel) -> None:
+        """Keep what `handler` did not take: later requests, up to a bound, or the rest of its body."""
         self._held += data
-        if type(exchange) is Exchange and not exchange.upload_complete:
+        if type(handler) is Forwarding and not handler.upload_complete:
             self._has_more = True
             self._end_turn()
         elif len(self._held) > _MAX_HELD:
@@ -345,9 +359,8 @@ class ClientConnection(asyncio.Protocol):
 
     def exchange_ended(self, exchange: Exchange) -> None:
         """Go on after an exchange whose answer is complete."""
-        self.exchange = None
-        upload = exchange.upload
-        unread = None if upload is None or upload.complete else upload.body
+        self.handler = None
+        unread = exchange.unread
         self.resume(UPLOAD)
         if not exchange.keep_alive or (self._half_closed and not self._held):
             self._close(linger=unread is not None or bool(exchange.head.upgrade))
@@ -428,7 +441,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _await_end(self) -> None:
         """Expect the end of a connection that is closed; `write_idle` limits how long it sends."""
-        self.exchange = None
+        self.handler = None
         self._closing = True
         if not self.is_write_paused:
             self._unsent = sys.maxsize
@@ -449,12 +462,12 @@ class ClientConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close an idle connection; leave one alone that has work (called when draining ends)."""
-        if self.exchange is None and not self._closing and not self._held:
+        if self.handler is None and not self._closing and not self._held:
             self._close(linger=self.leftover is not None)
 
     def give_way(self) -> bool:
         """Close for somebody else's sake; return False unless a request is waited for (O2)."""
-        if self._closing or self.exchange is not None or (self._held and self._paused):
+        if self._closing or self.handler is not None or (self._held and self._paused):
             return False
         if self._held:  # the start of a head: one at a time, they would hold all places
             self._refuse(Fault(faults.OVERLOADED))
@@ -477,7 +490,7 @@ class ClientConnection(asyncio.Protocol):
 
     def cut(self, *, reset: bool) -> None:
         """End the connection so that what was sent never looks whole (F1, H18)."""
-        self.exchange = None
+        self.handler = None
         self._closing = True
         if not reset:
             self.close_now()
@@ -494,8 +507,8 @@ class ClientConnection(asyncio.Protocol):
     def expired(self, now: float) -> None:
         """Learn that the deadline passed."""
         self.deadline = NEVER
-        if self.exchange is not None:
-            self.exchange.expired(now)
+        if self.handler is not None:
+            self.handler.expired(now)
         elif self._closing:
             self._still_open()
         elif self.leftover is not None:
@@ -532,6 +545,28 @@ class ClientConnection(asyncio.Protocol):
             if not self._paused and not self.transport.is_closing():
                 self.transport.resume_reading()
 
+    def pause_upload(self) -> None:
+        """Stop reading the request's body: the upstream, or the wait for it, holds it back (F7)."""
+        self.pause(UPLOAD)
+
+    def resume_upload(self) -> None:
+        """Go on reading the request's body."""
+        self.resume(UPLOAD)
+
+    @property
+    def is_upload_paused(self) -> bool:
+        """Whether the request's body is held back."""
+        return bool(self._paused & UPLOAD)
+
+    def begin_tunnel(self, tunnel: Tunnel) -> bytes:
+        """Give what arrives to `tunnel` from now on; return what was held for it.
+
+        A client that does not read what it is sent only holds up that direction of a tunnel (F7).
+        """
+        self.handler = tunnel
+        self.resume(WRITE)
+        return self.take_held()
+
     def is_paused(self, why: int) -> bool:
         """Return whether reading is paused for the reason `why`."""
         return bool(self._paused & why)
@@ -544,24 +579,23 @@ class ClientConnection(asyncio.Protocol):
     @property
     def leaves_by_fin(self) -> bool:
         """Whether a FIN means that the client has left, whatever is unread before it (H20)."""
-        is_tunnel = self.exchange is not None and type(self.exchange) is not Exchange
-        return self.state.config.server.half_close == "close" and not is_tunnel
+        return self.state.config.server.half_close == "close" and type(self.handler) is not Tunnel
 
     def peer_left(self, *, by_reset: bool) -> None:
         """End what the client wanted: it has left while nothing was read from it (F6)."""
-        if by_reset or self.exchange is not None:
+        if by_reset or self.handler is not None:
             self.transport.abort()
         elif not self._closing:
             self.close_now()
 
     def _pause_for_write(self) -> None:
         """Read no more while the client reads nothing; what is under way is read to its end (F7)."""
-        exchange = self.exchange
-        if exchange is None:
+        handler = self.handler
+        if handler is None:
             if not self._closing and self.leftover is None:
                 self.deadline = NEVER
                 self.pause(WRITE)
-        elif type(exchange) is Exchange and exchange.upload_complete:
+        elif type(handler) is Forwarding and handler.upload_complete:
             self.pause(WRITE)
 
     def pause_writing(self) -> None:
@@ -570,8 +604,8 @@ class ClientConnection(asyncio.Protocol):
         self._unsent = self._count_unsent()
         self.write_deadline = self.clock.after(self.state.config.server.timeouts.write_idle)
         self.state.connections.write_paused.add(self)
-        if self.exchange is not None:
-            self.exchange.client_paused()
+        if self.handler is not None:
+            self.handler.client_paused()
         self._pause_for_write()
 
     def resume_writing(self) -> None:
@@ -579,8 +613,8 @@ class ClientConnection(asyncio.Protocol):
         self.is_write_paused = False
         self.state.connections.write_paused.discard(self)
         self.resume(WRITE)
-        if self.exchange is not None:
-            self.exchange.client_resumed()
+        if self.handler is not None:
+            self.handler.client_resumed()
         elif self.leftover is None and not (self._serving or self._closing):
             self._await_next()
 
@@ -590,8 +624,8 @@ class ClientConnection(asyncio.Protocol):
         if unsent < self._unsent:
             self._unsent = unsent
             self.write_deadline = self.clock.after(self.state.config.server.timeouts.write_idle)
-        elif self.exchange is not None:
-            self.exchange.client_stalled()
+        elif self.handler is not None:
+            self.handler.client_stalled()
         else:
             self.transport.abort()
 

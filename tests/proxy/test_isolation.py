@@ -12,7 +12,7 @@ from typing import Self, cast
 import pytest
 
 from corsproxy.proxy.client import ClientConnection
-from corsproxy.proxy.exchange import Exchange
+from corsproxy.proxy.forwarding import Forwarding
 from corsproxy.proxy.http.bodies import ChunkedBody
 from corsproxy.proxy.http.response_head import ResponseHead
 from corsproxy.proxy.pauses import UPLOAD, WRITE
@@ -372,9 +372,9 @@ async def test_f7_a_tunnel_begins_in_the_state_of_its_client() -> None:
         await way.client.send(b"2")
         await eventually(lambda: way.upstream.connections[0].sent > len(SWITCHED), "the other way")
         await stalled(way)
-        tunnel = side.exchange
+        tunnel = side.handler
         assert isinstance(tunnel, Tunnel)
-        assert tunnel._exchange.sent == 0
+        assert tunnel._exchange.bytes_sent == 0
         side.resume_writing()
         assert (await way.client.response()).status == 101
         assert await way.client.count(MIB) == MIB
@@ -486,20 +486,20 @@ async def test_s9_an_upstream_gets_its_share_of_a_turn_of_the_loop(kind: str) ->
     chunks = chunked + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n"
     hints = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000 + OK
     sent, body = (chunks, b"x" * 100_000) if kind == "chunks" else (hints, b"hi")
-    read_line, interim_received = ChunkedBody._read_line, Exchange.interim_received
+    read_line, interim_received = ChunkedBody._read_line, Forwarding.interim_received
     async with Turns() as turns, through([request(), send(sent), *ANSWERING]) as way:
 
         def count_line(self: ChunkedBody, line: bytes) -> None:
             turns.note()
             read_line(self, line)
 
-        def count_interim(self: Exchange, head: ResponseHead) -> None:
+        def count_interim(self: Forwarding, head: ResponseHead) -> None:
             turns.note()
             interim_received(self, head)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ChunkedBody, "_read_line", count_line)
-            patch.setattr(Exchange, "interim_received", count_interim)
+            patch.setattr(Forwarding, "interim_received", count_interim)
             assert (await way.client.exchange(GET)).body == body
         assert (await way.client.exchange(GET)).body == b"hi"
         assert len(way.upstream.connections) == 1

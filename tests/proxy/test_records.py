@@ -205,7 +205,7 @@ async def test_to_head_no_byte_of_a_body_is_sent() -> None:
         for target in (b"/a", b"/%00"):
             data = GET.replace(b"GET /a", b"HEAD " + target)
             await way.client.exchange(data, "HEAD")
-    assert [(record.status, record.sent) for record in records] == [(200, 0), (400, 0)]
+    assert [(record.status, record.bytes_sent) for record in records] == [(200, 0), (400, 0)]
 
 
 async def test_a_fault_of_the_upstream_has_its_word_and_a_note_for_the_log() -> None:

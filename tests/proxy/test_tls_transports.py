@@ -18,7 +18,7 @@ import pytest
 
 from corsproxy.policy.compiled import TcpAddress
 from corsproxy.proxy.client import ClientConnection
-from corsproxy.proxy.exchange import Exchange
+from corsproxy.proxy.forwarding import Forwarding
 from corsproxy.proxy.server import ProxyServer
 from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upstream.connection import UpstreamConnection
@@ -106,7 +106,7 @@ async def fill(
     connection: UpstreamConnection,
     writer: asyncio.StreamWriter,
     piece: bytes,
-    receiver: type[Exchange | Tunnel],
+    receiver: type[Forwarding | Tunnel],
 ) -> int:
     """Send `piece` after `piece` until some of it waits unsent in the proxy; return how many.
 
@@ -115,7 +115,7 @@ async def fill(
     passed = 0
     original = receiver.receive
 
-    def receive(self: Exchange | Tunnel, data: bytes) -> bytes:
+    def receive(self: Forwarding | Tunnel, data: bytes) -> bytes:
         nonlocal passed
         passed += len(data)
         return original(self, data)  # type: ignore[arg-type] # it is one of its own
@@ -344,7 +344,7 @@ async def test_s12_no_tls_connection_is_pooled_while_bytes_wait_below_tls(
             below = carrier_of(connection.transport)
             assert below is not None
             piece = b"bb8\r\n%b\r\n" % bytes(3000)
-            await fill(connection, writer, piece, Exchange)
+            await fill(connection, writer, piece, Forwarding)
             writer.write(b"0\r\n\r\n")
             await eventually(lambda: connection.is_request_sent, "the end of the request")
             assert below.get_write_buffer_size()
