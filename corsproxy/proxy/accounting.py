@@ -1,7 +1,4 @@
-"""Counts a request that ended, passes its record on, and reads the gauges of a worker.
-
-Knows outcomes and counters, not connections.
-"""
+"""Counts a request that ended, passes its record on, and reads the gauges of a worker."""
 
 import asyncio
 from collections import Counter
@@ -66,7 +63,7 @@ def _count(state: ServerState, exchange: EndedExchange, ended: float) -> None:
     route, head, status = exchange.route, exchange.head, exchange.status
     counters = state.metrics.of(NO_ROUTE if route is None else route.name)
     counters.answered(head.method, status)
-    if not is_tunnel(status):  # how long a tunnel lasts says nothing about speed
+    if not is_tunnel(status):  # how long a tunnel lasts has nothing to do with speed
         began = exchange.upstream_started_at
         counters.lasted(ended - exchange.started_at, ended - began if began else 0.0)
     if exchange.decision is not None:

@@ -1,7 +1,4 @@
-"""The client connections of one worker: registered, counted, and ended at their deadlines.
-
-Knows when a connection is late, not what becomes of its request.
-"""
+"""Registers and counts the client connections of one worker, and sweeps those that are late."""
 
 import asyncio
 from typing import TYPE_CHECKING, Protocol
@@ -18,10 +15,15 @@ class Connection(Evictable, Protocol):
     """A client's connection, as the sweep sees it."""
 
     deadline: float
-    write_deadline: float
 
     def expired(self, now: float) -> None:
         """Handle the end of `deadline`."""
+
+
+class WritePaused(Protocol):
+    """A connection whose peer does not read what was written to it."""
+
+    write_deadline: float
 
     def write_expired(self) -> None:
         """Handle the end of `write_deadline`."""
@@ -40,7 +42,7 @@ class Connections:
         self.eviction = Eviction()
         self.watch = Watch()
         # Those whose client does not read what was written to it (F7).
-        self.write_paused: set[Connection] = set()
+        self.write_paused: set[WritePaused] = set()
         self._all_closed = asyncio.Event()
 
     @property

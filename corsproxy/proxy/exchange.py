@@ -1,6 +1,6 @@
-"""One request and its response: admitted, then answered here or forwarded, and accounted for once.
+"""Admits one request, responds to it here unless it is forwarded, and accounts for it once.
 
-Knows what became of the request; how one is forwarded is `Forwarding`'s matter.
+How a request is forwarded is `Forwarding`'s matter.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
-"""A request on its way through an upstream: its phases, upload, retry, response and deadlines.
+"""Forwards one request: asks for a connection, sends, retries, relays the response, keeps its deadlines.
 
-Knows when something is sent or given up; what is sent is the serializers' matter, and whose turn it is
-on an upstream connection the pool's.
+What is sent is the serializers' matter, and which connection the pool's.
 """
 
 from time import perf_counter
@@ -100,7 +99,7 @@ class Forwarding:
         self._enter(BUFFERING)
         self.stall = StallDetector(self.last_activity, upload.moved, _SLOWEST_BUFFERED)
         self._await_body()
-        # Only now, because a client that is told to go on should not have sent its body in vain.
+        # Only now, because a client that gets a 100 should not send its body in vain.
         # One that has begun to send it does not wait for a 100 (H14;
         # https://www.rfc-editor.org/rfc/rfc9110.html#section-10.1.1).
         if head.expect is not None and head.minor == 1 and not data:
@@ -449,7 +448,7 @@ class Forwarding:
         return responds and self.client.transport.can_write_eof()
 
     def client_left(self) -> None:
-        """End everything: nobody wants the response any more (F6)."""
+        """End everything: the response is not wanted any more (F6)."""
         if self.phase is ENDED:
             return
         exchange = self.exchange

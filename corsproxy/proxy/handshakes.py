@@ -1,4 +1,4 @@
-"""Connections from accept to the end of their TLS handshake. Knows sockets and times, no requests.
+"""Counts and bounds connections from accept to the end of their TLS handshake.
 
 The loops' servers count a TLS connection only after its handshake: silent ones would take all
 descriptors unseen. Here each is counted from accept on (forwarding.md O2). Until its first byte it
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # seconds. The connection's own deadlines are what limits both.
 _GOODBYE: Final = 24 * 3600.0
 # How long a handshake that has begun keeps its place when others need it, in seconds: clients that
-# mean it take a round trip or two, which is milliseconds where nothing is far away.
+# mean it take a round trip or two, which is milliseconds unless they are far away.
 _ROUND_TRIPS: Final = 0.1
 # With fewer places than these that time is shorter in proportion: however few there are, only who
 # begins a hundred handshakes a second can occupy them all the time.
@@ -64,7 +64,7 @@ class Handshake:
                 ssl_shutdown_timeout=_GOODBYE,
             )
         except OSError:
-            pass  # it left, or what it speaks is not TLS: nobody's request was lost
+            pass  # it left, or does not speak TLS: no request was lost
         finally:
             self._all.over(self)
 

@@ -1,4 +1,4 @@
-"""The phases of a forwarded request, and the one table of the transitions between them.
+"""Defines the phases of a forwarded request, and in one table the transitions between them.
 
 `Forwarding` makes the transitions and checks each of them in every run.
 
@@ -56,7 +56,7 @@ TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
 }
 
 
-class IllegalTransition(AssertionError):  # noqa: N818 - what it says is what happened
+class IllegalTransition(AssertionError):  # noqa: N818 - the name is the message
     """A forwarded request was about to enter a phase that cannot follow its present one: a bug."""
 
     def __init__(self, before: Phase, after: Phase) -> None:

@@ -1,4 +1,4 @@
-"""The pools of all upstreams of one worker, and those that a reload retired."""
+"""Keeps one pool for each upstream of a worker, and those that a reload retired until they are dry."""
 
 from collections.abc import Callable, Iterable, Iterator
 

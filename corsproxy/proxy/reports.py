@@ -1,7 +1,4 @@
-"""What the operator of a worker should act on: counted each time, reported once or at a bounded rate.
-
-Knows routes and upstreams, not requests; who listens sets the callbacks.
-"""
+"""Reports what an operator should act on: counted each time, logged once or at a bounded rate."""
 
 from collections import Counter
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
-"""An upstream's response on its way to the client: rewritten, framed for its version, and sent.
+"""Rewrites an upstream's response, frames it for the client's version, and sends it.
 
-Rewriting is links, cookies, rules, then CORS. Knows no deadlines, and no upstream connection.
+Rewriting is links, cookies, rules, then CORS.
 """
 
 from corsproxy.policy import fields as f

@@ -16,7 +16,7 @@ from corsproxy.proxy.handshakes import Handshakes
 from corsproxy.proxy.state import Observer, ServerState
 
 
-class MissingParser(RuntimeError):  # noqa: N818 - the name says it all
+class MissingParser(RuntimeError):  # noqa: N818 - the name is the message
     """aiohttp was installed without its C parsers; the pure-Python ones are too lenient."""
 
 

@@ -1,7 +1,6 @@
-"""Bytes both ways behind a 101, untouched (forwarding.md H17).
+"""Passes bytes both ways behind a 101, untouched (forwarding.md H17).
 
-A tunnel takes the place of the forwarded request on both connections from the 101 on, and knows
-nothing of messages.
+A tunnel takes the place of the forwarded request on both connections from the 101 on.
 """
 
 from collections.abc import Callable

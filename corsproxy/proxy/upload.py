@@ -1,4 +1,4 @@
-"""The body of a request on its way upstream: read, counted, held, framed anew. Knows no sockets."""
+"""Reads, counts, buffers and frames the body of one request on its way upstream."""
 
 from typing import Final
 

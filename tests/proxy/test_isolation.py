@@ -12,10 +12,10 @@ from typing import Self, cast
 import pytest
 
 from corsproxy.proxy.client import ClientConnection
+from corsproxy.proxy.client_stream import WRITE
 from corsproxy.proxy.forwarding import Forwarding
 from corsproxy.proxy.http.bodies import ChunkedBody
 from corsproxy.proxy.http.response_head import ResponseHead
-from corsproxy.proxy.pauses import UPLOAD, WRITE
 from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upstream.connect import Dialler
 from corsproxy.proxy.upstream.connection import UpstreamConnection
@@ -294,7 +294,7 @@ async def test_h17_a_fin_behind_what_is_unread_ends_no_tunnel() -> None:
         )._tunnels
         tunnel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         await way.client.send(bytes(150_000))  # the kernel takes it, the proxy does not
-        await eventually(lambda: client_side(way).is_paused(UPLOAD), "the client to be held back")
+        await eventually(lambda: client_side(way).is_upload_paused, "the client to be held back")
         way.client.finish()
         await asyncio.sleep(0.3)  # two ticks, in which nothing may happen
         go.set()
