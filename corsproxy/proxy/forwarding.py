@@ -1,20 +1,19 @@
-"""Forwards one request: asks for a connection, sends, retries, relays the response, keeps its deadlines.
+"""Forwards one request: asks for a connection, sends, retries, relays the response.
 
 What is sent is the serializers' matter, and which connection the pool's.
 """
 
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Final
 
 from corsproxy.proxy import faults
 from corsproxy.proxy.admit import Forward
-from corsproxy.proxy.deadlines import NEVER
-from corsproxy.proxy.exchange import Client, Exchange
+from corsproxy.proxy.exchange import Exchange
 from corsproxy.proxy.faults import Fault, FaultKind
+from corsproxy.proxy.forwarding_deadlines import ForwardingClient, ForwardingDeadlines
 from corsproxy.proxy.http.bodies import Body
 from corsproxy.proxy.http.response_head import ResponseHead
 from corsproxy.proxy.phases import (
-    ADMITTED,
     AWAITING_RESPONSE,
     BUFFERING,
     CONNECTING,
@@ -27,53 +26,28 @@ from corsproxy.proxy.phases import (
 )
 from corsproxy.proxy.response import ResponseRelay
 from corsproxy.proxy.serialize import CONTINUE, serialize_request_head
-from corsproxy.proxy.stall_detection import StallDetector
 from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upload import Upload
 from corsproxy.proxy.upstream.connection import UpstreamConnection
 
-# Bytes a second: a buffered body that is slower over `request_body_idle` is too slow (O4).
-_SLOWEST_BUFFERED: Final = 100
 # Safe methods of RFC 9110 9.2.1 that are forwarded (F3); TRACE is not.
 _SAFE_TO_REPEAT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 
-class ForwardingClient(Client, Protocol):
-    """What a forwarded request uses of its client's connection, beside what each exchange does."""
-
-    @property
-    def is_upload_paused(self) -> bool:
-        """Whether the request's body is not being read."""
-
-    def begin_tunnel(self, tunnel: Tunnel) -> bytes:
-        """Give the client's bytes to `tunnel` from now on; return those that were held back."""
-
-
-class Forwarding:
+class Forwarding(ForwardingDeadlines):
     """A request that is forwarded. It ends its exchange, whatever happens.
 
     Optional attributes live on the class until they are set: most requests never set them.
     """
 
-    connection: UpstreamConnection | None = None
-    stall: StallDetector | None = None
     retries = 0
     is_in_flight = False  # counted among those that max_requests_in_flight bounds (O3)
     has_tunnel_place = False  # counted among those that pool.tunnels bounds (O4)
-    total_deadline = NEVER
-    idle_timeout = 0.0
 
     def __init__(self, client: ForwardingClient, exchange: Exchange, admitted: Forward) -> None:
-        self.client = client
-        self.exchange = exchange
+        super().__init__(client, exchange, admitted.route)
         self.state = exchange.state
-        self.clock = exchange.state.clock
-        self.route = admitted.route
         self.relay = ResponseRelay(exchange, admitted)
-        self.pool = exchange.state.pools.of(admitted.route.upstream)
-        self.upload = exchange.upload
-        self.phase = ADMITTED
-        self.last_activity = self.clock.now
 
     def _enter(self, phase: Phase) -> None:
         if phase not in TRANSITIONS[self.phase]:
@@ -97,8 +71,7 @@ class Forwarding:
             return data
         upload.limit = self.route.max_body
         self._enter(BUFFERING)
-        self.stall = StallDetector(self.last_activity, upload.moved, _SLOWEST_BUFFERED)
-        self._await_body()
+        self._begin_buffering(upload)
         # Only now, because a client that gets a 100 should not send its body in vain.
         # One that has begun to send it does not wait for a 100 (H14;
         # https://www.rfc-editor.org/rfc/rfc9110.html#section-10.1.1).
@@ -107,10 +80,10 @@ class Forwarding:
         return self.receive(data) if data else b""
 
     def _find_rejection(self) -> FaultKind | None:
-        """Return why the request is not forwarded just now (O2-O4, O7); preflights are no part of it."""
+        """Return why the request is not forwarded just now (O2-O4, O7); preflights have their response."""
         if self.client.is_surplus or self.state.is_full():
             return faults.OVERLOADED
-        # Last of all, because to ask takes a place among the tunnels or in the circuit's trial.
+        # These two last, because to ask takes a place among the tunnels or the circuit's one trial.
         if self.exchange.head.upgrade:
             self.has_tunnel_place = self.pool.reserve_tunnel()
             if not self.has_tunnel_place:
@@ -120,11 +93,6 @@ class Forwarding:
         return None if self.pool.admits() else faults.CIRCUIT_OPEN
 
     # --- the request's body ----------------------------------------------------------------
-
-    @property
-    def upload_complete(self) -> bool:
-        """Whether the whole request has arrived."""
-        return self.upload is None or self.upload.complete
 
     def receive(self, data: bytes) -> bytes:
         """Take bytes of the client; return those that were not taken, as in `begin`."""
@@ -322,95 +290,6 @@ class Forwarding:
         self._release()
         self.exchange.cut(reset=not self.relay.is_delimited)
 
-    # --- deadlines -------------------------------------------------------------------------
-
-    def _await_body(self) -> None:
-        self._arm(self.exchange.config.server.timeouts.request_body_idle)
-
-    def _await_response(self) -> None:
-        self.last_activity = self.clock.now
-        if self._is_held_back():
-            self.client.deadline = self.total_deadline
-        else:
-            self._arm(self.route.timeouts.response_header)
-
-    def _await_rest(self) -> None:
-        if self._is_held_back():
-            self.client.deadline = self.total_deadline
-        else:
-            self._arm(self.route.timeouts.idle)
-
-    def _is_held_back(self) -> bool:
-        """Return whether the upstream cannot be late, because nothing is read from it (F7).
-
-        The client is, and its connection keeps the time for that (`write_idle`).
-        """
-        return self.connection is not None and self.connection.is_read_paused
-
-    def _arm(self, seconds: float) -> None:
-        self.idle_timeout = seconds
-        self.client.deadline = min(self.clock.after(seconds), self.total_deadline)
-
-    def expired(self, now: float) -> None:
-        """Handle the end of the deadline; it moves if something has happened since it was set."""
-        phase = self.phase
-        is_over = self.total_deadline <= now
-        idle_until = self.last_activity + (self.idle_timeout or NEVER)
-        if phase is BUFFERING:
-            self._expired_buffering(idle_until, now)
-        elif idle_until > now and not is_over:
-            self.client.deadline = min(idle_until, self.total_deadline)
-        elif phase is RELAYING:
-            self._cut(faults.UPSTREAM_TRUNCATED)
-        else:
-            self._give_up(is_over=is_over)
-
-    def _expired_buffering(self, idle_until: float, now: float) -> None:
-        """Fail a body that stopped, or that trickles in: while it is buffered it costs memory (O4)."""
-        if self.stall is not None and self.upload is not None:
-            kept_pace_at = self.stall.look(now, self.upload.moved)
-            idle_until = min(idle_until, kept_pace_at + self.idle_timeout)
-        if idle_until > now:
-            self.client.deadline = idle_until
-        else:
-            self._fail(Fault(faults.REQUEST_TIMEOUT))
-
-    def _give_up(self, *, is_over: bool) -> None:
-        """Respond that no response began in time, or that the request itself did not arrive."""
-        if not self.upload_complete and not self.client.is_upload_paused and not is_over:
-            self._fail(Fault(faults.REQUEST_TIMEOUT))
-            return
-        # Not while CONNECTING: then the dialler reports the failure, or the queue was too long.
-        if self.phase is AWAITING_RESPONSE:
-            self.pool.failed()
-        self._fail(Fault(faults.UPSTREAM_TIMEOUT))
-
-    def client_stalled(self) -> None:
-        """End everything: the client reads nothing of what was written to it for `write_idle` (O1)."""
-        self._cut(faults.WRITE_STALLED)
-
-    def stalled_since(self, now: float) -> float:
-        """Return since when its client holds this transfer up; 0 if it does not (O4)."""
-        client, upload = self.client, self.upload
-        uploads = upload is not None and not upload.complete and not upload.is_stopped
-        if not (
-            (self.phase is RELAYING and client.is_write_paused)
-            or (self.phase is AWAITING_RESPONSE and uploads and not client.is_upload_paused)
-        ):
-            self.stall = None
-            return 0.0
-        moved = self.exchange.bytes_sent + (0 if upload is None else upload.moved)
-        if self.stall is None:
-            self.stall = StallDetector(now, moved)
-        return self.stall.look(now, moved)
-
-    def cut_stalled(self) -> None:
-        """End the transfer: its client holds up what others need (O4)."""
-        if self.phase is AWAITING_RESPONSE:
-            self._fail(Fault(faults.REQUEST_TIMEOUT))
-        else:
-            self._cut(faults.WRITE_STALLED)
-
     # --- back-pressure (F7) ----------------------------------------------------------------
 
     def upstream_paused(self) -> None:
@@ -449,10 +328,9 @@ class Forwarding:
 
     def client_left(self) -> None:
         """End everything: the response is not wanted any more (F6)."""
-        if self.phase is ENDED:
-            return
         exchange = self.exchange
-        exchange.fault = exchange.fault or faults.CLIENT_LEFT
+        exchange.fault = faults.CLIENT_LEFT
+        # A status that was sent is what the client has seen, even of a response that is cut.
         if self.phase is not RELAYING:
             exchange.status = 499
         self._drop_connection()
