@@ -353,6 +353,29 @@ async def test_f7_the_end_of_a_body_is_the_last_that_is_read_from_who_does_not_r
         assert (await way.client.exchange(only)).body == b"hi"
 
 
+async def test_f7_a_response_that_fills_the_buffer_leaves_the_rest_of_the_body_to_be_read() -> None:
+    """F7, S10: a client may send all of its body before it reads; what comes behind it waits."""
+    write = ClientConnection.write
+
+    def fill(side: ClientConnection, data: bytes) -> None:
+        write(side, data)
+        side.pause_writing()
+
+    async with through(ANSWERING, route=ONLY) as way:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ClientConnection, "write", fill)
+            head = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+            await way.client.send(head + bytes(999))
+            assert (await way.client.response()).status == 404
+        side = client_side(way)
+        assert not side.is_paused(WRITE)
+        await way.client.send(bytes(1))
+        await eventually(lambda: side.is_paused(WRITE), "the end of the body")
+        side.resume_writing()
+        only = GET.replace(b"/get", b"/only/x")
+        assert (await way.client.exchange(only)).body == b"hi"
+
+
 async def test_f7_a_tunnel_begins_in_the_state_of_its_client() -> None:
     """F7, H17: what the upstream sends waits, what the client sends goes through."""
     go = asyncio.Event()
