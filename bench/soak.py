@@ -67,7 +67,7 @@ class Sample:
     descriptors: int
     tasks: float
     connections: float
-    in_flight: float
+    open_exchanges: float
     requests: float
     cpu_seconds: float
 
@@ -119,7 +119,7 @@ class Proxy:
             descriptors=len(list(Path(f"/proc/{pid}/fd").iterdir())),
             tasks=figures["corsproxy_tasks"],
             connections=figures["corsproxy_connections"],
-            in_flight=figures["corsproxy_requests_in_flight"],
+            open_exchanges=figures["corsproxy_open_exchanges"],
             requests=figures["corsproxy_requests_total"],
             cpu_seconds=cpu_seconds(pid),
         )
@@ -177,7 +177,7 @@ def judge(samples: list[Sample], said: str) -> dict[str, object]:
         "descriptors are given back": after.descriptors <= samples[0].descriptors + 2,
         "tasks before and after": [samples[0].tasks, after.tasks],
         "tasks end": after.tasks <= samples[0].tasks,
-        "nothing in flight": after.in_flight == 0 and after.connections <= 1,
+        "nothing in flight": after.open_exchanges == 0 and after.connections <= 1,
         "no error was logged": '"log.level":"error"' not in said and "Traceback" not in said,
         "exit code 0": said.endswith("exit code 0\n"),
     }

@@ -11,9 +11,6 @@ ROOT: Final = Path(__file__).parent.parent
 DOCUMENTS: Final = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
 ARCHITECTURE: Final = ROOT / "docs" / "architecture.md"
 
-# Described already, and not built yet; each must leave this list when it exists.
-NOT_YET: Final = frozenset({"corsproxy/proxy/forwarding.py", "corsproxy/proxy/state.py"})
-
 _TICKED: Final = re.compile(r"`([^`\s]+)`")
 _WHOLE: Final = re.compile(r"(?:corsproxy|tests|bench|docs|deploy)/[\w./-]*")
 _LINK: Final = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
@@ -43,7 +40,7 @@ def directories(top: str, marker: str) -> set[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_path_in_a_document_exists(document: Path) -> None:
     """A table that leads to a file that was moved costs more than no table."""
-    named = set(paths_in(document.read_text(encoding="utf-8"))) - NOT_YET
+    named = set(paths_in(document.read_text(encoding="utf-8")))
     assert sorted(path for path in named if not (ROOT / path).exists()) == []
 
 
@@ -52,12 +49,6 @@ def test_every_link_in_a_document_leads_somewhere(document: Path) -> None:
     """Links between documents are relative, so that they work in a clone too."""
     links = set(_LINK.findall(document.read_text(encoding="utf-8")))
     assert sorted(link for link in links if not (document.parent / link).exists()) == []
-
-
-@pytest.mark.parametrize("path", sorted(NOT_YET))
-def test_what_is_not_built_yet_does_not_exist(path: str) -> None:
-    """The list of exceptions is not stale."""
-    assert not (ROOT / path).exists()
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def as_json(record: Record) -> str:
             f',"http.request.method":{_quoted(record.method)}'
             f',"url.path":{_quoted(_path(record))}'
             f',"http.response.status_code":{record.status}'
-            f',"http.response.body.bytes":{record.sent}'
+            f',"http.response.body.bytes":{record.bytes_sent}'
             f',"event.duration":{int(record.duration * 1e9)}'
             f',"corsproxy.upstream.duration":{int(record.upstream_duration * 1e9)}'
             f',"corsproxy.route":"{record.route}"'
@@ -120,7 +120,7 @@ def as_text(record: Record) -> str:
         _plain(record.method),
         _plain(_path(record)),
         str(record.status),
-        f"{record.sent}B",
+        f"{record.bytes_sent}B",
         f"{record.duration * 1e3:.1f}ms",
         f"upstream={record.upstream_duration * 1e3:.1f}ms",
     ]

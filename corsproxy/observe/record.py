@@ -19,7 +19,7 @@ class Record(NamedTuple):
     host: bytes
     minor: int
     status: int
-    sent: int
+    bytes_sent: int
     duration: float
     upstream_duration: float
     route: str

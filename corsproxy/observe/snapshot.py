@@ -56,7 +56,16 @@ FAMILIES: Final[dict[str, Family]] = {
         "Cookies left as they were: rewritten, browsers would refuse them (cors.md 60).",
         ("route", "reason"),
     ),
-    "corsproxy_requests_in_flight": Family("gauge", "Requests that have not ended.", ()),
+    "corsproxy_open_exchanges": Family(
+        "gauge",
+        "Requests whose response has not ended, bodies that are still buffered and tunnels included.",
+        (),
+    ),
+    "corsproxy_requests_in_flight": Family(
+        "gauge",
+        "Requests that `max_requests_in_flight` bounds: those at an upstream or in its queue.",
+        (),
+    ),
     "corsproxy_connections": Family("gauge", "Connections of clients.", ()),
     "corsproxy_tasks": Family(
         "gauge",

@@ -1,7 +1,6 @@
-"""What becomes of a request, decided at once from its head: match, decide, prepare. Knows no I/O.
+"""Decides what becomes of a request, at once and from its head alone: match a route, decide CORS.
 
-`admit` is the one place where a request is judged; it reads from top to bottom, and what follows
-only carries out what it returned.
+`admit` is the only place that does; everything behind it carries out what it returned.
 """
 
 from typing import Final, NamedTuple
@@ -28,7 +27,7 @@ class Forward(NamedTuple):
 
 
 class LocalResponse(NamedTuple):
-    """The proxy answers by itself. `lines` are the serialised header lines, framing left out.
+    """The proxy responds by itself. `lines` are the serialised header lines, framing left out.
 
     `fault` is None for a preflight and for `OPTIONS *`.
     """
@@ -41,20 +40,25 @@ class LocalResponse(NamedTuple):
     fault: FaultKind | None
 
 
-_NOTHING_SAID: Final = Facts(b"GET")
+_NOT_SERVED: Final = frozenset({b"CONNECT", b"TRACE"})
+_UNREAD: Final = Facts(b"GET")
 
 
 def admit(
     config: CompiledConfig, head: RequestHead, peer: Peer, request_id: bytes
 ) -> LocalResponse | Forward:
-    """Decide what becomes of the request: forward it, or answer it here."""
+    """Decide what becomes of the request: forward it, or respond here."""
     if head.target == b"*" and head.method == b"OPTIONS":
-        return LocalResponse(204, b"", b"", None, None, None)  # H4: it asks the proxy itself
+        # Before any route, because "*" has no path that could match one (H4;
+        # https://www.rfc-editor.org/rfc/rfc9112.html#section-3.2.4).
+        return LocalResponse(204, b"", b"", None, None, None)
 
     facts = head.facts
     route, policy = match(config, head.host, head.path, facts)
     if head.upgrade and (route is None or head.upgrade not in route.upgrades):
-        head.upgrade = b""  # H17: it goes on as an ordinary request, and is judged as one
+        # Before CORS is decided: it goes on as an ordinary request, and is judged as one (H17;
+        # https://www.rfc-editor.org/rfc/rfc9110.html#section-7.8).
+        head.upgrade = b""
         facts = head.facts
     if policy is not None and policy.blocks_refused:
         facts = facts._replace(own_origin=_own_origin(config, route, head, peer))
@@ -62,32 +66,32 @@ def admit(
         None if policy is None else decide(policy, facts, route.name.encode() if route else b"")
     )
 
-    fault = _find_fault(head, route)
-    if fault is not None:
+    # The faults come before the decision is carried out, because they hold for every origin.
+    if route is None or head.method in _NOT_SERVED:
+        is_served = head.method not in _NOT_SERVED
+        fault = faults.NO_ROUTE if is_served else faults.METHOD_NOT_ALLOWED  # cors.md 73, H4
         return refuse(fault, request_id, route, policy, facts)
-    assert route is not None  # noqa: S101 - _find_fault calls a missing route a fault
-    if decision is None:
-        return Forward(route, None, None)  # cors.md 7, 51: no policy, everything passes
-    if is_preflight(facts):
+    found = _find_fault(head, route)
+    if found is not None:
+        return refuse(found, request_id, route, policy, facts)
+    # A preflight has its response even if it is refused: its status is part of the decision
+    # (cors.md 6, https://fetch.spec.whatwg.org/#cors-preflight-fetch).
+    if decision is not None and is_preflight(facts):
         return LocalResponse(decision.status, decision.block, b"", route, decision, None)
-    if decision.status:
+    if decision is not None and decision.status:
         return refuse(faults.CORS_REFUSED, request_id, route, policy, facts)  # cors.md 54, 55
-    return Forward(route, policy, decision)
+    return Forward(route, policy, decision)  # cors.md 7, 51: without a policy everything passes
 
 
 def _own_origin(
     config: CompiledConfig, route: Route | None, head: RequestHead, peer: Peer
 ) -> bytes:
-    """Return the public origin of the route: `public_url`, else what was asked for (cors.md 55)."""
+    """Return the public origin of the route: `public_url`, else what the client asked for (cors.md 55)."""
     return public_origin(route) or own_origin(head, peer, config.server)
 
 
-def _find_fault(head: RequestHead, route: Route | None) -> FaultKind | None:
+def _find_fault(head: RequestHead, route: Route) -> FaultKind | None:
     """Return what forbids serving this request, whatever its origin."""
-    if head.method in {b"CONNECT", b"TRACE"}:
-        return faults.METHOD_NOT_ALLOWED  # H4
-    if route is None:
-        return faults.NO_ROUTE  # cors.md 73
     if route.reject_ambiguous_paths and is_ambiguous(head.path):
         return faults.AMBIGUOUS_PATH  # H1, cors.md 71
     if head.expect is not None and head.expect.lower() != b"100-continue":
@@ -109,15 +113,15 @@ def refuse(
     request_id: bytes,
     route: Route | None,
     policy: Policy | None,
-    facts: Facts = _NOTHING_SAID,
+    facts: Facts = _UNREAD,
 ) -> LocalResponse:
-    """Return the proxy's own answer to a fault, with the CORS headers of an upstream's (cors.md 62)."""
+    """Return the response to a fault, with the CORS headers that an upstream's has (cors.md 62)."""
     fields, body = faults.problem_fields(fault, request_id)
     if policy is None:
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
         return LocalResponse(fault.status, lines, body, route, None, fault)
-    # The fault of a preflight is told like that of any request: no list of methods or headers.
-    told = facts if not facts.request_method else facts._replace(request_method=())
-    decision = decide(policy, told, route.name.encode() if route else b"")
+    # The response to a preflight's fault is that to any request's: it lists no methods or headers.
+    facts = facts if not facts.request_method else facts._replace(request_method=())
+    decision = decide(policy, facts, route.name.encode() if route else b"")
     lines = rewrite(policy, decision, fault.status, fields, 0)
     return LocalResponse(fault.status, lines, body, route, decision, fault)

@@ -1,6 +1,6 @@
-"""A request as rules and links see it: who asked for what, by which names. Knows no sockets.
+"""Gives rules and links what they use of a request: who asked for what, by which names.
 
-Made only for routes that change something; others never come here.
+Made only for routes that change something.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from corsproxy.proxy.http.request_head import RequestHead
 
 
 def host_sent(head: RequestHead, upstream: Upstream) -> bytes:
-    """Return what Host says to `upstream`; it decides nothing about where a request goes (H2)."""
+    """Return the Host that `upstream` gets; it does not decide where a request goes (H2)."""
     if upstream.host_header == "upstream":
         return upstream.authority
     if upstream.host_header == "preserve":
@@ -27,7 +27,7 @@ def host_sent(head: RequestHead, upstream: Upstream) -> bytes:
 
 
 class RequestContext(NamedTuple):
-    """One request on its route. `decision` is None where the route has no policy."""
+    """One request on its route. `decision` is None if the route has no policy."""
 
     route: Route
     head: RequestHead
@@ -41,7 +41,7 @@ class RequestContext(NamedTuple):
         return self.route.upstream.public or BaseUrl(self.caller.scheme, self.caller.host.lower())
 
     def links(self) -> Links | None:
-        """Return how links of the answer are mapped; None where they stay.
+        """Return how links of the response are mapped; None if they stay.
 
         A client that named no host (HTTP/1.0) has no public name to map them to.
         """
@@ -59,7 +59,7 @@ class RequestContext(NamedTuple):
         return BaseUrl(upstream.scheme.encode(), host_sent(self.head, upstream))
 
     def context(self, status: int = 0) -> Context:
-        """Return what conditions and variables of rules may know; `status` is the answer's."""
+        """Return what conditions and variables of rules can use; `status` is the response's."""
         head, decision = self.head, self.decision
         return Context(
             status=status,
@@ -88,9 +88,9 @@ class RequestContext(NamedTuple):
         return apply(route.request_rules, fields, self.context()) if route.request_rules else fields
 
     def _may_vouch(self) -> bool:
-        """Tell whether the upstream may take the request for one of its own pages.
+        """Return whether the upstream may take the request for one of its own pages.
 
-        To rewrite the Origin of a request that the policy refuses would carry a stranger's POST
+        To rewrite the Origin of a request that the policy refuses would carry another site's POST
         through the upstream's CSRF filter (cors.md 52, 55); the API's own public pages are none.
         """
         if self.decision is None or self.decision.verdict is not Verdict.refused:

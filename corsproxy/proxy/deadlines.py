@@ -1,7 +1,7 @@
-"""One coarse clock for all deadlines of a worker. Knows when things expire, not what they are.
+"""Runs one coarse clock for all deadlines of a worker.
 
-A timer a request would cost more than the rest of its bookkeeping. Here whoever waits writes down
-its `deadline`, and one sweep a tick asks those whose time has come. A deadline is never early and
+A timer a request would cost more than the rest of its bookkeeping. Here whatever waits has a
+`deadline`, and one sweep a tick ends what is past it. A deadline is never early and
 at most two ticks late.
 """
 

@@ -1,6 +1,6 @@
-"""What can go wrong with one request: a kind, its status and its words. Knows no connections.
+"""Lists what can go wrong with one request: each kind with its word, side, status and text.
 
-A fault is an exception of kind x side x status; what the client is told is fixed text, never an
+A fault is an exception of such a kind; the text that clients get is fixed and never an
 exception's (forwarding.md F8).
 """
 
@@ -12,7 +12,7 @@ Side = Literal["client", "upstream", "proxy"]
 
 
 class FaultKind(NamedTuple):
-    """One kind of fault: its stable word, who caused it, the status and what the client is told."""
+    """One kind of fault: its stable word, who caused it, the status and the text for the client."""
 
     word: str
     side: Side
@@ -186,7 +186,7 @@ def title_of(status: int) -> str:
 
 
 def problem_fields(kind: FaultKind, request_id: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Return the header fields and the body that tell a client of a fault (RFC 9457, cors.md 64)."""
+    """Return the header fields and the body of the response to a fault (RFC 9457, cors.md 64)."""
     body = json.dumps(
         {
             "type": "about:blank",

@@ -1,22 +1,22 @@
-"""How many connections the descriptors of this process suffice for. Knows limits, no connections.
+"""Works out how many connections the descriptors of this process suffice for.
 
 At the limit of descriptors nothing can be accepted, connected or read any more, not even a probe of
-the health port: so clients are turned away before it is reached (forwarding.md O2).
+the health port: so clients are rejected before it is reached (forwarding.md O2).
 """
 
 import resource
 from typing import Final, NamedTuple
 
-# For listeners, the loop, logs, the health port and what clients hold that are being turned away.
+# For listeners, the loop, logs, the health port and what clients hold that are being rejected.
 _RESERVED: Final = 64
 
 
-# So many TLS handshakes may be under way at a time, where as many clients can be served.
+# So many TLS handshakes may be under way at a time, if as many clients can be served.
 _FEWEST_HANDSHAKES: Final = 8
 
 
 class ConnectionLimits(NamedTuple):
-    """How many clients can be served, and how many more can be held while they are turned away.
+    """How many clients can be served, and how many more can be held while they are rejected.
 
     Of those served, `handshaking` may be in their TLS handshake at a time.
     """

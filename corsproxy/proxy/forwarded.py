@@ -1,9 +1,9 @@
-"""What a proxy adds to a request to say who asked and through whom. Knows addresses, not sockets.
+"""Reads and writes the header fields that say where a request came from, and through which proxies.
 
 X-Forwarded-* and Forwarded (RFC 7239) of peers that are not trusted are removed and written anew;
 among trusted ones the rightmost address that is not trusted counts as the client (forwarding.md K3).
 `trusted_headers` says which family the trusted peers write. What they send of the other one may be a
-client's that they let through, so it is removed like a stranger's.
+client's that they let through, so it is removed like that of a peer that is not trusted.
 """
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -40,20 +40,20 @@ class Peer(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """Where a request came from, as far as it can be believed.
+    """Where a request came from: the connection's `peer`, or what trusted peers say.
 
-    `peer` sent it to us; `believed` is what it says of others and may be passed on.
+    `accepted` are the fields of a trusted peer that may be passed on.
     """
 
     client: bytes
     scheme: bytes
     host: bytes
     peer: Peer
-    believed: tuple[Field, ...] = ()
+    accepted: tuple[Field, ...] = ()
 
 
-class _Said(NamedTuple):
-    """What a peer says of the way before it, the client's end first; values may be missing."""
+class _Hops(NamedTuple):
+    """The hops before a peer, the client's end first; values may be missing."""
 
     addresses: list[bytes]
     schemes: list[bytes]
@@ -61,7 +61,7 @@ class _Said(NamedTuple):
 
 
 def address_of_peer(host: str) -> bytes:
-    """Return an address as others may know it: IPv4 as such, IPv6 without its local zone."""
+    """Return an address as others can use it: IPv4 as such, IPv6 without its local zone."""
     if ":" not in host:
         return host.encode()
     address = IPv6Address(host.partition("%")[0])
@@ -69,7 +69,7 @@ def address_of_peer(host: str) -> bytes:
 
 
 def is_trusted(address: bytes, trusted: Trusted) -> bool:
-    """Tell whether `address` is one of `trusted`."""
+    """Return whether `address` is one of `trusted`."""
     if address == UNKNOWN:
         return "unix" in trusted
     parsed = _parsed(address)
@@ -94,24 +94,24 @@ def caller_of(head: RequestHead, peer: Peer, server: Server) -> Caller:
     trusted = server.trusted_proxies
     if not trusted or not head.forwarded or not is_trusted(peer.address, trusted):
         return Caller(peer.address, peer.scheme, head.host, peer)
-    believed = _of_family(head.forwarded, server.trusted_headers)
-    said = _read(believed)
+    accepted = _of_family(head.forwarded, server.trusted_headers)
+    hops = _read(accepted)
     client, at = peer.address, -1
-    for index in reversed(range(len(said.addresses))):
-        address = _address_in(said.addresses[index])
+    for index in reversed(range(len(hops.addresses))):
+        address = _address_in(hops.addresses[index])
         if not address:
-            break  # nobody can tell who that was; the last one that is known counts
+            break  # not an address (RFC 7239 6.3): the last one before it counts
         client, at = address, index
         if not is_trusted(address, trusted):
             break
-    scheme = _pick(said.schemes, at, len(said.addresses)).lower()
-    host = _pick(said.hosts, at, len(said.addresses))
+    scheme = _pick(hops.schemes, at, len(hops.addresses)).lower()
+    host = _pick(hops.hosts, at, len(hops.addresses))
     return Caller(
         client,
         _SCHEMES.get(scheme, peer.scheme),
         host_of(host) or head.host,
         peer,
-        believed,
+        accepted,
     )
 
 
@@ -138,22 +138,22 @@ def forwarded_lines(
     style: ForwardedStyle,
     prefix: bytes = b"",
 ) -> bytes:
-    """Return the serialised header lines that tell the upstream who asked.
+    """Return the serialised header lines that name the client to the upstream.
 
     `prefix` is the start of the path that the upstream does not get to see, b"" for none.
     """
-    believed = caller.believed
-    if style == "x-forwarded" and not believed:  # the common case is worth a shortcut
+    accepted = caller.accepted
+    if style == "x-forwarded" and not accepted:  # the common case is worth a shortcut
         return _x_forwarded(caller, caller.peer.address, prefix)
     if style == "off":
-        return b"".join([b"%b: %b\r\n" % field for field in believed])
-    lines = [b"%b: %b\r\n" % field for field in believed if field[0].lower() not in _WRITTEN]
+        return b"".join([b"%b: %b\r\n" % field for field in accepted])
+    lines = [b"%b: %b\r\n" % field for field in accepted if field[0].lower() not in _WRITTEN]
     if style != "forwarded":
-        chain = b", ".join([*(_read(believed).addresses if believed else ()), caller.peer.address])
-        outer = b"".join([value for name, value in believed if name.lower() == _PREFIX])
+        chain = b", ".join([*(_read(accepted).addresses if accepted else ()), caller.peer.address])
+        outer = b"".join([value for name, value in accepted if name.lower() == _PREFIX])
         lines.append(_x_forwarded(caller, chain, outer + prefix))
     if style != "x-forwarded":
-        lines.append(b"Forwarded: %b\r\n" % b", ".join(_elements(head, caller, believed)))
+        lines.append(b"Forwarded: %b\r\n" % b", ".join(_elements(head, caller, accepted)))
     return b"".join(lines)
 
 
@@ -164,14 +164,14 @@ def _x_forwarded(caller: Caller, chain: bytes, prefix: bytes) -> bytes:
     return lines + b"X-Forwarded-Prefix: %b\r\n" % prefix if prefix else lines
 
 
-def _elements(head: RequestHead, caller: Caller, believed: tuple[Field, ...]) -> list[bytes]:
+def _elements(head: RequestHead, caller: Caller, accepted: tuple[Field, ...]) -> list[bytes]:
     """Return the elements of Forwarded: those of others, then ours (RFC 7239 4)."""
     ours = _element(caller.peer.address, head.host, caller.peer.scheme)
-    if any(name.lower() == _FOR for name, _ in believed):
-        first, *others = _read(believed).addresses or [UNKNOWN]
+    if any(name.lower() == _FOR for name, _ in accepted):
+        first, *others = _read(accepted).addresses or [UNKNOWN]
         rest = [_element(address) for address in others]
         return [_element(first, caller.host, caller.scheme), *rest, ours]
-    return [*(value for name, value in believed if name.lower() == _FORWARDED), ours]
+    return [*(value for name, value in accepted if name.lower() == _FORWARDED), ours]
 
 
 def _element(address: bytes, host: bytes = b"", scheme: bytes = b"") -> bytes:
@@ -182,16 +182,16 @@ def _element(address: bytes, host: bytes = b"", scheme: bytes = b"") -> bytes:
 
 
 def _quoted(value: bytes) -> bytes:
-    """Return `value` as a token, or quoted where it is none, such as IPv6 and ports (RFC 7239 4)."""
+    """Return `value` as a token, or quoted if it is not one, such as IPv6 and ports (RFC 7239 4)."""
     if is_token(value):
         return value
     return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
-def _read(fields: tuple[Field, ...]) -> _Said:
+def _read(fields: tuple[Field, ...]) -> _Hops:
     """Return what `fields` say, which are of one family."""
-    said = _Said(_list(fields, _FOR), _list(fields, _PROTO), _list(fields, _HOST))
-    return said if any(said) else _read_forwarded(fields)
+    hops = _Hops(_list(fields, _FOR), _list(fields, _PROTO), _list(fields, _HOST))
+    return hops if any(hops) else _read_forwarded(fields)
 
 
 def _list(fields: tuple[Field, ...], name: bytes) -> list[bytes]:
@@ -199,12 +199,12 @@ def _list(fields: tuple[Field, ...], name: bytes) -> list[bytes]:
     return [part for item in items if (part := item.strip(b" \t"))]
 
 
-def _read_forwarded(fields: tuple[Field, ...]) -> _Said:
+def _read_forwarded(fields: tuple[Field, ...]) -> _Hops:
     """Return what lines of Forwarded say; whoever is not named by an address is unknown."""
     hops = [
         hop for name, value in fields if name.lower() == _FORWARDED for hop in read_line(value).hops
     ]
-    return _Said(
+    return _Hops(
         [_address_in(hop.node) or UNKNOWN for hop in hops],
         [hop.scheme for hop in hops],
         [hop.host for hop in hops],
@@ -223,7 +223,7 @@ def _pick(values: list[bytes], at: int, count: int) -> bytes:
 
 @cached(4096)
 def _address_in(node: bytes) -> bytes:
-    """Return the address in `1.2.3.4:80`, `[::1]:80` or a plain one; b"" where there is none."""
+    """Return the address in `1.2.3.4:80`, `[::1]:80` or a plain one; b"" if there is none."""
     text = node.decode("ascii", "replace")
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""Connections from accept to the end of their TLS handshake. Knows sockets and times, no requests.
+"""Counts and bounds connections from accept to the end of their TLS handshake.
 
 The loops' servers count a TLS connection only after its handshake: silent ones would take all
 descriptors unseen. Here each is counted from accept on (forwarding.md O2). Until its first byte it
@@ -10,18 +10,17 @@ from socket import socket
 from typing import TYPE_CHECKING, Final
 
 from corsproxy.proxy.client import ClientConnection
+from corsproxy.proxy.state import ServerState
 from corsproxy.tls.renewal import RenewedContext
 
 if TYPE_CHECKING:
     from asyncio import Task
 
-    from corsproxy.proxy.server import ProxyServer
-
 # The loops count what is still being sent as part of TLS's goodbye and cut it off at this limit, in
 # seconds. The connection's own deadlines are what limits both.
 _GOODBYE: Final = 24 * 3600.0
 # How long a handshake that has begun keeps its place when others need it, in seconds: clients that
-# mean it take a round trip or two, which is milliseconds where nothing is far away.
+# mean it take a round trip or two, which is milliseconds unless they are far away.
 _ROUND_TRIPS: Final = 0.1
 # With fewer places than these that time is shorter in proportion: however few there are, only who
 # begins a hundred handshakes a second can occupy them all the time.
@@ -54,18 +53,18 @@ class Handshake:
         self._all.begun(self)
 
     async def _shake(self) -> None:
-        server = self._all.server
+        state = self._all.state
         self._is_shaking = True
         try:
-            await server.loop.connect_accepted_socket(
-                lambda: ClientConnection(server, self),
+            await state.loop.connect_accepted_socket(
+                lambda: ClientConnection(state, self),
                 self._sock,
                 ssl=self._context.context(),
-                ssl_handshake_timeout=server.config.server.timeouts.request_header or None,
+                ssl_handshake_timeout=state.config.server.timeouts.request_header or None,
                 ssl_shutdown_timeout=_GOODBYE,
             )
         except OSError:
-            pass  # it left, or what it speaks is not TLS: nobody's request was lost
+            pass  # it left, or does not speak TLS: no request was lost
         finally:
             self._all.over(self)
 
@@ -86,9 +85,9 @@ class Handshake:
 class Handshakes:
     """All connections of a worker that are to speak TLS and do not yet, the longest there first."""
 
-    def __init__(self, server: "ProxyServer") -> None:
-        self.server = server
-        self.loop = server.loop
+    def __init__(self, state: ServerState) -> None:
+        self.state = state
+        self.loop = state.loop
         self._silent: OrderedDict[Handshake, None] = OrderedDict()
         self._begun: OrderedDict[Handshake, None] = OrderedDict()
 
@@ -97,18 +96,18 @@ class Handshakes:
 
     def take(self, sock: socket, context: RenewedContext) -> None:
         """Take an accepted connection, or close it at once: TLS has no response to give before."""
-        server = self.server
-        room = server.room
-        if len(self) >= room.handshaking and not self._make_room():
-            server.tell_overload("the number of TLS handshakes", room.handshaking)
+        state, connections = self.state, self.state.connections
+        limits = connections.limits
+        if len(self) >= limits.handshaking and not self._make_room():
+            state.reports.overloaded("the number of TLS handshakes", limits.handshaking)
             sock.close()
             return
-        fits = server.crowd.make_room(server.connection_count + 1, room)
-        if not fits and server.connection_count >= room.served + room.held:
-            server.tell_overload("the number of connections", room.served)
+        fits = connections.make_room(connections.count + 1)
+        if not fits and connections.count >= limits.served + limits.held:
+            state.reports.overloaded("the number of connections", limits.served)
             sock.close()
             return
-        deadline = server.clock.after(server.config.server.timeouts.request_header)
+        deadline = state.clock.after(state.config.server.timeouts.request_header)
         self._silent[Handshake(self, sock, context, deadline)] = None
 
     def _make_room(self) -> bool:
@@ -121,7 +120,7 @@ class Handshakes:
         for handshake in self._silent:
             handshake.cut()
             return True
-        kept = _ROUND_TRIPS * min(1.0, self.server.room.handshaking / _PLACES)
+        kept = _ROUND_TRIPS * min(1.0, self.state.connections.limits.handshaking / _PLACES)
         for handshake in self._begun:
             if self.loop.time() - handshake.began < kept:
                 return False

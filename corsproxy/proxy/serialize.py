@@ -1,4 +1,4 @@
-"""The heads that the proxy writes: to the upstream and to the client. Knows bytes, not sockets.
+"""Serialises the heads that the proxy sends, to the upstream and to the client.
 
 What goes out is always written anew from parsed parts: one version, one Host, one framing field
 (forwarding.md S13), the end-to-end fields as they came (H7) and nothing invented (H9).
@@ -89,7 +89,7 @@ def serialize_response_head(
     *,
     chunked: bool,
 ) -> bytes:
-    """Return the head of an upstream's answer as it goes to the client, its empty line included.
+    """Return the head of an upstream's response as it goes to the client, its empty line included.
 
     `lines` are the rewritten header lines, `connection` a serialised Connection field or b"".
     """
@@ -108,7 +108,7 @@ def serialize_response_head(
 def serialize_local_response(
     status: int, lines: bytes, body: bytes, connection: bytes, method: bytes
 ) -> bytes:
-    """Return a whole answer of the proxy's own. A HEAD gets the length without the body."""
+    """Return a whole response of the proxy's own. A HEAD gets the length without the body."""
     framing = b"" if status == 204 else b"Content-Length: %d\r\n" % len(body)
     return b"".join(
         (
@@ -133,12 +133,12 @@ def _status_line(status: int) -> bytes:
 
 
 def connection_line(minor: int, *, keep_alive: bool) -> bytes:
-    """Return the Connection field that tells a client of HTTP/1.`minor` what becomes of it."""
+    """Return the Connection field for a client of HTTP/1.`minor`; b"" if its default holds."""
     if not keep_alive:
         return CLOSE
     return b"" if minor else _KEEP_ALIVE
 
 
 def is_length(body: Body | None) -> bool:
-    """Tell whether `body` ends after a number of bytes that was announced."""
+    """Return whether `body` ends after a number of bytes that was announced."""
     return isinstance(body, LengthBody)

@@ -1,4 +1,4 @@
-"""How fast one transfer moves, looked at now and then. Knows numbers, no connections."""
+"""Measures now and then whether one transfer keeps a minimum pace."""
 
 from typing import Final
 

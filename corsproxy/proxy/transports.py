@@ -1,4 +1,4 @@
-"""What waits in a transport, and in the one below it where TLS lies between. Knows no protocol.
+"""Bounds and counts what waits in a transport, and in the one below it if that speaks TLS.
 
 A TLS transport of the loops counts only what its own layer holds; nearly all that waits is below,
 in the transport that has the socket, which neither of the loops shows.
@@ -12,10 +12,10 @@ import sys
 import termios
 from typing import Final, cast
 
-# What may wait unsent above the kernel's buffers before the other side is told to stop reading.
+# What may wait unsent above the kernel's buffers before reading from the other side is paused.
 # With it, one read of uvloop's (up to 256 000 bytes) still fits into the 256 KiB of O6.
 HIGH_WATER: Final = 4 * 1024
-# asyncio's own transports read this many bytes at a time; uvloop's do not let themselves be told.
+# asyncio's own transports read this many bytes at a time; uvloop's cannot be configured.
 _READ_SIZE: Final = 128 * 1024
 # How often to look how much of the rest has gone, in seconds.
 _LOOK: Final = 0.05
@@ -41,7 +41,7 @@ def wire_below(transport: asyncio.BaseTransport) -> asyncio.Transport | None:
 def bounded(
     transport: asyncio.BaseTransport, wire: asyncio.Transport | None = None
 ) -> asyncio.Transport:
-    """Return `transport`, told to keep within O6, with the `wire` below it if it has one."""
+    """Return `transport`, limited to the bounds of O6, with the `wire` below it if it has one."""
     stream = cast("asyncio.Transport", transport)
     stream.set_write_buffer_limits(high=HIGH_WATER)
     if wire is not None:

@@ -1,40 +1,38 @@
-"""Bytes both ways behind a 101, untouched (forwarding.md H17). Knows no messages.
+"""Passes bytes both ways behind a 101, untouched (forwarding.md H17).
 
-Stands in the exchange's place on both connections from the 101 on; when it is over, the exchange
-accounts for it.
+A tunnel takes the place of the forwarded request on both connections from the 101 on.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from corsproxy.proxy import faults
 from corsproxy.proxy.deadlines import NEVER
+from corsproxy.proxy.exchange import Exchange
 from corsproxy.proxy.faults import Fault, FaultKind
-from corsproxy.proxy.pauses import UPLOAD, WRITE
 from corsproxy.proxy.upstream.connection import UpstreamConnection, send_fin
-
-if TYPE_CHECKING:
-    from corsproxy.proxy.client import ClientConnection
-    from corsproxy.proxy.exchange import Exchange
 
 
 class Tunnel:
-    """A tunnel between a client and an upstream.
+    """A tunnel between a client and an upstream; `on_end` is called once, before the client's end.
 
     `idle` is for how many seconds it may be silent in both directions; 0 means no limit.
     """
 
     def __init__(
         self,
-        exchange: "Exchange",
+        exchange: Exchange,
         upstream: UpstreamConnection,
         *,
         idle: float,
+        on_end: Callable[[], None],
     ) -> None:
         self._exchange = exchange
-        self._client: ClientConnection = exchange.client
+        self._client = exchange.client
+        self._clock = exchange.state.clock
         self._upstream = upstream
         self._idle = idle
-        self._touched = self._client.clock.now
+        self._on_end = on_end
+        self._last_activity = self._clock.now
         self._half_closed = False
         self._is_over = False
 
@@ -47,9 +45,7 @@ class Tunnel:
         if early:
             self._upstream.write(early)
         if self._upstream.is_write_paused:
-            self._client.pause(UPLOAD)
-        # What the client does not read holds up the upstream only: the other direction goes on.
-        self._client.resume(WRITE)
+            self._client.pause_upload()
         if self._client.is_write_paused:
             self._upstream.pause_reading()
 
@@ -57,18 +53,18 @@ class Tunnel:
 
     def receive(self, data: bytes) -> bytes:
         """Pass bytes of the client on; none of them belong to a later request."""
-        self._touched = self._client.clock.now
+        self._last_activity = self._clock.now
         self._upstream.write(data)
         return b""
 
     def client_half_closed(self) -> bool:
-        """Pass the client's FIN on; return whether it is to hear more."""
+        """Pass the client's FIN on; return whether more may be sent to it."""
         transport = self._client.transport
         other = self._upstream.transport
         if not (transport.can_write_eof() and other.can_write_eof()):
             return False
         if self._half_closed:
-            other.close()  # both have said all; when this is on its way the tunnel ends
+            other.close()  # both have sent all; once this is on its way the tunnel ends
         else:
             self._half_closed = True
             send_fin(other)
@@ -80,7 +76,7 @@ class Tunnel:
 
     def client_resumed(self) -> None:
         """Go on reading from the upstream."""
-        self._touched = self._client.clock.now
+        self._last_activity = self._clock.now
         self._upstream.resume_reading()
 
     def client_left(self) -> None:
@@ -91,12 +87,12 @@ class Tunnel:
 
     def upstream_sent(self, data: bytes) -> None:
         """Pass bytes of the upstream on."""
-        self._touched = self._client.clock.now
-        self._exchange.sent += len(data)
+        self._last_activity = self._clock.now
+        self._exchange.bytes_sent += len(data)
         self._client.write(data)
 
     def upstream_half_closed(self) -> bool:
-        """Pass the upstream's FIN on; return whether it is to hear more from the client."""
+        """Pass the upstream's FIN on; return whether more may be sent to it."""
         transport = self._client.transport
         both = transport.can_write_eof() and self._upstream.transport.can_write_eof()
         if self._half_closed or not both:
@@ -107,11 +103,11 @@ class Tunnel:
 
     def upstream_paused(self) -> None:
         """Stop reading from the client while the upstream does not read (F7)."""
-        self._client.pause(UPLOAD)
+        self._client.pause_upload()
 
     def upstream_resumed(self) -> None:
         """Go on reading from the client."""
-        self._client.resume(UPLOAD)
+        self._client.resume_upload()
 
     def upstream_left(self, fault: Fault) -> None:
         """End the tunnel: the upstream is gone."""
@@ -122,7 +118,7 @@ class Tunnel:
 
     def expired(self, now: float) -> None:
         """End the tunnel if it was silent for `idle`; the deadline moves if it was not."""
-        idle_until = self._touched + (self._idle or NEVER)
+        idle_until = self._last_activity + (self._idle or NEVER)
         if idle_until > now:
             self._client.deadline = idle_until
         else:
@@ -133,17 +129,18 @@ class Tunnel:
         self._end(faults.WRITE_STALLED, cut=True)
 
     def _arm(self) -> None:
-        self._client.deadline = self._client.clock.after(self._idle)
+        self._client.deadline = self._clock.after(self._idle)
 
     def _end(self, fault: FaultKind | None, *, cut: bool = False, flush: bool = False) -> None:
         if self._is_over:
             return
         self._is_over = True
         if flush:
-            self._upstream.finish(self._client.server.config.server.timeouts.write_idle)
+            self._upstream.finish(self._exchange.state.config.server.timeouts.write_idle)
         else:
             self._upstream.close()
-        self._exchange.tunnel_ended(fault)
+        self._exchange.fault = fault
+        self._on_end()
         if cut:
             self._client.cut(reset=False)
         else:

@@ -1,4 +1,4 @@
-"""The body of a request on its way upstream: read, counted, held, framed anew. Knows no sockets."""
+"""Reads, counts, buffers and frames the body of one request on its way upstream."""
 
 from typing import Final
 
@@ -14,18 +14,18 @@ from corsproxy.proxy.http.bodies import (
 )
 
 # A body of at most this length is read whole before an upstream connection is taken (O4).
-GATHERED: Final = 64 * 1024
+BUFFERED: Final = 64 * 1024
 
 # What all bodies of a worker that wait for an upstream connection may hold together (O4).
-MOST_GATHERED: Final = 64 * 1024 * 1024
+MAX_BUFFERED: Final = 64 * 1024 * 1024
 
 
-class Gathered:
-    """How many bytes the waiting bodies of one worker hold together, at most `limit`."""
+class UploadBuffers:
+    """How many bytes the buffered bodies of one worker occupy together, at most `limit`."""
 
     __slots__ = ("limit", "size")
 
-    def __init__(self, limit: int = MOST_GATHERED) -> None:
+    def __init__(self, limit: int = MAX_BUFFERED) -> None:
         self.limit = limit
         self.size = 0
 
@@ -39,8 +39,8 @@ class Upload:
     """
 
     __slots__ = (
+        "_buffers",
         "_counted",
-        "_gathered",
         "_held",
         "_is_short",
         "body",
@@ -49,14 +49,14 @@ class Upload:
         "limit",
     )
 
-    def __init__(self, body: Body, length: int | None, gathered: Gathered) -> None:
+    def __init__(self, body: Body, length: int | None, buffers: UploadBuffers) -> None:
         self.body = body
-        self._is_short = length is not None and length <= GATHERED
+        self._is_short = length is not None and length <= BUFFERED
         self.complete = body.complete
         self.is_stopped = False
         self.limit = 0
         self._counted = 0
-        self._gathered = gathered
+        self._buffers = buffers
         self._held: bytes | bytearray = b""
 
     @property
@@ -84,10 +84,10 @@ class Upload:
 
     def hold(self, payload: bytes) -> None:
         """Keep `payload` until there is a connection. Raise Fault above the worker's limit (O4)."""
-        gathered = self._gathered
-        if gathered.size + len(payload) > gathered.limit:
+        buffers = self._buffers
+        if buffers.size + len(payload) > buffers.limit:
             raise Fault(faults.OVERLOADED, "the bodies that wait for an upstream connection")
-        gathered.size += len(payload)
+        buffers.size += len(payload)
         if not self._held:
             self._held = payload  # most bodies come in one piece, which needs no copy
             return
@@ -98,7 +98,7 @@ class Upload:
 
     def drop(self) -> None:
         """Discard what was held."""
-        self._gathered.size -= len(self._held)
+        self._buffers.size -= len(self._held)
         self._held = b""
 
     def may_begin(self) -> bool:

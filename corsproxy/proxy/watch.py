@@ -1,7 +1,7 @@
-"""Notices that clients have gone from which nothing is read. Knows sockets, no requests.
+"""Notices that a client has left while nothing is read from its connection.
 
 A paused connection reads neither a FIN nor a reset, so its client could leave unnoticed and its
-upstream work on for nobody (forwarding.md F6). One look a tick asks the kernel about all of them at
+upstream work on in vain (forwarding.md F6). One poll a tick asks the kernel about all of them at
 once; a pause that is over by then costs nothing but a place in a set.
 """
 
@@ -49,9 +49,9 @@ class Watch:
             self._poll.unregister(descriptor)
 
     def _register(self, connection: Watched) -> None:
-        """Have the kernel asked about `connection`.
+        """Poll `connection` from now on.
 
-        Over TLS the socket may be closed before its connection is told. Then there is nothing left
+        Over TLS the socket may be closed before its connection is notified. Then there is nothing left
         to notice, and its descriptor may have become another connection's meanwhile.
         """
         descriptor = connection.descriptor()

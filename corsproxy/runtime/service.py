@@ -20,7 +20,8 @@ from corsproxy.observe.refusals import Refusals
 from corsproxy.observe.snapshot import Snapshot
 from corsproxy.policy.compiled import Address, CompiledConfig, Route, Upstream
 from corsproxy.policy.cookies.rewrite import LEFT_BECAUSE
-from corsproxy.proxy.server import MissingParser, Observer, ProxyServer
+from corsproxy.proxy.server import MissingParser, ProxyServer
+from corsproxy.proxy.state import Observer
 from corsproxy.runtime.signals import StopSignals
 from corsproxy.runtime.sockets import BACKLOG, CannotStart, ListenSockets
 from corsproxy.tls.contexts import BadTlsFile
@@ -129,10 +130,10 @@ class Service:
         except MissingParser as missing:
             raise CannotStart(str(missing)) from missing
         self._tell_room()
-        self.server.refusals = Refusals(log, asyncio.get_running_loop().time)
-        self.server.on_upstream_cors = _tell_upstream_cors
-        self.server.on_cookie_left = _tell_cookie_left
-        self.server.on_excess = _warn_of_excess
+        self.server.state.reports.refusals = Refusals(log, asyncio.get_running_loop().time)
+        self.server.state.reports.on_upstream_cors = _tell_upstream_cors
+        self.server.state.reports.on_cookie_left = _tell_cookie_left
+        self.server.state.reports.on_excess = _warn_of_excess
         await self._listen_for_requests()
         if config.health is not None and self._options.sockets is None:
             await self._listen_for_health(config.health)
@@ -187,7 +188,10 @@ class Service:
 
     def _tell_room(self) -> None:
         """Say so where the system allows fewer connections than the configuration does (O2)."""
-        wanted, served = self.config.server.limits.max_connections, self.server.room.served
+        wanted, served = (
+            self.config.server.limits.max_connections,
+            self.server.state.connections.limits.served,
+        )
         if served < wanted:
             log.warning(
                 "server.limits.max_connections is %d, but the limit of open files suffices for %d "
@@ -214,14 +218,14 @@ class Service:
         """
         assert loaded.config is not None  # noqa: S101 - nobody asks for another
         self.config = config = loaded.config
-        self.server.replace_config(config)
+        self.server.state.replace_config(config)
         self._tell_room()
         return restart_required(self._started, config)
 
     def reloaded(self, succeeded: bool) -> None:  # noqa: FBT001 - told by position, as an event
         """Note how the last reload went: readiness tells it, without depending on it."""
         self.reload_failed = not succeeded
-        self.server.metrics.reloaded(succeeded)
+        self.server.state.metrics.reloaded(succeeded)
 
     async def wait(self, stop: StopSignals) -> None:
         """Serve until SIGTERM or SIGINT, then drain. A second signal ends at once (P1)."""
@@ -240,7 +244,7 @@ class Service:
     def begin_drain(self) -> None:
         """Say that it stops: not ready any more, and `Connection: close` on every answer."""
         self._stopping = True
-        self.server.draining = True
+        self.server.state.draining = True
 
     async def finish_drain(self) -> None:
         """Take no more connections, and wait for the requests in flight as long as the configuration says."""

@@ -175,7 +175,7 @@ async def compare(compiled: CompiledConfig, proxy: Proxy, path: str) -> int:
     count = 0
     for asked in asked_of(path):
         records: list[Record] = []
-        proxy.server.observers = (records.append,)
+        proxy.server.state.observers = (records.append,)
         found = explain_request(compiled, asked)
         asked = asked._replace(method=found.request.partition(" ")[0].encode())  # noqa: PLW2901
         async with await proxy.client() as client:

@@ -30,7 +30,7 @@ def record_of(**changed: Any) -> Record:  # noqa: ANN401 - any item of Record
         host=b"api.example",
         minor=1,
         status=200,
-        sent=302,
+        bytes_sent=302,
         duration=0.00425,
         upstream_duration=0.004,
         route="api",

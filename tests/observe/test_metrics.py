@@ -134,6 +134,12 @@ def test_what_had_no_upstream_is_not_in_its_histogram() -> None:
     assert "corsproxy_upstream_duration_seconds" not in metrics.snapshot()
 
 
+@pytest.mark.parametrize("name", ["corsproxy_open_exchanges", "corsproxy_requests_in_flight"])
+def test_what_is_under_way_adds_up(name: str) -> None:
+    """The gauges of several workers are summed."""
+    assert sum_snapshots([{name: [((), (2,))]}, {name: [((), (3,))]}]) == {name: [((), (5,))]}
+
+
 @settings(max_examples=40)
 @given(st.lists(requests, max_size=30), st.lists(requests, max_size=30))
 def test_workers_add_up(one: list[Request], other: list[Request]) -> None:

@@ -121,7 +121,7 @@ async def test_an_answer_that_a_slow_client_takes_is_not_cut() -> None:
         way.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         await way.client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         await eventually(lambda: transport.get_write_buffer_size() > 0, "a full socket")
-        await eventually(lambda: server.in_flight == 0, "the end of the exchange")
+        await eventually(lambda: server.state.open_exchanges == 0, "the end of the exchange")
         ended = asyncio.ensure_future(_end(server))
         assert len((await way.client.response()).body) == size
         assert await way.client.ending() is End.FIN

@@ -79,7 +79,7 @@ def test_metrics_agree_with_what_was_sent(tmp_path: Path) -> None:
         assert figure("request_duration_seconds_count", route="api") == 13
         assert figure("upstream_duration_seconds_count", route="api") == 11
         assert figure("faults_total", route="-", fault="bad_request_line") == 1
-        assert figure("requests_in_flight") == 0
+        assert figure("open_exchanges") == figure("requests_in_flight") == 0
         assert figure("config_last_reload_successful") == 1
         upstream_name = f"127.0.0.1:{server.port}"
         assert figure("upstream_circuit", upstream=upstream_name, state="closed") == 1

@@ -53,7 +53,7 @@ def test_a_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path) -> Non
 async def test_too_few_descriptors_are_told_in_any_number(caplog: pytest.LogCaptureFixture) -> None:
     """O2: one client that can be served is not "1 clients"."""
     async with Service(config_of(config(1))) as service:
-        service.server.room = ConnectionLimits(1, 1, 1)
+        service.server.state.connections.limits = ConnectionLimits(1, 1, 1)
         with caplog.at_level(logging.WARNING, "corsproxy"):
             service._tell_room()
     (told,) = caplog.messages

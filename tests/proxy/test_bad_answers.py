@@ -51,7 +51,7 @@ async def test_s11_the_records_name_a_bad_chunk_that_came_later_as_truncation() 
         await client.until(b"hi\r\n")
         go.set()
         await client.until_end()
-        faults = proxy.server.metrics.of("api").faults
+        faults = proxy.server.state.metrics.of("api").faults
         assert dict(faults) == {"upstream_truncated": 1}
 
 

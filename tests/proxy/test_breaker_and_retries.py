@@ -40,7 +40,7 @@ POLICY = "cors: {allow_origins: ['https://app.example.com']}"
 
 def circuit(way: Way) -> State:
     """Return what the pool says of its circuit."""
-    return way.proxy.server._pools["legacy"].circuit
+    return way.proxy.server.state.pools._by_name["legacy"].circuit
 
 
 async def outcome(way: Way) -> tuple[int, str]:

@@ -63,12 +63,12 @@ async def test_60_a_cookie_that_browsers_would_refuse_stays_and_is_counted() -> 
         told.append((route.name, reason))
 
     async with through(upstream, route=OFF + "cookies: [{secure: false}]") as way:
-        way.proxy.server.on_cookie_left = tell
+        way.proxy.server.state.reports.on_cookie_left = tell
         for _ in range(3):
             answer = await way.client.exchange(asking())
             assert answer.head.value("set-cookie") == b"__Host-sid=1; Path=/; Secure"
         assert told == [("route-1", "host_prefix")]
-        assert sum(way.proxy.server.cookies_left.values()) == 3
+        assert sum(way.proxy.server.state.reports.cookies_left.values()) == 3
 
 
 async def test_60_cookies_left_are_counted_by_route_and_reason() -> None:
@@ -84,7 +84,9 @@ async def test_60_cookies_left_are_counted_by_route_and_reason() -> None:
             answer = await way.client.exchange(asking(line=b"GET " + target))
             expected = [*cookies[:2], b"c=3", b"d=4"]
             assert answer.head.values("set-cookie") == expected
-            server.on_cookie_left = lambda route, reason: told.append((route.name, reason))
+            server.state.reports.on_cookie_left = lambda route, reason: told.append(
+                (route.name, reason)
+            )
         assert told == [("two", "host_prefix"), ("two", "partitioned_insecure")]
         counted = server.snapshot()["corsproxy_cookies_left_total"]
         assert sorted(counted) == [

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import cast
 
 import pytest
 
@@ -87,9 +88,16 @@ async def test_who_is_served_does_not_give_way() -> None:
         assert (await busy.exchange(GET[20:])).status == 200
 
 
+def waiting(proxy: Proxy) -> list[ClientConnection]:
+    """Return the connections that may be closed for another's sake, the first to go in front."""
+    return [
+        cast("ClientConnection", one) for one in proxy.server.state.connections.eviction.waiting
+    ]
+
+
 def begun(proxy: Proxy) -> list[bytes]:
     """Return the starts of heads that the proxy holds, the first to give way in front."""
-    return [client._held for client in proxy.server.crowd.waiting]
+    return [client._held for client in waiting(proxy)]
 
 
 async def test_the_start_of_a_head_gives_way_too() -> None:
@@ -131,8 +139,10 @@ async def test_whole_requests_that_wait_for_their_turn_do_not_give_way(
 
         def crowded(client: ClientConnection) -> None:
             end_turn(client)
-            crowds.append(len(proxy.server.crowd.waiting))
-            assert not proxy.server.crowd.make_room(1, ConnectionLimits(0, 5, 1))
+            crowds.append(len(proxy.server.state.connections.eviction.waiting))
+            assert not proxy.server.state.connections.eviction.make_room(
+                1, ConnectionLimits(0, 5, 1)
+            )
 
         monkeypatch.setattr(ClientConnection, "_end_turn", crowded)
         client = await client_of(proxy, stack)
@@ -160,7 +170,7 @@ async def test_a_request_that_is_on_its_way_in_is_served() -> None:
         client = await client_of(proxy, stack)
         assert (await client.exchange(GET)).status == 200
         await client.send(GET)  # into the kernel: the loop has had no turn yet
-        assert not proxy.server.crowd.make_room(1, ConnectionLimits(0, 5, 1))
+        assert not proxy.server.state.connections.eviction.make_room(1, ConnectionLimits(0, 5, 1))
         assert (await client.response()).status == 200
 
 
@@ -178,7 +188,9 @@ async def slow_client(proxy: Proxy, stack: AsyncExitStack) -> RawClient:
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     await slow.send(GET)
     await eventually(lambda: transport.get_write_buffer_size() > 0, "a response")
-    await eventually(lambda: ours in set[object](proxy.server.crowd.waiting), "its end")
+    await eventually(
+        lambda: ours in set[object](proxy.server.state.connections.eviction.waiting), "its end"
+    )
     return slow
 
 
@@ -221,9 +233,9 @@ async def test_the_first_byte_does_not_put_the_first_head_off() -> None:
     async with proxy_for(ANSWERING, "timeouts: {request_header: 1h}") as (proxy, _, stack):
         client = await client_of(proxy, stack)
         await eventually(lambda: proxy.server.connection_count == 1, "the connection")
-        (connection,) = proxy.server.crowd.waiting
+        (connection,) = waiting(proxy)
         first = connection.deadline
-        proxy.server.clock.now += 10
+        proxy.server.state.clock.now += 10
         await client.send(GET[:10])
         await eventually(lambda: begun(proxy) == [GET[:10]], "half a head")
         assert connection.deadline == first

@@ -177,12 +177,12 @@ async def test_a_client_takes_over_the_deadline_of_its_handshake(
         raw = await stack.enter_async_context(await RawClient.to(to))
         await eventually(lambda: len(service.server.handshakes) == 1, "a connection")
         (handshake,) = service.server.handshakes._silent
-        service.server.clock.now += 5
+        service.server.state.clock.now += 5
         reader, writer = await asyncio.open_connection(
             sock=raw.sock.dup(), ssl=authority.trust(), server_hostname="localhost"
         )
         await eventually(lambda: len(service.server.connections) == 1, "a client")
-        (client,) = service.server.crowd.waiting
+        (client,) = service.server.state.connections.open
         assert client.deadline == handshake.deadline
         assert len(service.server.handshakes) == 0
         writer.transport.abort()

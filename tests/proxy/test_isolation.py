@@ -12,10 +12,10 @@ from typing import Self, cast
 import pytest
 
 from corsproxy.proxy.client import ClientConnection
-from corsproxy.proxy.exchange import Exchange
+from corsproxy.proxy.client_stream import WRITE
+from corsproxy.proxy.forwarding import Forwarding
 from corsproxy.proxy.http.bodies import ChunkedBody
 from corsproxy.proxy.http.response_head import ResponseHead
-from corsproxy.proxy.pauses import UPLOAD, WRITE
 from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upstream.connect import Dialler
 from corsproxy.proxy.upstream.connection import UpstreamConnection
@@ -123,7 +123,7 @@ async def squeeze(way: Way) -> None:
     """Use a connection once, and give both its ends small buffers: what is not read waits in the proxy."""
     read_little(way.upstream)
     assert (await way.client.exchange(GET)).body == b"hi"
-    (idle,) = way.proxy.server.pool_of(way.proxy.server.config.upstreams[0])._idle
+    (idle,) = way.proxy.server.state.pools.of(way.proxy.server.state.config.upstreams[0])._idle
     idle.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
@@ -146,7 +146,9 @@ async def test_s12_a_connection_that_a_slow_reader_paused_is_read_again() -> Non
         while not connection.is_write_paused:
             await way.client.send(GET)
             sent += 1
-            await eventually(lambda: way.proxy.server.in_flight == 0, "the end of the response")
+            await eventually(
+                lambda: way.proxy.server.state.open_exchanges == 0, "the end of the response"
+            )
         async with await way.proxy.client() as victim:
             assert len((await victim.exchange(VICTIM)).body) == 20_000
         assert len(way.upstream.connections) == 1
@@ -239,7 +241,7 @@ async def test_f7_a_first_piece_that_fills_the_upstream_holds_the_client_back(ki
         await stalled(way)
         pouring.cancel()
         await asyncio.gather(pouring, return_exceptions=True)
-        pool = next(iter(way.proxy.server._pools.values()))
+        pool = next(iter(way.proxy.server.state.pools._by_name.values()))
         waiting = [one.transport.get_write_buffer_size() for one in (*pool._open, *pool._tunnels)]
         assert max(waiting) <= LIMIT
         assert way.client.sent < 64 * MIB
@@ -258,7 +260,9 @@ async def test_f6_a_client_that_leaves_while_it_does_not_read_ends_its_request(e
         else:
             way.client.reset()
         await patiently(sender.peer_ended.wait(), "the end of the upstream's connection")
-        await eventually(lambda: way.proxy.server.in_flight == 0, "the end of the request")
+        await eventually(
+            lambda: way.proxy.server.state.open_exchanges == 0, "the end of the request"
+        )
 
 
 @pytest.mark.parametrize("half_close", ["close", "answer"])
@@ -285,10 +289,12 @@ async def test_h17_a_fin_behind_what_is_unread_ends_no_tunnel() -> None:
     async with through(script) as way:
         read_little(way.upstream)
         assert (await way.client.exchange(UPGRADE)).status == 101
-        (tunnel,) = way.proxy.server.pool_of(way.proxy.server.config.upstreams[0])._tunnels
+        (tunnel,) = way.proxy.server.state.pools.of(
+            way.proxy.server.state.config.upstreams[0]
+        )._tunnels
         tunnel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         await way.client.send(bytes(150_000))  # the kernel takes it, the proxy does not
-        await eventually(lambda: client_side(way).is_paused(UPLOAD), "the client to be held back")
+        await eventually(lambda: client_side(way).is_upload_paused, "the client to be held back")
         way.client.finish()
         await asyncio.sleep(0.3)  # two ticks, in which nothing may happen
         go.set()
@@ -311,7 +317,7 @@ async def test_f7_a_request_that_meets_a_full_buffer_leaves_its_response_unread(
         connection = await way.upstream.connection(0)
         await eventually(lambda: len(connection.requests) == 1, "the request")
         await asyncio.sleep(1.5)  # longer than `response_header`
-        assert way.proxy.server.in_flight == 1
+        assert way.proxy.server.state.open_exchanges == 1
         client_side(way).resume_writing()
         assert (await way.client.response()).body == b"hi"
 
@@ -347,6 +353,29 @@ async def test_f7_the_end_of_a_body_is_the_last_that_is_read_from_who_does_not_r
         assert (await way.client.exchange(only)).body == b"hi"
 
 
+async def test_f7_a_response_that_fills_the_buffer_leaves_the_rest_of_the_body_to_be_read() -> None:
+    """F7, S10: a client may send all of its body before it reads; what comes behind it waits."""
+    write = ClientConnection.write
+
+    def fill(side: ClientConnection, data: bytes) -> None:
+        write(side, data)
+        side.pause_writing()
+
+    async with through(ANSWERING, route=ONLY) as way:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ClientConnection, "write", fill)
+            head = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+            await way.client.send(head + bytes(999))
+            assert (await way.client.response()).status == 404
+        side = client_side(way)
+        assert not side.is_paused(WRITE)
+        await way.client.send(bytes(1))
+        await eventually(lambda: side.is_paused(WRITE), "the end of the body")
+        side.resume_writing()
+        only = GET.replace(b"/get", b"/only/x")
+        assert (await way.client.exchange(only)).body == b"hi"
+
+
 async def test_f7_a_tunnel_begins_in_the_state_of_its_client() -> None:
     """F7, H17: what the upstream sends waits, what the client sends goes through."""
     go = asyncio.Event()
@@ -359,16 +388,16 @@ async def test_f7_a_tunnel_begins_in_the_state_of_its_client() -> None:
         side.pause_writing()
         side._pause_for_write()
         go.set()
-        pool = next(iter(way.proxy.server._pools.values()))
+        pool = next(iter(way.proxy.server.state.pools._by_name.values()))
         (upstream,) = pool._open
         upstream.resume_reading()  # the 101 was read before the buffer was full
         await eventually(lambda: bool(pool._tunnels), "the tunnel")
         await way.client.send(b"2")
         await eventually(lambda: way.upstream.connections[0].sent > len(SWITCHED), "the other way")
         await stalled(way)
-        tunnel = side.exchange
+        tunnel = side.handler
         assert isinstance(tunnel, Tunnel)
-        assert tunnel._exchange.sent == 0
+        assert tunnel._exchange.bytes_sent == 0
         side.resume_writing()
         assert (await way.client.response()).status == 101
         assert await way.client.count(MIB) == MIB
@@ -381,7 +410,7 @@ async def test_f7_a_tunnel_begins_in_the_state_of_its_upstream() -> None:
     async with through(script) as way:
         await way.client.send(UPGRADE)
         await eventually(lambda: len(way.upstream.requests) == 1, "the request")
-        pool = way.proxy.server.pool_of(way.proxy.server.config.upstreams[0])
+        pool = way.proxy.server.state.pools.of(way.proxy.server.state.config.upstreams[0])
         (upstream,) = pool._open
         upstream.pause_writing()
         go.set()
@@ -464,7 +493,7 @@ LARGE_GET = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: %b\r\n\r\n" % (b"x" * 20_000)
 async def test_s9_a_client_gets_16_requests_a_turn_of_the_loop(get: bytes, most: int) -> None:
     """S9: however much it pipelines, others have their turn after 16 of its requests or 64 KiB."""
     async with Turns() as turns, through(ANSWERING, route=ONLY) as way:
-        way.proxy.server.observers = (turns.note,)
+        way.proxy.server.state.observers = (turns.note,)
         sending = asyncio.create_task(way.client.send(get * 500))
         for _ in range(500):
             assert (await way.client.response()).status == 404
@@ -480,20 +509,20 @@ async def test_s9_an_upstream_gets_its_share_of_a_turn_of_the_loop(kind: str) ->
     chunks = chunked + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n"
     hints = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000 + OK
     sent, body = (chunks, b"x" * 100_000) if kind == "chunks" else (hints, b"hi")
-    read_line, interim_received = ChunkedBody._read_line, Exchange.interim_received
+    read_line, interim_received = ChunkedBody._read_line, Forwarding.interim_received
     async with Turns() as turns, through([request(), send(sent), *ANSWERING]) as way:
 
         def count_line(self: ChunkedBody, line: bytes) -> None:
             turns.note()
             read_line(self, line)
 
-        def count_interim(self: Exchange, head: ResponseHead) -> None:
+        def count_interim(self: Forwarding, head: ResponseHead) -> None:
             turns.note()
             interim_received(self, head)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ChunkedBody, "_read_line", count_line)
-            patch.setattr(Exchange, "interim_received", count_interim)
+            patch.setattr(Forwarding, "interim_received", count_interim)
             assert (await way.client.exchange(GET)).body == body
         assert (await way.client.exchange(GET)).body == b"hi"
         assert len(way.upstream.connections) == 1
@@ -562,9 +591,14 @@ async def test_o4_tunnels_have_places_of_their_own(pool: str, most: int) -> None
         for tunnel in tunnels:
             tunnel.close()
         assert len(way.upstream.connections) == most + 1
-        await eventually(lambda: way.proxy.server.in_flight == 0, "the ends of the tunnels")
+        await eventually(
+            lambda: way.proxy.server.state.open_exchanges == 0, "the ends of the tunnels"
+        )
         assert (
-            way.proxy.server.pool_of(way.proxy.server.config.upstreams[0]).states()["tunnel"] == 0
+            way.proxy.server.state.pools.of(way.proxy.server.state.config.upstreams[0]).states()[
+                "tunnel"
+            ]
+            == 0
         )
         async with await way.proxy.client() as other:
             assert (await other.exchange(UPGRADE)).body == b"hi"  # it is asked again
@@ -593,7 +627,7 @@ async def test_o4_an_upgrade_that_fails_gives_its_place_back() -> None:
         for _ in range(3):
             async with await way.proxy.client() as client:
                 assert (await client.exchange(UPGRADE)).body == b"hi"
-        pool = next(iter(way.proxy.server._pools.values()))
+        pool = next(iter(way.proxy.server.state.pools._by_name.values()))
         assert pool._tunnel_places == 0
 
 
@@ -603,7 +637,7 @@ async def test_o4_an_upgrade_that_fails_gives_its_place_back() -> None:
 async def test_o4_gathered_bodies_have_a_limit_together() -> None:
     """O4: what is beyond it gets 503, the others go on, and at the end nothing is counted."""
     async with through(ANSWERING) as way:
-        gathered = way.proxy.server.gathered
+        gathered = way.proxy.server.state.uploads
         assert gathered.limit == 64 * MIB
         gathered.limit = 100_000
         head = b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"
@@ -628,7 +662,7 @@ async def test_o4_a_body_that_never_goes_out_is_no_longer_counted(how: str) -> N
     chunks = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     length = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
     async with through(ANSWERING) as way:
-        gathered = way.proxy.server.gathered
+        gathered = way.proxy.server.state.uploads
         if how == "leaves":
             await way.client.send(length + bytes(500))
             await eventually(lambda: gathered.size == 500, "the body")
@@ -636,7 +670,7 @@ async def test_o4_a_body_that_never_goes_out_is_no_longer_counted(how: str) -> N
         else:
             await way.client.send(chunks + b"3\r\nabc\r\nzz\r\n")
             assert (await way.client.response()).status == 400
-        await eventually(lambda: way.proxy.server.in_flight == 0, "the end")
+        await eventually(lambda: way.proxy.server.state.open_exchanges == 0, "the end")
         assert gathered.size == 0
 
 
@@ -655,7 +689,7 @@ async def test_s12_an_upstream_that_showed_excess_is_not_reused_for_a_minute(whe
     again: Script = [request(), send(EXCESS)]
     async with through(first, again, ANSWERING) as (client, proxy, upstream):
         warned: list[str] = []
-        proxy.server.on_excess = lambda one: warned.append(one.name)
+        proxy.server.state.reports.on_excess = lambda one: warned.append(one.name)
         assert (await client.exchange(GET)).body == b"hi"
         if when == "while idle":
             more.set()
@@ -666,7 +700,7 @@ async def test_s12_an_upstream_that_showed_excess_is_not_reused_for_a_minute(whe
             assert (await client.exchange(GET)).body == b"hi"
             assert len(upstream.connections) == number + 2
         assert warned == ["legacy"]
-        pool = next(iter(proxy.server._pools.values()))
+        pool = next(iter(proxy.server.state.pools._by_name.values()))
         pool._clock.now += 61
         for _ in range(3):
             assert (await client.exchange(GET)).body == b"hi"
@@ -698,7 +732,7 @@ async def test_s12_reuse_never_gives_each_request_a_connection_of_its_own() -> N
         for number in range(5):
             assert (await client.exchange(GET)).body == b"hi"
             assert len(upstream.connections) == number + 1
-        assert not next(iter(proxy.server._pools.values()))._idle
+        assert not next(iter(proxy.server.state.pools._by_name.values()))._idle
 
 
 # --- who waits for a connection (P2, F2) --------------------------------------------------------
@@ -716,9 +750,9 @@ async def test_p2_who_queues_when_an_upstream_changes_is_still_served(reuse: str
             clients = [await proxy.client() for _ in range(5)]
             for client in clients:
                 await client.send(GET)
-            await eventually(lambda: proxy.server.in_flight == 5, "the requests")
+            await eventually(lambda: proxy.server.state.open_exchanges == 5, "the requests")
             changed = config.replace("queue: 60s", "queue: 61s")
-            proxy.server.replace_config(config_of(changed))
+            proxy.server.state.replace_config(config_of(changed))
             async with await proxy.client() as newer:
                 assert (await newer.exchange(GET)).body == b"hi"
             go.set()

@@ -71,7 +71,7 @@ async def test_f6_a_client_that_leaves_a_held_back_upload_ends_it() -> None:
         pouring.cancel()
         await asyncio.gather(pouring, return_exceptions=True)
         client.reset()
-        await eventually(lambda: proxy.server.in_flight == 0, "the request to end", 1.0)
+        await eventually(lambda: proxy.server.state.open_exchanges == 0, "the request to end", 1.0)
 
 
 async def test_f6_a_client_that_leaves_before_its_head_is_whole_costs_nothing() -> None:

@@ -53,6 +53,15 @@ async def proxy_with(
             await stack.aclose()
 
 
+def gauges(proxy: Proxy) -> dict[str, float]:
+    """Return how many requests the metrics report as open, and as bounded by the limit."""
+    counted = proxy.server.snapshot()
+    return {
+        name: counted[f"corsproxy_{name}"][0][1][0]
+        for name in ("open_exchanges", "requests_in_flight")
+    }
+
+
 async def client_of(proxy: Proxy, stack: AsyncExitStack) -> RawClient:
     """Return a new client, closed with the stack."""
     return await stack.enter_async_context(await proxy.client())
@@ -163,7 +172,7 @@ async def test_a_higher_limit_of_connections_is_in_force_after_a_reload() -> Non
             assert_shed(await surplus.exchange(GET), "overloaded")
         await eventually(lambda: proxy.server.connection_count == 1, "the surplus to be gone")
         text = one_route(upstream.url, route=CORS, server="limits: {max_connections: 2}")
-        proxy.server.replace_config(config_of(text))
+        proxy.server.state.replace_config(config_of(text))
         busy.append(await client_of(proxy, stack))
         await busy[1].send(GET)
         await upstream.connection(1)
@@ -182,7 +191,7 @@ async def test_a_lower_limit_of_connections_is_in_force_after_a_reload() -> None
             await client.send(GET)
             await upstream.connection(number)
         text = one_route(upstream.url, route=CORS, server="limits: {max_connections: 2}")
-        proxy.server.replace_config(config_of(text))
+        proxy.server.state.replace_config(config_of(text))
         surplus = await client_of(proxy, stack)
         assert_shed(await surplus.exchange(GET), "overloaded")
         go.set()
@@ -203,6 +212,7 @@ async def test_requests_beyond_the_limit_are_answered_at_once() -> None:
         for number, client in enumerate(busy):
             await client.send(GET)
             await upstream.connection(number)
+        assert gauges(proxy) == {"open_exchanges": 2, "requests_in_flight": 2}
         other = await client_of(proxy, stack)
         began = time.perf_counter()
         answer = await other.exchange(GET)
@@ -213,7 +223,7 @@ async def test_requests_beyond_the_limit_are_answered_at_once() -> None:
         for client in busy:
             assert (await client.response()).status == 200
         assert (await other.exchange(GET)).status == 200
-        assert proxy.server.at_work == 0
+        assert proxy.server.state.in_flight == 0
 
 
 async def test_a_body_that_is_awaited_takes_no_turn() -> None:
@@ -228,6 +238,7 @@ async def test_a_body_that_is_awaited_takes_no_turn() -> None:
         for _ in range(3):
             assert (await other.exchange(GET)).status == 200
         assert len(upstream.connections) == 1
+        assert gauges(proxy) == {"open_exchanges": 5, "requests_in_flight": 0}
         for client in slow:
             assert (await client.exchange(b"llo")).status == 200
 
@@ -241,7 +252,9 @@ async def test_a_body_that_comes_while_all_turns_are_taken_is_shed() -> None:
     async with proxy_with(held, server=limit) as (proxy, upstream, stack):
         late, busy = await client_of(proxy, stack), await client_of(proxy, stack)
         await late.send(post + b"he")
-        await eventually(lambda: proxy.server.in_flight == 1, "the first half of the body")
+        await eventually(
+            lambda: proxy.server.state.open_exchanges == 1, "the first half of the body"
+        )
         await busy.send(GET)
         await upstream.connection(0)
         assert_shed(await late.exchange(b"llo"), "overloaded")
@@ -263,7 +276,7 @@ async def test_a_tunnel_takes_no_turn() -> None:
         await client.send(handshake)
         assert b" 101 " in (await read_head(client)).raw
         assert (await other.exchange(GET)).status == 200
-        assert proxy.server.in_flight == 1
+        assert gauges(proxy) == {"open_exchanges": 1, "requests_in_flight": 0}
 
 
 async def test_a_full_queue_answers_at_once() -> None:
@@ -272,11 +285,11 @@ async def test_a_full_queue_answers_at_once() -> None:
     held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
     pool = "pool: {max_connections: 1, queue: 5s}"
     async with proxy_with(held, upstream=pool) as (proxy, upstream, stack):
-        clients = []
+        clients, state = [], proxy.server.state
         for number in range(17):
             clients.append(await client_of(proxy, stack))
             await clients[-1].send(GET)
-            await eventually(lambda at=number: proxy.server.at_work == at + 1, "another one")  # type: ignore[misc]
+            await eventually(lambda at=number: state.in_flight == at + 1, "another one")  # type: ignore[misc]
         other = await client_of(proxy, stack)
         began = time.perf_counter()
         assert_shed(await other.exchange(GET), "upstream_busy")
@@ -298,11 +311,13 @@ async def test_who_left_the_queue_takes_no_place_in_it() -> None:
         async with AsyncExitStack() as leaving:
             for _ in range(16):
                 await (await client_of(proxy, leaving)).send(GET)
-            await eventually(lambda: proxy.server.at_work == 17, "a full queue")
-        await eventually(lambda: proxy.server.at_work == 1, "the queue's clients to be gone")
+            await eventually(lambda: proxy.server.state.in_flight == 17, "a full queue")
+        await eventually(
+            lambda: proxy.server.state.in_flight == 1, "the queue's clients to be gone"
+        )
         other = await client_of(proxy, stack)
         await other.send(GET)
-        await eventually(lambda: proxy.server.at_work == 2, "a place in the queue")
+        await eventually(lambda: proxy.server.state.in_flight == 2, "a place in the queue")
         go.set()
         assert (await first.response()).status == 200
         assert (await other.response()).status == 200
@@ -326,7 +341,7 @@ async def test_clients_that_do_not_read_hold_half_of_the_pool() -> None:
         assert (await other.exchange(GET)).status == 200
         counted = proxy.server.snapshot()["corsproxy_faults_total"]
         assert counted == [(("route-1", "client_write_stalled"), (2,))]
-        assert proxy.server.at_work == 2
+        assert proxy.server.state.in_flight == 2
         for client in stalled:
             client.reset()
 
@@ -399,8 +414,8 @@ async def test_the_client_that_has_stalled_longest_is_cut() -> None:
 async def ticks(proxy: Proxy, count: int) -> None:
     """Wait until the proxy has looked at its transfers `count` times more."""
     for _ in range(count):
-        before = proxy.server.clock.now
-        await eventually(lambda seen=before: proxy.server.clock.now > seen, "a tick")  # type: ignore[misc]
+        before = proxy.server.state.clock.now
+        await eventually(lambda seen=before: proxy.server.state.clock.now > seen, "a tick")  # type: ignore[misc]
 
 
 async def test_a_head_that_trickles_in_has_its_time_all_the_same() -> None:

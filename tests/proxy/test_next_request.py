@@ -199,7 +199,7 @@ async def test_a_slow_reader_leaves_no_paused_connection() -> None:
         for _ in range(CROWD):
             await client.send(GET_BIG)
             await _next_is_served(proxy)
-            await eventually(lambda: not proxy.server.in_flight, "all to be relayed")
+            await eventually(lambda: not proxy.server.state.open_exchanges, "all to be relayed")
             await _next_is_served(proxy)
         for _ in range(CROWD):
             assert (await client.response()).body == BIG
@@ -221,7 +221,7 @@ async def test_no_request_begins_behind_responses_that_are_not_read() -> None:
         await _stands_still(proxy)
         for _ in range(CROWD):
             assert (await client.response()).body == BIG
-        assert proxy.server.in_flight == 0
+        assert proxy.server.state.open_exchanges == 0
 
 
 async def test_own_responses_that_are_not_read_hold_requests_back() -> None:

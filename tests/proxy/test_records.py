@@ -42,7 +42,7 @@ async def recorded(
     """Put a client, the proxy and an upstream in a row; yield what is written down, too."""
     records: list[Record] = []
     async with through(*scripts, route=route, server=server, upstream=upstream) as way:
-        way.proxy.server.observers = (records.append,)
+        way.proxy.server.state.observers = (records.append,)
         yield way, records
 
 
@@ -131,7 +131,7 @@ async def test_durations_are_those_of_the_request_and_of_its_upstream() -> None:
     async with recorded([request(), think, send(OK)]) as (way, records):
         began = time.perf_counter()
         await way.client.send(data)
-        await eventually(lambda: way.proxy.server.in_flight == 1, "the head")
+        await eventually(lambda: way.proxy.server.state.open_exchanges == 1, "the head")
         await asyncio.sleep(0.2)
         await way.client.send(b"body")
         await way.client.response()
@@ -205,7 +205,7 @@ async def test_to_head_no_byte_of_a_body_is_sent() -> None:
         for target in (b"/a", b"/%00"):
             data = GET.replace(b"GET /a", b"HEAD " + target)
             await way.client.exchange(data, "HEAD")
-    assert [(record.status, record.sent) for record in records] == [(200, 0), (400, 0)]
+    assert [(record.status, record.bytes_sent) for record in records] == [(200, 0), (400, 0)]
 
 
 async def test_a_fault_of_the_upstream_has_its_word_and_a_note_for_the_log() -> None:
@@ -311,7 +311,9 @@ async def test_each_request_is_counted_once_by_what_became_of_it() -> None:
         way.client.close()
         async with await way.proxy.client() as junk:
             await junk.exchange(b"junk\r\n\r\n")
-        await eventually(lambda: way.proxy.server.in_flight == 0, "the end of the tunnel")
+        await eventually(
+            lambda: way.proxy.server.state.open_exchanges == 0, "the end of the tunnel"
+        )
         counted = way.proxy.server.snapshot()
     assert sorted(counted["corsproxy_requests_total"]) == [
         (("-", "other", "400"), (1,)),

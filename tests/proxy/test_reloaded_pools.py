@@ -32,7 +32,7 @@ async def way_to(*scripts: Script, keys: str = KEPT) -> AsyncIterator[tuple[Way,
 
 def reload(way: Way, text: str) -> None:
     """Bring another configuration into force."""
-    way.proxy.server.replace_config(config_of(text))
+    way.proxy.server.state.replace_config(config_of(text))
 
 
 async def test_p2_an_unchanged_upstream_keeps_its_connections() -> None:
@@ -64,7 +64,9 @@ async def test_p2_an_unchanged_upstream_stays_full() -> None:
         reload(way, text)
         async with await way.proxy.client() as other:
             await other.send(GET)
-            await eventually(lambda: way.proxy.server.in_flight == 2, "the second request")
+            await eventually(
+                lambda: way.proxy.server.state.open_exchanges == 2, "the second request"
+            )
             go.set()
             assert (await way.client.response()).body == b"hi"
             assert (await other.response()).body == b"hi"

@@ -122,7 +122,7 @@ async def test_k3_a_reload_brings_another_family_into_force() -> None:
     async with through(ANSWERING, server=server) as (client, proxy, upstream):
         await client.exchange(data)
         other = one_route(upstream.url, server=f"{server}\ntrusted_headers: forwarded")
-        proxy.server.replace_config(config_of(other))
+        proxy.server.state.replace_config(config_of(other))
         await client.exchange(data)
         told = [one.head.value("x-forwarded-for") for one in upstream.requests]
         assert told == [b"1.1.1.1, 127.0.0.1", b"127.0.0.1"]

@@ -18,7 +18,7 @@ import pytest
 
 from corsproxy.policy.compiled import TcpAddress
 from corsproxy.proxy.client import ClientConnection
-from corsproxy.proxy.exchange import Exchange
+from corsproxy.proxy.forwarding import Forwarding
 from corsproxy.proxy.server import ProxyServer
 from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upstream.connection import UpstreamConnection
@@ -106,7 +106,7 @@ async def fill(
     connection: UpstreamConnection,
     writer: asyncio.StreamWriter,
     piece: bytes,
-    receiver: type[Exchange | Tunnel],
+    receiver: type[Forwarding | Tunnel],
 ) -> int:
     """Send `piece` after `piece` until some of it waits unsent in the proxy; return how many.
 
@@ -115,7 +115,7 @@ async def fill(
     passed = 0
     original = receiver.receive
 
-    def receive(self: Exchange | Tunnel, data: bytes) -> bytes:
+    def receive(self: Forwarding | Tunnel, data: bytes) -> bytes:
         nonlocal passed
         passed += len(data)
         return original(self, data)  # type: ignore[arg-type] # it is one of its own
@@ -140,7 +140,11 @@ def shrink_clients(server: ProxyServer) -> None:
 
 def open_upstreams(server: ProxyServer) -> list[UpstreamConnection]:
     """Return the open connections to upstreams, tunnels included."""
-    return [one for pool in server._pools.values() for one in [*pool._open, *pool._tunnels]]
+    return [
+        one
+        for pool in server.state.pools._by_name.values()
+        for one in [*pool._open, *pool._tunnels]
+    ]
 
 
 # --- what is sent is not cut (F1, H17, P1) --------------------------------------------------------
@@ -165,10 +169,10 @@ async def test_a_slow_reader_over_tls_gets_all_of_what_was_closed_behind(
         read = bytearray()
 
         def read_on() -> None:
-            while server.in_flight:
+            while server.state.open_exchanges:
                 read.extend(client.recv(4096))
 
-        await eventually(lambda: bool(server.in_flight), "the request")
+        await eventually(lambda: bool(server.state.open_exchanges), "the request")
         shrink_clients(server)
         await patiently(asyncio.to_thread(read_on), "the proxy to have closed")
         await asyncio.sleep(LONGER)
@@ -194,14 +198,14 @@ async def test_a_slow_reader_of_an_early_response_gets_all_of_it() -> None:
             read = bytearray()
 
             def read_on() -> None:
-                while server.in_flight:
+                while server.state.open_exchanges:
                     read.extend(client.recv(4096))
 
             def read_rest() -> None:
                 while piece := client.recv(65536):
                     read.extend(piece)
 
-            await eventually(lambda: bool(server.in_flight), "the request")
+            await eventually(lambda: bool(server.state.open_exchanges), "the request")
             shrink_clients(server)
             await patiently(asyncio.to_thread(read_on), "the proxy to have closed")
             await asyncio.sleep(LONGER)
@@ -233,7 +237,7 @@ async def test_who_takes_nothing_over_tls_is_cut_off_after_write_idle(
         slow_client(address, authority.trust()) as client,
     ):
         client.send(LAST)
-        await eventually(lambda: bool(server.in_flight), "the request")
+        await eventually(lambda: bool(server.state.open_exchanges), "the request")
         await eventually(lambda: server.connection_count == 0, "the end of the connection", 10.0)
 
 
@@ -340,7 +344,7 @@ async def test_s12_no_tls_connection_is_pooled_while_bytes_wait_below_tls(
             below = carrier_of(connection.transport)
             assert below is not None
             piece = b"bb8\r\n%b\r\n" % bytes(3000)
-            await fill(connection, writer, piece, Exchange)
+            await fill(connection, writer, piece, Forwarding)
             writer.write(b"0\r\n\r\n")
             await eventually(lambda: connection.is_request_sent, "the end of the request")
             assert below.get_write_buffer_size()

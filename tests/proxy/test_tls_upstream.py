@@ -98,7 +98,7 @@ async def test_the_root_dot_is_part_of_no_name_in_tls(
     async with stream_server(upstream.serve, upstream.context) as port:
         config = compiled(port, f"ca_file: {authority.file}", host=host)
         async with running_proxy(config) as proxy, await proxy.client() as client:
-            proxy.server.resolver = Resolver(names)
+            proxy.server.state.pools.resolver = Resolver(names)
             assert (await client.exchange(GET)).status == 200
         assert upstream.names == ["api.test"]
         assert names.asked == [host]  # the resolver gets it: there it means something
@@ -113,7 +113,7 @@ async def test_server_name_counts_in_the_place_of_the_host(
         tls = f"ca_file: {authority.file}, server_name: api.test"
         config = compiled(port, tls, host="www.test.")
         async with running_proxy(config) as proxy, await proxy.client() as client:
-            proxy.server.resolver = Resolver(Names("127.0.0.1"))
+            proxy.server.state.pools.resolver = Resolver(Names("127.0.0.1"))
             assert (await client.exchange(GET)).status == 200
         assert upstream.names == ["api.test"]
 

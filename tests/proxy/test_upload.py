@@ -3,14 +3,14 @@
 import tracemalloc
 
 from corsproxy.proxy.http.bodies import LengthBody
-from corsproxy.proxy.upload import Gathered, Upload
+from corsproxy.proxy.upload import Upload, UploadBuffers
 
 
 def test_o4_a_gathered_byte_costs_a_byte() -> None:
     """O4: in pieces of two bytes it takes no more than in one."""
     size = 64 * 1024
-    gathered = Gathered()
-    upload = Upload(LengthBody(size), size, gathered)
+    buffers = UploadBuffers()
+    upload = Upload(LengthBody(size), size, buffers)
     pieces = [b"%d" % (10 + n % 90) for n in range(size // 2)]
     tracemalloc.start()
     for piece in pieces:
@@ -18,6 +18,6 @@ def test_o4_a_gathered_byte_costs_a_byte() -> None:
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert used < 2 * size
-    assert gathered.size == size
+    assert buffers.size == size
     assert upload.release() == b"".join(pieces)
-    assert gathered.size == 0
+    assert buffers.size == 0

@@ -31,9 +31,9 @@ async def test_it_is_counted_each_time_and_told_once_a_route() -> None:
             def tell(route: Route) -> None:
                 told.append(route.name)
 
-            proxy.server.on_upstream_cors = tell
+            proxy.server.state.reports.on_upstream_cors = tell
             for path in ("/", "/", "/", "/other"):
                 assert (await client.exchange(get(path))).status == 200
             assert told == ["api", "other"]
-            assert proxy.server.metrics.of("api").sent_cors == 2
-            assert proxy.server.metrics.of("other").sent_cors == 1
+            assert proxy.server.state.metrics.of("api").sent_cors == 2
+            assert proxy.server.state.metrics.of("other").sent_cors == 1

@@ -33,7 +33,7 @@ async def test_60_a_cookie_left_as_it_is_is_told_once_and_without_its_value(
                 for _ in range(3):
                     answer = await client.exchange(GET)
                     assert answer.head.value("set-cookie") == COOKIE
-            assert service.server.cookies_left == {("api", "secure_prefix"): 3}
+            assert service.server.state.reports.cookies_left == {("api", "secure_prefix"): 3}
     (told,) = [record.getMessage() for record in caplog.records if "cookie" in record.getMessage()]
     assert told.startswith("route api: a cookie of its upstream is left as it is")
     assert LEFT_BECAUSE["secure_prefix"] in told

@@ -24,6 +24,7 @@ import pytest
 
 from corsproxy.proxy.client import ClientConnection
 from corsproxy.proxy.exchange import Exchange
+from corsproxy.proxy.forwarding import Forwarding
 from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upstream.connection import UpstreamConnection
 from corsproxy.proxy.upstream.pool import Pool
@@ -91,7 +92,7 @@ class WatchedUpstream(Watched):
 
     def __init__(self, transport: asyncio.Transport, violations: list[str]) -> None:
         super().__init__(transport, violations)
-        self.holder: Exchange | None = None
+        self.holder: Forwarding | None = None
         self.sent: Sent | None = None
         self.lends = 0
 
@@ -108,13 +109,13 @@ class WatchedUpstream(Watched):
         if self.holder is None and not self.transport.is_closing():
             self.violations.append("b: a connection that nobody has was paused")
 
-    def lend(self, holder: Exchange) -> None:
+    def lend(self, holder: Forwarding) -> None:
         """Note that `holder` has it from now on."""
         if self.holder is not None:
             self.violations.append(
-                f"d: lent to {_line(holder)} while {_line(self.holder)} had it",
+                f"d: lent to {_line(holder.exchange)} while {_line(self.holder.exchange)} had it",
             )
-        self.check_fit(f"lent to {_line(holder)}")
+        self.check_fit(f"lent to {_line(holder.exchange)}")
         self.holder, self.sent = holder, Sent()
         self.lends += 1
 
@@ -231,7 +232,7 @@ class Invariants:
         watched = self._upstreams[id(connection)] = WatchedUpstream(transport, self.violations)
         return _tapped(watched)
 
-    def begun(self, connection: object, holder: Exchange) -> None:
+    def begun(self, connection: object, holder: Forwarding) -> None:
         """Note that `holder` begins to use `connection`."""
         self._upstreams[id(connection)].lend(holder)
 
@@ -254,9 +255,9 @@ class Invariants:
         if holder is None:
             receive()
             return
-        current = holder.client.exchange
+        current = cast("ClientConnection", holder.client).handler
         if current is not holder and not isinstance(current, Tunnel):
-            self.violations.append(f"d: bytes for {_line(holder)}, which is over")
+            self.violations.append(f"d: bytes for {_line(holder.exchange)}, which is over")
         self._reading, before = self._clients.get(id(holder.client)), self._reading
         try:
             receive()
@@ -285,7 +286,7 @@ class Invariants:
         watched = self._clients.get(id(client))
         if watched is None or watched.has_said_goodbye or not watched.is_above_mark:
             return
-        if client.exchange is None and client.leftover is None:
+        if client.handler is None and client.leftover is None:
             self.violations.append(
                 f"c: {data[:80]!r} was read while {watched.unsent} bytes waited to be sent",
             )

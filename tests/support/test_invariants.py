@@ -97,17 +97,18 @@ class Stage:
         self.seen = Invariants()
         self.upstream, self.upstream_fake, self.connection = self.connect(self.seen.upstream_made)
         self.client, self.client_fake, self.user = self.connect(self.seen.client_made)
-        self.user.exchange, self.user.leftover = self.exchange(self.user), None
-        self.holder: Any = self.user.exchange
+        self.user.handler, self.user.leftover = self.forwarding(self.user), None
+        self.holder: Any = self.user.handler
 
     def connect(self, made: Callable[..., Any]) -> tuple[asyncio.Transport, FakeTransport, Any]:
         """Return a watched transport, the fake behind it, and whose it is."""
         fake, owner = FakeTransport(), SimpleNamespace()
         return made(owner, cast("asyncio.Transport", fake)), fake, owner
 
-    def exchange(self, user: object) -> SimpleNamespace:
-        """Return an exchange of `user`."""
-        return SimpleNamespace(client=user, head=SimpleNamespace(method=b"GET", target=b"/"))
+    def forwarding(self, user: object) -> SimpleNamespace:
+        """Return a forwarded request of `user`."""
+        head = SimpleNamespace(method=b"GET", target=b"/")
+        return SimpleNamespace(client=user, exchange=SimpleNamespace(client=user, head=head))
 
     def lend(self) -> None:
         """Begin an exchange on the upstream connection."""
@@ -183,7 +184,7 @@ def test_a_response_goes_to_whose_exchange_has_the_connection() -> None:
     assert stage.seen.take() == []
     stage.seen.upstream_received(stage.connection, lambda: other.write(b"mine"))
     assert stage.seen.take() == ["d: another client's response was written here: b'mine'"]
-    stage.user.exchange = stage.exchange(stage.user)
+    stage.user.handler = stage.forwarding(stage.user)
     stage.seen.upstream_received(stage.connection, lambda: None)
     assert stage.seen.take() == ["d: bytes for 'GET /', which is over"]
 
@@ -193,13 +194,13 @@ def test_nothing_begins_while_responses_wait() -> None:
     stage = Stage()
     stage.client.set_write_buffer_limits(high=4096)
     stage.client_fake.unsent = 4097
-    stage.seen.exchange_made(stage.holder)
+    stage.seen.exchange_made(stage.holder.exchange)
     assert stage.seen.take() == ["c: 'GET /' was begun while 4097 bytes waited to be sent"]
     stage.seen.client_received(stage.user, b"x")
     assert stage.seen.take() == [], "a body, or what is held"
-    stage.user.exchange = None
+    stage.user.handler = None
     stage.seen.client_received(stage.user, b"x")
     assert stage.seen.take() == ["c: b'x' was read while 4097 bytes waited to be sent"]
     stage.client_fake.unsent = 4096
-    stage.seen.exchange_made(stage.holder)
+    stage.seen.exchange_made(stage.holder.exchange)
     assert stage.seen.take() == []

@@ -83,7 +83,7 @@ async def proxy_to(names: Names, connect: str) -> AsyncIterator[tuple[Proxy, str
     async with ScriptedUpstream(ANSWERING) as upstream:
         port = upstream.authority.rpartition(":")[2]
         async with running_proxy(plan_with(port, connect)) as proxy:
-            proxy.server.resolver = Resolver(names)
+            proxy.server.state.pools.resolver = Resolver(names)
             yield proxy, port
 
 
@@ -136,12 +136,14 @@ async def test_f9_a_reload_starts_no_second_thread(names: Names) -> None:
     """F9: neither a changed upstream, nor one that went and came back while its lookup hung."""
     names.hang(HUNG)
     async with proxy_to(names, "200ms") as (proxy, port), await proxy.client() as client:
-        config, changed = proxy.server.config, plan_with(port, "300ms")
+        config, changed = proxy.server.state.config, plan_with(port, "300ms")
         without = config_of(one_route(f"http://{OTHER}:{port}"))
         for status, later in ((504, changed), (504, without), (200, config)):
             assert (await client.exchange(get(b"/hung"))).status == status
-            proxy.server.replace_config(later)
-            await eventually(lambda: not proxy.server._retired, "the end of the old pools")
+            proxy.server.state.replace_config(later)
+            await eventually(
+                lambda: not proxy.server.state.pools._retired, "the end of the old pools"
+            )
             gc.collect()
         assert (await client.exchange(get(b"/hung"))).status == 504
         assert (names.asked.count(HUNG), len(threads_for(HUNG))) == (1, 1)

@@ -1,0 +1,358 @@
+"""Forwards one request: asks for a connection, sends, retries, relays the response.
+
+What is sent is the serializers' matter, and which connection the pool's.
+"""
+
+from time import perf_counter
+from typing import Final
+
+from corsproxy.proxy import faults
+from corsproxy.proxy.admit import Forward
+from corsproxy.proxy.exchange import Exchange
+from corsproxy.proxy.faults import Fault, FaultKind
+from corsproxy.proxy.forwarding_deadlines import ForwardingClient, ForwardingDeadlines
+from corsproxy.proxy.http.bodies import Body
+from corsproxy.proxy.http.response_head import ResponseHead
+from corsproxy.proxy.phases import (
+    AWAITING_RESPONSE,
+    BUFFERING,
+    CONNECTING,
+    ENDED,
+    RELAYING,
+    TRANSITIONS,
+    TUNNELLING,
+    IllegalTransition,
+    Phase,
+)
+from corsproxy.proxy.response import ResponseRelay
+from corsproxy.proxy.serialize import CONTINUE, serialize_request_head
+from corsproxy.proxy.tunnel import Tunnel
+from corsproxy.proxy.upload import Upload
+from corsproxy.proxy.upstream.connection import UpstreamConnection
+
+# Safe methods of RFC 9110 9.2.1 that are forwarded (F3); TRACE is not.
+_SAFE_TO_REPEAT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+
+
+class Forwarding(ForwardingDeadlines):
+    """A request that is forwarded. It ends its exchange, whatever happens.
+
+    Optional attributes live on the class until they are set: most requests never set them.
+    """
+
+    retries = 0
+    is_in_flight = False  # counted among those that max_requests_in_flight bounds (O3)
+    has_tunnel_place = False  # counted among those that pool.tunnels bounds (O4)
+
+    def __init__(self, client: ForwardingClient, exchange: Exchange, admitted: Forward) -> None:
+        super().__init__(client, exchange, admitted.route)
+        self.state = exchange.state
+        self.relay = ResponseRelay(exchange, admitted)
+
+    def _enter(self, phase: Phase) -> None:
+        if phase not in TRANSITIONS[self.phase]:
+            raise IllegalTransition(self.phase, phase)
+        self.phase = phase
+
+    # --- admitted: forward now, or buffer the body first -----------------------------------
+
+    def begin(self, data: bytes) -> bytes:
+        """Begin to forward. `data` is what came behind the head; return what of it was not taken.
+
+        That belongs to later requests or, if the body is not complete, to a later turn of the loop.
+        """
+        rejection = self._find_rejection()
+        if rejection is not None:
+            self._release()
+            return self.exchange.respond(self.exchange.refusal(rejection), data)
+        upload, head = self.upload, self.exchange.head
+        if upload is None:
+            self._connect()
+            return data
+        upload.limit = self.route.max_body
+        self._enter(BUFFERING)
+        self._begin_buffering(upload)
+        # Only now, because a client that gets a 100 should not send its body in vain.
+        # One that has begun to send it does not wait for a 100 (H14;
+        # https://www.rfc-editor.org/rfc/rfc9110.html#section-10.1.1).
+        if head.expect is not None and head.minor == 1 and not data:
+            self.client.write(CONTINUE)
+        return self.receive(data) if data else b""
+
+    def _find_rejection(self) -> FaultKind | None:
+        """Return why the request is not forwarded just now (O2-O4, O7); preflights have their response."""
+        if self.client.is_surplus or self.state.is_full():
+            return faults.OVERLOADED
+        # These two last, because to ask takes a place among the tunnels or the circuit's one trial.
+        if self.exchange.head.upgrade:
+            self.has_tunnel_place = self.pool.reserve_tunnel()
+            if not self.has_tunnel_place:
+                what = f"pool.tunnels of upstream {self.pool.upstream.name}"
+                self.state.reports.overloaded(what, self.pool.most_tunnels)
+                return faults.TUNNELS_FULL
+        return None if self.pool.admits() else faults.CIRCUIT_OPEN
+
+    # --- the request's body ----------------------------------------------------------------
+
+    def receive(self, data: bytes) -> bytes:
+        """Take bytes of the client; return those that were not taken, as in `begin`."""
+        upload = self.upload
+        if upload is None or upload.complete:
+            return data
+        try:
+            payload = upload.take(data)
+            self.last_activity = self.clock.now
+            self._pass_on(upload, payload)
+        except Fault as fault:
+            self._fail(fault)
+        return upload.excess
+
+    def _pass_on(self, upload: Upload, payload: bytes) -> None:
+        phase = self.phase
+        if phase is BUFFERING:
+            upload.hold(payload)
+            if upload.may_begin():
+                self._connect()
+        elif phase is CONNECTING:
+            upload.hold(payload)
+            if not upload.complete:
+                self.client.pause_upload()
+        elif self.connection is not None and not upload.is_stopped:
+            self.connection.send(upload.framed(payload), is_last=upload.complete)
+            if upload.complete:
+                self._await_response()
+
+    # --- connecting ------------------------------------------------------------------------
+
+    @property
+    def wants_connection(self) -> bool:
+        """Whether a connection that was asked for is still of use."""
+        return self.phase is CONNECTING
+
+    def _connect(self) -> None:
+        if not self.is_in_flight:
+            # Asked a second time, because others came while the body was buffered (O3).
+            if self.state.is_full():
+                self._fail(Fault(faults.OVERLOADED))
+                return
+            self.is_in_flight = True
+            self.state.in_flight += 1
+        self.stall = None
+        self.exchange.upstream_started_at = perf_counter()
+        if not self.retries:
+            self.total_deadline = self.clock.after(self.route.timeouts.total)
+        self._enter(CONNECTING)
+        connection = self.pool.take()
+        if connection is not None:
+            self.connected(connection)
+            return
+        # The pool keeps time for the queue, and the dialler for itself.
+        self.client.deadline = self.total_deadline
+        self.pool.ask(self)
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """Send the request, as far as it has arrived, on `connection`."""
+        exchange, head, upload = self.exchange, self.exchange.head, self.upload
+        self.connection = connection
+        self._enter(AWAITING_RESPONSE)
+        connection.begin(self, head.method)
+        # Before anything is sent, because the response may follow at once. An interim response can
+        # have filled the client's buffer before (F7).
+        if self.client.is_write_paused:
+            connection.pause_reading()
+        data = serialize_request_head(
+            head, self.route, exchange.caller(), exchange.request_id, exchange.decision
+        )
+        if upload is None:
+            connection.send(data, is_last=True)
+            self._await_response()
+            return
+        connection.send(data + upload.release(), is_last=upload.complete)
+        if upload.complete:
+            self._await_response()
+            return
+        self._await_body()
+        # A first piece that filled the upstream's buffer holds back the next ones (F7).
+        if not connection.is_write_paused:
+            self.client.resume_upload()
+
+    def not_connected(self, fault: Fault) -> None:
+        """Respond with `fault`: there is no connection for this request."""
+        self._fail(fault)
+
+    # --- the response ----------------------------------------------------------------------
+
+    def response_started(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
+        """Send the head of the upstream's response, rewritten, and the first piece of its body."""
+        self.pool.answered()
+        self._enter(RELAYING)
+        self.last_activity = self.clock.now
+        self._await_rest()
+        upload = self.upload
+        if upload is not None and not upload.complete:
+            # F5: the rest of it would come too late. It is read on, to be dropped.
+            upload.is_stopped = True
+            self.client.resume_upload()
+        self.relay.send_head(head, body, payload)
+
+    def body_received(self, payload: bytes) -> None:
+        """Send a piece of the response's body as it comes."""
+        self.last_activity = self.clock.now
+        self.relay.send_body(payload)
+
+    def response_ended(self) -> None:
+        """End the client's message, and give the connection back."""
+        connection = self._detach()
+        self.relay.send_end()
+        # First the connection, then the client: its next request may be sent on this very one.
+        self.pool.give_back(connection)
+        self._release()
+        self.exchange.end()
+
+    def interim_received(self, head: ResponseHead) -> None:
+        """Send an interim response on, or become a tunnel at a 101 (H13, H17)."""
+        if head.status == 101:
+            self._begin_tunnel(head)
+        else:
+            self.relay.send_interim(head)
+
+    def _begin_tunnel(self, head: ResponseHead) -> None:
+        protocol = self.exchange.head.upgrade
+        # A server may only switch to what was asked for
+        # (https://www.rfc-editor.org/rfc/rfc9110.html#section-7.8).
+        if not protocol or head.upgrade != protocol:
+            raise Fault(faults.UPSTREAM_INVALID, "a 101 that was not asked for")
+        self.pool.answered()
+        self._leave_flight()  # a tunnel is a connection, however long it lasts (O3)
+        self._enter(TUNNELLING)
+        connection = self._detach()
+        self.relay.send_switching_protocols(head, protocol)
+        idle = self.route.timeouts.tunnel_idle
+        tunnel = Tunnel(self.exchange, connection, idle=idle, on_end=self._tunnel_ended)
+        early = self.client.begin_tunnel(tunnel)  # S8: it waited for the 101
+        connection.enter(tunnel)
+        tunnel.begin(early)
+
+    def _tunnel_ended(self) -> None:
+        self._release()
+        self.exchange.abandon()
+
+    def _detach(self) -> UpstreamConnection:
+        """Return the connection, which is nothing of this request's from now on."""
+        connection, self.connection = self.connection, None
+        if connection is None:
+            raise AssertionError("a response came without a connection")
+        return connection
+
+    # --- faults ----------------------------------------------------------------------------
+
+    def response_failed(self, fault: Fault) -> None:
+        """Send the request again if that is safe; else respond with `fault`, or cut (F1, F3)."""
+        lost, self.connection = self.connection, None
+        if self.phase is RELAYING:
+            # Part of a response has been sent: it must not look whole (F1; RFC 9112 8,
+            # https://www.rfc-editor.org/rfc/rfc9112.html#section-8).
+            self.exchange.note = fault.note
+            self._cut(faults.UPSTREAM_TRUNCATED)
+        elif lost is not None and self._may_repeat(lost):
+            self.retries += 1
+            self._connect()
+        else:
+            self._fail(fault)
+
+    def _may_repeat(self, lost: UpstreamConnection) -> bool:
+        """Return whether the loss can only mean that an idle connection was closed under us (F3)."""
+        return (
+            self.retries < self.pool.upstream.retries
+            and lost.was_reused
+            and not lost.has_answered
+            and self.exchange.head.method in _SAFE_TO_REPEAT
+            and self.upload is None
+            # Last of all, because to ask counts as a repeat.
+            and self.pool.may_repeat()
+        )
+
+    def _fail(self, fault: Fault) -> None:
+        """Respond with `fault`, unless a response has begun: that is cut (cors.md 65)."""
+        exchange = self.exchange
+        exchange.note = fault.note
+        if self.phase is RELAYING:
+            self._cut(fault.kind)
+            return
+        self._drop_connection()
+        self._release()
+        exchange.respond(exchange.refusal(fault.kind))
+
+    def _cut(self, fault: FaultKind) -> None:
+        """End the exchange so that what was sent never looks whole (F1)."""
+        self.exchange.fault = fault
+        self._drop_connection()
+        self._release()
+        self.exchange.cut(reset=not self.relay.is_delimited)
+
+    # --- back-pressure (F7) ----------------------------------------------------------------
+
+    def upstream_paused(self) -> None:
+        """Stop reading from the client while the upstream does not read."""
+        if not self.upload_complete:
+            self.client.pause_upload()
+
+    def upstream_resumed(self) -> None:
+        """Go on reading from the client."""
+        self.client.resume_upload()
+
+    def client_paused(self) -> None:
+        """Stop reading from the upstream while the client does not read."""
+        if self.connection is not None:
+            self.connection.pause_reading()
+            if self.upload_complete:
+                self.client.deadline = self.total_deadline
+
+    def client_resumed(self) -> None:
+        """Go on reading from the upstream."""
+        if self.connection is None:
+            return
+        self.connection.resume_reading()
+        self.last_activity = self.clock.now
+        if self.phase is RELAYING:
+            self._await_rest()
+        elif self.upload_complete:
+            self._await_response()
+
+    # --- the end ---------------------------------------------------------------------------
+
+    def client_half_closed(self) -> bool:
+        """Handle a client's FIN; return whether it may still get a response (H20)."""
+        responds = self.exchange.config.server.half_close == "answer" and self.upload_complete
+        return responds and self.client.transport.can_write_eof()
+
+    def client_left(self) -> None:
+        """End everything: the response is not wanted any more (F6)."""
+        exchange = self.exchange
+        exchange.fault = faults.CLIENT_LEFT
+        # A status that was sent is what the client has seen, even of a response that is cut.
+        if self.phase is not RELAYING:
+            exchange.status = 499
+        self._drop_connection()
+        self._release()
+        exchange.abandon()
+
+    def _drop_connection(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+
+    def _release(self) -> None:
+        """End, and give back what this request occupies. Its exchange is accounted for next."""
+        self._enter(ENDED)
+        if self.upload is not None:
+            self.upload.drop()
+        if self.has_tunnel_place:
+            self.pool.release_tunnel()
+        self._leave_flight()
+
+    def _leave_flight(self) -> None:
+        """Count no more among the requests that `max_requests_in_flight` bounds (O3)."""
+        if self.is_in_flight:
+            self.is_in_flight = False
+            self.state.in_flight -= 1
