@@ -11,16 +11,16 @@ import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
-from aiohttp.http_parser import HttpRequestParser
-
 from corsproxy.proxy import faults
 from corsproxy.proxy.accounting import record_of_unread
 from corsproxy.proxy.admit import refuse
 from corsproxy.proxy.deadlines import NEVER, Clock
 from corsproxy.proxy.exchange import DRAINED, Exchange, Phase
 from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.field_parsers import request_field_parser
 from corsproxy.proxy.forwarded import Peer, address_of_peer
 from corsproxy.proxy.http.bodies import BadChunk, Body
+from corsproxy.proxy.http.framing import ParseFields
 from corsproxy.proxy.http.request_head import read_request_head
 from corsproxy.proxy.pauses import PIPELINE, TURN, UPLOAD, WRITE
 from corsproxy.proxy.serialize import CLOSE, serialize_local_response
@@ -94,7 +94,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_write_paused = False
         self.write_deadline = NEVER
         self.peer = _NOBODY
-        self._parser: HttpRequestParser | None = None
+        self._parser: ParseFields | None = None
         self._held = b""
         self._drained = 0
         self._paused = 0
@@ -326,17 +326,8 @@ class ClientConnection(asyncio.Protocol):
         self.resume(PIPELINE)
         return held
 
-    def _new_parser(self) -> HttpRequestParser:
-        self._parser = HttpRequestParser(
-            self,  # type: ignore[arg-type] # called only for bodies, which it is not given
-            self.loop,
-            2**16,
-            max_line_size=2**20,
-            max_field_size=2**20,
-            max_headers=2**16,
-            response_with_body=False,
-            auto_decompress=False,
-        )
+    def _new_parser(self) -> ParseFields:
+        self._parser = request_field_parser(self.loop)
         return self._parser
 
     def exchange_ended(self, exchange: Exchange) -> None:

@@ -1,13 +1,18 @@
-"""Rules for heads that requests and responses share: framing fields, Connection. Knows no messages.
+"""Parses what the heads of requests and responses have in common: framing fields and Connection.
 
-What is written here is stricter than any parser: a message whose end two readers could see in
-different places is refused (forwarding.md S1, S2, S11).
+What is written here is stricter than any parser: a message is rejected if two recipients could
+disagree on where it ends (forwarding.md S1, S2, S11; RFC 9112 11.2 on request smuggling).
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from corsproxy.policy.fields import Field
 from corsproxy.policy.memo import remembered
 from corsproxy.policy.tokens import is_token
+
+# Returns the field lines of a head, in their order and case; raises ValueError if one is malformed.
+ParseFields = Callable[[bytes], tuple[Field, ...]]
 
 _LARGEST_LENGTH: Final = (1 << 63) - 1
 _DIGITS: Final = b"0123456789"

@@ -7,9 +7,7 @@ Everything that forwarding.md S1-S7 calls refused raises a Fault before a route 
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
-
-from aiohttp.http_exceptions import HttpProcessingError
+from typing import Final
 
 from corsproxy.policy import fields as f
 from corsproxy.policy.compiled import Limits
@@ -24,6 +22,7 @@ from corsproxy.proxy.http.framing import (
     MOST_OPTIONS,
     NO_CONNECTION,
     Connection,
+    ParseFields,
     is_chunked,
     is_unknown_coding,
     join_connections,
@@ -103,11 +102,8 @@ class RequestHead:
         return LengthBody(self.length) if self.length else None
 
 
-def read_request_head(parser: Any, data: bytes, limits: Limits) -> RequestHead:  # noqa: ANN401
-    """Read the head in `data`, which ends with its empty line.
-
-    `parser` is aiohttp's C request parser. Raises Fault for all that is refused.
-    """
+def read_request_head(parse_fields: ParseFields, data: bytes, limits: Limits) -> RequestHead:
+    """Parse the head in `data`, which ends with its empty line; raise Fault to reject it."""
     line_end = data.find(b"\r\n")
     if line_end > limits.max_request_line:
         raise Fault(faults.TOO_LONG_TARGET)
@@ -115,12 +111,9 @@ def read_request_head(parser: Any, data: bytes, limits: Limits) -> RequestHead: 
         raise Fault(faults.TOO_LARGE_HEAD)
     head = _read_request_line(data[:line_end])
     try:
-        messages, _, _ = parser.feed_data(FIRST_LINES[head.minor] + data[line_end:])
-    except HttpProcessingError as error:
+        raw_fields = parse_fields(FIRST_LINES[head.minor] + data[line_end:])
+    except ValueError as error:
         raise _parser_fault(data) from error
-    if len(messages) != 1:
-        raise Fault(faults.BAD_HEADER)
-    raw_fields = messages[0][0].raw_headers
     if len(raw_fields) > limits.max_headers:
         raise Fault(faults.TOO_LARGE_HEAD)
     _sort_fields(head, raw_fields)

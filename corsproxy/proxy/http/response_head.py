@@ -5,9 +5,7 @@ server that two readers could understand differently never reaches a client.
 """
 
 import re
-from typing import Any, Final
-
-from aiohttp.http_exceptions import HttpProcessingError
+from typing import Final
 
 from corsproxy.policy import fields as f
 from corsproxy.policy.fields import Field
@@ -18,6 +16,7 @@ from corsproxy.proxy.http.framing import (
     CONTROL_BYTES,
     NO_CONNECTION,
     Connection,
+    ParseFields,
     is_chunked,
     join_connections,
     read_connection,
@@ -63,10 +62,10 @@ class ResponseHead:
         return LengthBody(self.length) if self.length else None
 
 
-def read_response_head(parser: Any, data: bytes) -> ResponseHead:  # noqa: ANN401
-    """Read the head in `data`, which ends with its empty line.
+def read_response_head(parse_fields: ParseFields, data: bytes) -> ResponseHead:
+    """Parse the head in `data`, which ends with its empty line.
 
-    `parser` is aiohttp's C response parser. Raises Fault UPSTREAM_INVALID for all that is refused.
+    Raises Fault UPSTREAM_INVALID to reject it.
     """
     line_end = data.find(b"\r\n")
     head = _read_status_line(data[:line_end])
@@ -77,10 +76,10 @@ def read_response_head(parser: Any, data: bytes) -> ResponseHead:  # noqa: ANN40
     if b" :" in data or b"\t:" in data or data[line_end + 2] in b" \t":
         _check_names(data[line_end:])
     try:
-        messages, _, _ = parser.feed_data(_STATUS_LINE + data[line_end:])
-    except HttpProcessingError as error:
+        raw_fields = parse_fields(_STATUS_LINE + data[line_end:])
+    except ValueError as error:
         raise Fault(faults.UPSTREAM_INVALID, "a malformed header field") from error
-    _sort_fields(head, messages[0][0].raw_headers)
+    _sort_fields(head, raw_fields)
     return head
 
 

@@ -10,10 +10,9 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Final, Protocol
 
-from aiohttp.http_parser import HttpResponseParser
-
 from corsproxy.proxy import faults
 from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.field_parsers import response_field_parser
 from corsproxy.proxy.http.bodies import BadChunk, Body, UntilClose
 from corsproxy.proxy.http.response_head import MAX_HEAD_BYTES, ResponseHead, read_response_head
 from corsproxy.proxy.transports import Farewell, bounded, takes_writes, unsent, wire_below
@@ -96,7 +95,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_held",
         "_is_turn_over",
         "_method",
-        "_parser",
+        "_parse_fields",
         "_poll",
         "_rest",
         "_wire",
@@ -131,7 +130,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle_until = 0.0
         self.has_answered = False
         self.was_reused = False
-        self._parser: HttpResponseParser | None = _new_parser(self)
+        self._parse_fields = response_field_parser(asyncio.get_running_loop())
         self._wire: asyncio.Transport | None = None
         self._farewell: Farewell | None = None
         self._poll: select.poll | None = None
@@ -280,8 +279,7 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             if end > MAX_HEAD_BYTES:
                 raise Fault(faults.UPSTREAM_INVALID, "a header section of more than 64 KiB")
-            assert self._parser is not None  # noqa: S101 - it goes with the connection
-            head = read_response_head(self._parser, data[: end + 4])
+            head = read_response_head(self._parse_fields, data[: end + 4])
             data = data[end + 4 :]
             if head.status >= 200:
                 self._begin_body(head, data, waiter)
@@ -384,8 +382,8 @@ class UpstreamConnection(asyncio.Protocol):
         waiter, tunnel = self.waiter, self.tunnel
         self.is_open = False
         self.waiter = self.tunnel = None
-        # They lead back here: what is closed would wait for the garbage collector.
-        self._parser = self._wire = None
+        # It leads back here: what is closed would wait for the garbage collector.
+        self._wire = None
         if self._farewell is not None:
             self._farewell.cancel()
         self.pool.forget(self)
@@ -429,16 +427,3 @@ class UpstreamConnection(asyncio.Protocol):
         user = self.waiter or self.tunnel
         if user is not None:
             user.upstream_resumed()
-
-
-def _new_parser(connection: UpstreamConnection) -> HttpResponseParser:
-    return HttpResponseParser(
-        connection,  # type: ignore[arg-type] # it is called only for bodies, which we do not give it
-        asyncio.get_running_loop(),
-        2**16,
-        max_line_size=MAX_HEAD_BYTES,
-        max_field_size=MAX_HEAD_BYTES,
-        max_headers=MAX_HEAD_BYTES,
-        response_with_body=False,
-        auto_decompress=False,
-    )
