@@ -123,7 +123,7 @@ async def squeeze(way: Way) -> None:
     """Use a connection once, and give both its ends small buffers: what is not read waits in the proxy."""
     read_little(way.upstream)
     assert (await way.client.exchange(GET)).body == b"hi"
-    (idle,) = way.proxy.server.pool_of(way.proxy.server.config.upstreams[0])._idle
+    (idle,) = way.proxy.server.pool_of(way.proxy.server.config.upstreams[0])._allocation.idle
     idle.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
@@ -240,7 +240,10 @@ async def test_f7_a_first_piece_that_fills_the_upstream_holds_the_client_back(ki
         pouring.cancel()
         await asyncio.gather(pouring, return_exceptions=True)
         pool = next(iter(way.proxy.server._pools.values()))
-        waiting = [one.transport.get_write_buffer_size() for one in (*pool._open, *pool._tunnels)]
+        waiting = [
+            one.transport.get_write_buffer_size()
+            for one in (*pool._allocation.open, *pool._allocation.tunnels)
+        ]
         assert max(waiting) <= LIMIT
         assert way.client.sent < 64 * MIB
 
@@ -285,7 +288,9 @@ async def test_h17_a_fin_behind_what_is_unread_ends_no_tunnel() -> None:
     async with through(script) as way:
         read_little(way.upstream)
         assert (await way.client.exchange(UPGRADE)).status == 101
-        (tunnel,) = way.proxy.server.pool_of(way.proxy.server.config.upstreams[0])._tunnels
+        (tunnel,) = way.proxy.server.pool_of(
+            way.proxy.server.config.upstreams[0]
+        )._allocation.tunnels
         tunnel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         await way.client.send(bytes(150_000))  # the kernel takes it, the proxy does not
         await eventually(lambda: client_side(way).is_paused(UPLOAD), "the client to be held back")
@@ -360,9 +365,9 @@ async def test_f7_a_tunnel_begins_in_the_state_of_its_client() -> None:
         side._pause_for_write()
         go.set()
         pool = next(iter(way.proxy.server._pools.values()))
-        (upstream,) = pool._open
+        (upstream,) = pool._allocation.open
         upstream.resume_reading()  # the 101 was read before the buffer was full
-        await eventually(lambda: bool(pool._tunnels), "the tunnel")
+        await eventually(lambda: bool(pool._allocation.tunnels), "the tunnel")
         await way.client.send(b"2")
         await eventually(lambda: way.upstream.connections[0].sent > len(SWITCHED), "the other way")
         await stalled(way)
@@ -382,7 +387,7 @@ async def test_f7_a_tunnel_begins_in_the_state_of_its_upstream() -> None:
         await way.client.send(UPGRADE)
         await eventually(lambda: len(way.upstream.requests) == 1, "the request")
         pool = way.proxy.server.pool_of(way.proxy.server.config.upstreams[0])
-        (upstream,) = pool._open
+        (upstream,) = pool._allocation.open
         upstream.pause_writing()
         go.set()
         assert (await way.client.response()).status == 101
@@ -594,7 +599,7 @@ async def test_o4_an_upgrade_that_fails_gives_its_place_back() -> None:
             async with await way.proxy.client() as client:
                 assert (await client.exchange(UPGRADE)).body == b"hi"
         pool = next(iter(way.proxy.server._pools.values()))
-        assert pool._tunnel_places == 0
+        assert pool._tunnel_places.taken == 0
 
 
 # --- bodies that wait (O4) ----------------------------------------------------------------------
@@ -698,7 +703,7 @@ async def test_s12_reuse_never_gives_each_request_a_connection_of_its_own() -> N
         for number in range(5):
             assert (await client.exchange(GET)).body == b"hi"
             assert len(upstream.connections) == number + 1
-        assert not next(iter(proxy.server._pools.values()))._idle
+        assert not next(iter(proxy.server._pools.values()))._allocation.idle
 
 
 # --- who waits for a connection (P2, F2) --------------------------------------------------------

@@ -140,7 +140,11 @@ def shrink_clients(server: ProxyServer) -> None:
 
 def open_upstreams(server: ProxyServer) -> list[UpstreamConnection]:
     """Return the open connections to upstreams, tunnels included."""
-    return [one for pool in server._pools.values() for one in [*pool._open, *pool._tunnels]]
+    return [
+        one
+        for pool in server._pools.values()
+        for one in [*pool._allocation.open, *pool._allocation.tunnels]
+    ]
 
 
 # --- what is sent is not cut (F1, H17, P1) --------------------------------------------------------

@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohappyeyeballs
 
@@ -21,6 +21,8 @@ from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.upstream.resolve import AddressInfo, Name, Resolver
 from corsproxy.tls.contexts import BadTlsFile
 from corsproxy.tls.renewal import RenewedContext, dialling_context
+
+P = TypeVar("P", bound=asyncio.Protocol)
 
 _OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _HEAD_START: Final = 0.25
@@ -43,8 +45,8 @@ class Dialler:
 
     async def open(
         self,
-        factory: Callable[[], asyncio.Protocol],
-    ) -> tuple[asyncio.Protocol, socket.socket]:
+        factory: Callable[[], P],
+    ) -> tuple[P, socket.socket]:
         """Return a connected protocol and its socket. Raise Fault when none can be had in time."""
         upstream = self._upstream
         sock: socket.socket | None = None
@@ -91,9 +93,9 @@ class Dialler:
 
     async def _speak(
         self,
-        factory: Callable[[], asyncio.Protocol],
+        factory: Callable[[], P],
         sock: socket.socket,
-    ) -> asyncio.Protocol:
+    ) -> P:
         """Return a protocol that speaks on `sock`, over TLS where the upstream's URL is https."""
         upstream, loop = self._upstream, self._loop
         if isinstance(upstream.address, UnixAddress):

@@ -8,6 +8,7 @@ import asyncio
 import select
 import socket
 import ssl
+from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from corsproxy.proxy import faults
@@ -25,6 +26,19 @@ if TYPE_CHECKING:
 LARGE_READ: Final = 64 * 1024
 # How many heads of a response are read in one turn of the loop: the last one, and interim ones.
 _MOST_HEADS: Final = 16
+
+
+class Unread(Enum):
+    """What has arrived on a connection that the loop has not read yet."""
+
+    nothing = "nothing"
+    data = "data"
+    end = "end"  # a FIN or a reset, with or without bytes before it
+
+
+# Members of an enum are slow to look up by attribute; these are read with every request.
+NOTHING: Final = Unread.nothing
+DATA: Final = Unread.data
 
 
 def send_fin(transport: asyncio.Transport) -> None:
@@ -100,7 +114,6 @@ class UpstreamConnection(asyncio.Protocol):
         "_rest",
         "_wire",
         "has_answered",
-        "idle_until",
         "is_open",
         "is_read_paused",
         "is_request_sent",
@@ -127,7 +140,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_request_sent = True
         self.keep_alive = False
         self.kept_for: float | None = None
-        self.idle_until = 0.0
         self.has_answered = False
         self.was_reused = False
         self._parse_fields = response_field_parser(asyncio.get_running_loop())
@@ -230,18 +242,15 @@ class UpstreamConnection(asyncio.Protocol):
         if not self.is_read_paused:
             self.transport.resume_reading()
 
-    def is_quiet(self) -> bool:
-        """Return whether nothing arrived that the loop has not seen yet: bytes, a FIN or a reset."""
+    def unread(self) -> Unread:
+        """Return what has arrived and was not read yet: a look at the socket, between two events."""
         if self._poll is None:
             self._poll = select.poll()
             self._poll.register(self.sock, select.POLLIN | select.POLLRDHUP)
         seen = self._poll.poll(0)
         if not seen:
-            return True
-        # Over TLS they may be the protocol's own; a FIN behind them is an end as good as any.
-        if seen[0][1] == select.POLLIN and self.pool.upstream.scheme == "http":
-            self.pool.exceeded()
-        return False
+            return NOTHING
+        return DATA if seen[0][1] == select.POLLIN else Unread.end
 
     def data_received(self, data: bytes) -> None:
         """Read what arrived as the part of an answer that is due."""
