@@ -143,14 +143,14 @@ class Pool:
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over; close it unless it can be reused."""
-        connection.waiter = None
+        connection.handler = None
         # A queued request gets it at once, so what its upstream sent meanwhile must be found now. One
         # that idles is looked at when it is taken.
         if self._is_reusable(connection) and (
             not self._allocation.has_queue or self._is_quiet(connection)
         ):
             # Its last client may have been too slow for the last piece: that is over with it.
-            connection.read_on()
+            connection.read_at_once()
             actions = self._allocation.returned(connection, self._idle_until(connection))
             if actions:
                 self._act(actions)
@@ -169,7 +169,7 @@ class Pool:
         unread = connection.unread()
         # Over TLS, bytes may be the protocol's own. A FIN behind them is an end like any other.
         if unread is DATA and self.upstream.scheme == "http":
-            self.exceeded()
+            self.record_excess()
         return unread is NOTHING
 
     def _idle_until(self, connection: UpstreamConnection) -> float:
@@ -181,7 +181,7 @@ class Pool:
 
     # --- what connections report -----------------------------------------------------------
 
-    def exceeded(self) -> None:
+    def record_excess(self) -> None:
         """Reuse no connection for a while: bytes came that belong to no response (S12)."""
         is_news = self._distrusted_until <= self._clock.now
         self._distrusted_until = self._clock.now + _DISTRUST
@@ -189,11 +189,11 @@ class Pool:
         if is_news and self._on_excess is not None:
             self._on_excess(self.upstream)
 
-    def tunnelled(self, connection: UpstreamConnection) -> None:
+    def became_tunnel(self, connection: UpstreamConnection) -> None:
         """Count `connection` as a tunnel from now on."""
         self._act(self._allocation.became_tunnel(connection))
 
-    def forget(self, connection: UpstreamConnection) -> None:
+    def remove(self, connection: UpstreamConnection) -> None:
         """Remove a connection that is lost or being closed, if it is still part of the pool."""
         self._act(self._allocation.removed(connection))
 
@@ -229,13 +229,13 @@ class Pool:
         most = min(sizes, default=0) // 2
         if not sizes or len(allocation.open) - len(allocation.idle) <= most:
             return
-        waiters = [one.waiter for one in allocation.open if one.waiter is not None]
-        stalled = [(since, waiter) for waiter in waiters if (since := waiter.stalled_since(now))]
+        handlers = [one.handler for one in allocation.open if one.handler is not None]
+        stalled = [(since, one) for one in handlers if (since := one.stalled_since(now))]
         if len(stalled) > most:
             stalled.sort(key=itemgetter(0))
-            for since, waiter in stalled[: len(stalled) - most]:
+            for since, handler in stalled[: len(stalled) - most]:
                 if since + _PATIENCE < now:
-                    waiter.cut_stalled()
+                    handler.cut_stalled()
 
     def retire(self) -> None:
         """Keep nothing idle any more; requests that are queued are still served (P2)."""
