@@ -7,7 +7,9 @@ After each event:
 - no more than `max_connections` are open or being opened, tunnels excepted;
 - a connection is idle, or lent to one request, or a tunnel, and never two of these;
 - nothing is idle while a request is queued;
-- requests get connections in the order in which they were queued.
+- requests get connections in the order in which they were queued;
+- for each queued request a connection is being opened, unless `max_connections` are in use: none
+  waits for an event that may never come.
 """
 
 from collections import deque
@@ -116,11 +118,15 @@ class Allocation(Generic[C, R]):
         self.open.add(connection)
         return self.returned(connection, idle_until)
 
-    def not_opened(self, fault: Fault) -> list[Fail[R]]:
-        """Fail the first in the queue: connections are opened for requests in their order."""
+    def not_opened(self, fault: Fault) -> list[Fail[R] | Dial]:
+        """Fail the first in the queue: connections are opened for requests in their order.
+
+        The place that is free now may be what others were queued for.
+        """
         self.connecting -= 1
         request = self._next_request()
-        return [] if request is None else [Fail(request, fault)]
+        failed: list[Fail[R] | Dial] = [] if request is None else [Fail(request, fault)]
+        return failed + self._dial_for_queue()
 
     def returned(self, connection: C, idle_until: float) -> list[Assign[C, R] | Close[C]]:
         """Assign a connection that can be reused to the first in the queue, or keep it idle."""

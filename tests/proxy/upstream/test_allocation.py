@@ -184,7 +184,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.model.dials -= 1
         request = self.model.first()
         expected: list[Any] = [] if request is None else [Fail(request, LOST)]
-        self.compare(self.pool.not_opened(LOST), expected)
+        self.compare(self.pool.not_opened(LOST), expected + self.model.dial())
 
     @precondition(lambda self: self.model.lent)
     @rule(data=st.data())
@@ -274,6 +274,12 @@ class PoolMachine(RuleBasedStateMachine):
         waiting = [one for _, one in self.pool._queue if one.wants_connection]
         assert waiting == [one for _, one in self.model.waiting if one.wants_connection]
         assert not (self.pool.idle and waiting)
+
+    @invariant()
+    def no_request_waits_for_nothing(self) -> None:
+        """Have a connection opened for each one that waits, unless the limit is reached."""
+        waiting = [one for _, one in self.pool._queue if one.wants_connection]
+        assert len(waiting) <= self.pool.connecting or not self.model.has_room
 
 
 def _has_left(action: Any) -> bool:  # noqa: ANN401 - any action
