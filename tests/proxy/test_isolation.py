@@ -17,7 +17,7 @@ from corsproxy.proxy.http.bodies import ChunkedBody
 from corsproxy.proxy.http.response_head import ResponseHead
 from corsproxy.proxy.pauses import UPLOAD, WRITE
 from corsproxy.proxy.tunnel import Tunnel
-from corsproxy.proxy.upstream.connect import Dialler
+from corsproxy.proxy.upstream.connect import Connector
 from corsproxy.proxy.upstream.connection import UpstreamConnection
 from tests.support.answers import ANSWERING, OK
 from tests.support.client import RawClient
@@ -746,10 +746,10 @@ async def test_f2_a_connection_that_is_lost_before_its_request_leaves_nobody_wai
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """F2: it was opened, and is gone before who asked for it gets it: 502 at once."""
-    opened = Dialler.open
+    opened = Connector.open
 
     async def lose(
-        self: Dialler, factory: Callable[[], asyncio.Protocol]
+        self: Connector, factory: Callable[[], asyncio.Protocol]
     ) -> tuple[asyncio.Protocol, socket.socket]:
         protocol, sock = await opened(self, factory)
         assert isinstance(protocol, UpstreamConnection)
@@ -757,7 +757,7 @@ async def test_f2_a_connection_that_is_lost_before_its_request_leaves_nobody_wai
         await eventually(lambda: sock.fileno() < 0, "the end of the connection")
         return protocol, sock
 
-    monkeypatch.setattr(Dialler, "open", lose)
+    monkeypatch.setattr(Connector, "open", lose)
     async with through(ANSWERING) as way:
         answer = await way.client.exchange(GET)
         assert (answer.status, answer.problem()["error"]) == (502, "upstream_closed")

@@ -19,7 +19,7 @@ from corsproxy.proxy.deadlines import Clock
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.upstream.allocation import Allocation, Assign, Close, Dial, Fail
 from corsproxy.proxy.upstream.breaker import Breaker, State
-from corsproxy.proxy.upstream.connect import Dialler
+from corsproxy.proxy.upstream.connect import Connector
 from corsproxy.proxy.upstream.connection import DATA, NOTHING, UpstreamConnection
 from corsproxy.proxy.upstream.quotas import RetryBudget, TunnelPlaces
 from corsproxy.proxy.upstream.resolve import Resolver
@@ -68,7 +68,7 @@ class Pool:
     ) -> None:
         self.upstream = upstream
         self._clock = clock
-        self._dialler = Dialler(upstream, resolver)
+        self._connector = Connector(upstream, resolver)
         self._allocation: Allocation[UpstreamConnection, ConnectionRequest] = Allocation(
             upstream.pool
         )
@@ -112,12 +112,12 @@ class Pool:
     def answered(self) -> None:
         """Record that a response began."""
         if self._breaker is not None:
-            self._breaker.succeeded()
+            self._breaker.record_success()
 
     def failed(self) -> None:
         """Record that a connection could not be made, or that no response began in time."""
         if self._breaker is not None:
-            self._breaker.failed(self._clock.now)
+            self._breaker.record_failure(self._clock.now)
 
     def may_repeat(self) -> bool:
         """Reserve a retry; return False if as many requests were retried as may be."""
@@ -253,7 +253,8 @@ class Pool:
         """Carry out `actions`, behind those that are being carried out.
 
         An action may lead back here: a request that fails lets its client's next one begin. What that
-        decides is carried out after, not within, the action that led to it.
+        decides is carried out after the action that led to it, not within. If an action raises, the
+        others follow with the next event, at the latest with the next tick.
         """
         self._actions.extend(actions)
         if self._is_acting or not self._actions:
@@ -268,7 +269,10 @@ class Pool:
     def _carry_out(self, action: _Action) -> None:
         match action:
             case Assign(connection, request):
-                request.connected(connection)
+                if request.wants_connection:
+                    request.connected(connection)
+                else:  # it left between the decision and now
+                    self.give_back(connection)
             case Close(connection):
                 connection.close()
             case Fail(request, fault):
@@ -281,7 +285,7 @@ class Pool:
 
     async def _open_one(self) -> None:
         try:
-            connection, sock = await self._dialler.open(lambda: UpstreamConnection(self))
+            connection, sock = await self._connector.open(lambda: UpstreamConnection(self))
         except Fault as fault:
             self._not_opened(fault)
             return
@@ -291,7 +295,7 @@ class Pool:
             raise
         if not connection.is_open:
             self._not_opened(
-                Fault(faults.UPSTREAM_CLOSED, "closed, or not silent, before its request")
+                Fault(faults.UPSTREAM_CLOSED, "closed, or it sent data, before its request")
             )
             return
         connection.sock = sock

@@ -9,7 +9,7 @@ from corsproxy.policy.compiled import PoolLimits, TcpAddress, Upstream
 from corsproxy.proxy import faults
 from corsproxy.proxy.deadlines import Clock
 from corsproxy.proxy.faults import Fault, FaultKind
-from corsproxy.proxy.upstream.connect import Dialler
+from corsproxy.proxy.upstream.connect import Connector
 from corsproxy.proxy.upstream.connection import UpstreamConnection
 from corsproxy.proxy.upstream.pool import Pool
 from corsproxy.proxy.upstream.resolve import Resolver
@@ -70,7 +70,7 @@ async def test_a_bug_while_opening_a_connection_costs_its_request_only(
     raised: list[object] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: raised.append(context.get("exception")))
-    monkeypatch.setattr(Dialler, "open", raise_it)
+    monkeypatch.setattr(Connector, "open", raise_it)
     pool = pool_of_one(REFUSING)
     for number in range(1, 4):
         request = Request()
@@ -137,3 +137,49 @@ async def test_a_queued_request_gets_the_connection_that_is_given_back() -> None
         pool.close()
         assert not connection.is_open
         assert pool.is_dry
+
+
+async def test_s12_a_request_that_left_in_the_meantime_gets_no_connection() -> None:
+    """S12: between the decision to lend a connection and doing it, its request may leave."""
+    with listen() as sock:
+        pool = pool_of_one(TcpAddress(*sock.getsockname()))
+        first, second = Request(), Request()
+        pool.ask(first)
+        await eventually(lambda: first.connection is not None, "a connection")
+        connection = first.connection
+        assert isinstance(connection, UpstreamConnection)
+        pool.ask(second)
+
+        def leave() -> None:
+            pool.give_back(connection)
+            assert second.connection is None  # decided, and not done yet
+            second.wants_connection = False
+
+        others = [Request() for _ in range(15)]
+        for one in others:
+            pool.ask(one)
+        late = Request(leave)
+        pool.ask(late)
+        assert late.fault is faults.POOL_FULL
+        assert second.connection is None
+        assert others[0].connection is connection
+        pool.close()
+
+
+async def test_an_action_that_raises_holds_up_no_other() -> None:
+    """A bug in one request: the others are failed with the next tick."""
+
+    def raise_it() -> None:
+        raise ZeroDivisionError
+
+    pool = pool_of_one(REFUSING)
+    pool.ask(Request())
+    first, second = Request(raise_it), Request()
+    pool.ask(first)
+    pool.ask(second)
+    with pytest.raises(ZeroDivisionError):
+        pool.sweep(pool._clock.now + 60)
+    assert (first.fault, second.fault) == (faults.POOL_FULL, None)
+    pool.sweep(pool._clock.now + 60)
+    assert second.fault is faults.POOL_FULL
+    pool.close()
