@@ -1,4 +1,4 @@
-"""Parses one line of Forwarded (RFC 7239 4), whoever sent it.
+"""Parses one line of Forwarded (RFC 7239 4).
 
 A client writes what it likes, then each proxy appends an element. So a malformed element invalidates
 what is to its left, which was there before it, and never what was appended after it.

@@ -1,7 +1,7 @@
 """One connection to an upstream: reads responses from its transport for the handlers that use it.
 
 A connection has one user at a time: the handler of a response, the handler of a tunnel, or, while it
-is idle, none. What arrives while it has none is no response to any request: it ends the connection
+is idle, none. What arrives then belongs to no request: it ends the connection
 (forwarding.md S12).
 """
 
@@ -190,7 +190,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self.transport.resume_reading()
 
     def read_at_once(self) -> None:
-        """Resume reading, whoever paused it and why: the last response is complete (S12)."""
+        """Resume reading at once: the response that a slow client paused is complete (S12)."""
         if self.is_read_paused or self._is_turn_over:
             self.is_read_paused = self._is_turn_over = False
             self.transport.resume_reading()
@@ -297,7 +297,7 @@ class UpstreamConnection(asyncio.Protocol):
         handler.response_ended()
 
     def _record_excess(self) -> None:
-        """Record bytes behind the end of a response: the upstream and we disagree on where it is."""
+        """Record bytes behind the end of a response: the upstream and the proxy disagree on it."""
         self.keep_alive = False
         self._pool.record_excess()
 

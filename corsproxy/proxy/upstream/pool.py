@@ -29,8 +29,8 @@ _MARGIN: Final = 1.0
 # For how long a client may hold up a transfer before others may need its connection more (O4).
 _PATIENCE: Final = 1.0
 # For how long no connection of an upstream is reused that sent bytes behind a response (S12). Such
-# bytes may also come late, when the next request is under way, and then nothing can tell them from
-# its response.
+# bytes may also come late, when the next request is under way, and then they cannot be
+# distinguished from its response.
 _DISTRUST: Final = 60.0
 
 

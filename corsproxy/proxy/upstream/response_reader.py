@@ -81,8 +81,8 @@ class ResponseReader:
 def read_body(body: Body, data: bytes) -> bytes:
     """Return the payload in `data`, a later piece of `body`.
 
-    Raise Fault UPSTREAM_TRUNCATED for a bad chunk: nothing tells where the response ends, and what
-    was passed on of it has to be cut off (F1).
+    Raise Fault UPSTREAM_TRUNCATED for a bad chunk: the end of the response cannot be found any
+    more, and what was passed on of it has to be cut off (F1).
     """
     try:
         return body.feed(data)

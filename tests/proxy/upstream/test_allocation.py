@@ -391,3 +391,26 @@ def test_a_closed_pool_closes_everything_and_forgets_its_queue() -> None:
     assert {one.connection for one in actions} == {idle, used, tunnel}
     assert pool.is_empty
     assert [pool.removed(one.connection) for one in actions] == [[], [], []]
+
+
+def test_f4_what_is_idle_for_too_long_is_closed_and_nothing_else() -> None:
+    """F4: at its time, not before, and once."""
+    pool, (idle, used) = with_idle(2)
+    assert pool.take() is used
+    assert pool.expired(IDLE_TIME) == []
+    assert pool.expired(IDLE_TIME + 0.1) == [Close(idle)]
+    assert pool.expired(IDLE_TIME + 0.1) == []
+    assert pool.open == {used}
+
+
+def test_f2_what_is_queued_for_too_long_leaves_the_queue() -> None:
+    """F2, `pool.queue`: it is failed at its time, not before, and once."""
+    pool = allocation(max_connections=1)
+    pool.requested(Request(), 0.0, QUEUE_TIME)
+    connection = Connection()
+    pool.opened(connection, IDLE_TIME)
+    pool.requested(Request(), 0.0, QUEUE_TIME)
+    assert pool.expired(QUEUE_TIME) == []
+    assert len(pool.expired(QUEUE_TIME + 0.1)) == 1
+    assert not pool.has_queue
+    assert pool.expired(QUEUE_TIME + 0.1) == []
