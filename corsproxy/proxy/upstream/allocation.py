@@ -180,7 +180,6 @@ class Allocation(Generic[C, R]):
 
     def closed(self) -> list[Close[C]]:
         """Close everything, and forget the queue."""
-        self._is_retired = True
         self._queue.clear()
         connections = [*self.open, *self.tunnels]
         self.connecting = 0

@@ -6,10 +6,8 @@ is idle, none. What arrives then belongs to no request: it ends the connection
 """
 
 import asyncio
-import select
 import socket
 import ssl
-from enum import Enum
 from typing import Final
 
 from corsproxy.proxy import faults
@@ -19,6 +17,7 @@ from corsproxy.proxy.http.bodies import Body, UntilClose
 from corsproxy.proxy.http.response_head import ResponseHead
 from corsproxy.proxy.transports import Farewell, bounded, takes_writes, unsent, wire_below
 from corsproxy.proxy.upstream.handlers import ConnectionOwner, ResponseHandler, TunnelHandler
+from corsproxy.proxy.upstream.probe import Probe
 from corsproxy.proxy.upstream.response_reader import ResponseReader, read_body
 
 # In bytes: after a read of so many, the connection's turn of the loop is over. uvloop goes on reading
@@ -27,19 +26,6 @@ from corsproxy.proxy.upstream.response_reader import ResponseReader, read_body
 LARGE_READ: Final = 64 * 1024
 # How many heads of a response are read in one turn of the loop: the final one, and interim ones (S9).
 _MOST_HEADS: Final = 16
-
-
-class Unread(Enum):
-    """What has arrived on a connection that the loop has not read yet."""
-
-    nothing = "nothing"
-    data = "data"
-    end = "end"  # a FIN or a reset, with or without bytes before it
-
-
-# Members of an enum are slow to look up by attribute; these are read with every request.
-NOTHING: Final = Unread.nothing
-DATA: Final = Unread.data
 
 
 def send_fin(transport: asyncio.Transport) -> None:
@@ -61,7 +47,6 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_farewell",
         "_is_turn_over",
-        "_poll",
         "_pool",
         "_reader",
         "_rest",
@@ -74,6 +59,7 @@ class UpstreamConnection(asyncio.Protocol):
         "is_write_paused",
         "keep_alive",
         "kept_for",
+        "probe",
         "sock",
         "transport",
         "tunnel",
@@ -82,13 +68,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
     sock: socket.socket
+    probe: Probe
 
     def __init__(self, pool: "ConnectionOwner[UpstreamConnection]") -> None:
         self._pool = pool
         self._reader = ResponseReader(response_field_parser(asyncio.get_running_loop()))
         self._wire: asyncio.Transport | None = None
         self._farewell: Farewell | None = None
-        self._poll: select.poll | None = None
         self._rest = b""
         self._is_turn_over = False
         self.handler: ResponseHandler | None = None
@@ -109,6 +95,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._wire = wire_below(transport)
         self.transport = bounded(transport, self._wire)
         self.is_open = True
+
+    def opened(self, sock: socket.socket) -> None:
+        """Make the connection, whose socket is `sock`, ready for its first request."""
+        self.sock = sock
+        self.probe = Probe(sock)
+        self.keep_alive = True
 
     def begin(self, handler: ResponseHandler, method: bytes) -> None:
         """Lend the connection to `handler`, whose request has `method`."""
@@ -133,16 +125,6 @@ class UpstreamConnection(asyncio.Protocol):
             and self.is_open
             and not unsent(self.transport, self._wire)
         )
-
-    def unread(self) -> Unread:
-        """Return what has arrived and was not read yet: a look at the socket, between two events."""
-        if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self.sock, select.POLLIN | select.POLLRDHUP)
-        seen = self._poll.poll(0)
-        if not seen:
-            return NOTHING
-        return DATA if seen[0][1] == select.POLLIN else Unread.end
 
     # --- writing -----------------------------------------------------------------------------
 

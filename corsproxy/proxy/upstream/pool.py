@@ -20,7 +20,8 @@ from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.upstream.allocation import Allocation, Assign, Close, Dial, Fail
 from corsproxy.proxy.upstream.breaker import Breaker, State
 from corsproxy.proxy.upstream.connect import Connector
-from corsproxy.proxy.upstream.connection import DATA, NOTHING, UpstreamConnection
+from corsproxy.proxy.upstream.connection import UpstreamConnection
+from corsproxy.proxy.upstream.probe import DATA, NOTHING
 from corsproxy.proxy.upstream.quotas import RetryBudget, TunnelPlaces
 from corsproxy.proxy.upstream.resolve import Resolver
 
@@ -166,7 +167,7 @@ class Pool:
 
     def _is_quiet(self, connection: UpstreamConnection) -> bool:
         """Return whether nothing arrived that the loop has not read yet: bytes, a FIN or a reset."""
-        unread = connection.unread()
+        unread = connection.probe.look()
         # Over TLS, bytes may be the protocol's own. A FIN behind them is an end like any other.
         if unread is DATA and self.upstream.scheme == "http":
             self.record_excess()
@@ -298,8 +299,7 @@ class Pool:
                 Fault(faults.UPSTREAM_CLOSED, "closed, or it sent data, before its request")
             )
             return
-        connection.sock = sock
-        connection.keep_alive = True
+        connection.opened(sock)
         self._act(self._allocation.opened(connection, self._idle_until(connection)))
 
     def _not_opened(self, fault: Fault) -> None:

@@ -183,3 +183,34 @@ async def test_an_action_that_raises_holds_up_no_other() -> None:
     pool.sweep(pool._clock.now + 60)
     assert second.fault is faults.POOL_FULL
     pool.close()
+
+
+async def test_f6_a_request_that_left_meanwhile_is_not_failed() -> None:
+    """F6: of two whose time is over, the end of one may be the end of the other."""
+    pool = pool_of_one(REFUSING)
+    second = Request()
+
+    def leave() -> None:
+        second.wants_connection = False
+
+    for one in (Request(), Request(leave), second):
+        pool.ask(one)
+    pool.sweep(pool._clock.now + 60)
+    assert second.fault is None
+    pool.close()
+
+
+async def test_p1_a_pool_that_is_closed_stops_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P1: nothing is left that would open a connection later."""
+
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Connector, "open", hang)
+    pool = pool_of_one(REFUSING)
+    pool.ask(Request())
+    assert pool.states()["connecting"] == 1
+    await asyncio.sleep(0)
+    pool.close()
+    await eventually(lambda: not pool._dials, "the attempt to end")
+    assert pool.is_dry
