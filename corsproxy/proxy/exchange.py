@@ -222,7 +222,7 @@ class Exchange:
             return
         # The pool keeps time for the queue, and the dialler for itself.
         self.client.deadline = self.until
-        self.pool.ask(self)
+        self.pool.request(self)
 
     def connected(self, connection: UpstreamConnection) -> None:
         """Send the request, as far as it is here, on `connection`."""
@@ -259,7 +259,7 @@ class Exchange:
     def response_started(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
         """Send the head of the upstream's answer, rewritten, and the first piece of its body."""
         assert self.pool is not None  # noqa: S101
-        self.pool.answered()
+        self.pool.record_success()
         self.status = head.status
         self.phase = _RELAYING
         self.touched = self.client.clock.now
@@ -304,7 +304,7 @@ class Exchange:
         if not protocol or head.upgrade != protocol:
             raise Fault(faults.UPSTREAM_INVALID, "a 101 that was not asked for")
         assert self.upstream is not None and self.pool is not None  # noqa: S101, PT018
-        self.pool.answered()
+        self.pool.record_success()
         self.client.server.left_work(self)  # a tunnel is a connection, however long it lasts
         self.status = 101
         self.phase = _TUNNELLING
@@ -316,7 +316,7 @@ class Exchange:
         assert self.forward is not None  # noqa: S101
         tunnel = Tunnel(self, upstream, idle=self.forward.route.timeouts.tunnel_idle)
         self.client.exchange = tunnel
-        upstream.enter(tunnel)
+        upstream.become_tunnel(tunnel)
         tunnel.begin(self.client.take_held())  # S8: it waited for the 101
 
     def tunnel_ended(self, fault: FaultKind | None) -> None:
@@ -364,10 +364,10 @@ class Exchange:
         return (
             self.retries < self.pool.upstream.retries
             and lost.was_reused
-            and not lost.has_answered
+            and not lost.has_responded
             and self.head.method in _SAFE_TO_REPEAT
             and self.upload is None
-            and self.pool.may_repeat()
+            and self.pool.reserve_retry()
         )
 
     def _fail(self, fault: Fault) -> None:
@@ -489,7 +489,7 @@ class Exchange:
             self._fail(Fault(faults.REQUEST_TIMEOUT))
             return
         if self.phase is _AWAITING:
-            self.pool.failed()
+            self.pool.record_failure()
         self._fail(Fault(faults.UPSTREAM_TIMEOUT))
 
     def stalled_since(self, now: float) -> float:

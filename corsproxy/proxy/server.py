@@ -263,7 +263,7 @@ class ProxyServer(web.Server):
         for pool in [*self._pools.values(), *self._retired]:
             pool.sweep(now)
             pool.cut_stalled(now, limit)
-        self._retired = [pool for pool in self._retired if not pool.is_dry]
+        self._retired = [pool for pool in self._retired if not pool.is_empty]
 
     # --- the end ---------------------------------------------------------------------------
 

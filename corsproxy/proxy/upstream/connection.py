@@ -52,7 +52,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_rest",
         "_wire",
         "handler",
-        "has_answered",
+        "has_responded",
         "is_open",
         "is_read_paused",
         "is_request_sent",
@@ -85,7 +85,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_request_sent = True
         self.keep_alive = False
         self.kept_for: float | None = None
-        self.has_answered = False
+        self.has_responded = False
         self.was_reused = False
 
     # --- lending -----------------------------------------------------------------------------
@@ -108,8 +108,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._reader.begin(method)
         self.keep_alive = False
         self.is_request_sent = False
-        self.was_reused = self.has_answered
-        self.has_answered = False
+        self.was_reused = self.has_responded
+        self.has_responded = False
 
     @property
     def is_reusable(self) -> bool:
@@ -210,7 +210,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._end_turn()
         handler = self.handler
         if handler is not None:
-            self.has_answered = True
+            self.has_responded = True
             try:
                 body = self._reader.body
                 if body is None:
@@ -316,7 +316,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     # --- its next user, and the end -----------------------------------------------------------------------------
 
-    def enter(self, tunnel: TunnelHandler) -> None:
+    def become_tunnel(self, tunnel: TunnelHandler) -> None:
         """Carry bytes for `tunnel` from now on; no more responses are read."""
         self.handler = None
         self.tunnel = tunnel

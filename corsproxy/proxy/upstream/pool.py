@@ -95,7 +95,7 @@ class Pool:
         }
 
     @property
-    def is_dry(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nothing is open, being opened or queued for."""
         return self._allocation.is_empty
 
@@ -110,17 +110,17 @@ class Pool:
         """Return whether the breaker lets a request through; the trial must be sent, then."""
         return self._breaker is None or self._breaker.admits(self._clock.now)
 
-    def answered(self) -> None:
+    def record_success(self) -> None:
         """Record that a response began."""
         if self._breaker is not None:
             self._breaker.record_success()
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         """Record that a connection could not be made, or that no response began in time."""
         if self._breaker is not None:
             self._breaker.record_failure(self._clock.now)
 
-    def may_repeat(self) -> bool:
+    def reserve_retry(self) -> bool:
         """Reserve a retry; return False if as many requests were retried as may be."""
         return self._retries.spend(len(self._allocation.open))
 
@@ -134,7 +134,7 @@ class Pool:
             connection.close()
         return None
 
-    def ask(self, request: ConnectionRequest) -> None:
+    def request(self, request: ConnectionRequest) -> None:
         """Have `request` connected later, or failed. `take` must have returned None before.
 
         It gets a new connection, or the next that is returned.
@@ -304,5 +304,5 @@ class Pool:
 
     def _not_opened(self, fault: Fault) -> None:
         if fault.kind.side == "upstream":
-            self.failed()
+            self.record_failure()
         self._act(self._allocation.not_opened(fault))

@@ -53,10 +53,10 @@ async def test_f2_a_connection_that_cannot_be_opened_leaves_no_other_request_wai
     pool = pool_of_one(REFUSING)
     requests = [Request() for _ in range(3)]
     for one in requests:
-        pool.ask(one)
+        pool.request(one)
     await eventually(lambda: all(one.fault for one in requests), "all requests to fail")
     assert {one.fault for one in requests} == {faults.UPSTREAM_UNREACHABLE}
-    assert pool.is_dry
+    assert pool.is_empty
 
 
 async def test_a_bug_while_opening_a_connection_costs_its_request_only(
@@ -74,28 +74,28 @@ async def test_a_bug_while_opening_a_connection_costs_its_request_only(
     pool = pool_of_one(REFUSING)
     for number in range(1, 4):
         request = Request()
-        pool.ask(request)
+        pool.request(request)
         await eventually(lambda: request.fault is not None, "the request to fail")  # noqa: B023
         assert request.fault is faults.INTERNAL
         await eventually(lambda: len(raised) == number, "the exception to be logged")  # noqa: B023
     assert {type(one) for one in raised} == {ZeroDivisionError}
-    assert pool.is_dry
+    assert pool.is_empty
 
 
 async def test_o3_a_request_that_fails_lets_the_next_one_begin_without_recursion() -> None:
     """O3: thousands that fail one after the other, each begun by the one before, on a flat stack."""
     pool = pool_of_one(REFUSING)
     for _ in range(17):
-        pool.ask(Request())
+        pool.request(Request())
     failed = 0
 
     def go_on() -> None:
         nonlocal failed
         failed += 1
         if failed < 5000:
-            pool.ask(Request(go_on))
+            pool.request(Request(go_on))
 
-    pool.ask(Request(go_on))
+    pool.request(Request(go_on))
     assert failed == 5000
     pool.close()
 
@@ -104,14 +104,14 @@ async def test_what_an_action_leads_to_is_done_after_it() -> None:
     """A request that is failed begins the next one: that is failed once the first is done with."""
     pool = pool_of_one(REFUSING)
     for _ in range(17):
-        pool.ask(Request())
+        pool.request(Request())
     log: list[str] = []
 
     def begin_next() -> None:
-        pool.ask(Request(lambda: log.append("the next one failed")))
+        pool.request(Request(lambda: log.append("the next one failed")))
         log.append("the first one is done with")
 
-    pool.ask(Request(begin_next))
+    pool.request(Request(begin_next))
     assert log == ["the first one is done with", "the next one failed"]
     pool.close()
 
@@ -122,7 +122,7 @@ async def test_a_queued_request_gets_the_connection_that_is_given_back() -> None
         pool = pool_of_one(TcpAddress(*sock.getsockname()))
         first, second, third = (Request() for _ in range(3))
         for one in (first, second, third):
-            pool.ask(one)
+            pool.request(one)
         await eventually(lambda: first.connection is not None, "a connection")
         connection = first.connection
         assert isinstance(connection, UpstreamConnection)
@@ -136,7 +136,7 @@ async def test_a_queued_request_gets_the_connection_that_is_given_back() -> None
         assert pool.take() is connection
         pool.close()
         assert not connection.is_open
-        assert pool.is_dry
+        assert pool.is_empty
 
 
 async def test_s12_a_request_that_left_in_the_meantime_gets_no_connection() -> None:
@@ -144,11 +144,11 @@ async def test_s12_a_request_that_left_in_the_meantime_gets_no_connection() -> N
     with listen() as sock:
         pool = pool_of_one(TcpAddress(*sock.getsockname()))
         first, second = Request(), Request()
-        pool.ask(first)
+        pool.request(first)
         await eventually(lambda: first.connection is not None, "a connection")
         connection = first.connection
         assert isinstance(connection, UpstreamConnection)
-        pool.ask(second)
+        pool.request(second)
 
         def leave() -> None:
             pool.give_back(connection)
@@ -157,9 +157,9 @@ async def test_s12_a_request_that_left_in_the_meantime_gets_no_connection() -> N
 
         others = [Request() for _ in range(15)]
         for one in others:
-            pool.ask(one)
+            pool.request(one)
         late = Request(leave)
-        pool.ask(late)
+        pool.request(late)
         assert late.fault is faults.POOL_FULL
         assert second.connection is None
         assert others[0].connection is connection
@@ -173,10 +173,10 @@ async def test_an_action_that_raises_holds_up_no_other() -> None:
         raise ZeroDivisionError
 
     pool = pool_of_one(REFUSING)
-    pool.ask(Request())
+    pool.request(Request())
     first, second = Request(raise_it), Request()
-    pool.ask(first)
-    pool.ask(second)
+    pool.request(first)
+    pool.request(second)
     with pytest.raises(ZeroDivisionError):
         pool.sweep(pool._clock.now + 60)
     assert (first.fault, second.fault) == (faults.POOL_FULL, None)
@@ -194,7 +194,7 @@ async def test_f6_a_request_that_left_meanwhile_is_not_failed() -> None:
         second.wants_connection = False
 
     for one in (Request(), Request(leave), second):
-        pool.ask(one)
+        pool.request(one)
     pool.sweep(pool._clock.now + 60)
     assert second.fault is None
     pool.close()
@@ -208,9 +208,9 @@ async def test_p1_a_pool_that_is_closed_stops_connecting(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Connector, "open", hang)
     pool = pool_of_one(REFUSING)
-    pool.ask(Request())
+    pool.request(Request())
     assert pool.states()["connecting"] == 1
     await asyncio.sleep(0)
     pool.close()
     await eventually(lambda: not pool._dials, "the attempt to end")
-    assert pool.is_dry
+    assert pool.is_empty
