@@ -15,9 +15,10 @@ from corsproxy.proxy.client_stream import PIPELINE, WRITE
 from corsproxy.proxy.deadlines import NEVER
 from corsproxy.proxy.exchange import DRAINED, Exchange
 from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.field_parsers import request_field_parser
 from corsproxy.proxy.forwarded import Peer, address_of_peer
 from corsproxy.proxy.forwarding import Forwarding
-from corsproxy.proxy.heads import check_start, new_request_parser
+from corsproxy.proxy.heads import check_start
 from corsproxy.proxy.http.bodies import BadChunk, Body
 from corsproxy.proxy.http.request_head import RequestHead, read_request_head
 from corsproxy.proxy.serialize import CLOSE, serialize_local_response
@@ -27,7 +28,7 @@ from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upstream.connection import LARGE_READ
 
 if TYPE_CHECKING:
-    from aiohttp.http_parser import HttpRequestParser
+    from corsproxy.proxy.http.framing import ParseFields
 
 # How many requests of one client may begin before others have their turn (S9).
 _MOST_A_TURN: Final = 16
@@ -71,7 +72,7 @@ class ClientConnection(ClientInput):
         self.peer = _NOBODY
         self.is_surplus = False
         self._handshake = handshake
-        self._parser: HttpRequestParser | None = None
+        self._parser: ParseFields | None = None
         self._serving = False
         self._drained = 0
         self._half_closed = False
@@ -202,7 +203,7 @@ class ClientConnection(ClientInput):
             begun += 1
             read += end - at
             if self._parser is None:
-                self._parser = new_request_parser(self, self.loop)
+                self._parser = request_field_parser(self.loop)
             limits = self.state.config.server.limits
             head = read_request_head(self._parser, data[at:end], limits)
             if head.chunked:

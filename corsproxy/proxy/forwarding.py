@@ -148,7 +148,7 @@ class Forwarding(ForwardingDeadlines):
             return
         # The pool keeps time for the queue, and the dialler for itself.
         self.client.deadline = self.total_deadline
-        self.pool.ask(self)
+        self.pool.request(self)
 
     def connected(self, connection: UpstreamConnection) -> None:
         """Send the request, as far as it has arrived, on `connection`."""
@@ -184,7 +184,7 @@ class Forwarding(ForwardingDeadlines):
 
     def response_started(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
         """Send the head of the upstream's response, rewritten, and the first piece of its body."""
-        self.pool.answered()
+        self.pool.record_success()
         self._enter(RELAYING)
         self.last_activity = self.clock.now
         self._await_rest()
@@ -222,7 +222,7 @@ class Forwarding(ForwardingDeadlines):
         # (https://www.rfc-editor.org/rfc/rfc9110.html#section-7.8).
         if not protocol or head.upgrade != protocol:
             raise Fault(faults.UPSTREAM_INVALID, "a 101 that was not asked for")
-        self.pool.answered()
+        self.pool.record_success()
         self._leave_flight()  # a tunnel is a connection, however long it lasts (O3)
         self._enter(TUNNELLING)
         connection = self._detach()
@@ -230,7 +230,7 @@ class Forwarding(ForwardingDeadlines):
         idle = self.route.timeouts.tunnel_idle
         tunnel = Tunnel(self.exchange, connection, idle=idle, on_end=self._tunnel_ended)
         early = self.client.begin_tunnel(tunnel)  # S8: it waited for the 101
-        connection.enter(tunnel)
+        connection.become_tunnel(tunnel)
         tunnel.begin(early)
 
     def _tunnel_ended(self) -> None:
@@ -265,11 +265,11 @@ class Forwarding(ForwardingDeadlines):
         return (
             self.retries < self.pool.upstream.retries
             and lost.was_reused
-            and not lost.has_answered
+            and not lost.has_responded
             and self.exchange.head.method in _SAFE_TO_REPEAT
             and self.upload is None
             # Last of all, because to ask counts as a repeat.
-            and self.pool.may_repeat()
+            and self.pool.reserve_retry()
         )
 
     def _fail(self, fault: Fault) -> None:

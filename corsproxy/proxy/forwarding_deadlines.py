@@ -131,7 +131,7 @@ class ForwardingDeadlines:
             return
         # Not while CONNECTING: then the dialler reports the failure, or the queue was too long.
         if self.phase is AWAITING_RESPONSE:
-            self.pool.failed()
+            self.pool.record_failure()
         self._fail(Fault(faults.UPSTREAM_TIMEOUT))
 
     # --- a client that holds the transfer up (O1, O4) --------------------------------------

@@ -1,28 +1,8 @@
-"""Makes the parser for request heads, and checks the start of one that has not arrived whole."""
-
-import asyncio
-
-from aiohttp.http_parser import HttpRequestParser
+"""Checks the start of a request head that has not arrived whole."""
 
 from corsproxy.policy.compiled import Limits
 from corsproxy.proxy import faults
 from corsproxy.proxy.faults import Fault
-
-
-def new_request_parser(
-    protocol: asyncio.Protocol, loop: asyncio.AbstractEventLoop
-) -> HttpRequestParser:
-    """Return a parser for the heads of one connection. The limits are checked on our own bytes."""
-    return HttpRequestParser(
-        protocol,  # type: ignore[arg-type] # called only for bodies, which it is not given
-        loop,
-        2**16,
-        max_line_size=2**20,
-        max_field_size=2**20,
-        max_headers=2**16,
-        response_with_body=False,
-        auto_decompress=False,
-    )
 
 
 def check_start(data: bytes, limits: Limits) -> None:

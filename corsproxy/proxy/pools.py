@@ -52,7 +52,7 @@ class Pools:
         for pool in self:
             pool.sweep(now)
             pool.cut_stalled(now, max_requests_in_flight)
-        self._retired = [pool for pool in self._retired if not pool.is_dry]
+        self._retired = [pool for pool in self._retired if not pool.is_empty]
 
     def close(self) -> None:
         """Close every connection at once."""

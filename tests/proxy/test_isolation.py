@@ -17,7 +17,7 @@ from corsproxy.proxy.forwarding import Forwarding
 from corsproxy.proxy.http.bodies import ChunkedBody
 from corsproxy.proxy.http.response_head import ResponseHead
 from corsproxy.proxy.tunnel import Tunnel
-from corsproxy.proxy.upstream.connect import Dialler
+from corsproxy.proxy.upstream.connect import Connector
 from corsproxy.proxy.upstream.connection import UpstreamConnection
 from tests.support.answers import ANSWERING, OK
 from tests.support.client import RawClient
@@ -123,7 +123,9 @@ async def squeeze(way: Way) -> None:
     """Use a connection once, and give both its ends small buffers: what is not read waits in the proxy."""
     read_little(way.upstream)
     assert (await way.client.exchange(GET)).body == b"hi"
-    (idle,) = way.proxy.server.state.pools.of(way.proxy.server.state.config.upstreams[0])._idle
+    (idle,) = way.proxy.server.state.pools.of(
+        way.proxy.server.state.config.upstreams[0]
+    )._allocation.idle
     idle.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
@@ -242,7 +244,10 @@ async def test_f7_a_first_piece_that_fills_the_upstream_holds_the_client_back(ki
         pouring.cancel()
         await asyncio.gather(pouring, return_exceptions=True)
         pool = next(iter(way.proxy.server.state.pools._by_name.values()))
-        waiting = [one.transport.get_write_buffer_size() for one in (*pool._open, *pool._tunnels)]
+        waiting = [
+            one.transport.get_write_buffer_size()
+            for one in (*pool._allocation.open, *pool._allocation.tunnels)
+        ]
         assert max(waiting) <= LIMIT
         assert way.client.sent < 64 * MIB
 
@@ -291,7 +296,7 @@ async def test_h17_a_fin_behind_what_is_unread_ends_no_tunnel() -> None:
         assert (await way.client.exchange(UPGRADE)).status == 101
         (tunnel,) = way.proxy.server.state.pools.of(
             way.proxy.server.state.config.upstreams[0]
-        )._tunnels
+        )._allocation.tunnels
         tunnel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         await way.client.send(bytes(150_000))  # the kernel takes it, the proxy does not
         await eventually(lambda: client_side(way).is_upload_paused, "the client to be held back")
@@ -389,9 +394,9 @@ async def test_f7_a_tunnel_begins_in_the_state_of_its_client() -> None:
         side._pause_for_write()
         go.set()
         pool = next(iter(way.proxy.server.state.pools._by_name.values()))
-        (upstream,) = pool._open
+        (upstream,) = pool._allocation.open
         upstream.resume_reading()  # the 101 was read before the buffer was full
-        await eventually(lambda: bool(pool._tunnels), "the tunnel")
+        await eventually(lambda: bool(pool._allocation.tunnels), "the tunnel")
         await way.client.send(b"2")
         await eventually(lambda: way.upstream.connections[0].sent > len(SWITCHED), "the other way")
         await stalled(way)
@@ -411,7 +416,7 @@ async def test_f7_a_tunnel_begins_in_the_state_of_its_upstream() -> None:
         await way.client.send(UPGRADE)
         await eventually(lambda: len(way.upstream.requests) == 1, "the request")
         pool = way.proxy.server.state.pools.of(way.proxy.server.state.config.upstreams[0])
-        (upstream,) = pool._open
+        (upstream,) = pool._allocation.open
         upstream.pause_writing()
         go.set()
         assert (await way.client.response()).status == 101
@@ -628,7 +633,7 @@ async def test_o4_an_upgrade_that_fails_gives_its_place_back() -> None:
             async with await way.proxy.client() as client:
                 assert (await client.exchange(UPGRADE)).body == b"hi"
         pool = next(iter(way.proxy.server.state.pools._by_name.values()))
-        assert pool._tunnel_places == 0
+        assert pool._tunnel_places.taken == 0
 
 
 # --- bodies that wait (O4) ----------------------------------------------------------------------
@@ -732,7 +737,7 @@ async def test_s12_reuse_never_gives_each_request_a_connection_of_its_own() -> N
         for number in range(5):
             assert (await client.exchange(GET)).body == b"hi"
             assert len(upstream.connections) == number + 1
-        assert not next(iter(proxy.server.state.pools._by_name.values()))._idle
+        assert not next(iter(proxy.server.state.pools._by_name.values()))._allocation.idle
 
 
 # --- who waits for a connection (P2, F2) --------------------------------------------------------
@@ -775,10 +780,10 @@ async def test_f2_a_connection_that_is_lost_before_its_request_leaves_nobody_wai
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """F2: it was opened, and is gone before who asked for it gets it: 502 at once."""
-    opened = Dialler.open
+    opened = Connector.open
 
     async def lose(
-        self: Dialler, factory: Callable[[], asyncio.Protocol]
+        self: Connector, factory: Callable[[], asyncio.Protocol]
     ) -> tuple[asyncio.Protocol, socket.socket]:
         protocol, sock = await opened(self, factory)
         assert isinstance(protocol, UpstreamConnection)
@@ -786,7 +791,7 @@ async def test_f2_a_connection_that_is_lost_before_its_request_leaves_nobody_wai
         await eventually(lambda: sock.fileno() < 0, "the end of the connection")
         return protocol, sock
 
-    monkeypatch.setattr(Dialler, "open", lose)
+    monkeypatch.setattr(Connector, "open", lose)
     async with through(ANSWERING) as way:
         answer = await way.client.exchange(GET)
         assert (answer.status, answer.problem()["error"]) == (502, "upstream_closed")

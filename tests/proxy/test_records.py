@@ -55,7 +55,7 @@ def plain(**changed: object) -> dict[str, object]:
         "host": b"a.example",
         "minor": 1,
         "status": 200,
-        "sent": 2,
+        "bytes_sent": 2,
         "route": "api",
         "origin": b"",
         "request_id": b"r1",
@@ -95,7 +95,7 @@ async def test_a_request_that_was_served_is_written_down_in_full() -> None:
         target=b"/users/1?token=x",
         host=b"api.example:8443",
         status=201,
-        sent=3,
+        bytes_sent=3,
         origin=APP,
         traceparent=TRACE,
     )
@@ -172,7 +172,7 @@ async def test_what_the_proxy_refuses_is_written_down_with_its_response(
     async with recorded(ANSWERING) as (way, records):
         answer = await way.client.exchange(data)
     (record,) = records
-    told = plain(method=method, target=target, origin=origin, sent=len(answer.body)) | changed
+    told = plain(method=method, target=target, origin=origin, bytes_sent=len(answer.body)) | changed
     assert fields_of(record) == told
     assert record.upstream_duration == 0.0 < record.duration
     assert reason is None or reason_of(record) == reason
@@ -186,7 +186,7 @@ async def test_a_preflight_is_written_down_without_an_upstream() -> None:
     async with recorded(ANSWERING) as (way, records):
         await way.client.exchange(data, "OPTIONS")
     (record,) = records
-    assert fields_of(record) == plain(method=b"OPTIONS", origin=APP, status=204, sent=0)
+    assert fields_of(record) == plain(method=b"OPTIONS", origin=APP, status=204, bytes_sent=0)
     assert record.upstream_duration == 0.0
 
 
@@ -195,7 +195,9 @@ async def test_a_request_without_a_route_has_none() -> None:
     async with recorded(ANSWERING, route=CORS + "match: {path: /b}") as (way, records):
         answer = await way.client.exchange(GET)
     (record,) = records
-    assert fields_of(record) == plain(route="", status=404, sent=len(answer.body), fault="no_route")
+    assert fields_of(record) == plain(
+        route="", status=404, bytes_sent=len(answer.body), fault="no_route"
+    )
 
 
 async def test_to_head_no_byte_of_a_body_is_sent() -> None:
@@ -213,7 +215,9 @@ async def test_a_fault_of_the_upstream_has_its_word_and_a_note_for_the_log() -> 
     async with recorded([request(), send(b"HTTP/1.1 099 x\r\n\r\n")]) as (way, records):
         answer = await way.client.exchange(GET)
     (record,) = records
-    told = plain(status=502, sent=len(answer.body), fault="upstream_invalid", note=record.note)
+    told = plain(
+        status=502, bytes_sent=len(answer.body), fault="upstream_invalid", note=record.note
+    )
     assert fields_of(record) == told
     assert record.note
     assert record.note.encode() not in answer.body
@@ -227,7 +231,7 @@ async def test_a_response_that_breaks_off_keeps_its_status() -> None:
         with pytest.raises(Truncated):
             await way.client.exchange(GET)
     (record,) = records
-    assert fields_of(record) == plain(sent=5, fault="upstream_truncated", note=record.note)
+    assert fields_of(record) == plain(bytes_sent=5, fault="upstream_truncated", note=record.note)
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -246,7 +250,7 @@ async def test_a_client_that_left_is_a_499_unless_its_response_had_begun(
         way.client.reset()
         await eventually(lambda: bool(records), "the record")
     (record,) = records
-    expected = {"status": 200, "sent": 5} if begun else {"status": 499, "sent": 0}
+    expected = {"status": 200, "bytes_sent": 5} if begun else {"status": 499, "bytes_sent": 0}
     assert fields_of(record) == plain(fault="client_left", **expected)
 
 
@@ -264,7 +268,7 @@ async def test_a_tunnel_is_written_down_when_it_ends() -> None:
     (record,) = records
     # What counts as a fault of a tunnel is in test_tunnels.py.
     ended = {"fault": record.fault, "note": record.note}
-    assert fields_of(record) == plain(status=101, sent=5, **ended)
+    assert fields_of(record) == plain(status=101, bytes_sent=5, **ended)
 
 
 async def test_what_could_not_be_read_is_written_down_all_the_same() -> None:
@@ -278,7 +282,7 @@ async def test_what_could_not_be_read_is_written_down_all_the_same() -> None:
         host=b"",
         route="",
         status=400,
-        sent=len(answer.body),
+        bytes_sent=len(answer.body),
         request_id=answer.head.value("x-request-id") or answer.problem()["request_id"].encode(),
         fault="bad_request_line",
     )

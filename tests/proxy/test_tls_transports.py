@@ -143,7 +143,7 @@ def open_upstreams(server: ProxyServer) -> list[UpstreamConnection]:
     return [
         one
         for pool in server.state.pools._by_name.values()
-        for one in [*pool._open, *pool._tunnels]
+        for one in [*pool._allocation.open, *pool._allocation.tunnels]
     ]
 
 

@@ -1,1 +1,1 @@
-"""Message heads and bodies, parsed and checked. Pure: no sockets, no event loop."""
+"""Message heads and bodies, parsed and validated. Pure: no sockets, no event loop."""

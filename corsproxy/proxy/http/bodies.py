@@ -1,7 +1,7 @@
-"""How a message body is delimited on the wire (RFC 9112 6 and 7). Counts bytes, knows no sockets.
+"""Reads message bodies from the wire: by length, by chunks, or until the connection is closed.
 
-A reader takes what arrived and returns the payload in it; `complete` says whether the body has
-ended, and `excess` holds what it did not take: what came behind its end, or beyond its share.
+RFC 9112 6 and 7. A reader is fed what arrived and returns the payload in it; `complete` is whether
+the body has ended, and `excess` is what was not read: bytes behind its end, or beyond its share.
 """
 
 from typing import Final
@@ -15,12 +15,12 @@ _HEX: Final = b"0123456789abcdefABCDEF"
 _CTL: Final = bytes(b for b in range(0x20) if b != 0x09) + b"\x7f"
 
 
-class BadChunk(ValueError):  # noqa: N818 - what the peer sent, not an error of ours
+class BadChunk(ValueError):  # noqa: N818 - it describes what the peer sent
     """A chunked body that breaks RFC 9112 7.1 (forwarding.md S4, S7)."""
 
 
 class LengthBody:
-    """A body of as many bytes as Content-Length says."""
+    """A body delimited by Content-Length."""
 
     __slots__ = ("complete", "excess", "remaining")
 
@@ -44,7 +44,7 @@ class LengthBody:
 
 
 class UntilClose:
-    """The body of a response that only the end of the connection delimits (RFC 9112 6.3)."""
+    """The body of a response that is delimited by the end of the connection (RFC 9112 6.3)."""
 
     __slots__ = ("complete", "excess")
 
@@ -58,15 +58,15 @@ class UntilClose:
 
 
 class ChunkedBody:
-    """A chunked body, held strictly to its grammar; extensions and trailers are dropped (H15).
+    """A chunked body, parsed strictly by its grammar; extensions and trailers are dropped (H15).
 
-    One call of `feed` reads at most `most_lines` lines, 0 for any number: chunks of a byte cost a
-    thousand times as much as large ones, and what one read holds of them would take long.
+    One call of `feed` reads at most `most_lines` lines, 0 for any number: chunks of one byte cost a
+    thousand times as much as large ones, and one read full of them would block the loop.
     """
 
     __slots__ = ("_extensions", "_left", "_line", "_most_lines", "_trailers", "complete", "excess")
 
-    # What `_left` means beside the number of payload bytes left in the current chunk.
+    # What is read next, as values of `_left`; a positive one is the payload left in the chunk.
     _SIZE: Final = 0
     _CRLF: Final = -1
     _TRAILER: Final = -2
@@ -81,7 +81,7 @@ class ChunkedBody:
         self.excess = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Return the payload in `data`. Raise BadChunk where the grammar is broken."""
+        """Return the payload in `data`. Raise BadChunk if the grammar is violated."""
         pieces: list[bytes] = []
         if self._line:
             data = self._line + data
@@ -109,7 +109,11 @@ class ChunkedBody:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _hold(self, start: bytes) -> None:
-        """Keep the start of a line whose end has not arrived; refuse what can no longer be one."""
+        """Keep the start of a line whose end has not arrived; reject what can no longer be valid.
+
+        Each check runs with the first byte that decides it: a peer that sends a malformed line byte
+        by byte is not waited for.
+        """
         if self._left == self._CRLF and start != b"\r":
             raise BadChunk("a chunk is longer than its size says")
         if len(start) > _LONGEST_CHUNK_LINE or b"\n" in start:
@@ -133,13 +137,14 @@ class ChunkedBody:
     def _read_size(self, line: bytes) -> int:
         size, semicolon, extension = line.partition(b";")
         if semicolon:
-            # BWS before and after ";" is what RFC 9112 7.1.1 lets a recipient accept; we do not.
+            # RFC 9112 7.1.1 lets a recipient accept BWS around ";". It is rejected here: recipients
+            # that strip it and recipients that do not would read different sizes.
             self._extensions += len(extension) + 1
             if (
                 self._extensions > MAX_CHUNK_EXTENSIONS
                 or extension.translate(None, _CTL) != extension
             ):
-                raise BadChunk("the chunk extensions are too long or hold control bytes")
+                raise BadChunk("the chunk extensions are too long or contain control bytes")
         if not size or len(size) > 16 or size.strip(_HEX):
             raise BadChunk("a chunk size is not hexadecimal")
         number = int(size, 16)

@@ -1,21 +1,26 @@
-"""Rules for heads that requests and responses share: framing fields, Connection. Knows no messages.
+"""Parses what the heads of requests and responses have in common: framing fields and Connection.
 
-What is written here is stricter than any parser: a message whose end two readers could see in
-different places is refused (forwarding.md S1, S2, S11).
+What is written here is stricter than any parser: a message is rejected if two recipients could
+disagree on where it ends (forwarding.md S1, S2, S11; RFC 9112 11.2 on request smuggling).
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from corsproxy.policy.cache import cached
+from corsproxy.policy.fields import Field
 from corsproxy.policy.tokens import is_token
+
+# Returns the field lines of a head, in their order and case; raises ValueError if one is malformed.
+ParseFields = Callable[[bytes], tuple[Field, ...]]
 
 _LARGEST_LENGTH: Final = (1 << 63) - 1
 _DIGITS: Final = b"0123456789"
 
-# Every control byte but HTAB, CR and LF: a head that holds one is refused (S4, S11).
+# Every control byte but HTAB, CR and LF: a head that contains one is rejected (S4, S11).
 CONTROL_BYTES: Final = bytes(b for b in range(0x20) if b not in (0x09, 0x0A, 0x0D)) + b"\x7f"
 
-# Names that an end-to-end message needs; a Connection that lists one would have us delete it (H6).
+# Fields that recipients need: a Connection that lists one would have the proxy delete it (H6).
 _NOT_HOP_BY_HOP: Final = frozenset(
     {
         b"host",
@@ -31,7 +36,7 @@ _NOT_HOP_BY_HOP: Final = frozenset(
 
 
 def read_length(value: bytes) -> int | None:
-    """Return the Content-Length that `value` spells, None where it spells none (S1)."""
+    """Return the length in a Content-Length `value`; None if it is not a valid one (S1)."""
     if not value or value.strip(_DIGITS):
         return None
     significant = value.lstrip(b"0")
@@ -41,14 +46,14 @@ def read_length(value: bytes) -> int | None:
     return length if length <= _LARGEST_LENGTH else None
 
 
-# What no sender needs, and each of which costs a look at every field of the message (O6).
+# No sender needs more, and each one is compared with every field of the message (O6).
 MOST_OPTIONS: Final = 32
 
 
 class Connection(NamedTuple):
-    """What a Connection field says: its well-known options and the fields it names (lower case).
+    """A parsed Connection field: its well-known options, and the fields it names in lower case.
 
-    `listed` is how many options it lists, repeated ones included.
+    `listed` is the number of its options, repeated ones included.
     """
 
     close: bool
@@ -61,7 +66,7 @@ class Connection(NamedTuple):
 
 @cached(256)
 def read_connection(value: bytes) -> Connection:
-    """Read one Connection field value (RFC 9110 7.6.1)."""
+    """Parse one Connection field value (RFC 9110 7.6.1)."""
     listed = [name for option in value.split(b",") if (name := option.strip(b" \t").lower())]
     options = frozenset(listed)
     named = frozenset(options - {b"close", b"keep-alive", b"upgrade"})
@@ -79,7 +84,7 @@ def read_connection(value: bytes) -> Connection:
 
 
 def join_connections(first: Connection, second: Connection) -> Connection:
-    """Return what two Connection fields of one message say together: they are one list."""
+    """Combine two Connection fields of one message: they are one list (RFC 9110 5.3)."""
     return Connection(
         close=first.close or second.close,
         keep_alive=first.keep_alive or second.keep_alive,
@@ -94,12 +99,12 @@ NO_CONNECTION: Final = read_connection(b"")
 
 
 def is_chunked(value: bytes) -> bool:
-    """Tell whether a Transfer-Encoding value is exactly one `chunked` (S2)."""
+    """Return whether a Transfer-Encoding value is exactly one `chunked` (S2)."""
     return value.lower() == b"chunked"
 
 
 def is_unknown_coding(value: bytes) -> bool:
-    """Tell whether `value` ends in chunked behind codings that we do not speak: 501, not 400 (S2)."""
+    """Return whether `value` ends in chunked behind unsupported codings: 501, not 400 (S2)."""
     *codings, last = [coding.strip(b" \t").lower() for coding in value.split(b",")]
     return (
         bool(codings)

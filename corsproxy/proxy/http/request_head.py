@@ -1,15 +1,14 @@
-"""The head of a request, read and checked on our own bytes. Knows no routes, policies or sockets.
+"""Parses and validates the head of a request.
 
-The first line, Host and the framing are judged here; the field lines by aiohttp's C parser, which
-is given a first line of our own, so that its table of methods and its idea of URLs are no limit.
-Everything that forwarding.md S1-S7 calls refused raises a Fault before a route is looked for.
+The request line, Host and the framing fields are validated here, the syntax of field lines by a
+parser that is passed in. That gets a request line of our own, so that its list of methods and its
+syntax of targets do not limit ours. What forwarding.md S1-S7 reject raises a Fault, before a route
+is matched.
 """
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
-
-from aiohttp.http_exceptions import HttpProcessingError
+from typing import Final
 
 from corsproxy.policy import fields as f
 from corsproxy.policy.cache import cached
@@ -24,6 +23,7 @@ from corsproxy.proxy.http.framing import (
     MOST_OPTIONS,
     NO_CONNECTION,
     Connection,
+    ParseFields,
     is_chunked,
     is_unknown_coding,
     join_connections,
@@ -52,13 +52,13 @@ FIRST_LINES: Final = {0: b"GET / HTTP/1.0", 1: b"GET / HTTP/1.1"}
 
 
 class RequestHead:
-    """What a request's head says.
+    """A parsed request head.
 
-    `fields` are the end-to-end fields in the order and case they came in; `minor` is the minor
-    HTTP version; `length` is None where no Content-Length was sent. `upgrade` is what the request
-    asks to switch to, b"" for nothing.
+    `fields` are the end-to-end fields in their original order and case; `minor` is the minor HTTP
+    version; `length` is None without a Content-Length. `upgrade` is the protocol that the request
+    asks to switch to, b"" for none.
 
-    What most requests have not stands on the class until it is set: it costs nothing there.
+    Defaults that most requests keep are attributes of the class: there they cost nothing.
     """
 
     host = b""
@@ -85,7 +85,7 @@ class RequestHead:
 
     @property
     def facts(self) -> Facts:
-        """What the CORS decision is taken from."""
+        """The input of the CORS decision."""
         return Facts(
             self.method,
             self.origin,
@@ -97,17 +97,15 @@ class RequestHead:
         )
 
     def body(self) -> Body | None:
-        """Return a reader for the body that follows, None where none does."""
+        """Return a reader for the body that follows, or None if there is no body."""
         if self.chunked:
             return ChunkedBody(_MOST_CHUNK_LINES)
         return LengthBody(self.length) if self.length else None
 
 
-def read_request_head(parser: Any, data: bytes, limits: Limits) -> RequestHead:  # noqa: ANN401
-    """Read the head in `data`, which ends with its empty line.
-
-    `parser` is aiohttp's C request parser. Raises Fault for all that is refused.
-    """
+def read_request_head(parse_fields: ParseFields, data: bytes, limits: Limits) -> RequestHead:
+    """Parse the head in `data`, which ends with its empty line; raise Fault to reject it."""
+    # Sizes first: what is too long is not parsed at all.
     line_end = data.find(b"\r\n")
     if line_end > limits.max_request_line:
         raise Fault(faults.TOO_LONG_TARGET)
@@ -115,12 +113,9 @@ def read_request_head(parser: Any, data: bytes, limits: Limits) -> RequestHead: 
         raise Fault(faults.TOO_LARGE_HEAD)
     head = _read_request_line(data[:line_end])
     try:
-        messages, _, _ = parser.feed_data(FIRST_LINES[head.minor] + data[line_end:])
-    except HttpProcessingError as error:
+        raw_fields = parse_fields(FIRST_LINES[head.minor] + data[line_end:])
+    except ValueError as error:
         raise _parser_fault(data) from error
-    if len(messages) != 1:
-        raise Fault(faults.BAD_HEADER)
-    raw_fields = messages[0][0].raw_headers
     if len(raw_fields) > limits.max_headers:
         raise Fault(faults.TOO_LARGE_HEAD)
     _sort_fields(head, raw_fields)
@@ -128,7 +123,7 @@ def read_request_head(parser: Any, data: bytes, limits: Limits) -> RequestHead: 
 
 
 def _parser_fault(data: bytes) -> Fault:
-    """Say what the C parser refused; it has one error for a missing Host and for all others."""
+    """Return the fault that fits a head which the parser rejected: it has one error for all."""
     lower = data.lower()
     if b"\r\nhost:" not in lower:
         return Fault(faults.BAD_HOST)
@@ -138,7 +133,7 @@ def _parser_fault(data: bytes) -> Fault:
 
 
 def _read_request_line(line: bytes) -> RequestHead:
-    """Read `method SP target SP version` and nothing else (RFC 9112 3, S3)."""
+    """Parse exactly `method SP target SP version` (RFC 9112 3, S3)."""
     parts = line.split(b" ")
     if len(parts) != 3 or not (parts[0] in _COMMON_METHODS or is_token(parts[0])):
         raise Fault(faults.BAD_REQUEST_LINE)
@@ -157,7 +152,7 @@ def _read_request_line(line: bytes) -> RequestHead:
 
 
 def _sort_fields(head: RequestHead, raw_fields: tuple[Field, ...]) -> None:
-    """Put each field where it belongs: passed on, read, or dropped (H6, H7, S6)."""
+    """Forward, interpret or drop each field (H6, H7, S6)."""
     kinds = f.FIELD_KINDS
     passed = head.fields
     readers = _READERS
@@ -181,7 +176,7 @@ def _sort_fields(head: RequestHead, raw_fields: tuple[Field, ...]) -> None:
 
 
 def _check_repeated(kind: int, name: bytes, fields: tuple[Field, ...]) -> None:
-    """Refuse a second line of a field that may stand once only (H7, S1, S2, S5)."""
+    """Reject a second line of a field that may occur once only (H7, S1, S2, S5)."""
     if kind in _REPEATED:
         raise Fault(_REPEATED[kind])
     lower = name.lower()
@@ -190,16 +185,20 @@ def _check_repeated(kind: int, name: bytes, fields: tuple[Field, ...]) -> None:
 
 
 def _settle(head: RequestHead) -> None:
-    """Check what only the whole head can tell."""
+    """Validate what depends on more than one field."""
     seen = head.kinds
+    # RFC 9112 6.3 lets Transfer-Encoding override Content-Length, and 6.1 forbids it in HTTP/1.0. Both
+    # are how requests are smuggled past a proxy (11.2), so both are rejected.
     if seen & f.TRANSFER_ENCODING and (seen & f.CONTENT_LENGTH or head.minor == 0):
         raise Fault(faults.BAD_FRAMING)
-    if not seen & f.HOST and head.minor == 1:
+    if not seen & f.HOST and head.minor == 1:  # RFC 9112 3.2
         raise Fault(faults.BAD_HOST)
     if head.target[0] != 0x2F:
         _settle_target(head)
     if seen & f.CONNECTION:
         named = head.connection.named
+        # Before anything else looks at the fields: what a sender calls hop-by-hop is not forwarded,
+        # whatever its name (RFC 9110 7.6.1).
         if named:
             head.fields = [field for field in head.fields if field[0].lower() not in named]
             head.forwarded = tuple([one for one in head.forwarded if one[0].lower() not in named])
@@ -207,12 +206,14 @@ def _settle(head: RequestHead) -> None:
             head.keep_alive = False
         elif head.minor == 0:
             head.keep_alive = head.connection.keep_alive
+    # Last, because it needs Connection: Upgrade without that option, or in HTTP/1.0, is ignored
+    # (RFC 9110 7.8).
     if head.upgrade and (not head.connection.upgrade or head.minor == 0):
         head.upgrade = b""
 
 
 def _settle_target(head: RequestHead) -> None:
-    """Bring an absolute-form target into origin-form (H3); leave `*` and CONNECT's as they are."""
+    """Rewrite absolute-form to origin-form (H3, RFC 9112 3.2.2); keep `*` and CONNECT's target."""
     if head.method == b"CONNECT" or (head.target == b"*" and head.method == b"OPTIONS"):
         return
     match = _ABSOLUTE.fullmatch(head.target)
@@ -233,9 +234,9 @@ def _settle_target(head: RequestHead) -> None:
 
 @cached(1024)
 def host_of(value: bytes) -> bytes | None:
-    """Return the one host, with at most a port, that `value` names; None if it names none (S5).
+    """Return the host in `value` and its port, if it has one; None if it is not a valid Host (S5).
 
-    An empty port is none: its colon is left out.
+    An empty port is dropped with its colon (RFC 3986 6.2.3).
     """
     match = _HOST.fullmatch(value) if len(value) <= _LONGEST_HOST else None
     if match is None:
@@ -317,8 +318,8 @@ _READERS: Final[dict[int, Callable[[RequestHead, bytes], None]]] = {
     f.REQUEST_ID: _read_request_id,
 }
 
-# Read here and passed on all the same; every other special field is dropped and, where it has a
-# meaning, written anew (S13).
+# Interpreted here and forwarded all the same; every other special field is dropped and, if the
+# upstream needs it, written anew (S13).
 _PASSED: Final = (
     f.ORIGIN
     | f.REQUEST_METHOD

@@ -1,13 +1,11 @@
-"""The head of an upstream's answer, read and checked on our own bytes. Knows no clients or sockets.
+"""Parses and validates the head of a response.
 
-What a lenient parser would wave through is refused here (forwarding.md S11): the answer of a
-server that two readers could understand differently never reaches a client.
+What a lenient parser would accept is rejected here (forwarding.md S11): a response that two
+recipients could read differently never reaches a client.
 """
 
 import re
-from typing import Any, Final
-
-from aiohttp.http_exceptions import HttpProcessingError
+from typing import Final
 
 from corsproxy.policy import fields as f
 from corsproxy.policy.fields import Field
@@ -18,6 +16,7 @@ from corsproxy.proxy.http.framing import (
     CONTROL_BYTES,
     NO_CONNECTION,
     Connection,
+    ParseFields,
     is_chunked,
     join_connections,
     read_connection,
@@ -32,10 +31,10 @@ _MOST_CHUNK_LINES: Final = 512
 
 
 class ResponseHead:
-    """What the head of an answer says.
+    """A parsed response head.
 
-    `fields` are the end-to-end fields, `kinds` what is among them. `status_line` is `200 OK` as it
-    came: the code and the reason phrase.
+    `fields` are the end-to-end fields, `kinds` the set of kinds among them. `status_line` is the
+    original status code and reason phrase: `200 OK`.
     """
 
     length: int | None = None
@@ -53,7 +52,11 @@ class ResponseHead:
         self.keep_alive = minor == 1
 
     def body(self, request_method: bytes) -> Body | None:
-        """Return a reader for the body that follows (RFC 9112 6.3), None where none does."""
+        """Return a reader for the body that follows, or None if there is no body.
+
+        The order is that of RFC 9112 6.3: the method and the status first, whatever framing fields
+        say; then chunked; then the length.
+        """
         if request_method == b"HEAD" or self.status in {204, 304}:
             return None
         if self.chunked:
@@ -63,13 +66,15 @@ class ResponseHead:
         return LengthBody(self.length) if self.length else None
 
 
-def read_response_head(parser: Any, data: bytes) -> ResponseHead:  # noqa: ANN401
-    """Read the head in `data`, which ends with its empty line.
+def read_response_head(parse_fields: ParseFields, data: bytes) -> ResponseHead:
+    """Parse the head in `data`, which ends with its empty line.
 
-    `parser` is aiohttp's C response parser. Raises Fault UPSTREAM_INVALID for all that is refused.
+    Raises Fault UPSTREAM_INVALID to reject it.
     """
     line_end = data.find(b"\r\n")
     head = _read_status_line(data[:line_end])
+    # Before the parser, which accepts a bare LF as the end of a line: a recipient that does not would
+    # see other fields, or another end of the head (RFC 9112 2.2).
     ends = data.count(b"\r\n")
     bare = data.count(b"\n") != ends or data.count(b"\r") != ends
     if bare or data.translate(None, CONTROL_BYTES) != data:
@@ -77,15 +82,15 @@ def read_response_head(parser: Any, data: bytes) -> ResponseHead:  # noqa: ANN40
     if b" :" in data or b"\t:" in data or data[line_end + 2] in b" \t":
         _check_names(data[line_end:])
     try:
-        messages, _, _ = parser.feed_data(_STATUS_LINE + data[line_end:])
-    except HttpProcessingError as error:
+        raw_fields = parse_fields(_STATUS_LINE + data[line_end:])
+    except ValueError as error:
         raise Fault(faults.UPSTREAM_INVALID, "a malformed header field") from error
-    _sort_fields(head, messages[0][0].raw_headers)
+    _sort_fields(head, raw_fields)
     return head
 
 
-# White space before a field's colon, or before the first field: the C parser, which is lenient in
-# answers, accepts it around framing fields.
+# White space before a field's colon, or before the first field: the C parser, which is lenient with
+# responses, accepts it around framing fields (RFC 9112 5.1).
 _SPACED_NAME: Final = re.compile(rb"\A\r\n[ \t]|\r\n[^\r\n:]*[ \t]:")
 
 
@@ -94,12 +99,12 @@ def _check_names(fields: bytes) -> None:
         raise Fault(faults.UPSTREAM_INVALID, "white space around a field name")
 
 
-# The C parser is asked about fields only: every status that it is shown is an ordinary one.
+# The parser is used for fields only: this status makes it expect nothing special.
 _STATUS_LINE: Final = b"HTTP/1.1 200 OK"
 
 
 def _read_status_line(line: bytes) -> ResponseHead:
-    """Read `HTTP/1.x SP 3DIGIT [SP reason]` (RFC 9112 4)."""
+    """Parse `HTTP/1.x SP 3DIGIT [SP reason]` (RFC 9112 4)."""
     version, code = line[:9], line[9:12]
     if version == b"HTTP/1.1 ":
         minor = 1
@@ -159,7 +164,7 @@ def _read_field(head: ResponseHead, kind: int, value: bytes) -> None:
 
 
 def _read_keep_alive(value: bytes) -> float | None:
-    """Return the seconds that `Keep-Alive: timeout=N` promises, None where it promises none (F4)."""
+    """Return the seconds of `Keep-Alive: timeout=N`, or None without a valid timeout (F4)."""
     for part in value.split(b","):
         name, _, number = part.strip(b" \t").partition(b"=")
         if name.lower() == b"timeout" and 0 < len(number) <= 9 and not number.strip(_DIGITS):
@@ -168,7 +173,9 @@ def _read_keep_alive(value: bytes) -> float | None:
 
 
 def _settle(head: ResponseHead) -> None:
-    """Check what only the whole head can tell (S11, H12)."""
+    """Validate what depends on more than one field (S11, H12)."""
+    # RFC 9112 6.3 lets Transfer-Encoding override Content-Length; a cache or a client that reads it the
+    # other way round would take the rest for another response.
     if head.chunked and (head.length is not None or head.minor == 0):
         raise Fault(faults.UPSTREAM_INVALID, "Transfer-Encoding beside Content-Length or on 1.0")
     options = head.connection

@@ -1,7 +1,7 @@
-"""Reads one line of Forwarded (RFC 7239 4). Knows its grammar, not who wrote it nor whom to believe.
+"""Parses one line of Forwarded (RFC 7239 4).
 
-Several parties write one header: a client what it likes, then each proxy an element. So a malformed
-element spoils what is to its left, which stood there before, and never what was written after it.
+A client writes what it likes, then each proxy appends an element. So a malformed element invalidates
+what is to its left, which was there before it, and never what was appended after it.
 """
 
 import re
@@ -9,13 +9,13 @@ from typing import Final, NamedTuple
 
 from corsproxy.policy.cache import cached
 
-# What stands for hops that cannot be read (RFC 7239 6.2).
+# In place of hops that cannot be parsed (RFC 7239 6.2).
 _UNREADABLE: Final = b"for=unknown"
 
-# Quantifiers are possessive: no byte is read twice, whatever a client sends.
+# Quantifiers are possessive: no byte is matched twice, whatever a client sends.
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _QUOTED: Final = rb'"(?:[^"\\]|\\.)*+"'
-# What is between two commas; those in quotes part nothing.
+# Everything up to the next comma outside quotes.
 _BETWEEN_COMMAS: Final = re.compile(rb'(?:[^",]++|%b)*+' % _QUOTED, re.DOTALL)
 # One parameter, or none, up to the ";" behind it or the end of the element.
 _PARAMETER: Final = re.compile(
@@ -25,7 +25,7 @@ _BLANK: Final = b" \t"
 
 
 class Hop(NamedTuple):
-    """What one element says, unquoted: `node` is what follows `for=`; b"" is for what is missing."""
+    """One element, unquoted: `node` is the value of `for`; b"" if a parameter is missing."""
 
     node: bytes = b""
     scheme: bytes = b""
@@ -33,10 +33,10 @@ class Hop(NamedTuple):
 
 
 class Line(NamedTuple):
-    """What one line says, the client's end first, and how it may be passed on: well-formed.
+    """The hops of one line, the client's end first, and a well-formed value to forward.
 
-    One empty hop stands for all that could not be read, and so does `for=unknown` in `value`, which
-    is b"" if nothing is said.
+    One empty hop, and `for=unknown` in `value`, replace all that could not be parsed. `value` is b""
+    if there are no hops.
     """
 
     hops: tuple[Hop, ...]
@@ -45,10 +45,10 @@ class Line(NamedTuple):
 
 @cached(256)
 def read_line(value: bytes) -> Line:
-    """Return what the line `value` says, from the right as far as it can be read.
+    """Parse the line `value`, from the right up to the first malformed element.
 
-    If quotes do not pair, nothing tells which commas part elements, so that nothing can be read.
-    Empty elements are left out (RFC 9110 5.6.1.2). Linear in the length of `value`.
+    Without balanced quotes nothing distinguishes commas between elements from quoted ones, so nothing
+    is parsed. Empty elements are skipped (RFC 9110 5.6.1.2). Linear in the length of `value`.
     """
     hops: list[Hop] = []
     kept: list[bytes] = []
@@ -70,14 +70,14 @@ def read_line(value: bytes) -> Line:
 
 
 def _end_of_element(value: bytes, at: int) -> int:
-    """Return where the element that begins at `at` ends: at a comma, the end, or an open quote."""
+    """Return the end of the element that begins at `at`: a comma, the end, or an open quote."""
     match = _BETWEEN_COMMAS.match(value, at)
     return match.end() if match else at
 
 
 def _read_element(element: bytes) -> Hop | None:
-    """Return what one element says; None if it is malformed, or a parameter occurs twice."""
-    said: dict[bytes, bytes] = {}
+    """Parse one element; return None if it is malformed, or a parameter occurs twice."""
+    parameters: dict[bytes, bytes] = {}
     at = 0
     while at < len(element):
         match = _PARAMETER.match(element, at)
@@ -87,10 +87,11 @@ def _read_element(element: bytes) -> Hop | None:
         if match[1] is None:
             continue
         name = match[1].lower()
-        if name in said:
+        if name in parameters:
             return None
-        said[name] = _unquoted(match[2])
-    return Hop(said.get(b"for", b""), said.get(b"proto", b""), said.get(b"host", b""))
+        parameters[name] = _unquoted(match[2])
+    values = (parameters.get(name, b"") for name in (b"for", b"proto", b"host"))
+    return Hop(*values)
 
 
 def _unquoted(value: bytes) -> bytes:

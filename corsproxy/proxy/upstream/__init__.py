@@ -1,1 +1,1 @@
-"""Connections to upstreams: resolved, opened, pooled, guarded by a breaker."""
+"""Connections to upstreams: addresses, connecting, responses, the pool, the circuit breaker."""

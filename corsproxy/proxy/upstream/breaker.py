@@ -1,15 +1,15 @@
-"""When an upstream that fails is left alone (forwarding.md O7). Knows failures and times, no sockets.
+"""A circuit breaker: rejects requests to an upstream that fails (forwarding.md O7). Pure.
 
-closed --N failures in a row--> open --its time--> half-open: one request is let through. If that is
-answered the circuit closes, if it fails it opens again; a trial that came to nothing, because its
-client left, gives way to the next after the same time.
+closed --N failures in a row--> open --its time--> half-open: one request, the trial, is admitted. If
+its response begins the circuit closes, if it fails the circuit opens again. A trial without either,
+because its client left, is followed by another one after the same time.
 """
 
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """What becomes of requests: all are sent, none is, or one to try."""
+    """Which requests are admitted: all, none, or one as a trial."""
 
     closed = "closed"
     open = "open"
@@ -17,7 +17,7 @@ class State(StrEnum):
 
 
 class Breaker:
-    """The circuit to one upstream. Times are in seconds on any clock that only goes forward."""
+    """The circuit to one upstream. Times are in seconds of a monotonic clock."""
 
     __slots__ = ("_failed", "_failures", "_next_trial", "_open_for", "state")
 
@@ -29,7 +29,7 @@ class Breaker:
         self.state = State.closed
 
     def admits(self, now: float) -> bool:
-        """Tell whether a request may be sent; the one that is the trial has to be sent, then."""
+        """Return whether a request may be sent; it must be sent then: it may be the trial."""
         if self.state is State.closed:
             return True
         if now < self._next_trial:
@@ -38,13 +38,16 @@ class Breaker:
         self._next_trial = now + self._open_for
         return True
 
-    def succeeded(self) -> None:
-        """Learn that an answer began: whatever its status, the upstream is alive."""
+    def record_success(self) -> None:
+        """Record that a response began: whatever its status, the upstream is alive."""
         self._failed = 0
         self.state = State.closed
 
-    def failed(self, now: float) -> None:
-        """Learn that a connection could not be made, or that an answer did not begin in time."""
+    def record_failure(self, now: float) -> None:
+        """Record that no connection could be made, or that no response began in time.
+
+        In an open circuit it changes nothing: it is of a request from before.
+        """
         self._failed += 1
         if self.state is State.half_open or (
             self.state is State.closed and self._failed >= self._failures

@@ -1,7 +1,7 @@
-"""Opening connections to upstreams: names, addresses, TLS. Knows no HTTP.
+"""Opens connections to upstreams: resolves the name, tries its addresses, does the TLS handshake.
 
-A name's addresses are expired when no connection could be made, and all of them are tried, the next
-one starting before the one before has failed (forwarding.md F9, RFC 8305).
+All addresses of a name are tried, each attempt starting before the one before has failed; if none
+succeeds, they are expired (forwarding.md F9, RFC 8305).
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohappyeyeballs
 
@@ -22,14 +22,17 @@ from corsproxy.proxy.upstream.resolve import AddressInfo, Name, Resolver
 from corsproxy.tls.contexts import BadTlsFile
 from corsproxy.tls.renewal import RenewedContext, dialling_context
 
+P = TypeVar("P", bound=asyncio.Protocol)
+
 _OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
-_HEAD_START: Final = 0.25
-# How long an upstream may take to say goodbye over TLS before the connection is simply dropped.
-_GOODBYE: Final = 2.0
+# In seconds: the Connection Attempt Delay of RFC 8305 5.
+_ATTEMPT_DELAY: Final = 0.25
+# How long an upstream may take to return a close_notify before the connection is dropped, in seconds.
+_CLOSE_TIMEOUT: Final = 2.0
 
 
-class Dialler:
-    """Opens connections to one upstream. Not safe to share between loops."""
+class Connector:
+    """Opens connections to one upstream. Belongs to one loop."""
 
     def __init__(self, upstream: Upstream, resolver: Resolver) -> None:
         address = upstream.address
@@ -43,17 +46,18 @@ class Dialler:
 
     async def open(
         self,
-        factory: Callable[[], asyncio.Protocol],
-    ) -> tuple[asyncio.Protocol, socket.socket]:
-        """Return a connected protocol and its socket. Raise Fault when none can be had in time."""
+        factory: Callable[[], P],
+    ) -> tuple[P, socket.socket]:
+        """Return a connected protocol and its socket; raise Fault if that fails or takes too long."""
         upstream = self._upstream
         sock: socket.socket | None = None
         try:
             async with asyncio.timeout(upstream.timeouts.connect or None):
                 addresses = await self._name.addresses() if self._name else ()
                 with self._expiring(addresses):
-                    sock = await self._connect(addresses)
-                    protocol = await self._speak(factory, sock)
+                    sock = await self._connect_socket(addresses)
+                    protocol = await self._start_protocol(factory, sock)
+        # TimeoutError, gaierror and SSLError are OSErrors: the order of these clauses matters.
         except TimeoutError as error:
             raise self._failed(sock, faults.UPSTREAM_CONNECT_TIMEOUT) from error
         except socket.gaierror as error:
@@ -63,10 +67,10 @@ class Dialler:
         except ssl.SSLError as error:
             raise self._failed(sock, faults.UPSTREAM_TLS, _why(error)) from error
         except OSError as error:
-            # Connected and then lost, before anybody asked for anything: that was the handshake.
+            # With a socket, the connection was made and then lost: during the TLS handshake.
             kind = faults.UPSTREAM_UNREACHABLE if sock is None else faults.UPSTREAM_TLS
             if error.errno in _OUT_OF_DESCRIPTORS:
-                kind = faults.OVERLOADED  # O2: that is our limit, not the upstream's fault
+                kind = faults.OVERLOADED  # O2: the limit is ours, the upstream has not failed
             raise self._failed(sock, kind, error.strerror or "") from error
         except asyncio.CancelledError:
             self._failed(sock, faults.UPSTREAM_UNREACHABLE)
@@ -75,12 +79,12 @@ class Dialler:
 
     @contextlib.contextmanager
     def _expiring(self, addresses: Sequence[AddressInfo]) -> Iterator[None]:
-        """Expire `addresses` if what is done with them fails: they may be another server's by now."""
+        """Expire `addresses` if connecting to them fails: another server may have them by now."""
         try:
             yield
         except BaseException:  # a time limit comes as a cancellation
             if self._name is not None:
-                self._name.failed(addresses)
+                self._name.expire(addresses)
             raise
 
     def _failed(self, sock: socket.socket | None, kind: faults.FaultKind, note: str = "") -> Fault:
@@ -89,12 +93,12 @@ class Dialler:
                 sock.close()
         return Fault(kind, note)
 
-    async def _speak(
+    async def _start_protocol(
         self,
-        factory: Callable[[], asyncio.Protocol],
+        factory: Callable[[], P],
         sock: socket.socket,
-    ) -> asyncio.Protocol:
-        """Return a protocol that speaks on `sock`, over TLS where the upstream's URL is https."""
+    ) -> P:
+        """Return a protocol connected to `sock`, over TLS if the upstream's URL is https."""
         upstream, loop = self._upstream, self._loop
         if isinstance(upstream.address, UnixAddress):
             _, protocol = await loop.create_unix_connection(factory, sock=sock)
@@ -103,7 +107,7 @@ class Dialler:
         else:
             if self._tls is None:
                 self._tls = dialling_context(upstream.tls)
-            # The handshake is part of `connect`, which is what limits it; this one comes too late.
+            # `connect` limits the handshake, too; the loop's own limit has to be longer than that.
             limit = upstream.timeouts.connect * 2 or None
             _, protocol = await loop.create_connection(
                 factory,
@@ -111,12 +115,12 @@ class Dialler:
                 ssl=self._tls.context(),
                 server_hostname=upstream.tls.server_name or upstream.address.host.rstrip("."),
                 ssl_handshake_timeout=limit,
-                ssl_shutdown_timeout=_GOODBYE,
+                ssl_shutdown_timeout=_CLOSE_TIMEOUT,
             )
         return protocol
 
-    async def _connect(self, addresses: Sequence[AddressInfo]) -> socket.socket:
-        """Return a socket connected to the socket file, the literal, or one of `addresses`."""
+    async def _connect_socket(self, addresses: Sequence[AddressInfo]) -> socket.socket:
+        """Return a socket connected to the socket file, the address literal, or one of `addresses`."""
         address = self._upstream.address
         if isinstance(address, UnixAddress):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -129,7 +133,7 @@ class Dialler:
             return sock
         sock = await aiohappyeyeballs.start_connection(
             self._literal or [_at(info, address.port) for info in addresses],
-            happy_eyeballs_delay=_HEAD_START,
+            happy_eyeballs_delay=_ATTEMPT_DELAY,
             loop=self._loop,
         )
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -137,20 +141,20 @@ class Dialler:
 
 
 def _why(error: ssl.SSLError) -> str:
-    """Say for the log what TLS failed on, in words where a certificate was not believed."""
+    """Return for the log why TLS failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate was not believed: {error.verify_message}"
+        return f"the certificate is not trusted: {error.verify_message}"
     return error.reason or "the handshake failed"
 
 
 def _at(info: AddressInfo, port: int) -> AddressInfo:
-    """Return `info` with `port` in the place of its own."""
+    """Return `info` with `port` in place of its own."""
     host, _, *rest = info[4]
     return (*info[:4], (host, port, *rest))
 
 
 def _literal(address: TcpAddress) -> list[AddressInfo]:
-    """Return the address information of an IP literal, nothing for a name: no thread is needed."""
+    """Return the address of an IP literal, or nothing for a name: a literal needs no lookup."""
     try:
         literal = ip_address(address.host)
     except ValueError:

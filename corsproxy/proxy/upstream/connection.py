@@ -1,30 +1,30 @@
-"""One connection to an upstream: reads its answers and hands them to the exchange that waits.
+"""One connection to an upstream: reads responses from its transport for the handlers that use it.
 
-Knows heads and bodies of answers; nothing of clients, routes or policies. What arrives while no
-exchange waits is never anybody's answer: it ends the connection (forwarding.md S12).
+A connection has one user at a time: the handler of a response, the handler of a tunnel, or, while it
+is idle, none. What arrives then belongs to no request: it ends the connection
+(forwarding.md S12).
 """
 
 import asyncio
-import select
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final, Protocol
-
-from aiohttp.http_parser import HttpResponseParser
+from typing import Final
 
 from corsproxy.proxy import faults
 from corsproxy.proxy.faults import Fault
-from corsproxy.proxy.http.bodies import BadChunk, Body, UntilClose
-from corsproxy.proxy.http.response_head import MAX_HEAD_BYTES, ResponseHead, read_response_head
+from corsproxy.proxy.field_parsers import response_field_parser
+from corsproxy.proxy.http.bodies import Body, UntilClose
+from corsproxy.proxy.http.response_head import ResponseHead
 from corsproxy.proxy.transports import Farewell, bounded, takes_writes, unsent, wire_below
+from corsproxy.proxy.upstream.handlers import ConnectionOwner, ResponseHandler, TunnelHandler
+from corsproxy.proxy.upstream.probe import Probe
+from corsproxy.proxy.upstream.response_reader import ResponseReader, read_body
 
-if TYPE_CHECKING:
-    from corsproxy.proxy.upstream.pool import Pool
-
-# In bytes: with so much read, the connection's turn of the loop is over. uvloop goes on reading a
-# socket that fills its buffer, up to 32 times in a turn; and large heads cost as much as many small ones.
+# In bytes: after a read of so many, the connection's turn of the loop is over. uvloop goes on reading
+# a socket that fills its buffer, up to 32 times in a turn; and large heads cost as much as many small
+# ones.
 LARGE_READ: Final = 64 * 1024
-# How many heads of a response are read in one turn of the loop: the last one, and interim ones.
+# How many heads of a response are read in one turn of the loop: the final one, and interim ones (S9).
 _MOST_HEADS: Final = 16
 
 
@@ -37,137 +37,79 @@ def send_fin(transport: asyncio.Transport) -> None:
         transport.abort()
 
 
-class ResponseHandler(Protocol):
-    """Who waits for an answer on an upstream connection: the exchange."""
-
-    def response_started(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
-        """Take the head of the final answer, its body's reader (None: no body), its first piece."""
-
-    def interim_received(self, head: ResponseHead) -> None:
-        """Take an interim answer (1xx)."""
-
-    def body_received(self, payload: bytes) -> None:
-        """Take a piece of the body."""
-
-    def response_ended(self) -> None:
-        """Learn that the answer is complete."""
-
-    def response_failed(self, fault: Fault) -> None:
-        """Learn that there will be no (more of an) answer; the connection is gone."""
-
-    def stalled_since(self, now: float) -> float:
-        """Return since when only the client holds this up; 0 if it does not."""
-
-    def cut_stalled(self) -> None:
-        """End the transfer: its client holds up what others need."""
-
-    def upstream_paused(self) -> None:
-        """Send no more until resumed."""
-
-    def upstream_resumed(self) -> None:
-        """Go on sending."""
-
-
-class TunnelHandler(Protocol):
-    """Who has the connection behind a 101: a tunnel."""
-
-    def upstream_sent(self, data: bytes) -> None:
-        """Take bytes."""
-
-    def upstream_half_closed(self) -> bool:
-        """Take the FIN; return whether there may be more to send."""
-
-    def upstream_left(self, fault: Fault) -> None:
-        """Learn that the connection is gone."""
-
-    def upstream_paused(self) -> None:
-        """Send no more until resumed."""
-
-    def upstream_resumed(self) -> None:
-        """Go on sending."""
-
-
 class UpstreamConnection(asyncio.Protocol):
-    """A connection to an upstream, lent by its pool to one exchange at a time."""
+    """A connection to an upstream, lent by its pool to one exchange at a time.
+
+    `keep_alive` is whether both sides keep it open behind the present response, `kept_for` for how
+    many seconds its upstream promised to (F4).
+    """
 
     __slots__ = (
-        "_body",
         "_farewell",
-        "_held",
         "_is_turn_over",
-        "_method",
-        "_parser",
-        "_poll",
+        "_pool",
+        "_reader",
         "_rest",
         "_wire",
-        "has_answered",
-        "idle_until",
+        "handler",
+        "has_responded",
         "is_open",
         "is_read_paused",
         "is_request_sent",
         "is_write_paused",
         "keep_alive",
         "kept_for",
-        "pool",
+        "probe",
         "sock",
         "transport",
         "tunnel",
-        "waiter",
         "was_reused",
     )
 
     transport: asyncio.Transport
     sock: socket.socket
+    probe: Probe
 
-    def __init__(self, pool: "Pool") -> None:
-        self.pool = pool
-        self.waiter: ResponseHandler | None = None
+    def __init__(self, pool: "ConnectionOwner[UpstreamConnection]") -> None:
+        self._pool = pool
+        self._reader = ResponseReader(response_field_parser(asyncio.get_running_loop()))
+        self._wire: asyncio.Transport | None = None
+        self._farewell: Farewell | None = None
+        self._rest = b""
+        self._is_turn_over = False
+        self.handler: ResponseHandler | None = None
+        self.tunnel: TunnelHandler | None = None
         self.is_open = False
         self.is_read_paused = False
         self.is_write_paused = False
         self.is_request_sent = True
         self.keep_alive = False
         self.kept_for: float | None = None
-        self.idle_until = 0.0
-        self.has_answered = False
+        self.has_responded = False
         self.was_reused = False
-        self._parser: HttpResponseParser | None = _new_parser(self)
-        self._wire: asyncio.Transport | None = None
-        self._farewell: Farewell | None = None
-        self._poll: select.poll | None = None
-        self._held = b""
-        self._rest = b""
-        self._is_turn_over = False
-        self._body: Body | None = None
-        self._method = b""
-        self.tunnel: TunnelHandler | None = None
+
+    # --- lending -----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the transport."""
+        """Bound the buffers of the transport (O6)."""
         self._wire = wire_below(transport)
         self.transport = bounded(transport, self._wire)
         self.is_open = True
 
-    def begin(self, waiter: ResponseHandler, method: bytes) -> None:
-        """Lend the connection to `waiter`, whose request has `method`."""
-        self.waiter = waiter
-        self._method = method
-        self._body = None
+    def opened(self, sock: socket.socket) -> None:
+        """Make the connection, whose socket is `sock`, ready for its first request."""
+        self.sock = sock
+        self.probe = Probe(sock)
+        self.keep_alive = True
+
+    def begin(self, handler: ResponseHandler, method: bytes) -> None:
+        """Lend the connection to `handler`, whose request has `method`."""
+        self.handler = handler
+        self._reader.begin(method)
         self.keep_alive = False
         self.is_request_sent = False
-        self.was_reused = self.has_answered
-        self.has_answered = False
-
-    def send(self, data: bytes, *, is_last: bool) -> None:
-        """Write a piece of the request; `is_last` if the request ends with it, end mark included."""
-        self.is_request_sent = self.write(data) and is_last
-
-    def write(self, data: bytes) -> bool:
-        """Write `data`; return False if the connection takes no more."""
-        if not takes_writes(self.transport, self._wire):
-            return False
-        self.transport.write(data)
-        return True
+        self.was_reused = self.has_responded
+        self.has_responded = False
 
     @property
     def is_reusable(self) -> bool:
@@ -183,6 +125,35 @@ class UpstreamConnection(asyncio.Protocol):
             and self.is_open
             and not unsent(self.transport, self._wire)
         )
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def send(self, data: bytes, *, is_last: bool) -> None:
+        """Write a piece of the request; `is_last` if the request ends with it, end mark included."""
+        self.is_request_sent = self.write(data) and is_last
+
+    def write(self, data: bytes) -> bool:
+        """Write `data`; return False if the connection takes no more."""
+        if not takes_writes(self.transport, self._wire):
+            return False
+        self.transport.write(data)
+        return True
+
+    def pause_writing(self) -> None:
+        """Pass the back-pressure on to the user (F7)."""
+        self.is_write_paused = True
+        user = self.handler or self.tunnel
+        if user is not None:
+            user.upstream_paused()
+
+    def resume_writing(self) -> None:
+        """Pass the end of the back-pressure on to the user."""
+        self.is_write_paused = False
+        user = self.handler or self.tunnel
+        if user is not None:
+            user.upstream_resumed()
+
+    # --- reading, one turn of the loop after the other (S9) ----------------------------------
 
     def pause_reading(self) -> None:
         """Read no more until resumed (F7)."""
@@ -200,8 +171,8 @@ class UpstreamConnection(asyncio.Protocol):
             elif not self._is_turn_over:
                 self.transport.resume_reading()
 
-    def read_on(self) -> None:
-        """Read on at once, whoever paused it and why: its last response is over (S12)."""
+    def read_at_once(self) -> None:
+        """Resume reading at once: the response that a slow client paused is complete (S12)."""
         if self.is_read_paused or self._is_turn_over:
             self.is_read_paused = self._is_turn_over = False
             self.transport.resume_reading()
@@ -231,62 +202,42 @@ class UpstreamConnection(asyncio.Protocol):
         if not self.is_read_paused:
             self.transport.resume_reading()
 
-    def is_quiet(self) -> bool:
-        """Return whether nothing arrived that the loop has not seen yet: bytes, a FIN or a reset."""
-        if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self.sock, select.POLLIN | select.POLLRDHUP)
-        seen = self._poll.poll(0)
-        if not seen:
-            return True
-        # Over TLS they may be the protocol's own; a FIN behind them is an end as good as any.
-        if seen[0][1] == select.POLLIN and self.pool.upstream.scheme == "http":
-            self.pool.exceeded()
-        return False
+    # --- what arrives ------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Read what arrived as the part of an answer that is due."""
+        """Pass what arrived to the connection's user; close the connection if it has none."""
         if len(data) >= LARGE_READ:
             self._end_turn()
-        waiter = self.waiter
-        if waiter is None:
-            if self.tunnel is not None:
-                self.tunnel.upstream_sent(data)
-            elif self.is_open and self._farewell is None:
-                self.pool.exceeded()
-                self.close()
-            return
-        self.has_answered = True
-        try:
-            if self._body is not None:
-                self._read_body(self._body, data, waiter)
-            else:
-                self._read_heads(data, waiter)
-        except Fault as fault:
-            self.fail(fault)
-        except BadChunk as error:
-            # Nobody can tell where the answer ends; what went out of it is cut off (F1).
-            self.fail(Fault(faults.UPSTREAM_TRUNCATED, str(error)))
+        handler = self.handler
+        if handler is not None:
+            self.has_responded = True
+            try:
+                body = self._reader.body
+                if body is None:
+                    self._read_heads(data, handler)
+                else:
+                    self._read_body(body, data, handler)
+            except Fault as fault:
+                self.fail(fault)
+        elif self.tunnel is not None:
+            self.tunnel.upstream_sent(data)
+        elif self.is_open and self._farewell is None:
+            self._pool.record_excess()
+            self.close()
 
-    def _read_heads(self, data: bytes, waiter: ResponseHandler) -> None:
-        """Read heads until the final one; interim answers come before it (H13)."""
-        if self._held:
-            data = self._held + data
-            self._held = b""
+    def _read_heads(self, data: bytes, handler: ResponseHandler) -> None:
+        """Read heads until the final one; interim responses precede it (H13, RFC 9110 15.2)."""
         for _ in range(_MOST_HEADS):
-            end = data.find(b"\r\n\r\n")
-            if end < 0:
-                self._hold(data)
+            found = self._reader.read_head(data)
+            if found is None:
                 return
-            if end > MAX_HEAD_BYTES:
-                raise Fault(faults.UPSTREAM_INVALID, "a header section of more than 64 KiB")
-            assert self._parser is not None  # noqa: S101 - it goes with the connection
-            head = read_response_head(self._parser, data[: end + 4])
-            data = data[end + 4 :]
+            head, data = found
             if head.status >= 200:
-                self._begin_body(head, data, waiter)
+                self._start_response(head, data, handler)
                 return
-            waiter.interim_received(head)
+            handler.interim_received(head)
+            # A 101 may have made a tunnel of the connection: what follows is not HTTP any more, and
+            # must not be parsed as a head (H17, RFC 9110 7.8).
             if self.tunnel is not None:
                 if data:
                     self.tunnel.upstream_sent(data)
@@ -295,70 +246,64 @@ class UpstreamConnection(asyncio.Protocol):
                 return
         self._end_turn(data)
 
-    def _hold(self, data: bytes) -> None:
-        if len(data) > MAX_HEAD_BYTES:
-            raise Fault(faults.UPSTREAM_INVALID, "a header section of more than 64 KiB")
-        if data.count(b"\n") > data.count(b"\r\n"):
-            raise Fault(faults.UPSTREAM_INVALID, "a bare LF in the head")
-        if not b"HTTP/1.".startswith(data[:7]):
-            raise Fault(faults.UPSTREAM_INVALID, "a status line that is not HTTP/1")
-        self._held = data
-
-    def _begin_body(self, head: ResponseHead, data: bytes, waiter: ResponseHandler) -> None:
-        body = head.body(self._method)
+    def _start_response(self, head: ResponseHead, data: bytes, handler: ResponseHandler) -> None:
+        payload, rest = self._reader.begin_body(head, data)
+        body = self._reader.body
         self.keep_alive = head.keep_alive and type(body) is not UntilClose
         self.kept_for = head.kept_for
-        if body is None:
-            if data:
-                self._exceeded()  # S11, H12: a response in excess, or a body where none may be
-            waiter.response_started(head, None, b"")
-        else:
-            try:
-                payload = body.feed(data) if data else b""
-            except BadChunk as error:
-                raise Fault(faults.UPSTREAM_INVALID, str(error)) from error
-            self._body = body
-            waiter.response_started(head, body, payload)
-            if not body.complete:
-                if body.excess:
-                    self._end_turn(body.excess)
-                return
-            if body.excess:
-                self._exceeded()
-        if self.waiter is waiter:
-            waiter.response_ended()
-
-    def _read_body(self, body: Body, data: bytes, waiter: ResponseHandler) -> None:
-        payload = body.feed(data)
-        if payload:
-            waiter.body_received(payload)
-        if self.waiter is not waiter:
+        if body is not None and not body.complete:
+            handler.response_started(head, body, payload)
+            if rest:
+                self._end_turn(rest)
             return
-        if body.complete:
-            if body.excess:
-                self._exceeded()
-            waiter.response_ended()
-        elif body.excess:
-            self._end_turn(body.excess)
+        # Before `response_ended`, which gives the connection back: with bytes in excess it must not
+        # be reused (S11, H12).
+        if rest:
+            self._record_excess()
+        handler.response_started(head, body, payload)
+        if self.handler is handler:  # else the client was lost, and the connection with it
+            handler.response_ended()
 
-    def _exceeded(self) -> None:
-        """Note bytes behind the end of a response: this upstream and we disagree on where it is."""
+    def _read_body(self, body: Body, data: bytes, handler: ResponseHandler) -> None:
+        payload = read_body(body, data)
+        if payload:
+            handler.body_received(payload)
+        if self.handler is not handler:  # the client was lost, and the connection with it
+            return
+        if not body.complete:
+            if body.excess:
+                self._end_turn(body.excess)
+            return
+        if body.excess:
+            self._record_excess()
+        handler.response_ended()
+
+    def _record_excess(self) -> None:
+        """Record bytes behind the end of a response: the upstream and the proxy disagree on it."""
         self.keep_alive = False
-        self.pool.exceeded()
+        self._pool.record_excess()
 
     def eof_received(self) -> bool:
-        """Take a FIN: the end of a body that only this ends, half of a tunnel's, or of everything."""
+        """End a body that is delimited by it, or a tunnel's direction; return True to stay open.
+
+        Any other response is cut off by a FIN: `connection_lost` follows.
+        """
         if self.tunnel is not None:
             return self.tunnel.upstream_half_closed()
-        waiter = self.waiter
-        if waiter is None:
-            return False
-        if type(self._body) is UntilClose and self._ended_on_purpose():
-            waiter.response_ended()
+        handler = self.handler
+        if (
+            handler is not None
+            and type(self._reader.body) is UntilClose
+            and self._is_end_authentic()
+        ):
+            handler.response_ended()
         return False
 
-    def _ended_on_purpose(self) -> bool:
-        """Tell a FIN from one that anybody on the way could have sent: TLS has its own (F1)."""
+    def _is_end_authentic(self) -> bool:
+        """Return whether the upstream itself sent the FIN: over TLS, a close_notify precedes it.
+
+        Anybody on the way can send a FIN, and so cut a response short (F1, RFC 8446 6.1).
+        """
         tls = self.transport.get_extra_info("ssl_object")
         if tls is None:
             return True
@@ -369,76 +314,52 @@ class UpstreamConnection(asyncio.Protocol):
         except ssl.SSLError:
             return False
 
-    def enter(self, tunnel: TunnelHandler) -> None:
-        """Carry bytes for `tunnel` from now on; no more answers are read."""
-        self.waiter = None
+    # --- its next user, and the end -----------------------------------------------------------------------------
+
+    def become_tunnel(self, tunnel: TunnelHandler) -> None:
+        """Carry bytes for `tunnel` from now on; no more responses are read."""
+        self.handler = None
         self.tunnel = tunnel
-        self.pool.tunnelled(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell who waits, and the pool."""
-        if self._body is not None or self.tunnel is not None:
-            fault = Fault(faults.UPSTREAM_TRUNCATED, "the connection was lost")
-        else:
-            fault = Fault(faults.UPSTREAM_CLOSED, "reset" if exc is not None else "closed")
-        waiter, tunnel = self.waiter, self.tunnel
-        self.is_open = False
-        self.waiter = self.tunnel = None
-        # They lead back here: what is closed would wait for the garbage collector.
-        self._parser = self._wire = None
-        if self._farewell is not None:
-            self._farewell.cancel()
-        self.pool.forget(self)
-        if waiter is not None:
-            waiter.response_failed(fault)
-        elif tunnel is not None:
-            tunnel.upstream_left(fault)
-
-    def fail(self, fault: Fault) -> None:
-        """End the connection and tell who waits why."""
-        waiter = self.waiter
-        self.close()
-        if waiter is not None:
-            waiter.response_failed(fault)
-
-    def close(self) -> None:
-        """End the connection at once; nobody waits for its answer any more."""
-        self.waiter = self.tunnel = None
-        if self.is_open:
-            self.is_open = False
-            self.pool.forget(self)
-            self.transport.abort()
+        self._pool.became_tunnel(self)
 
     def finish(self, idle: float) -> None:
         """End a tunnel's connection once all is sent, if the upstream takes some of it in `idle` s."""
-        self.waiter = self.tunnel = None
+        self.handler = self.tunnel = None
         if self.is_open and self._farewell is None:
             self.resume_reading()  # what comes is dropped; unread it would become a reset
             self._farewell = Farewell(self.transport, self._wire, idle)
 
-    def pause_writing(self) -> None:
-        """Pass back-pressure on (F7)."""
-        self.is_write_paused = True
-        user = self.waiter or self.tunnel
-        if user is not None:
-            user.upstream_paused()
+    def fail(self, fault: Fault) -> None:
+        """End the connection, and fail the response with `fault`."""
+        handler = self.handler
+        self.close()
+        if handler is not None:
+            handler.response_failed(fault)
 
-    def resume_writing(self) -> None:
-        """Pass the end of back-pressure on."""
-        self.is_write_paused = False
-        user = self.waiter or self.tunnel
-        if user is not None:
-            user.upstream_resumed()
+    def close(self) -> None:
+        """End the connection at once, without a call of its user."""
+        self.handler = self.tunnel = None
+        if self.is_open:
+            self.is_open = False
+            self._pool.remove(self)
+            self.transport.abort()
 
-
-def _new_parser(connection: UpstreamConnection) -> HttpResponseParser:
-    return HttpResponseParser(
-        connection,  # type: ignore[arg-type] # it is called only for bodies, which we do not give it
-        asyncio.get_running_loop(),
-        2**16,
-        max_line_size=MAX_HEAD_BYTES,
-        max_field_size=MAX_HEAD_BYTES,
-        max_headers=MAX_HEAD_BYTES,
-        response_with_body=False,
-        auto_decompress=False,
-    )
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Remove the connection from its pool, and fail its user."""
+        if self._reader.body is not None or self.tunnel is not None:
+            fault = Fault(faults.UPSTREAM_TRUNCATED, "the connection was lost")
+        else:
+            fault = Fault(faults.UPSTREAM_CLOSED, "reset" if exc is not None else "closed")
+        handler, tunnel = self.handler, self.tunnel
+        self.is_open = False
+        self.handler = self.tunnel = None
+        # It leads back here: what is closed would wait for the garbage collector.
+        self._wire = None
+        if self._farewell is not None:
+            self._farewell.cancel()
+        # First the pool: a request that is sent again needs the place that this connection had (F3).
+        self._pool.remove(self)
+        if handler is not None:
+            handler.response_failed(fault)
+        elif tunnel is not None:
+            tunnel.upstream_left(fault)

@@ -1,13 +1,15 @@
-"""The connections to one upstream: lent, taken back, opened, queued for. Knows no requests.
+"""The connections to one upstream: lends them, takes them back, opens and closes them.
 
-A connection goes back only if its response was complete, nothing was in excess, and every byte of
-the request was written to it (forwarding.md S12); it is lent again only while it is quiet and young
-(F4). A connection in the pool is never paused. Tunnels have a limit of their own (O4).
+A connection is kept only if its response was complete, nothing was in excess, and every byte of the
+request was written to it (forwarding.md S12); it is lent again only while nothing has arrived on it
+and it is young (F4). A connection in the pool is never paused. Tunnels have a limit of their own (O4).
+
+What is closed, assigned and opened is decided in `allocation`, which is pure; here it is done.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Final, Protocol
 
@@ -15,37 +17,44 @@ from corsproxy.policy.compiled import Upstream
 from corsproxy.proxy import faults
 from corsproxy.proxy.deadlines import Clock
 from corsproxy.proxy.faults import Fault
+from corsproxy.proxy.upstream.allocation import Allocation, Assign, Close, Dial, Fail
 from corsproxy.proxy.upstream.breaker import Breaker, State
-from corsproxy.proxy.upstream.connect import Dialler
+from corsproxy.proxy.upstream.connect import Connector
 from corsproxy.proxy.upstream.connection import UpstreamConnection
+from corsproxy.proxy.upstream.probe import DATA, NOTHING
+from corsproxy.proxy.upstream.quotas import RetryBudget, TunnelPlaces
 from corsproxy.proxy.upstream.resolve import Resolver
 
+# How long before its upstream would close it an idle connection is closed, in seconds (F4).
 _MARGIN: Final = 1.0
-# How many requests may be sent again between two ticks of the clock: a share of what is open (F3).
-_REPEATS_ALWAYS: Final = 3
-_REPEATS_SHARE: Final = 0.2
-# How many may queue: as many as are served, so that none waits much longer than an answer takes; at
-# least so many as one page asks for at once (O3).
-_QUEUE_AT_LEAST: Final = 16
 # For how long a client may hold up a transfer before others may need its connection more (O4).
 _PATIENCE: Final = 1.0
 # For how long no connection of an upstream is reused that sent bytes behind a response (S12). Such
-# bytes may also come late, when the next request is under way, and then nobody can tell.
+# bytes may also come late, when the next request is under way, and then they cannot be
+# distinguished from its response.
 _DISTRUST: Final = 60.0
 
 
 class ConnectionRequest(Protocol):
-    """Who asked for a connection that was not at hand."""
+    """A request for a connection: the exchange that waits for one."""
 
     @property
     def wants_connection(self) -> bool:
-        """Whether it still waits."""
+        """Whether the request still waits for a connection."""
 
     def connected(self, connection: UpstreamConnection) -> None:
-        """Take the connection that was asked for."""
+        """Begin to use `connection`."""
 
     def not_connected(self, fault: Fault) -> None:
-        """Learn why there is none."""
+        """Fail with `fault`: no connection is to be had."""
+
+
+_Action = (
+    Close[UpstreamConnection]
+    | Assign[UpstreamConnection, ConnectionRequest]
+    | Dial
+    | Fail[ConnectionRequest]
+)
 
 
 class Pool:
@@ -60,241 +69,109 @@ class Pool:
     ) -> None:
         self.upstream = upstream
         self._clock = clock
-        self._dialler = Dialler(upstream, resolver)
-        self._idle: deque[UpstreamConnection] = deque()
-        self._queue: deque[tuple[float, ConnectionRequest]] = deque()
+        self._connector = Connector(upstream, resolver)
+        self._allocation: Allocation[UpstreamConnection, ConnectionRequest] = Allocation(
+            upstream.pool
+        )
+        self._actions: deque[_Action] = deque()
+        self._is_acting = False
         self._dials: set[asyncio.Task[None]] = set()
-        self._open: set[UpstreamConnection] = set()
-        self._tunnels: set[UpstreamConnection] = set()
-        self._tunnel_places = 0
+        self._tunnel_places = TunnelPlaces(upstream.pool)
+        self._retries = RetryBudget()
         self._on_excess = on_excess
         self._distrusted_until = 0.0
-        self._retired = False
-        self._closed = False
-        self._repeats = 0
-        self._struck_off_at = 0.0
         settings = upstream.circuit_breaker
         self._breaker = None if settings is None else Breaker(settings.failures, settings.open)
 
-    @property
-    def open(self) -> int:
-        """The number of connections that are open or being opened, tunnels excepted."""
-        return len(self._open) + len(self._dials)
-
-    @property
-    def idle(self) -> int:
-        """The number of connections that wait for a request."""
-        return len(self._idle)
-
     def states(self) -> dict[str, int]:
         """Return how many connections are in which state."""
-        idle = len(self._idle)
+        allocation = self._allocation
+        idle = len(allocation.idle)
         return {
-            "connecting": len(self._dials),
-            "active": len(self._open) - idle,
+            "connecting": allocation.connecting,
+            "active": len(allocation.open) - idle,
             "idle": idle,
-            "tunnel": len(self._tunnels),
+            "tunnel": len(allocation.tunnels),
         }
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing is open, being opened or queued for."""
+        return self._allocation.is_empty
+
+    # --- the circuit breaker (O7) and retries (F3) -----------------------------------------
+
+    @property
     def circuit(self) -> State:
-        """What becomes of requests to this upstream, as far as its failures decide (O7)."""
+        """The state of the circuit: closed if there is no breaker."""
         return State.closed if self._breaker is None else self._breaker.state
 
     def admits(self) -> bool:
-        """Tell whether a request may be sent to this upstream at all (O7)."""
+        """Return whether the breaker lets a request through; the trial must be sent, then."""
         return self._breaker is None or self._breaker.admits(self._clock.now)
 
-    def answered(self) -> None:
-        """Learn that an answer began."""
+    def record_success(self) -> None:
+        """Record that a response began."""
         if self._breaker is not None:
-            self._breaker.succeeded()
+            self._breaker.record_success()
 
-    def failed(self) -> None:
-        """Learn that no connection could be made, or that no answer began in time."""
+    def record_failure(self) -> None:
+        """Record that a connection could not be made, or that no response began in time."""
         if self._breaker is not None:
-            self._breaker.failed(self._clock.now)
+            self._breaker.record_failure(self._clock.now)
+
+    def reserve_retry(self) -> bool:
+        """Reserve a retry; return False if as many requests were retried as may be."""
+        return self._retries.spend(len(self._allocation.open))
+
+    # --- lending ---------------------------------------------------------------------------
 
     def take(self) -> UpstreamConnection | None:
-        """Return an idle connection that is fit for another request, None if there is none."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_open and connection.is_quiet():
+        """Return an idle connection that can be reused, or None."""
+        while (connection := self._allocation.take()) is not None:
+            if connection.is_open and self._is_quiet(connection):
                 return connection
             connection.close()
         return None
 
-    def ask(self, borrower: ConnectionRequest) -> None:
-        """Have a connection brought to `borrower` later: a new one, or the next to come free."""
-        limit = self.upstream.pool.max_connections
-        if not limit or self.open < limit:
-            self._dial()
-            self._queue.append((float("inf"), borrower))
-        elif self._is_queue_full(max(limit, _QUEUE_AT_LEAST)):
-            borrower.not_connected(Fault(faults.POOL_FULL))
-        else:
-            self._queue.append((self._clock.after(self.upstream.pool.queue), borrower))
+    def request(self, request: ConnectionRequest) -> None:
+        """Have `request` connected later, or failed. `take` must have returned None before.
 
-    def _is_queue_full(self, most: int) -> bool:
-        """Tell whether `most` are queueing; those that left are struck off once a tick."""
-        if len(self._queue) >= most and self._struck_off_at != self._clock.now:
-            self._struck_off_at = self._clock.now
-            self._queue = deque(entry for entry in self._queue if entry[1].wants_connection)
-        return len(self._queue) >= most
+        It gets a new connection, or the next that is returned.
+        """
+        now, until = self._clock.now, self._clock.after(self.upstream.pool.queue)
+        self._act(self._allocation.requested(request, now, until))
 
     def give_back(self, connection: UpstreamConnection) -> None:
-        """Take back a connection whose exchange is over; close it unless it can be used again."""
-        connection.waiter = None
-        fit = connection.is_reusable and self._may_reuse()
-        # Who queues gets it at once: only a peek tells whether something was pushed meanwhile.
-        if fit and not (self._queue and not connection.is_quiet()):
+        """Take back a connection whose exchange is over; close it unless it can be reused."""
+        connection.handler = None
+        # A queued request gets it at once, so what its upstream sent meanwhile must be found now. One
+        # that idles is looked at when it is taken.
+        if self._is_reusable(connection) and (
+            not self._allocation.has_queue or self._is_quiet(connection)
+        ):
             # Its last client may have been too slow for the last piece: that is over with it.
-            connection.read_on()
-            self._offer(connection)
+            connection.read_at_once()
+            actions = self._allocation.returned(connection, self._idle_until(connection))
+            if actions:
+                self._act(actions)
         else:
             connection.close()
 
-    def _may_reuse(self) -> bool:
-        return self.upstream.pool.reuse == "always" and self._distrusted_until <= self._clock.now
+    def _is_reusable(self, connection: UpstreamConnection) -> bool:
+        return (
+            connection.is_reusable
+            and self.upstream.pool.reuse == "always"
+            and self._distrusted_until <= self._clock.now
+        )
 
-    def exceeded(self) -> None:
-        """Reuse no connection for a while: bytes came that belong to no response (S12)."""
-        is_news = self._distrusted_until <= self._clock.now
-        self._distrusted_until = self._clock.now + _DISTRUST
-        for connection in list(self._idle):
-            connection.close()
-        if is_news and self._on_excess is not None:
-            self._on_excess(self.upstream)
-
-    # --- tunnels (O4) ----------------------------------------------------------------------
-
-    @property
-    def most_tunnels(self) -> int:
-        """The number of tunnels that may be open or on their way."""
-        settings = self.upstream.pool
-        half = max(1, settings.max_connections // 2)
-        return half if settings.tunnels is None else settings.tunnels
-
-    def reserve_tunnel(self) -> bool:
-        """Reserve a place for a tunnel; return False if all are taken."""
-        if self._tunnel_places >= self.most_tunnels:
-            return False
-        self._tunnel_places += 1
-        return True
-
-    def release_tunnel(self) -> None:
-        """Give a reserved place back."""
-        self._tunnel_places -= 1
-
-    def tunnelled(self, connection: UpstreamConnection) -> None:
-        """Count `connection`, which became a tunnel, as such: it takes no request's place."""
-        self._open.discard(connection)
-        self._tunnels.add(connection)
-        self._serve_queue()
-
-    # --- the queue -------------------------------------------------------------------------
-
-    def forget(self, connection: UpstreamConnection) -> None:
-        """Drop a connection that is gone, and open one for the next in the queue if any."""
-        self._tunnels.discard(connection)
-        self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-        self._serve_queue()
-
-    def sweep(self, now: float) -> None:
-        """Close what idled too long and answer who queued too long."""
-        self._repeats = 0
-        for connection in [one for one in self._idle if one.idle_until < now]:
-            connection.close()
-        late = [entry for entry in self._queue if entry[0] < now]
-        for entry in late:
-            self._queue.remove(entry)
-            if entry[1].wants_connection:
-                entry[1].not_connected(Fault(faults.POOL_FULL))
-
-    def cut_stalled(self, now: float, limit: int) -> None:
-        """Cut the transfers that their clients hold up longest, down to half of `limit` (O4).
-
-        `limit` is how many requests the worker takes at once, 0 for any number.
-        """
-        sizes = [size for size in (self.upstream.pool.max_connections, limit) if size]
-        most = min(sizes, default=0) // 2
-        if not sizes or len(self._open) - len(self._idle) <= most:
-            return
-        waiters = [one.waiter for one in self._open if one.waiter is not None]
-        stalled = [(since, waiter) for waiter in waiters if (since := waiter.stalled_since(now))]
-        if len(stalled) > most:
-            stalled.sort(key=itemgetter(0))
-            for since, waiter in stalled[: len(stalled) - most]:
-                if since + _PATIENCE < now:
-                    waiter.cut_stalled()
-
-    def may_repeat(self) -> bool:
-        """Tell whether one more request may be sent again (F3), and count it if so."""
-        if self._repeats >= max(_REPEATS_ALWAYS, _REPEATS_SHARE * len(self._open)):
-            return False
-        self._repeats += 1
-        return True
-
-    @property
-    def is_dry(self) -> bool:
-        """Whether nothing is open, being opened or queued for."""
-        return not (self._open or self._dials or self._queue or self._tunnels)
-
-    def retire(self) -> None:
-        """Keep nothing idle any more; who queues is still served (P2)."""
-        self._retired = True
-        for connection in list(self._idle):
-            connection.close()
-
-    def close(self) -> None:
-        """Close everything at once."""
-        self._closed = True
-        self._queue.clear()
-        for task in self._dials:
-            task.cancel()
-        for connection in [*self._open, *self._tunnels]:
-            connection.close()
-
-    def _dial(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._open_one())
-        self._dials.add(task)
-        task.add_done_callback(self._dials.discard)
-
-    async def _open_one(self) -> None:
-        try:
-            protocol, sock = await self._dialler.open(lambda: UpstreamConnection(self))
-        except Fault as fault:
-            self._not_opened(fault)
-            return
-        assert isinstance(protocol, UpstreamConnection)  # noqa: S101 - our own factory made it
-        if not protocol.is_open:
-            self._not_opened(
-                Fault(faults.UPSTREAM_CLOSED, "closed, or not silent, before its request")
-            )
-            return
-        protocol.sock = sock
-        self._open.add(protocol)
-        protocol.keep_alive = True
-        self._offer(protocol)
-
-    def _not_opened(self, fault: Fault) -> None:
-        if fault.kind.side == "upstream":
-            self.failed()
-        borrower = self._next_borrower()
-        if borrower is not None:
-            borrower.not_connected(fault)
-
-    def _offer(self, connection: UpstreamConnection) -> None:
-        borrower = self._next_borrower()
-        if borrower is not None:
-            borrower.connected(connection)
-        elif len(self._idle) < self.upstream.pool.max_idle and not self._retired:
-            connection.idle_until = self._idle_until(connection)
-            self._idle.append(connection)
-        else:
-            connection.close()
+    def _is_quiet(self, connection: UpstreamConnection) -> bool:
+        """Return whether nothing arrived that the loop has not read yet: bytes, a FIN or a reset."""
+        unread = connection.probe.look()
+        # Over TLS, bytes may be the protocol's own. A FIN behind them is an end like any other.
+        if unread is DATA and self.upstream.scheme == "http":
+            self.record_excess()
+        return unread is NOTHING
 
     def _idle_until(self, connection: UpstreamConnection) -> float:
         """Return when to close an idle connection: before the upstream would (F4)."""
@@ -303,16 +180,129 @@ class Pool:
             idle = max(0.0, min(idle, connection.kept_for - _MARGIN))
         return self._clock.now + idle
 
-    def _next_borrower(self) -> ConnectionRequest | None:
-        while self._queue:
-            _, borrower = self._queue.popleft()
-            if borrower.wants_connection:
-                return borrower
-        return None
+    # --- what connections report -----------------------------------------------------------
 
-    def _serve_queue(self) -> None:
-        """Open a connection for who queues only because the pool was full."""
-        limit = self.upstream.pool.max_connections
-        waiting = sum(1 for _, borrower in self._queue if borrower.wants_connection)
-        if waiting > len(self._dials) and (not limit or self.open < limit) and not self._closed:
-            self._dial()
+    def record_excess(self) -> None:
+        """Reuse no connection for a while: bytes came that belong to no response (S12)."""
+        is_news = self._distrusted_until <= self._clock.now
+        self._distrusted_until = self._clock.now + _DISTRUST
+        self._act(self._allocation.idle_dropped())
+        if is_news and self._on_excess is not None:
+            self._on_excess(self.upstream)
+
+    def became_tunnel(self, connection: UpstreamConnection) -> None:
+        """Count `connection` as a tunnel from now on."""
+        self._act(self._allocation.became_tunnel(connection))
+
+    def remove(self, connection: UpstreamConnection) -> None:
+        """Remove a connection that is lost or being closed, if it is still part of the pool."""
+        self._act(self._allocation.removed(connection))
+
+    # --- tunnels (O4) ----------------------------------------------------------------------
+
+    @property
+    def most_tunnels(self) -> int:
+        """The number of tunnels that may be open or asked for."""
+        return self._tunnel_places.limit
+
+    def reserve_tunnel(self) -> bool:
+        """Reserve a place for a tunnel; return False if all are taken."""
+        return self._tunnel_places.reserve()
+
+    def release_tunnel(self) -> None:
+        """Release a reserved place."""
+        self._tunnel_places.release()
+
+    # --- time ------------------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """Close what was idle, and fail what was queued, for too long."""
+        self._retries.renew()
+        self._act(self._allocation.expired(now))
+
+    def cut_stalled(self, now: float, limit: int) -> None:
+        """Cut the transfers that their clients hold up longest, down to half of `limit` (O4).
+
+        `limit` is how many requests the worker serves at once, 0 for any number.
+        """
+        allocation = self._allocation
+        sizes = [size for size in (self.upstream.pool.max_connections, limit) if size]
+        most = min(sizes, default=0) // 2
+        if not sizes or len(allocation.open) - len(allocation.idle) <= most:
+            return
+        handlers = [one.handler for one in allocation.open if one.handler is not None]
+        stalled = [(since, one) for one in handlers if (since := one.stalled_since(now))]
+        if len(stalled) > most:
+            stalled.sort(key=itemgetter(0))
+            for since, handler in stalled[: len(stalled) - most]:
+                if since + _PATIENCE < now:
+                    handler.cut_stalled()
+
+    def retire(self) -> None:
+        """Keep nothing idle any more; requests that are queued are still served (P2)."""
+        self._act(self._allocation.retired())
+
+    def close(self) -> None:
+        """Close everything at once."""
+        for task in self._dials:
+            task.cancel()
+        self._act(self._allocation.closed())
+
+    # --- acting ----------------------------------------------------------------------------
+
+    def _act(self, actions: Iterable[_Action]) -> None:
+        """Carry out `actions`, behind those that are being carried out.
+
+        An action may lead back here: a request that fails lets its client's next one begin. What that
+        decides is carried out after the action that led to it, not within. If an action raises, the
+        others follow with the next event, at the latest with the next tick.
+        """
+        self._actions.extend(actions)
+        if self._is_acting or not self._actions:
+            return
+        self._is_acting = True
+        try:
+            while self._actions:
+                self._carry_out(self._actions.popleft())
+        finally:
+            self._is_acting = False
+
+    def _carry_out(self, action: _Action) -> None:
+        match action:
+            case Assign(connection, request):
+                if request.wants_connection:
+                    request.connected(connection)
+                else:  # it left between the decision and now
+                    self.give_back(connection)
+            case Close(connection):
+                connection.close()
+            case Fail(request, fault):
+                if request.wants_connection:
+                    request.not_connected(fault)
+            case Dial():
+                task = asyncio.get_running_loop().create_task(self._open_one())
+                self._dials.add(task)
+                task.add_done_callback(self._dials.discard)
+
+    async def _open_one(self) -> None:
+        try:
+            connection, sock = await self._connector.open(lambda: UpstreamConnection(self))
+        except Fault as fault:
+            self._not_opened(fault)
+            return
+        except Exception:
+            # A bug of ours: without this, the place and the request would be lost for ever.
+            self._not_opened(Fault(faults.INTERNAL))
+            raise
+        if not connection.is_open:
+            self._not_opened(
+                Fault(faults.UPSTREAM_CLOSED, "closed, or it sent data, before its request")
+            )
+            return
+        connection.opened(sock)
+        self._act(self._allocation.opened(connection, self._idle_until(connection)))
+
+    def _not_opened(self, fault: Fault) -> None:
+        if fault.kind.side == "upstream":
+            self.record_failure()
+        self._act(self._allocation.not_opened(fault))

@@ -1,7 +1,7 @@
-"""The addresses of upstreams' names, looked up in threads of its own. Knows no connections.
+"""Resolves the names of upstreams, each in a thread of its own.
 
-`getaddrinfo` blocks its thread for as long as the resolver likes and cannot be stopped, so each name
-has at most one thread, and no name waits for another's (forwarding.md F9).
+`getaddrinfo` blocks its thread for as long as the resolver takes and cannot be cancelled, so each name
+has at most one thread, and no name waits for the lookup of another (forwarding.md F9).
 """
 
 import asyncio
@@ -20,23 +20,23 @@ LookUp = Callable[[str], Sequence[AddressInfo]]
 
 _GOOD_FOR: Final = 10.0
 _FAILED_FOR: Final = 1.0
-# How long a lookup may run before expired addresses serve in its place. With a resolver that works
+# How long a lookup may run before expired addresses are used instead. With a resolver that works
 # no connection is made to an address that was given to another machine meanwhile (RFC 8767 5, the
 # client response timer).
 _HEAD_START: Final = 0.25
-# The name is gone. Every other failure is the resolver's own and says nothing about the addresses.
+# The name does not exist. Every other failure is the resolver's own: the addresses may still be right.
 _GONE: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
 def look_up(host: str) -> Sequence[AddressInfo]:
-    """Return the addresses of `host`, port 0, as the system finds them. Block; raise OSError."""
+    """Return the addresses of `host`, with port 0, by the system's resolver. Blocks; raises OSError."""
     return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
 
 
 class Resolver:
     """The names of all upstreams of one worker. Belongs to one loop, and survives reloads.
 
-    `look_up` is called in a thread; `now` gives seconds that only go forward.
+    `look_up` is called in a thread; `now` is a monotonic clock in seconds.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class Resolver:
     ) -> None:
         self._look_up = look_up
         self._now = now
-        # A name is kept by the pools that use it and by its thread: one that hangs is not forgotten
-        # by a reload, or the next reload would start a second one.
+        # A name is referenced by the pools that use it and by its thread: one that hangs survives a
+        # reload, or the next reload would start a second one.
         self._names: WeakValueDictionary[str, Name] = WeakValueDictionary()
 
     def name(self, host: str) -> "Name":
-        """Return the name `host`, the same object for all who ask for it."""
+        """Return the name `host`: the same object for each caller."""
         name = self._names.get(host)
         if name is None:
             name = self._names[host] = Name(host, self._look_up, self._now)
@@ -59,7 +59,7 @@ class Resolver:
 
 
 class Name:
-    """One name: its addresses, or its failure, and the one lookup that may be in flight."""
+    """One name: its addresses or its failure, and the lookup that may be in flight."""
 
     def __init__(self, host: str, look_up: LookUp, now: Callable[[], float]) -> None:
         self._host = host
@@ -67,16 +67,16 @@ class Name:
         self._now = now
         self._addresses: Sequence[AddressInfo] = ()
         self._good_until = float("-inf")
-        self._failure: OSError | None = None
+        self._failure = OSError("not looked up yet")
         self._failed_until = float("-inf")
         self._in_flight: asyncio.Future[None] | None = None
         self._began = 0.0
 
     async def addresses(self) -> Sequence[AddressInfo]:
-        """Return the addresses, each with port 0, never none; wait for a lookup if there must be one.
+        """Return at least one address, each with port 0; wait for a lookup if one is needed.
 
         Expired addresses are returned if the lookup takes long. Raise OSError if the last lookup
-        failed. Cancelling the caller leaves the lookup to the others that wait for it.
+        failed. The lookup goes on if the caller is cancelled: others may wait for it.
         """
         now = self._now()
         if now < self._good_until:
@@ -84,20 +84,19 @@ class Name:
         if self._in_flight is None and now >= self._failed_until:
             self._start(now)
         if self._in_flight is not None:
-            # Counted from the lookup's start: with a resolver that hangs only the first ones wait.
+            # Measured from the start of the lookup: if the resolver hangs, only the first ones wait.
             left = max(0.0, self._began + _HEAD_START - now)
             limit = left if self._addresses else None
             await asyncio.wait((self._in_flight,), timeout=limit)
         if self._addresses:
             return self._addresses
-        failure = self._failure
-        assert failure is not None  # noqa: S101 - a lookup that ended left one or the other
-        raise type(failure)(*failure.args)  # anew: an exception keeps the frames it went through
+        # A new one: an exception keeps references to the frames that it was raised through.
+        raise type(self._failure)(*self._failure.args)
 
-    def failed(self, addresses: Sequence[AddressInfo]) -> None:
+    def expire(self, addresses: Sequence[AddressInfo]) -> None:
         """Expire `addresses`, as returned before: no connection could be made to any of them.
 
-        A connection that takes long to fail does not expire what was found meanwhile.
+        If another lookup has replaced them meanwhile, its addresses stay.
         """
         if addresses is self._addresses:
             self._good_until = float("-inf")
@@ -114,21 +113,21 @@ class Name:
             self._end((), socket.gaierror(socket.EAI_AGAIN, str(error)))
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look the name up; all that is done in the thread."""
+        """Look the name up: the function of the thread."""
         addresses: Sequence[AddressInfo] = ()
         failure: OSError = socket.gaierror(socket.EAI_FAIL, "the lookup gave no address")
         try:
             addresses = self._look_up(self._host)
         except OSError as error:
             failure = error.with_traceback(None)
-        except UnicodeError as error:  # the codec "idna" refuses it: no such name can exist
+        except UnicodeError as error:  # the codec "idna" rejects it: no such name can exist
             failure = socket.gaierror(socket.EAI_NONAME, str(error))
         finally:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits
                 loop.call_soon_threadsafe(self._end, addresses, failure)
 
     def _end(self, addresses: Sequence[AddressInfo], failure: OSError) -> None:
-        """Keep what the lookup found, and wake who waits for it."""
+        """Store the result of the lookup, and wake the callers that wait for it."""
         in_flight, self._in_flight = self._in_flight, None
         now = self._now()
         if addresses:

@@ -8,7 +8,7 @@ def broken(failures: int = 3, open_for: float = 10.0) -> Breaker:
     breaker = Breaker(failures, open_for)
     for _ in range(failures):
         assert breaker.admits(0.0)
-        breaker.failed(0.0)
+        breaker.record_failure(0.0)
     return breaker
 
 
@@ -16,9 +16,9 @@ def test_it_opens_after_so_many_failures_in_a_row() -> None:
     """O7: the third of three, not the second."""
     breaker = Breaker(3, 10.0)
     for _ in range(2):
-        breaker.failed(0.0)
+        breaker.record_failure(0.0)
         assert breaker.state is State.closed
-    breaker.failed(0.0)
+    breaker.record_failure(0.0)
     assert breaker.state is State.open
     assert not breaker.admits(9.9)
 
@@ -27,9 +27,9 @@ def test_a_success_between_them_starts_the_count_anew() -> None:
     """O7: in a row."""
     breaker = Breaker(3, 10.0)
     for _ in range(5):
-        breaker.failed(0.0)
-        breaker.failed(0.0)
-        breaker.succeeded()
+        breaker.record_failure(0.0)
+        breaker.record_failure(0.0)
+        breaker.record_success()
     assert breaker.state is State.closed
 
 
@@ -45,9 +45,9 @@ def test_a_trial_that_is_answered_closes_the_circuit() -> None:
     """O7: and it takes all failures again to open it."""
     breaker = broken()
     assert breaker.admits(10.0)
-    breaker.succeeded()
+    breaker.record_success()
     assert breaker.state is State.closed
-    breaker.failed(10.0)
+    breaker.record_failure(10.0)
     assert breaker.admits(10.0)
 
 
@@ -55,7 +55,7 @@ def test_a_trial_that_fails_opens_it_for_as_long_again() -> None:
     """O7: one failure is enough then."""
     breaker = broken()
     assert breaker.admits(10.0)
-    breaker.failed(12.0)
+    breaker.record_failure(12.0)
     assert breaker.state is State.open
     assert not breaker.admits(21.9)
     assert breaker.admits(22.0)
@@ -72,5 +72,5 @@ def test_a_trial_that_comes_to_nothing_gives_way_to_the_next() -> None:
 def test_failures_of_requests_that_were_under_way_prolong_nothing() -> None:
     """O7: they say nothing new about an upstream that is left alone."""
     breaker = broken()
-    breaker.failed(9.0)
+    breaker.record_failure(9.0)
     assert breaker.admits(10.0)

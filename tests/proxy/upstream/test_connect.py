@@ -13,7 +13,7 @@ from corsproxy.policy.compiled import TcpAddress, UnixAddress, Upstream, Upstrea
 from corsproxy.proxy import faults
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.upstream import resolve
-from corsproxy.proxy.upstream.connect import Dialler
+from corsproxy.proxy.upstream.connect import Connector
 from corsproxy.proxy.upstream.resolve import Resolver
 from tests.support.names import Names, Time
 from tests.support.wire import listen
@@ -63,7 +63,7 @@ def silent(port: int) -> Iterator[None]:
         yield
 
 
-async def open_one(dialler: Dialler) -> tuple[asyncio.Transport, tuple[str, int]]:
+async def open_one(connector: Connector) -> tuple[asyncio.Transport, tuple[str, int]]:
     """Return the transport of a new connection, and where it leads to."""
     made: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
 
@@ -71,71 +71,73 @@ async def open_one(dialler: Dialler) -> tuple[asyncio.Transport, tuple[str, int]
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             made.set_result(cast("asyncio.Transport", transport))  # uvloop's only looks like one
 
-    _, sock = await dialler.open(Noting)
+    _, sock = await connector.open(Noting)
     host, port = sock.getpeername()[:2]
     return await made, (host, port)
 
 
-async def leads_to(dialler: Dialler) -> tuple[str, int]:
+async def leads_to(connector: Connector) -> tuple[str, int]:
     """Open a connection and drop it; return where it led to."""
-    transport, where = await open_one(dialler)
+    transport, where = await open_one(connector)
     transport.abort()
     await asyncio.sleep(0)
     return where
 
 
-async def fault_of(dialler: Dialler) -> faults.FaultKind:
+async def fault_of(connector: Connector) -> faults.FaultKind:
     """Return what opening a connection fails with."""
     with pytest.raises(Fault) as caught:
-        await dialler.open(asyncio.Protocol)
+        await connector.open(asyncio.Protocol)
     return caught.value.kind
 
 
 async def test_f9_an_address_that_refuses_gives_way_to_the_next(there: tuple[str, int]) -> None:
     """F9: the first is refused, the second accepts; one lookup was enough."""
     names = Names(REFUSING, there[0])
-    assert await leads_to(Dialler(upstream(port=there[1]), Resolver(names))) == there
+    assert await leads_to(Connector(upstream(port=there[1]), Resolver(names))) == there
     assert names.asked == ["api.test"]
 
 
 async def test_f9_an_address_that_is_silent_gives_way_in_time(there: tuple[str, int]) -> None:
     """F9, RFC 8305 5: the next one starts after a quarter of a second, not after `connect`."""
     with silent(there[1]):
-        dialler = Dialler(upstream(port=there[1], connect=5.0), Resolver(Names(SILENT, there[0])))
+        connector = Connector(
+            upstream(port=there[1], connect=5.0), Resolver(Names(SILENT, there[0]))
+        )
         loop = asyncio.get_running_loop()
         started = loop.time()
-        assert await leads_to(dialler) == there
+        assert await leads_to(connector) == there
         assert 0.2 < loop.time() - started < 2.0
 
 
 async def test_f9_a_name_is_looked_up_once_while_it_works(there: tuple[str, int]) -> None:
     """F9: and again after ten seconds."""
     names, time = Names(there[0]), Time()
-    dialler = Dialler(upstream(port=there[1]), Resolver(names, time))
+    connector = Connector(upstream(port=there[1]), Resolver(names, time))
     for seconds, lookups in ((0.0, 1), (9.9, 1), (0.2, 2), (9.9, 2)):
         time.now += seconds
-        assert await leads_to(dialler) == there
+        assert await leads_to(connector) == there
         assert len(names.asked) == lookups
 
 
 async def test_f9_a_failure_to_connect_looks_the_name_up_anew(there: tuple[str, int]) -> None:
     """F9: a container that came back with another address is found at the next request."""
     names = Names(REFUSING)
-    dialler = Dialler(upstream(port=there[1]), Resolver(names))
-    assert await fault_of(dialler) is faults.UPSTREAM_UNREACHABLE
+    connector = Connector(upstream(port=there[1]), Resolver(names))
+    assert await fault_of(connector) is faults.UPSTREAM_UNREACHABLE
     names.addresses = [there[0]]
-    assert await leads_to(dialler) == there
+    assert await leads_to(connector) == there
     assert len(names.asked) == 2
 
 
 async def test_f9_an_address_that_stays_silent_is_looked_up_anew(there: tuple[str, int]) -> None:
     """F9: a time limit that passed is a failure to connect like any other."""
     names = Names(SILENT)
-    dialler = Dialler(upstream(port=there[1], connect=0.3), Resolver(names))
+    connector = Connector(upstream(port=there[1], connect=0.3), Resolver(names))
     with silent(there[1]):
-        assert await fault_of(dialler) is faults.UPSTREAM_CONNECT_TIMEOUT
+        assert await fault_of(connector) is faults.UPSTREAM_CONNECT_TIMEOUT
     names.addresses = [there[0]]
-    assert await leads_to(dialler) == there
+    assert await leads_to(connector) == there
     assert len(names.asked) == 2
 
 
@@ -148,9 +150,9 @@ async def test_f9_an_address_that_fails_in_tls_is_looked_up_anew() -> None:
 
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        dialler = Dialler(replace(upstream(port=port), scheme="https"), Resolver(names))
+        connector = Connector(replace(upstream(port=port), scheme="https"), Resolver(names))
         for lookups in (1, 2):
-            assert await fault_of(dialler) is faults.UPSTREAM_TLS
+            assert await fault_of(connector) is faults.UPSTREAM_TLS
             assert len(names.asked) == lookups
 
 
@@ -160,38 +162,38 @@ async def test_f9_upstreams_of_one_name_share_its_addresses_not_the_port() -> No
         names = Names("127.0.0.1")
         resolver = Resolver(names)
         places = [one.getsockname(), other.getsockname()]
-        diallers = [Dialler(upstream(port=port), resolver) for _, port in places]
-        assert [await leads_to(dialler) for dialler in diallers] == places
+        connectors = [Connector(upstream(port=port), resolver) for _, port in places]
+        assert [await leads_to(connector) for connector in connectors] == places
         assert names.asked == ["api.test"]
 
 
 async def test_f2_when_all_addresses_fail_it_is_one_fault(there: tuple[str, int]) -> None:
     """F2: 502, whatever their number and family."""
     names = Names(REFUSING, SILENT, "::1")
-    dialler = Dialler(upstream(port=there[1]), Resolver(names))
-    assert await fault_of(dialler) is faults.UPSTREAM_UNREACHABLE
+    connector = Connector(upstream(port=there[1]), Resolver(names))
+    assert await fault_of(connector) is faults.UPSTREAM_UNREACHABLE
 
 
 async def test_f2_a_name_that_does_not_exist_is_a_fault_of_its_own() -> None:
     """F2: DNS: 502."""
     names = Names()
     names.error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-    assert await fault_of(Dialler(upstream(), Resolver(names))) is faults.UPSTREAM_NAME
+    assert await fault_of(Connector(upstream(), Resolver(names))) is faults.UPSTREAM_NAME
 
 
 async def test_f2_a_lookup_that_takes_too_long_is_a_timeout() -> None:
     """O1: `connect` limits the lookup, too."""
     names = Names()
     released = names.hang("api.test")
-    dialler = Dialler(upstream(connect=0.05), Resolver(names))
-    assert await fault_of(dialler) is faults.UPSTREAM_CONNECT_TIMEOUT
+    connector = Connector(upstream(connect=0.05), Resolver(names))
+    assert await fault_of(connector) is faults.UPSTREAM_CONNECT_TIMEOUT
     released.set()
 
 
 async def test_an_address_is_not_looked_up(there: tuple[str, int]) -> None:
     """An IP literal needs no resolver, and no thread."""
     names = Names()
-    assert await leads_to(Dialler(upstream(*there), Resolver(names))) == there
+    assert await leads_to(Connector(upstream(*there), Resolver(names))) == there
     assert names.asked == []
 
 
@@ -199,11 +201,11 @@ async def test_an_ipv6_address_is_not_looked_up() -> None:
     """An IPv6 literal needs none either."""
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as sock:
         names, (host, port, *_) = Names(), sock.getsockname()
-        assert await leads_to(Dialler(upstream(host, port), Resolver(names))) == (host, port)
+        assert await leads_to(Connector(upstream(host, port), Resolver(names))) == (host, port)
         assert names.asked == []
 
 
 async def test_a_socket_file_without_a_server_is_unreachable() -> None:
     """F2: the same fault as a port that refuses."""
     there = Upstream(name="u", scheme="http", address=UnixAddress("/nonexistent"), authority=b"u")
-    assert await fault_of(Dialler(there, Resolver(Names()))) is faults.UPSTREAM_UNREACHABLE
+    assert await fault_of(Connector(there, Resolver(Names()))) is faults.UPSTREAM_UNREACHABLE

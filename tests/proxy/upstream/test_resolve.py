@@ -212,7 +212,7 @@ async def test_f9_expired_addresses_serve_while_a_lookup_runs(
     if why == "they are old":
         time.now += 11
     else:
-        name.failed(infos)
+        name.expire(infos)
     loop = asyncio.get_running_loop()
     began = loop.time()
     assert await found(name) == ["127.0.0.1"]
@@ -244,10 +244,10 @@ async def test_f9_a_slow_failure_does_not_expire_what_was_found_meanwhile(
     """F9: who failed to connect to addresses that are gone says nothing about the new ones."""
     name = Resolver(names, time).name(OTHER)
     old = await name.addresses()
-    name.failed(old)
+    name.expire(old)
     names.addresses = ["127.0.0.2"]
     assert await found(name) == ["127.0.0.2"]
-    name.failed(old)
+    name.expire(old)
     assert await found(name) == ["127.0.0.2"]
     assert len(names.asked) == 2
 
