@@ -10,11 +10,11 @@ import click
 
 from corsproxy.cli.files import DEFAULT_FILES, default_file
 from corsproxy.cli.terminal import say, say_verbatim
-from corsproxy.config import Loaded, Problem, format_problems, load
 from corsproxy.config.effective import effective_text
 from corsproxy.config.inline_tests import count_tests, run_tests
+from corsproxy.config.load import Loaded, load
 from corsproxy.config.problems.catalogue import ENTRIES, SLUGS
-from corsproxy.config.problems.problem import Format
+from corsproxy.config.problems.problem import Format, Problem, format_problems
 
 EXIT_PROBLEMS: Final = 1
 _FORMATS: Final[tuple[Format, ...]] = ("full", "concise", "json", "github")

@@ -169,7 +169,7 @@ def _run(play: "Coroutine[None, None, None]") -> None:
 
     from corsproxy.demo.ports import CannotListenError  # noqa: PLC0415
     from corsproxy.observe.logs import TextFormatter  # noqa: PLC0415
-    from corsproxy.runtime.service import CannotStart  # noqa: PLC0415
+    from corsproxy.runtime.sockets import CannotStart  # noqa: PLC0415
 
     shown = logging.StreamHandler(sys.stderr)
     shown.setFormatter(TextFormatter())

@@ -17,7 +17,7 @@ from corsproxy.cli.terminal import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from corsproxy.config import Fingerprint, Loaded
+    from corsproxy.config.load import Fingerprint, Loaded
     from corsproxy.policy.compiled import CompiledConfig, TcpAddress, UnixAddress
     from corsproxy.runtime.service import Service
     from corsproxy.runtime.supervisor import Supervisor
@@ -99,7 +99,7 @@ def run(
 
 
 def _run_flags(text: str) -> int:
-    from corsproxy.config import load_text  # noqa: PLC0415
+    from corsproxy.config.load import load_text  # noqa: PLC0415
 
     say("# The same as a file:\n" + text)
     loaded = load_text(text, "<flags>", {})
@@ -110,7 +110,7 @@ def _run_file(path: Path) -> int:
     # Until the file is watched, a wish to read it again needs no answer: it is read just now, and
     # what changes afterwards is seen.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from corsproxy.config import fingerprint, load  # noqa: PLC0415
+    from corsproxy.config.load import fingerprint, load  # noqa: PLC0415
 
     seen = fingerprint(path)
     loaded = load(path, os.environ)
@@ -130,7 +130,7 @@ def _worker_count(config: "CompiledConfig") -> int:
 
 
 def _config_or_exit(loaded: "Loaded") -> "CompiledConfig":
-    from corsproxy.config import format_problems  # noqa: PLC0415
+    from corsproxy.config.problems.problem import format_problems  # noqa: PLC0415
 
     if loaded.problems:
         say(format_problems(loaded.problems, "full"), err=True, nl=False)

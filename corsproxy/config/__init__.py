@@ -1,14 +1,1 @@
 """What a user may write, and how it becomes a configuration."""
-
-from corsproxy.config.load import Fingerprint, Loaded, fingerprint, load, load_text
-from corsproxy.config.problems.problem import Problem, format_problems
-
-__all__ = [
-    "Fingerprint",
-    "Loaded",
-    "Problem",
-    "fingerprint",
-    "format_problems",
-    "load",
-    "load_text",
-]

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from aiohttp import web
 
-from corsproxy.config import load_text
+from corsproxy.config.load import load_text
 from corsproxy.demo.legacy import make_legacy_app
 from corsproxy.demo.page import PageSettings, make_page_app
 from corsproxy.demo.ports import LOOPBACK, bind, choose, claim, port_of

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from corsproxy.config import Fingerprint, Loaded, fingerprint, format_problems, load
+from corsproxy.config.load import Fingerprint, Loaded, fingerprint, load
+from corsproxy.config.problems.problem import format_problems
 from corsproxy.runtime.signals import call_on
 
 log: Final = logging.getLogger("corsproxy")

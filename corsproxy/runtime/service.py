@@ -14,7 +14,7 @@ from typing import Final, Self, TypedDict
 
 from corsproxy.acceptor import Acceptor
 from corsproxy.admin.health import HealthListener, Readiness, serve_health
-from corsproxy.config import Loaded
+from corsproxy.config.load import Loaded
 from corsproxy.observe.access_log import AccessLog
 from corsproxy.observe.refusals import Refusals
 from corsproxy.observe.snapshot import Snapshot
@@ -25,8 +25,6 @@ from corsproxy.runtime.signals import StopSignals
 from corsproxy.runtime.sockets import BACKLOG, CannotStart, ListenSockets
 from corsproxy.tls.contexts import BadTlsFile
 from corsproxy.tls.renewal import RenewedContext, listening_context
-
-__all__ = ["CannotStart", "Options", "Service"]
 
 log: Final = logging.getLogger("corsproxy")
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from corsproxy.admin.health import HealthListener, Readiness, serve_health
-from corsproxy.config import Loaded
+from corsproxy.config.load import Loaded
 from corsproxy.observe.snapshot import FAMILIES, Snapshot, sum_snapshots
 from corsproxy.runtime.channel import ChannelClosed, Message
 from corsproxy.runtime.processes import Process, Processes, ends_of, how_it_ended, kill

@@ -11,7 +11,7 @@ import sys
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
-from corsproxy.config import Loaded, load_text
+from corsproxy.config.load import Loaded, load_text
 from corsproxy.observe import logs
 from corsproxy.runtime.channel import Message, answer_all
 from corsproxy.runtime.service import Listening, Options, Service

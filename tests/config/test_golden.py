@@ -8,9 +8,10 @@ from typing import Final
 
 import pytest
 
-from corsproxy.config import format_problems, load
 from corsproxy.config.inline_tests import run_tests
+from corsproxy.config.load import load
 from corsproxy.config.problems.catalogue import ENTRIES
+from corsproxy.config.problems.problem import format_problems
 
 FOLDER: Final = Path(__file__).parent / "golden"
 FILES: Final = sorted(FOLDER.glob("*.yaml"))

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from corsproxy.config import load, load_text
 from corsproxy.config.example import SCHEMA_LINE, example_text
 from corsproxy.config.inline_tests import count_tests, run_tests
 from corsproxy.config.keys import fields_of, known_keys, model_in
+from corsproxy.config.load import load, load_text
 from corsproxy.config.models.root import Settings
 from corsproxy.config.problems.catalogue import ENTRIES
 from corsproxy.config.problems.findings import FINDINGS, all_slugs

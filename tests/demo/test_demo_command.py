@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from corsproxy.cli.demo import demo as demo_command
-from corsproxy.config import load_text
+from corsproxy.config.load import load_text
 from corsproxy.demo.ports import LOOPBACK, bind, port_of
 from corsproxy.demo.stage import PREFERRED
 from corsproxy.demo.words import config_text

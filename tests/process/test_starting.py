@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from corsproxy.cli.from_flags import as_yaml
 from corsproxy.cli.run import run
-from corsproxy.config import load_text
+from corsproxy.config.load import load_text
 from corsproxy.proxy.fd_limits import ConnectionLimits
-from corsproxy.runtime.service import CannotStart, Service
+from corsproxy.runtime.service import Service
+from corsproxy.runtime.sockets import CannotStart
 from tests.support.origin import ORIGIN, get, origin
 from tests.support.proxy import config_of
 from tests.support.service import config, corsproxy

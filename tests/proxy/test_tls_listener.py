@@ -19,7 +19,8 @@ from typing import NamedTuple
 import pytest
 
 from corsproxy.policy.compiled import ServerTls, TcpAddress
-from corsproxy.runtime.service import CannotStart, Service
+from corsproxy.runtime.service import Service
+from corsproxy.runtime.sockets import CannotStart
 from corsproxy.tls import renewal
 from tests.support.certificates import Authority, Pair
 from tests.support.proxy import config_of, one_route

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from corsproxy.policy.compiled import UnixAddress
-from corsproxy.runtime.service import CannotStart, Service
+from corsproxy.runtime.service import Service
+from corsproxy.runtime.sockets import CannotStart
 from tests.support.client import RawClient
 from tests.support.proxy import config_of, one_route, running_proxy
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, reset, send

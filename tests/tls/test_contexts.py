@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from corsproxy.config import Loaded, load_text
+from corsproxy.config.load import Loaded, load_text
 from tests.support.certificates import Authority, Pair
 
 

@@ -4,8 +4,14 @@ import json
 
 import pytest
 
-from corsproxy.config import format_problems, load_text
-from corsproxy.config.problems.problem import MOST_PROBLEMS, Found, TooMany, problem
+from corsproxy.config.load import load_text
+from corsproxy.config.problems.problem import (
+    MOST_PROBLEMS,
+    Found,
+    TooMany,
+    format_problems,
+    problem,
+)
 from corsproxy.policy.source import SourcePos
 
 TEXT = "version: 1\nlog: {level: verbose, format: 'a%:,'}\nroutes: [{upstream: 'http://h'}]\n"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corsproxy.config import Loaded, load_text
+from corsproxy.config.load import Loaded, load_text
 from corsproxy.policy.rules.apply import Context, apply
 
 ROUTE = "routes:\n  - upstream: http://127.0.0.1:9000\n"
