@@ -9,10 +9,10 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Final, Self, TypedDict
 
-from corsproxy.acceptor import Acceptor
 from corsproxy.admin.health import HealthListener, Readiness, serve_health
 from corsproxy.config.load import Loaded
 from corsproxy.observe.access_log import AccessLog
@@ -21,6 +21,7 @@ from corsproxy.observe.snapshot import Snapshot
 from corsproxy.policy.compiled import Address, CompiledConfig, Route, Upstream
 from corsproxy.policy.cookies.rewrite import LEFT_BECAUSE
 from corsproxy.proxy.server import MissingParser, Observer, ProxyServer
+from corsproxy.runtime.acceptor import Acceptor
 from corsproxy.runtime.signals import StopSignals
 from corsproxy.runtime.sockets import BACKLOG, CannotStart, ListenSockets
 from corsproxy.tls.contexts import BadTlsFile
@@ -181,7 +182,7 @@ class Service:
 
     async def _listen_for_health(self, address: Address) -> None:
         self.health_address, (sock,) = self._bound.bind(address)
-        self._health = await serve_health(sock, self._readiness, self.scrape)
+        self._health = await serve_health(partial(Acceptor, sock), self._readiness, self.scrape)
 
     def _tell_room(self) -> None:
         """Say so where the system allows fewer connections than the configuration does (O2)."""

@@ -9,12 +9,14 @@ import contextlib
 import logging
 import signal
 import time
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from corsproxy.admin.health import HealthListener, Readiness, serve_health
 from corsproxy.config.load import Loaded
 from corsproxy.observe.snapshot import FAMILIES, Snapshot, sum_snapshots
+from corsproxy.runtime.acceptor import Acceptor
 from corsproxy.runtime.channel import ChannelClosed, Message
 from corsproxy.runtime.processes import Process, Processes, ends_of, how_it_ended, kill
 from corsproxy.runtime.reload import NotApplied
@@ -96,7 +98,7 @@ class Supervisor:
         self._processes.reap()  # what ended before anybody listened
         if config.health is not None:
             self.health_address, (sock,) = self._health_listeners.bind(config.health)
-            self._health = await serve_health(sock, self._readiness, self.scrape)
+            self._health = await serve_health(partial(Acceptor, sock), self._readiness, self.scrape)
         processes = [await self._processes.start(slot) for slot in range(self._count)]
         for fault in await asyncio.gather(*[self._begin(process) for process in processes]):
             if fault:

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from time import monotonic
 
 import pytest
@@ -17,6 +18,7 @@ from corsproxy.admin.health import HealthListener, Readiness, serve_health
 from corsproxy.admin.scraping import Scrape, Scraping
 from corsproxy.observe.exposition import render_each
 from corsproxy.observe.snapshot import Snapshot
+from corsproxy.runtime.acceptor import Acceptor
 from tests.support.client import RawClient
 from tests.support.leaks import Leaks
 from tests.support.wire import Address, End, eventually, listen, patiently
@@ -64,7 +66,7 @@ class Health:
         """How many connections there are."""
         found = self.listener._gate
         assert found is not None
-        return len(found._there)
+        return len(found._connections)
 
 
 @asynccontextmanager
@@ -72,7 +74,11 @@ async def health(scrape: Scrape = scraped) -> AsyncIterator[Health]:
     """Serve health on a free port."""
     sock = listen()
     address = sock.getsockname()
-    listener = await serve_health(sock, lambda: Readiness(True, ["ok"]), scrape)  # noqa: FBT003
+    listener = await serve_health(
+        partial(Acceptor, sock),
+        lambda: Readiness(is_ready=True, lines=["ok"]),
+        scrape,
+    )
     try:
         async with AsyncExitStack() as stack:
             yield Health(address, listener, stack)
