@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self, TypedDict
 
 from corsproxy.admin.health import HealthListener, Readiness, serve_health
+from corsproxy.config.compile.tls import SERVER_TLS_KEYS
 from corsproxy.config.load import Loaded
 from corsproxy.observe.access_log import AccessLog
 from corsproxy.observe.refusals import Refusals
@@ -178,7 +179,10 @@ class Service:
         try:
             return listening_context(tls)
         except BadTlsFile as fault:
-            raise CannotStart(f"cannot speak TLS: {fault}; check server.tls") from fault
+            key = SERVER_TLS_KEYS[fault.purpose]
+            raise CannotStart(
+                f"cannot speak TLS: {key} {fault.file}: {fault.detail}; check server.tls"
+            ) from fault
 
     async def _listen_for_health(self, address: Address) -> None:
         self.health_address, (sock,) = self._bound.bind(address)

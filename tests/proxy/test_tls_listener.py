@@ -63,7 +63,7 @@ def installed(pairs: tuple[Pair, Pair], tmp_path: Path) -> Pair:
 @pytest.fixture(autouse=True)
 def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the files looked at in each handshake, not once a second."""
-    monkeypatch.setattr(renewal, "_LOOKED_AT", 0.0)
+    monkeypatch.setattr(renewal, "_CHECK_INTERVAL", 0.0)
 
 
 @asynccontextmanager
@@ -134,7 +134,7 @@ async def test_a_broken_renewal_is_told_and_the_old_one_stays(
             async with tls_client(address, authority.trust()) as client:
                 assert name_of(client.certificate) == "old"
         assert [record.getMessage() for record in caplog.records] == [
-            f"TLS goes on with the old files: key_file {installed.key}: it is no private key in PEM"
+            f"TLS goes on with the old files: private key {installed.key}: it is no private key in PEM"
         ]
 
 
@@ -219,13 +219,13 @@ async def test_a_session_with_a_certificate_ends_after_five_minutes(
     installed: Pair, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """config.md `client_ca_file`: the certificate is shown again, for it may have ended meanwhile."""
-    assert renewal._SESSIONS_END == 300.0
+    assert renewal._SESSION_LIFETIME == 300.0
     mine = by_tls_1_2(authority.trust(authority.sign("client")))
     async with serving(installed, f", client_ca_file: {authority.file}") as (to, _):
         first = await resumed(to, mine, None)
         again = await resumed(to, mine, first.session)
         assert (again.is_reused, again.response) == (True, b"HTTP/1.1 200")
-        monkeypatch.setattr(renewal, "_SESSIONS_END", 0.0)
+        monkeypatch.setattr(renewal, "_SESSION_LIFETIME", 0.0)
         later = await resumed(to, mine, first.session)
         assert (later.is_reused, later.response) == (False, b"HTTP/1.1 200")
 
@@ -234,7 +234,7 @@ async def test_sessions_of_clients_without_a_certificate_go_on(
     installed: Pair, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """config.md `server.tls`: nothing was proved that could end; files as they were stay in use."""
-    monkeypatch.setattr(renewal, "_SESSIONS_END", 0.0)
+    monkeypatch.setattr(renewal, "_SESSION_LIFETIME", 0.0)
     files = ServerTls(cert_file=str(installed.cert), key_file=str(installed.key))
     open_to_all = renewal.listening_context(files)
     assert open_to_all.context() is open_to_all.context()

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from corsproxy.config.load import Loaded, load_text
+from corsproxy.policy.compiled import ServerTls
+from corsproxy.tls.contexts import BadTlsFile, server_context
 from tests.support.certificates import Authority, Pair
 
 
@@ -82,6 +84,27 @@ def test_a_folder_in_place_of_a_file_is_told(pair: Pair, tmp_path: Path) -> None
     """No traceback, whatever the operating system says."""
     ((id_, _),) = said(read(f"tls: {{cert_file: {pair.cert}, key_file: {tmp_path}}}"))
     assert id_ == "E066"
+
+
+def test_authorities_are_reported_at_the_key_that_names_them(pair: Pair) -> None:
+    """`client_ca_file` of the listener, `ca_file` of an upstream: one kind of file, two keys."""
+    listener = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}, client_ca_file: {pair.key}}}"
+    detail = f"cannot be {pair.key}: it holds no certificate in PEM"
+    assert said(read(listener)) == [("E066", f"client_ca_file {detail}")]
+    assert said(read(upstream=f"tls: {{ca_file: {pair.key}}}")) == [("E066", f"ca_file {detail}")]
+
+
+def test_an_unusable_file_is_named_by_its_purpose(pair: Pair, tmp_path: Path) -> None:
+    """What makes contexts reports purpose, path and reason, and no key of the configuration."""
+    missing = str(tmp_path / "none")
+    for cert, key, purpose in (
+        (missing, str(pair.key), "certificate"),
+        (str(pair.cert), missing, "private key"),
+    ):
+        with pytest.raises(BadTlsFile) as raised:
+            server_context(ServerTls(cert_file=cert, key_file=key))
+        assert raised.value.purpose == purpose
+        assert str(raised.value) == f"{purpose} {missing}: no such file or directory"
 
 
 def test_a_path_of_the_environment_is_not_shown(pair: Pair) -> None:
