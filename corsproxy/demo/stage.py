@@ -19,6 +19,7 @@ from corsproxy.demo.page import PageSettings, make_page_app
 from corsproxy.demo.ports import LOOPBACK, bind, choose, claim, port_of
 from corsproxy.demo.words import Ports, config_text, greeting, origin
 from corsproxy.policy.compiled import CompiledConfig, TcpAddress
+from corsproxy.runtime.frontend import Frontend
 from corsproxy.runtime.service import Options, Service
 from corsproxy.runtime.signals import StopSignals
 
@@ -63,13 +64,13 @@ async def play(wanted: WantedPorts, say: Callable[[str], None]) -> None:
         )
         async with (
             serving(make_legacy_app(), api_socket),
-            Service(_plan(ports), _options()) as service,
+            Frontend(Service(_plan(ports), _options())) as proxy,
         ):
-            ports = _as_bound(ports, service)
+            ports = _as_bound(ports, proxy)
             async with serving(make_page_app(_settings(ports)), page_socket):
                 stop = StopSignals()
                 say(greeting(ports))
-                await service.wait(stop)
+                await proxy.wait(stop)
 
 
 async def play_one(
@@ -105,7 +106,8 @@ async def serving(app: web.Application, bound: socket) -> AsyncIterator[None]:
 
 def _plan(ports: Ports) -> CompiledConfig:
     loaded = load_text(config_text(ports), "demo.yaml", {})
-    assert loaded.config is not None, loaded.problems  # noqa: S101 - our own text
+    if loaded.config is None:
+        raise AssertionError(loaded.problems)  # the text is ours: tests read it
     return loaded.config
 
 
@@ -115,12 +117,11 @@ def _options() -> Options:
     return Options(access_log=sys.stdout.fileno(), colour=colour)
 
 
-def _as_bound(ports: Ports, service: Service) -> Ports:
-    """Return the ports with those the service really got (0 asked for any)."""
-    proxy, health = service.addresses[0], service.health_address
-    assert isinstance(proxy, TcpAddress)  # noqa: S101 - the configuration names no other
-    assert isinstance(health, TcpAddress)  # noqa: S101
-    return Ports(page=ports.page, api=ports.api, proxy=proxy.port, health=health.port)
+def _as_bound(ports: Ports, proxy: Frontend) -> Ports:
+    """Return the ports with those that the system chose for the proxy and its health (0 means any)."""
+    bound = (*proxy.addresses, proxy.health_address)
+    of_proxy, of_health = [address.port for address in bound if isinstance(address, TcpAddress)]
+    return Ports(page=ports.page, api=ports.api, proxy=of_proxy, health=of_health)
 
 
 def _settings(ports: Ports) -> PageSettings:

@@ -9,19 +9,13 @@ import contextlib
 import logging
 import signal
 import time
-from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
-from corsproxy.admin.health import HealthListener, Readiness, serve_health
-from corsproxy.config.load import Loaded
 from corsproxy.observe.snapshot import FAMILIES, Snapshot, sum_snapshots
-from corsproxy.runtime.acceptor import Acceptor
 from corsproxy.runtime.channel import ChannelClosed, Message
+from corsproxy.runtime.frontend import NotApplied, Status, ValidConfig, addresses_of
 from corsproxy.runtime.processes import Process, Processes, ends_of, how_it_ended, kill
-from corsproxy.runtime.reload import NotApplied
-from corsproxy.runtime.service import addresses_of, restart_required
-from corsproxy.runtime.signals import StopSignals, call_on
+from corsproxy.runtime.signals import call_on
 from corsproxy.runtime.sockets import Bound, CannotStart, ListenSockets
 
 if TYPE_CHECKING:
@@ -41,19 +35,15 @@ _LONGEST_PAUSE: Final = 10.0
 
 
 class Supervisor:
-    """`count` workers that serve one configuration. To be used like a `Service`."""
+    """Serves the requests of one configuration in `count` workers; `name` is its file's."""
 
-    def __init__(self, loaded: Loaded, name: str, count: int) -> None:
-        assert loaded.config is not None  # noqa: S101 - nobody starts without
-        self.config: CompiledConfig = loaded.config
-        self._started = loaded.config
-        self._text = loaded.text
+    def __init__(self, valid: ValidConfig, name: str, count: int) -> None:
+        self.config: CompiledConfig = valid.config
+        self.addresses: tuple[Address, ...] = ()
+        self._text = valid.text
         self._name = name
         self._count = count
-        addresses = addresses_of(loaded.config)
-        self._listeners = ListenSockets(count, addresses)
-        self._health_listeners = ListenSockets(addresses=addresses)
-        self._health: HealthListener | None = None
+        self._listeners = ListenSockets(count, addresses_of(valid.config))
         self._bound: tuple[Bound, ...] = ()
         self._processes = Processes()
         self._serving: dict[int, Process] = {}
@@ -62,43 +52,23 @@ class Supervisor:
         self._departed: Snapshot = {}
         self._deaths = 0
         self._changing = asyncio.Lock()
-        self._stopping = False
-        self.reload_failed = False
-        self.addresses: tuple[Address, ...] = ()
-        self.health_address: Address | None = None
-
-    async def __aenter__(self) -> Self:
-        """Listen and start all workers. Raise CannotStart, with nothing left, where one cannot."""
-        try:
-            await self._start()
-        except BaseException:
-            await self._end()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End everything: no request is waited for, `drain` does that."""
-        await self._end()
+        self._last_reload_succeeded = True
 
     # --- starting and replacing ------------------------------------------------------------
 
-    async def _start(self) -> None:
-        config = self.config
-        self._bound = tuple([self._listeners.bind(address) for address in config.server.listen])
+    def bind(self) -> None:
+        """Listen with a socket for each worker. Raises CannotStart."""
+        listen = self.config.server.listen
+        self._bound = tuple([self._listeners.bind(address) for address in listen])
         self.addresses = tuple([bound.address for bound in self._bound])
         for bound in self._bound:
             for sock in bound.sockets:
                 sock.set_inheritable(True)
+
+    async def start(self) -> None:
+        """Start all workers. Raises CannotStart if one of them cannot serve."""
         call_on(signal.SIGCHLD, self._processes.reap)
         self._processes.reap()  # what ended before anybody listened
-        if config.health is not None:
-            self.health_address, (sock,) = self._health_listeners.bind(config.health)
-            self._health = await serve_health(partial(Acceptor, sock), self._readiness, self.scrape)
         processes = [await self._processes.start(slot) for slot in range(self._count)]
         for fault in await asyncio.gather(*[self._begin(process) for process in processes]):
             if fault:
@@ -191,31 +161,26 @@ class Supervisor:
             if not isinstance(answer, BaseException)
         }
 
-    async def apply(self, loaded: Loaded) -> list[str]:
-        """Have all workers take what was read into force, or none; return what needs a restart.
-
-        Raises NotAdopted.
-        """
-        assert loaded.config is not None  # noqa: S101 - nobody asks for another
+    async def apply(self, valid: ValidConfig) -> None:
+        """Have all workers serve according to `valid`, or none. Raises NotApplied."""
         async with self._changing:
-            answers = await self._ask_all("prepare", text=loaded.text, name=self._name)
+            answers = await self._ask_all("prepare", text=valid.text, name=self._name)
             for slot, answer in answers.items():
                 if "error" in answer:
                     raise NotApplied(f"worker {slot + 1} cannot take it: {answer['error']}")
-            self.config, self._text = loaded.config, loaded.text
+            self.config, self._text = valid
             await self._ask_all("commit")
-        return restart_required(self._started, loaded.config)
 
-    def reloaded(self, succeeded: bool) -> None:  # noqa: FBT001 - told by position, as an event
-        """Note how the last reload went."""
-        self.reload_failed = not succeeded
+    def record_reload(self, *, succeeded: bool) -> None:
+        """Record the result of the last reload: each worker knows of those that it applied only."""
+        self._last_reload_succeeded = succeeded
 
     async def scrape(self) -> Snapshot:
         """Return what all workers counted together, those that died included."""
         await asyncio.gather(*[self._look(process) for process in self._serving.values()])
         living = [self._last[slot] for slot in self._serving if slot in self._last]
         total = sum_snapshots([*living, self._departed])
-        succeeded = 0 if self.reload_failed else 1
+        succeeded = int(self._last_reload_succeeded)
         total["corsproxy_config_last_reload_successful"] = [((), (succeeded,))]
         total["corsproxy_worker_deaths_total"] = [((), (self._deaths,))]
         return total
@@ -233,42 +198,34 @@ class Supervisor:
         counters = {name: found for name, found in last.items() if FAMILIES[name].kind != "gauge"}
         self._departed = sum_snapshots([self._departed, counters])
 
-    def _readiness(self) -> Readiness:
-        lines = ["stopping"] if self._stopping else ["ok"] if self._serving else ["no worker"]
-        lines.append(f"{len(self._serving)} of {self._count} workers serve")
-        if self.reload_failed:
-            lines.append("the last reload failed: the configuration before it is in force")
-        return Readiness(bool(self._serving) and not self._stopping, lines)
+    def status(self) -> Status:
+        """Return whether any worker serves, and how many do."""
+        count = len(self._serving)
+        word = "ok" if count else "no worker"
+        return Status(count > 0, word, (f"{count} of {self._count} workers serve",))
 
     # --- the end ---------------------------------------------------------------------------
 
-    async def wait(self, stop: StopSignals) -> None:
-        """Serve until SIGTERM or SIGINT, then drain. A second signal ends at once (P1)."""
-        first = await stop.next()
-        await stop.cut_short(self.drain(delayed=first is signal.SIGTERM))
-
-    async def drain(self, *, delayed: bool) -> None:
-        """Have all workers stop taking requests and finish those in flight."""
-        server = self.config.server
-        self._stopping = True
+    def begin_drain(self) -> None:
+        """Have all workers close client connections after their next response."""
         self._let_be()
         for process in self._processes.alive:
             process.asker.tell("begin_drain")
-        if delayed and server.drain_delay:
-            log.info("stopping: still accepting for %g s", server.drain_delay)
-            await asyncio.sleep(server.drain_delay)
+
+    async def finish_drain(self) -> None:
+        """Have all workers stop accepting, and wait until they have ended."""
         self._listeners.close()
         for process in self._processes.alive:
             process.asker.tell("finish_drain")
-        await ends_of(self._processes.alive, server.drain + _ENDING_TIME)
+        await ends_of(self._processes.alive, self.config.server.drain + _ENDING_TIME)
 
     def _let_be(self) -> None:
         """Replace nobody any more."""
         for keeper in self._keepers:
             keeper.cancel()
 
-    async def _end(self) -> None:
-        self._stopping = True
+    async def close(self) -> None:
+        """End all workers at once, if need be by SIGKILL."""
         self._let_be()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         left = self._processes.alive
@@ -278,7 +235,4 @@ class Supervisor:
         kill(left)
         await ends_of(left, _ENDING_TIME)
         await asyncio.gather(*[process.asker.close() for process in left])
-        if self._health is not None:
-            await self._health.close()
         self._listeners.close()
-        self._health_listeners.close()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from corsproxy.config.load import Loaded, load_text
 from corsproxy.observe import logs
 from corsproxy.runtime.channel import Message, answer_all
+from corsproxy.runtime.frontend import ValidConfig
 from corsproxy.runtime.service import Listening, Options, Service
 from corsproxy.runtime.sockets import CannotStart
 
@@ -31,7 +32,7 @@ class Worker:
         self._service: Service
         self._sockets: list[list[socket.socket]] = []
         self._covering: dict[int, list[Listening]] = {}
-        self._prepared: Loaded | None = None
+        self._prepared: ValidConfig | None = None
         self._ending: asyncio.Task[None] | None = None
         self._questions: dict[str, Callable[[Message], Awaitable[Message]]] = {
             "serve": self._serve,
@@ -61,21 +62,24 @@ class Worker:
         own = tuple([shared[slot % len(shared)].dup() for shared in self._sockets])
         options = Options(access_log=sys.stdout.fileno(), sockets=own)
         try:
-            self._service = await self._stack.enter_async_context(Service(loaded.config, options))
+            self._service = Service(loaded.config, options)
+            self._stack.push_async_callback(self._service.close)
+            await self._service.start()
         except CannotStart as error:
             return {"error": str(error)}
         return _FINE
 
     async def _prepare(self, message: Message) -> Message:
         """Read a configuration and keep it for `commit`."""
-        loaded = await asyncio.to_thread(load_text, message["text"], message["name"], os.environ)
-        self._prepared = loaded if loaded.config is not None else None
-        return _FINE if self._prepared is not None else {"error": _first_problem(loaded)}
+        text = message["text"]
+        loaded = await asyncio.to_thread(load_text, text, message["name"], os.environ)
+        self._prepared = None if loaded.config is None else ValidConfig(loaded.config, text)
+        return {"error": _first_problem(loaded)} if self._prepared is None else _FINE
 
     async def _commit(self, _: Message) -> Message:
         if self._prepared is not None:
             await self._service.apply(self._prepared)
-            self._service.reloaded(True)  # noqa: FBT003
+            self._service.record_reload(succeeded=True)
             self._prepared = None
         return _FINE
 

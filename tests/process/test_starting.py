@@ -12,7 +12,7 @@ import pytest
 import yaml
 from aiohttp import http_parser
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corsproxy.cli.from_flags import as_yaml
@@ -23,6 +23,7 @@ from corsproxy.runtime.service import Service
 from corsproxy.runtime.sockets import CannotStart
 from tests.support.origin import ORIGIN, get, origin
 from tests.support.proxy import config_of
+from tests.support.served import served
 from tests.support.service import config, corsproxy
 
 # Hostile values: what means something to YAML, to the variables of the language, to a terminal.
@@ -53,10 +54,10 @@ def test_a_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path) -> Non
 
 async def test_too_few_descriptors_are_told_in_any_number(caplog: pytest.LogCaptureFixture) -> None:
     """O2: one client that can be served is not "1 clients"."""
-    async with Service(config_of(config(1))) as service:
+    async with served(config_of(config(1))) as service:
         service.server.room = ConnectionLimits(1, 1, 1)
         with caplog.at_level(logging.WARNING, "corsproxy"):
-            service._tell_room()
+            service._warn_of_connection_limit()
     (told,) = caplog.messages
     assert "max_connections is 10000, but the limit of open files suffices for 1 of them: " in told
 
@@ -96,7 +97,7 @@ async def test_an_aiohttp_without_its_parsers_cannot_serve(monkeypatch: pytest.M
     """The pure-Python parsers let through what smuggles requests: it does not start (forwarding.md)."""
     monkeypatch.delattr(http_parser, "HttpRequestParserC")
     with pytest.raises(CannotStart, match="C extensions are missing: install aiohttp from a wheel"):
-        await Service(config_of(config(1))).__aenter__()
+        Service(config_of(config(1)))
 
 
 def test_a_file_that_is_not_there_is_exit_3(tmp_path: Path) -> None:
@@ -178,6 +179,7 @@ def test_no_value_of_a_flag_gets_out_of_its_place(
     assert route["cors"]["allow_origins"] == origins
 
 
+@settings(deadline=None)  # it compiles a configuration, which takes long on a busy machine
 @given(VALUES)
 def test_a_flag_holds_no_variables(value: str) -> None:
     """`${NAME}` in a flag is text, never the environment's value (config.md)."""

@@ -19,11 +19,11 @@ from typing import NamedTuple
 import pytest
 
 from corsproxy.policy.compiled import ServerTls, TcpAddress
-from corsproxy.runtime.service import Service
 from corsproxy.runtime.sockets import CannotStart
 from corsproxy.tls import renewal
 from tests.support.certificates import Authority, Pair
 from tests.support.proxy import config_of, one_route
+from tests.support.served import served
 from tests.support.tls import tls_client
 from tests.support.upstream import (
     Script,
@@ -75,7 +75,7 @@ async def serving(
         keys = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}{more}}}\n{server}"
         config = one_route(upstream.url, server=keys, more="health: {listen: off}")
         compiled = config_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))
-        async with Service(compiled) as service:
+        async with served(compiled) as service:
             (address,) = service.addresses
             assert isinstance(address, TcpAddress)
             yield (address.host, address.port), upstream
@@ -336,5 +336,5 @@ async def test_bad_files_at_the_start_are_told_in_one_line(
     with pytest.raises(
         CannotStart, match=r"cannot speak TLS: key_file .*: it is not the certificate's"
     ):
-        async with Service(compiled):
+        async with served(compiled):
             pass

@@ -7,9 +7,9 @@ import pytest
 
 from corsproxy.policy.compiled import TcpAddress
 from corsproxy.policy.cookies.rewrite import LEFT_BECAUSE
-from corsproxy.runtime.service import Service
 from tests.support.client import RawClient
 from tests.support.proxy import config_of, one_route
+from tests.support.served import served
 from tests.support.upstream import ScriptedUpstream, repeat, request, send
 
 COOKIE = b"__Secure-sid=hidden; Secure"
@@ -26,7 +26,7 @@ async def test_60_a_cookie_left_as_it_is_is_told_once_and_without_its_value(
         route = "name: api\ncors: false\ncookies: [{secure: false}]"
         config = config_of(one_route(upstream.url, route=route))
         server = replace(config.server, listen=(TcpAddress("127.0.0.1", 0),))
-        async with Service(replace(config, server=server, health=None)) as service:
+        async with served(replace(config, server=server, health=None)) as service:
             (address,) = service.addresses
             assert isinstance(address, TcpAddress)
             async with await RawClient.to((address.host, address.port)) as client:
