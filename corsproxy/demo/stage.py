@@ -50,7 +50,7 @@ class WantedPorts:
 async def play(wanted: WantedPorts, say: Callable[[str], None]) -> None:
     """Run all three until SIGINT or SIGTERM; `say` is called with the greeting once they run.
 
-    Raises CannotListenError for a wanted port that is taken, CannotStart as the service does.
+    Raises CannotStart if a wanted port is in use, or the proxy cannot start.
     """
     with (
         claim(wanted.page, PREFERRED.page) as page_socket,
@@ -81,7 +81,7 @@ async def play_one(
 ) -> None:
     """Run one part until SIGINT or SIGTERM; `say` is told where once it listens.
 
-    Raises CannotListenError if it cannot listen there.
+    Raises CannotStart if it cannot listen there.
     """
     stop = StopSignals()
     app = make_legacy_app() if part == "api" else make_page_app(settings)

@@ -5,7 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from corsproxy.demo.ports import LOOPBACK, CannotListenError, bind, choose, claim, is_free, port_of
+from corsproxy.demo.ports import LOOPBACK, bind, choose, claim, is_free, port_of
+from corsproxy.runtime.sockets import CannotStart
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_a_busy_port_that_was_asked_for_is_an_error_that_names_it() -> None:
     """Who writes --page-port 3000 wants that one or be told."""
     with closing(socket.create_server((LOOPBACK, 0))) as other:
         busy = port_of(other)
-        with pytest.raises(CannotListenError, match=rf"port {busy} on 127\.0\.0\.1 is in use"):
+        with pytest.raises(CannotStart, match=rf"port {busy} on 127\.0\.0\.1 is in use"):
             claim(busy, 1)
 
 

@@ -237,7 +237,7 @@ def test_a_folder_that_is_locked_for_long_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P7: whoever may read a folder may lock it; nobody can keep this from starting so."""
-    monkeypatch.setattr(sockets, "_LONGEST_LOCK", 0.1)
+    monkeypatch.setattr(sockets, "_LOCK_TIMEOUT", 0.1)
     path = tmp_path / "s"
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
