@@ -1,4 +1,4 @@
-"""`corsproxy check`: tell all that is wrong with files. Knows how to ask and print, not what is wrong."""
+"""`corsproxy check`: print the problems of files. Knows formats and exit codes, not the rules."""
 
 import os
 import string
@@ -118,7 +118,7 @@ def _count(number: int, what: str) -> str:
 
 
 class _Gaps(dict[str, str]):
-    """Stands in for the values of a message that is told about, not given."""
+    """An ellipsis for each value of a message that is explained."""
 
     def __missing__(self, name: str) -> str:
         return "…"

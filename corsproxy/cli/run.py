@@ -1,4 +1,4 @@
-"""`corsproxy run`: serve a configuration until told to stop. Knows how to ask, not how to serve."""
+"""`corsproxy run`: serve a configuration until stopped. Knows options and exit codes, not servers."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from corsproxy.cli.files import config_option, default_file
 from corsproxy.cli.from_flags import as_yaml
 from corsproxy.cli.terminal import say
 
-# The rest is imported where it is used: it takes long, and the first thing is to take signals.
+# The rest is imported in the functions that use it: it takes long, and signal handlers come first.
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -25,7 +25,7 @@ EXIT_CANNOT_START: Final = 3
 
 
 class Watched(NamedTuple):
-    """The file that a configuration came from, and what it was like then."""
+    """The file that a configuration was read from, and its fingerprint then."""
 
     path: Path
     seen: "Fingerprint | None"
@@ -106,8 +106,8 @@ def _run_flags(text: str) -> int:
 
 
 def _run_file(path: Path) -> int:
-    # Until the file is watched, a wish to read it again needs no answer: it is read just now, and
-    # what changes afterwards is seen.
+    # Until the file is watched, SIGHUP can be ignored: the file is read right now, and later changes
+    # differ from the fingerprint.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from corsproxy.config.load import fingerprint, load  # noqa: PLC0415
 
@@ -165,7 +165,7 @@ def _configure_logs(config: "CompiledConfig") -> None:
 
 
 def _exit_code(main: "Coroutine[None, None, None]", *, supervises: bool = False) -> int:
-    """Run until told to stop; return the exit code."""
+    """Run until stopped; return the exit code."""
     import uvloop  # noqa: PLC0415
 
     from corsproxy.runtime.signals import ignore_signals  # noqa: PLC0415

@@ -1,6 +1,6 @@
-"""Puts the demo on its feet and takes it down: API, proxy and page, or one of them alone.
+"""Starts and stops the demo: API, proxy and page, or one of them alone.
 
-Knows in which order, and nothing of what is served.
+Knows the order and the ports, not what is served.
 """
 
 import os
@@ -25,20 +25,20 @@ from corsproxy.runtime.signals import StopSignals
 
 PREFERRED: Final = Ports(page=3000, api=9000, proxy=8080, health=9902)
 
-# Seconds for the answers that are being sent when the demo ends; its longest stream takes two.
-_LAST_ANSWERS: Final = 0.5
+# Seconds for responses that are being sent when the demo ends; its longest stream takes two.
+_LAST_RESPONSES: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedPorts:
-    """The ports somebody asked for; None means the preferred one, or any if that is taken."""
+    """The ports given as options; None means the preferred one, or any if that is in use."""
 
     page: int | None = None
     api: int | None = None
     proxy: int | None = None
 
     def or_preferred(self) -> Ports:
-        """Return the ports with the preferred ones for those that nobody asked for."""
+        """Return the ports, with the preferred ones for those that are not given."""
         return Ports(
             page=PREFERRED.page if self.page is None else self.page,
             api=PREFERRED.api if self.api is None else self.api,
@@ -48,7 +48,7 @@ class WantedPorts:
 
 
 async def play(wanted: WantedPorts, say: Callable[[str], None]) -> None:
-    """Run all three until SIGINT or SIGTERM; `say` is called with the greeting once they run.
+    """Run all three until SIGINT or SIGTERM; call `say` with the greeting once they run.
 
     Raises CannotStart if a wanted port is in use, or the proxy cannot start.
     """
@@ -64,7 +64,7 @@ async def play(wanted: WantedPorts, say: Callable[[str], None]) -> None:
         )
         async with (
             serving(make_legacy_app(), api_socket),
-            Frontend(Service(_plan(ports), _options())) as proxy,
+            Frontend(Service(_config(ports), _options())) as proxy,
         ):
             ports = _as_bound(ports, proxy)
             async with serving(make_page_app(_settings(ports)), page_socket):
@@ -79,7 +79,7 @@ async def play_one(
     settings: PageSettings,
     say: Callable[[str], None],
 ) -> None:
-    """Run one part until SIGINT or SIGTERM; `say` is told where once it listens.
+    """Run one part until SIGINT or SIGTERM; call `say` with its address once it listens.
 
     Raises CannotStart if it cannot listen there.
     """
@@ -94,8 +94,8 @@ async def play_one(
 
 @asynccontextmanager
 async def serving(app: web.Application, bound: socket) -> AsyncIterator[None]:
-    """Serve `app` on a bound socket as long as the context lasts."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_ANSWERS)
+    """Serve `app` on a bound socket for the duration of the context."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_RESPONSES)
     await runner.setup()
     try:
         await web.SockSite(runner, bound).start()
@@ -104,7 +104,7 @@ async def serving(app: web.Application, bound: socket) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-def _plan(ports: Ports) -> CompiledConfig:
+def _config(ports: Ports) -> CompiledConfig:
     loaded = load_text(config_text(ports), "demo.yaml", {})
     if loaded.config is None:
         raise AssertionError(loaded.problems)  # the text is ours: tests read it
@@ -112,7 +112,7 @@ def _plan(ports: Ports) -> CompiledConfig:
 
 
 def _options() -> Options:
-    """Let the terminal show a line for each request that the proxy decided on."""
+    """Return options that print the access log on the terminal."""
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     return Options(access_log=sys.stdout.fileno(), colour=colour)
 

@@ -156,7 +156,7 @@ class Frontend:
     async def drain(self, *, delayed: bool) -> None:
         """Stop accepting, after `server.drain_delay` if `delayed`, and let requests in flight finish."""
         delay = self.config.server.drain_delay
-        # First not ready, then deaf: a load balancer stops sending requests during the delay.
+        # Not ready before it stops accepting: during the delay a load balancer stops sending requests.
         self._is_stopping = True
         self._server.begin_drain()
         if delayed and delay:

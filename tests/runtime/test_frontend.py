@@ -113,7 +113,7 @@ async def test_readiness_is_the_status_of_the_server() -> None:
 
 
 async def test_a_failed_reload_is_reported_until_one_succeeds() -> None:
-    """It makes nobody unready: the configuration before it is in force."""
+    """It does not change readiness: the configuration before it is in force."""
     async with running(config()) as (frontend, server):
         frontend.record_reload(succeeded=False)
         status, body = await probe(frontend)
@@ -124,7 +124,7 @@ async def test_a_failed_reload_is_reported_until_one_succeeds() -> None:
         assert server.calls == ["bind", "start", "reload False", "reload True"]
 
 
-async def test_draining_is_unready_first_and_deaf_afterwards() -> None:
+async def test_draining_is_unready_before_it_stops_accepting() -> None:
     """P1: a load balancer sees 503 during `server.drain_delay`, while connections are accepted."""
     async with running(config(drain_delay=3600)) as (frontend, server):
         draining = asyncio.ensure_future(frontend.drain(delayed=True))
@@ -148,7 +148,7 @@ def signals_restored() -> Iterator[None]:
 @pytest.mark.usefixtures("signals_restored")
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
 async def test_only_sigterm_is_delayed(first: signal.Signals) -> None:
-    """P1: somebody at a terminal does not wait for a load balancer; a second signal ends at once."""
+    """P1: SIGINT comes from a terminal, without a load balancer; a second signal ends at once."""
     stop = StopSignals()
     async with running(config(drain_delay=3600)) as (frontend, server):
         signal.raise_signal(first)
