@@ -16,7 +16,7 @@ from corsproxy.observe.refusals import Refusals
 from corsproxy.observe.snapshot import Snapshot
 from corsproxy.policy.compiled import Address, CompiledConfig, Route, Upstream
 from corsproxy.policy.cookies.rewrite import LEFT_BECAUSE
-from corsproxy.proxy.server import MissingParser, Observer, ProxyServer
+from corsproxy.proxy.server import MissingParser, ProxyServer
 from corsproxy.runtime.acceptor import Acceptor
 from corsproxy.runtime.frontend import Status, ValidConfig, addresses_of
 from corsproxy.runtime.sockets import BACKLOG, CannotStart, ListenSockets
@@ -47,12 +47,10 @@ _UNIX: Final[_UnixOptions] = {"cleanup_socket": False} if sys.version_info >= (3
 class Options:
     """How to run a service, besides its configuration.
 
-    `observers` are called with each request that ended. The access log is written to the file
-    descriptor `access_log`, if any. `sockets`, one for each address of the configuration, are
-    listened on instead of binding the addresses.
+    The access log is written to the file descriptor `access_log`, if any. `sockets`, one for each
+    address of the configuration, are listened on instead of binding the addresses.
     """
 
-    observers: tuple[Observer, ...] = ()
     access_log: int | None = None
     colour: bool = False
     sockets: tuple[socket.socket, ...] = ()
@@ -88,9 +86,7 @@ class Service:
         self._listening: list[Listening] = []
         self._tls_context = _tls_context(config)
         self._access_log = _access_log(config, options)
-        observers = options.observers
-        if self._access_log is not None:
-            observers = (*observers, self._access_log)
+        observers = () if self._access_log is None else (self._access_log,)
         try:
             self.server = ProxyServer(config, observers)
         except MissingParser as missing:

@@ -62,8 +62,8 @@ class ListenSockets:
     def bind(self, address: Address) -> Bound:
         """Bind `address`, listen there and return the sockets. Raises CannotStart.
 
-        Two sockets can be bound to one address, but only one can listen: the other would never get
-        a connection.
+        It listens at once: with SO_REUSEADDR several programs can bind an address as long as none of
+        them listens there, and all but the first would fail later.
         """
         try:
             if isinstance(address, UnixAddress):

@@ -1,4 +1,4 @@
-"""The demo finds ports: the usual ones if they are free, others if not, and says so if asked."""
+"""The demo finds ports: the usual ones if they are free, others if not."""
 
 import socket
 from contextlib import closing
@@ -23,7 +23,7 @@ def test_the_preferred_port_is_taken_if_it_is_free(taken: int) -> None:
 
 
 def test_a_busy_preferred_port_gives_another_one() -> None:
-    """The demo never fails because 8080 belongs to somebody else."""
+    """The demo never fails because another program uses 8080."""
     with closing(socket.create_server((LOOPBACK, 0))) as other:
         busy = port_of(other)
         with claim(None, busy) as bound:
@@ -32,7 +32,7 @@ def test_a_busy_preferred_port_gives_another_one() -> None:
 
 
 def test_a_busy_port_that_was_asked_for_is_an_error_that_names_it() -> None:
-    """Who writes --page-port 3000 wants that one or be told."""
+    """--page-port 3000 means that port or an error."""
     with closing(socket.create_server((LOOPBACK, 0))) as other:
         busy = port_of(other)
         with pytest.raises(CannotStart, match=rf"port {busy} on 127\.0\.0\.1 is in use"):
@@ -46,7 +46,7 @@ def test_zero_means_any_port() -> None:
 
 
 def test_a_listener_on_ipv6_loopback_makes_a_port_busy() -> None:
-    """A browser tries [::1] for localhost first: another program there would answer for us."""
+    """A browser tries [::1] for localhost first: another program there would serve it."""
     try:
         other = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:
