@@ -5,7 +5,7 @@ import socket
 from typing import Final
 
 from corsproxy.policy.compiled import TcpAddress
-from corsproxy.runtime.sockets import CannotStart, bind_tcp
+from corsproxy.runtime.sockets import CannotStart, bind_tcp, listen_tcp
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -26,8 +26,14 @@ def choose(port: int | None, preferred: int) -> int:
 
 
 def claim(port: int | None, preferred: int) -> socket.socket:
-    """Return a socket bound on loopback to the port that `choose` returns."""
-    return bind(LOOPBACK, choose(port, preferred))
+    """Return a socket that listens on loopback, on the port that `choose` returns."""
+    try:
+        return bind(LOOPBACK, choose(port, preferred))
+    except CannotStart:
+        if port is not None:
+            raise
+        # Another program began to listen on the preferred port after it was free.
+        return bind(LOOPBACK, 0)
 
 
 def is_free(port: int) -> bool:
@@ -39,12 +45,13 @@ def is_free(port: int) -> bool:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a stream socket bound to `host` (an address literal) and `port`, 0 for any.
+    """Return a socket that listens on `host` (an address literal) and `port`, 0 for any.
 
-    Raises CannotStart if that is not possible.
+    It listens at once: until then, other programs can still bind the port. Raises CannotStart if
+    that is not possible.
     """
     try:
-        return bind_tcp(TcpAddress(host, port))
+        return listen_tcp(TcpAddress(host, port))
     except OSError as error:
         raise CannotStart(
             f"cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()}; "

@@ -16,7 +16,7 @@ from aiohttp import web
 from corsproxy.config.load import load_text
 from corsproxy.demo.legacy import make_legacy_app
 from corsproxy.demo.page import PageSettings, make_page_app
-from corsproxy.demo.ports import LOOPBACK, bind, choose, claim, port_of
+from corsproxy.demo.ports import LOOPBACK, bind, claim, port_of
 from corsproxy.demo.words import Ports, config_text, greeting, origin
 from corsproxy.policy.compiled import CompiledConfig, TcpAddress
 from corsproxy.runtime.frontend import Frontend
@@ -55,22 +55,24 @@ async def play(wanted: WantedPorts, say: Callable[[str], None]) -> None:
     with (
         claim(wanted.page, PREFERRED.page) as page_socket,
         claim(wanted.api, PREFERRED.api) as api_socket,
+        claim(wanted.proxy, PREFERRED.proxy) as proxy_socket,
+        claim(None, PREFERRED.health) as health_socket,
     ):
         ports = Ports(
             page=port_of(page_socket),
             api=port_of(api_socket),
-            proxy=choose(wanted.proxy, PREFERRED.proxy),
-            health=choose(None, PREFERRED.health),
+            proxy=port_of(proxy_socket),
+            health=port_of(health_socket),
         )
+        service = Service(_config(ports), _options(proxy_socket))
         async with (
             serving(make_legacy_app(), api_socket),
-            Frontend(Service(_config(ports), _options())) as proxy,
+            Frontend(service, health_socket) as proxy,
+            serving(make_page_app(_settings(ports)), page_socket),
         ):
-            ports = _as_bound(ports, proxy)
-            async with serving(make_page_app(_settings(ports)), page_socket):
-                stop = StopSignals()
-                say(greeting(ports))
-                await proxy.wait(stop)
+            stop = StopSignals()
+            say(greeting(ports))
+            await proxy.wait(stop)
 
 
 async def play_one(
@@ -111,17 +113,10 @@ def _config(ports: Ports) -> CompiledConfig:
     return loaded.config
 
 
-def _options() -> Options:
-    """Return options that print the access log on the terminal."""
+def _options(listening: socket) -> Options:
+    """Return options to serve on `listening` and to print the access log on the terminal."""
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return Options(access_log=sys.stdout.fileno(), colour=colour)
-
-
-def _as_bound(ports: Ports, proxy: Frontend) -> Ports:
-    """Return the ports with those that the system chose for the proxy and its health (0 means any)."""
-    bound = (*proxy.addresses, proxy.health_address)
-    of_proxy, of_health = [address.port for address in bound if isinstance(address, TcpAddress)]
-    return Ports(page=ports.page, api=ports.api, proxy=of_proxy, health=of_health)
+    return Options(access_log=sys.stdout.fileno(), colour=colour, sockets=(listening,))
 
 
 def _settings(ports: Ports) -> PageSettings:

@@ -38,6 +38,7 @@ class Acceptor:
         self._free_descriptor = free_descriptor
         self._paused: asyncio.TimerHandle | None = None
         self._is_failing = False
+        sock.setblocking(False)  # noqa: FBT003 - the socket module's own signature
         self._listen()
 
     def _listen(self) -> None:

@@ -6,6 +6,7 @@ Knows when requests are served and when that ends, not which processes serve the
 import asyncio
 import logging
 import signal
+import socket
 from functools import partial
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
@@ -77,13 +78,14 @@ class Frontend:
     """A proxy from start to end: `async with Frontend(Service(config)) as running: ...`.
 
     `server` is bound and started on entering, and closed on leaving; requests in flight are only
-    waited for by `drain`.
+    waited for by `drain`. Health listens on `health_socket`, if given, instead of binding its address.
     """
 
-    def __init__(self, server: RequestServer) -> None:
+    def __init__(self, server: RequestServer, health_socket: socket.socket | None = None) -> None:
         self._server = server
         self._started_with = server.config
         self._health_sockets = ListenSockets(addresses=addresses_of(server.config))
+        self._health_socket = health_socket
         self._health: HealthListener | None = None
         self._is_stopping = False
         self._last_reload_failed = False
@@ -123,7 +125,10 @@ class Frontend:
     async def _serve_health(self) -> None:
         address = self._started_with.health
         if address is not None:
-            self.health_address, (sock,) = self._health_sockets.bind(address)
+            sock = self._health_socket
+            if sock is None:
+                address, (sock,) = self._health_sockets.bind(address)
+            self.health_address = address
             start_accepting = partial(Acceptor, sock)
             self._health = await serve_health(start_accepting, self._readiness, self._server.scrape)
 

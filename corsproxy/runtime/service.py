@@ -95,7 +95,10 @@ class Service:
         _log_reports_of(self.server)
 
     def bind(self) -> None:
-        """Listen on the addresses of the configuration, for lack of `Options.sockets`. Raises CannotStart."""
+        """Listen on the addresses of the configuration, unless there are sockets. Raises CannotStart."""
+        if self._sockets:
+            self.addresses = self.config.server.listen
+            return
         bound = [self._bound.bind(address) for address in self.config.server.listen]
         self.addresses = tuple([one.address for one in bound])
         self._sockets = tuple([one.of(0) for one in bound])

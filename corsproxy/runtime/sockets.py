@@ -186,6 +186,13 @@ def bind_tcp(address: TcpAddress, *, only_v6: bool = False, shared: bool = False
         return sock
 
 
+def listen_tcp(address: TcpAddress) -> socket.socket:
+    """Return a socket that listens on `address`. Raises OSError."""
+    with _closed_on_error(bind_tcp(address)) as sock:
+        sock.listen(BACKLOG)
+        return sock
+
+
 @contextlib.contextmanager
 def _closed_on_error(sock: socket.socket) -> Iterator[socket.socket]:
     try:

@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 
+from corsproxy.demo import ports
 from corsproxy.demo.ports import LOOPBACK, bind, choose, claim, is_free, port_of
 from corsproxy.runtime.sockets import CannotStart
 
@@ -29,6 +30,15 @@ def test_a_busy_preferred_port_gives_another_one() -> None:
         with claim(None, busy) as bound:
             assert port_of(bound) != busy
         assert choose(None, busy) == 0
+
+
+def test_a_claimed_port_is_claimed_for_good(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two demos that find the preferred port free, the second takes another one."""
+    monkeypatch.setattr(ports, "is_free", lambda _: True)
+    with claim(None, taken) as first, claim(None, taken) as second:
+        assert port_of(first) == taken != port_of(second)
+        with pytest.raises(CannotStart, match="address already in use"):
+            claim(taken, 1)
 
 
 def test_a_busy_port_that_was_asked_for_is_an_error_that_names_it() -> None:
