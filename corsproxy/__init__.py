@@ -1,3 +1,3 @@
-"""A CORS reverse proxy that answers preflights itself and says why a request was blocked."""
+"""A CORS reverse proxy that responds to preflights itself and reports why a request was blocked."""
 
 __version__ = "0.1.0"

@@ -6,13 +6,13 @@ from types import FrameType
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's signature
-    # Nothing is running yet that would have to be ended; what runs later sets handlers of its own.
+    # Nothing runs yet that would have to be closed; a server sets handlers of its own.
     os._exit(0)
 
 
 def main() -> None:
-    """Run the command line. SIGTERM and SIGINT end it cleanly from the first instant on."""
-    # PID 1 in a container ignores SIGTERM until somebody handles it (forwarding.md P1, P5).
+    """Run the command line. SIGTERM and SIGINT end it with exit code 0 from the start on."""
+    # The kernel ignores SIGTERM for PID 1 of a container until it has a handler (forwarding.md P1, P5).
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     from corsproxy.cli import cli  # noqa: PLC0415 - after the handlers are set

@@ -1,1 +1,1 @@
-"""The listeners for people and machines that look after the proxy. Knows no request on its way."""
+"""The listeners for operators, probes and Prometheus. Knows nothing of forwarded requests."""

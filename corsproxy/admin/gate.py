@@ -1,8 +1,8 @@
-"""What stands before the health listener's requests: how many connections, how long, what of each.
+"""Limits the health listener's connections: how many, for how long, and one request on each.
 
-A probe must succeed whatever else is there, so a newcomer is never turned away: who has been
-there longest ends instead (forwarding.md O2), whether it is silent or takes long over its response: a
-probe is there for milliseconds. Knows connections and where a head ends, no paths.
+A probe must succeed whatever else is connected, so a new connection is never rejected: the oldest
+one is closed instead (forwarding.md O2), whether it is idle or slow to read its response, because a
+probe takes milliseconds. Knows connections and where a request head ends, not paths.
 """
 
 import asyncio
@@ -12,19 +12,29 @@ import resource
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
-from corsproxy.acceptor import Acceptor
-
-_MOST: Final = 64
+_MAX_CONNECTIONS: Final = 64
 _LONGEST_HEAD: Final = 8 * 1024
-# Seconds: for the head of the request, from accept; and for taking the response.
+# Seconds: for the head of the request, from accept; and for reading the response.
 _HEAD_TIME: Final = 5.0
 _RESPONSE_TIME: Final = 30.0
 
 
+class Acceptor(Protocol):
+    """What accepts connections, until it is closed."""
+
+    def close(self) -> None:
+        """Stop accepting."""
+
+
+# Starts to accept on the listening socket: the first argument is called with each connection, the
+# second if no descriptor is left; it returns whether one is free, now or in the next turn of the loop.
+StartAccepting = Callable[[Callable[[socket.socket], None], Callable[[], bool]], Acceptor]
+
+
 class Reserve:
-    """Descriptors kept back for health's connections, for when everything else is used up."""
+    """Descriptors reserved for health connections, for when all others are in use."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -32,13 +42,13 @@ class Reserve:
         self.fill()
 
     def fill(self) -> None:
-        """Keep as many as should be kept, if there are."""
+        """Reserve as many as are missing, or as many as there are."""
         with contextlib.suppress(OSError):
             while len(self._kept) < self._count:
                 self._kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
     def give(self) -> bool:
-        """Let one go; return False if there is none."""
+        """Close one so that it is free; return False if none is reserved."""
         if self._kept:
             os.close(self._kept.pop())
             return True
@@ -46,7 +56,7 @@ class Reserve:
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
-        """Leave one to whoever needs it meanwhile."""
+        """Leave one descriptor free for the duration of the context."""
         self.give()
         try:
             yield
@@ -54,122 +64,126 @@ class Reserve:
             self.fill()
 
     def close(self) -> None:
-        """Keep none any more."""
+        """Reserve none any more."""
         self._count = 0
         while self.give():
             pass
 
 
 def reserve_for_health() -> Reserve:
-    """Return as many descriptors as health's connections need, or an eighth of what is allowed."""
+    """Return a reserve of a descriptor per health connection, at most an eighth of those allowed."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Reserve(_MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft // 8))
+    is_unlimited = soft == resource.RLIM_INFINITY
+    return Reserve(_MAX_CONNECTIONS if is_unlimited else min(_MAX_CONNECTIONS, soft // 8))
 
 
 class Gate:
-    """Accepts on a bound socket; each connection may ask once, through a protocol that `make` gives."""
+    """Accepts connections and passes one request of each to a protocol that `make` returns."""
 
     def __init__(
-        self, sock: socket.socket, make: Callable[[], asyncio.Protocol], reserve: Reserve
+        self,
+        start_accepting: StartAccepting,
+        make: Callable[[], asyncio.Protocol],
+        reserve: Reserve,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.make = make
         self._reserve = reserve
-        self._there: OrderedDict[_Connection, None] = OrderedDict()
+        self._connections: OrderedDict[_Connection, None] = OrderedDict()
         self._tasks: set[asyncio.Task[object]] = set()
-        self._acceptor = Acceptor(sock, self._take, self._relieve)
+        self._acceptor = start_accepting(self._register, self._free_descriptor)
 
-    def _take(self, sock: socket.socket) -> None:
-        if len(self._there) >= _MOST:
-            self._end_oldest()
+    def _register(self, sock: socket.socket) -> None:
+        if len(self._connections) >= _MAX_CONNECTIONS:
+            self._abort_oldest()
         connection = _Connection(self)
-        self._there[connection] = None
+        self._connections[connection] = None
         accepting = self.loop.connect_accepted_socket(lambda: connection, sock)
         task = self.loop.create_task(accepting)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _relieve(self) -> bool:
-        """Let a descriptor go for a connection that is there; return False if there is none."""
-        return self._reserve.give() or self._end_oldest()
+    def _free_descriptor(self) -> bool:
+        """Free a descriptor for a connection that waits to be accepted; return False if none can be."""
+        return self._reserve.give() or self._abort_oldest()
 
-    def _end_oldest(self) -> bool:
-        """End who has been there longest, if anybody is there."""
-        for connection in self._there:
-            connection.end()
+    def _abort_oldest(self) -> bool:
+        """Abort the oldest connection; return False if there is none."""
+        for connection in self._connections:
+            connection.abort()
             return True
         return False
 
-    def left(self, connection: "_Connection") -> None:
-        """Forget a connection."""
-        self._there.pop(connection, None)
+    def unregister(self, connection: "_Connection") -> None:
+        """Remove a connection. May be called again."""
+        self._connections.pop(connection, None)
         self.loop.call_soon(self._reserve.fill)
 
     def close(self) -> None:
-        """Accept no more, and end those that have not asked yet."""
+        """Stop accepting, and abort connections without a complete request head."""
         self._acceptor.close()
-        for connection in [*self._there]:
-            if not connection.has_asked:
-                connection.end()
+        for connection in [*self._connections]:
+            if not connection.has_request:
+                connection.abort()
 
-    async def ended(self) -> None:
-        """End all that is left, and wait until accepting has come to its end."""
-        for connection in [*self._there]:
-            connection.end()
+    async def wait_closed(self) -> None:
+        """Abort the remaining connections, and wait until those being accepted have ended too."""
+        for connection in [*self._connections]:
+            connection.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: gathers the head of one request, and passes nothing on that comes after it."""
+    """Buffers the head of one request, passes it on, and discards everything after it."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._transport: asyncio.Transport | None = None
-        self._held = b""
+        self._buffer = b""
         self._inner: asyncio.Protocol | None = None
-        self._is_over = False
-        self._timer = gate.loop.call_later(_HEAD_TIME, self.end)
+        self._is_aborted = False
+        self._timer = gate.loop.call_later(_HEAD_TIME, self.abort)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to read."""
+        """Keep the transport; close it if the connection was aborted while it was being made."""
         self._transport = cast("asyncio.Transport", transport)
-        if self._is_over:
+        if self._is_aborted:
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Gather the head; one that is too long ends the connection, and so does an empty line.
+        """Buffer the head; abort if it is too long or begins with an empty line.
 
-        Whoever reads the request would skip the line and wait for another, which is not read.
+        aiohttp would skip that line and wait for another head, which is never passed on.
         """
         transport = self._transport
         if self._inner is not None or transport is None:
             return
-        self._held += data
-        if self._held[0] in b"\r\n":
-            self.end()
+        self._buffer += data
+        if self._buffer[0] in b"\r\n":
+            self.abort()
             return
-        end = self._held.find(b"\r\n\r\n") + 4
+        end = self._buffer.find(b"\r\n\r\n") + 4
         if end < 4:
-            if len(self._held) > _LONGEST_HEAD:
-                self.end()
+            if len(self._buffer) > _LONGEST_HEAD:
+                self.abort()
             return
         transport.pause_reading()
         gate = self._gate
         self._timer.cancel()
-        self._timer = gate.loop.call_later(_RESPONSE_TIME, self.end)
-        head, self._held = self._held[:end], b""
+        self._timer = gate.loop.call_later(_RESPONSE_TIME, self.abort)
+        head, self._buffer = self._buffer[:end], b""
         self._inner = inner = gate.make()
         inner.connection_made(transport)
         inner.data_received(head)
 
     @property
-    def has_asked(self) -> bool:
-        """Whether the head of its request is there."""
+    def has_request(self) -> bool:
+        """Whether the head of its request is complete."""
         return self._inner is not None
 
     def eof_received(self) -> bool:
-        """Stay open for who has asked and waits."""
-        return self.has_asked
+        """Stay open for the response if there is a request."""
+        return self.has_request
 
     def pause_writing(self) -> None:
         """Pass it on."""
@@ -182,16 +196,16 @@ class _Connection(asyncio.Protocol):
             self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave no timer behind."""
+        """Cancel the timer and unregister."""
         self._timer.cancel()
-        self._gate.left(self)
+        self._gate.unregister(self)
         if self._inner is not None:
             self._inner.connection_lost(exc)
 
-    def end(self) -> None:
-        """End at once; the place is free from now on."""
-        self._is_over = True
+    def abort(self) -> None:
+        """Close at once, and unregister without waiting for `connection_lost`."""
+        self._is_aborted = True
         self._timer.cancel()
-        self._gate.left(self)
+        self._gate.unregister(self)
         if self._transport is not None:
             self._transport.abort()

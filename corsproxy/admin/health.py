@@ -1,30 +1,29 @@
-"""The health listener: /livez, /readyz, /metrics. Knows who to ask, nothing of requests."""
+"""The health listener: /livez, /readyz, /metrics. Knows what to call for each, nothing of requests."""
 
-import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from aiohttp import web
 
-from corsproxy.admin.gate import Gate, reserve_for_health
+from corsproxy.admin.gate import Gate, StartAccepting, reserve_for_health
 from corsproxy.admin.scraping import Scrape, Scraping
 
 if TYPE_CHECKING:
     import asyncio
 
-# How long responses may take that are being sent when the listener ends, in seconds.
+# Seconds for responses that are being sent when the listener closes.
 _LAST_RESPONSES: Final = 1.0
 
 
 class Readiness(NamedTuple):
-    """Whether the service may be sent requests, and what to know about it, a line each."""
+    """Whether the service is ready for requests, and the lines of the /readyz response."""
 
     is_ready: bool
     lines: list[str]
 
 
 def health_app(readiness: Callable[[], Readiness], scraping: Scraping) -> web.Application:
-    """Return the application that probes and Prometheus ask. It answers as long as the process lives."""
+    """Return the application for probes and Prometheus; it responds as long as the process runs."""
 
     async def live(request: web.Request) -> web.Response:  # noqa: ARG001
         return _plain(200, "ok\n")
@@ -40,12 +39,12 @@ def health_app(readiness: Callable[[], Readiness], scraping: Scraping) -> web.Ap
             headers={"Content-Type": content_type, "Cache-Control": "no-store"},
         )
 
-    async def say_close(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001
+    async def add_close(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001
         response.headers["Connection"] = "close"
         response.force_close()
 
     app = web.Application()
-    app.on_response_prepare.append(say_close)
+    app.on_response_prepare.append(add_close)
     app.router.add_get("/livez", live)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/metrics", metrics)
@@ -53,12 +52,15 @@ def health_app(readiness: Callable[[], Readiness], scraping: Scraping) -> web.Ap
 
 
 class HealthListener:
-    """Answers on a bound socket, from `start` to `close`."""
+    """Serves probes from `start` to `close`; `start_accepting` accepts on its listening socket."""
 
     def __init__(
-        self, sock: socket.socket, readiness: Callable[[], Readiness], scrape: Scrape
+        self,
+        start_accepting: StartAccepting,
+        readiness: Callable[[], Readiness],
+        scrape: Scrape,
     ) -> None:
-        self._sock = sock
+        self._start_accepting = start_accepting
         self._reserve = reserve_for_health()
         self._scraping = Scraping(scrape, self._reserve.lent)
         self._gate: Gate | None = None
@@ -71,29 +73,29 @@ class HealthListener:
         )
 
     async def start(self) -> None:
-        """Begin to accept."""
+        """Start accepting."""
         await self._runner.setup()
         make = cast("Callable[[], asyncio.Protocol]", self._runner.server)
-        self._gate = Gate(self._sock, make, self._reserve)
+        self._gate = Gate(self._start_accepting, make, self._reserve)
 
     async def close(self) -> None:
-        """End what is there, responses that are being sent after a moment."""
+        """Stop accepting, and close all connections; responses being sent get a second."""
         if self._gate is not None:
             self._gate.close()
         await self._scraping.close()
         await self._runner.cleanup()
         if self._gate is not None:
-            await self._gate.ended()
+            await self._gate.wait_closed()
         self._reserve.close()
 
 
 async def serve_health(
-    sock: socket.socket,
+    start_accepting: StartAccepting,
     readiness: Callable[[], Readiness],
     scrape: Scrape,
 ) -> HealthListener:
-    """Answer on a bound socket until what is returned is closed."""
-    listener = HealthListener(sock, readiness, scrape)
+    """Return a health listener that accepts, until it is closed."""
+    listener = HealthListener(start_accepting, readiness, scrape)
     await listener.start()
     return listener
 

@@ -1,4 +1,4 @@
-"""Renders what was counted: one text at a time, shared by all who wait for it. Knows no connections."""
+"""Renders the metrics, one text at a time, shared by all scrapes that wait. Knows no connections."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,21 +9,21 @@ from typing import Final
 from corsproxy.observe.exposition import render_each
 from corsproxy.observe.snapshot import Snapshot
 
-# Gives what was counted, over all workers.
+# Returns the metrics of all workers.
 Scrape = Callable[[], Awaitable[Snapshot]]
 # A text and its content type.
 Text = tuple[bytes, str]
 
-# Rendering is work for the interpreter that serves: it gets a tenth of the time at most, unless
-# somebody would wait for longer than this, in seconds.
+# Rendering uses the interpreter that serves requests: it gets at most a tenth of the time, unless a
+# scrape would wait for longer than this, in seconds.
 _REST_PER_WORK: Final = 9.0
 _LONGEST_REST: Final = 1.0
 
 
 class Scraping:
-    """Who asks waits for the next rendering to begin, with all others that do.
+    """Has all scrapes that arrive during one rendering share the next.
 
-    `descriptor_lent` leaves a descriptor to what a rendering may have to open: the first one
+    `descriptor_lent` leaves a descriptor free for files that a rendering has to open: the first one
     imports its modules.
     """
 
@@ -38,7 +38,7 @@ class Scraping:
         self._rests_until = 0.0
 
     async def text(self, accept: str) -> Text:
-        """Return what is counted from now on, in the format that an Accept header asks for."""
+        """Return metrics collected from now on, in the format that the Accept header prefers."""
         future = self._awaited.get(accept)
         if future is None:
             future = self._awaited[accept] = self._loop.create_future()
@@ -65,7 +65,7 @@ class Scraping:
         except BaseException as error:
             for future in awaited.values():
                 future.set_exception(error)
-                future.exception()  # who waited may have left
+                future.exception()  # retrieved, as the request that waited may have been closed
             if not isinstance(error, Exception):
                 raise
         else:
@@ -75,7 +75,7 @@ class Scraping:
         self._rests_until = ended + min(_REST_PER_WORK * (ended - began), _LONGEST_REST)
 
     async def close(self) -> None:
-        """End what is being rendered, and all who wait for the next rendering."""
+        """Cancel the current rendering and all scrapes that wait for the next."""
         if self._rendering is not None:
             self._rendering.cancel()
             await asyncio.gather(self._rendering, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The commands. Knows their names; each is imported when it is used, so that `health` starts fast."""
+"""The commands by name. Each is imported when it is used, so that `health` starts fast."""
 
 import importlib
 from typing import Final
@@ -24,12 +24,11 @@ class _Commands(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        pos = _COMMANDS.get(cmd_name)
-        if pos is None:
+        entry_point = _COMMANDS.get(cmd_name)
+        if entry_point is None:
             return None
-        module, _, name = pos.partition(":")
-        command = getattr(importlib.import_module(module), name)
-        assert isinstance(command, click.Command)  # noqa: S101 - the table above says so
+        module, _, name = entry_point.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
 

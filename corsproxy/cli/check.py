@@ -1,4 +1,4 @@
-"""`corsproxy check`: tell all that is wrong with files. Knows how to ask and print, not what is wrong."""
+"""`corsproxy check`: print the problems of files. Knows formats and exit codes, not the rules."""
 
 import os
 import string
@@ -10,11 +10,12 @@ import click
 
 from corsproxy.cli.files import DEFAULT_FILES, default_file
 from corsproxy.cli.terminal import say, say_verbatim
-from corsproxy.config import Loaded, Problem, format_problems, load
 from corsproxy.config.effective import effective_text
 from corsproxy.config.inline_tests import count_tests, run_tests
-from corsproxy.config.problems.format import Format
+from corsproxy.config.load import Loaded, load
+from corsproxy.config.problems.format import Format, format_problems
 from corsproxy.config.problems.index import BY_ID
+from corsproxy.policy.problems import Problem
 
 EXIT_PROBLEMS: Final = 1
 _FORMATS: Final[tuple[Format, ...]] = ("full", "concise", "json", "github")
@@ -118,7 +119,7 @@ def _count(number: int, what: str) -> str:
 
 
 class _Gaps(dict[str, str]):
-    """Stands in for the values of a message that is told about, not given."""
+    """An ellipsis for each value of a message that is explained."""
 
     def __missing__(self, name: str) -> str:
         return "…"

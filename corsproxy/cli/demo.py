@@ -1,4 +1,4 @@
-"""`corsproxy demo`: says what to put on the stage and where. Imports the server only when it runs."""
+"""`corsproxy demo`: which servers to run, and where. Imports them only when it runs."""
 
 import logging
 import sys
@@ -162,18 +162,17 @@ def demo(  # noqa: PLR0913 - one parameter an option
 
 
 def _run(play: "Coroutine[None, None, None]") -> None:
-    """Run until it ends; what keeps it from starting is one line and exit 3."""
+    """Run until it ends; if it cannot start, print why in one line and exit with 3."""
     import uvloop  # noqa: PLC0415 - slow to import, and only needed here
 
-    from corsproxy.demo.ports import CannotListenError  # noqa: PLC0415
     from corsproxy.observe.logs import TextFormatter  # noqa: PLC0415
-    from corsproxy.runtime.service import CannotStart  # noqa: PLC0415
+    from corsproxy.runtime.sockets import CannotStart  # noqa: PLC0415
 
     shown = logging.StreamHandler(sys.stderr)
     shown.setFormatter(TextFormatter())
     logging.basicConfig(level="INFO", handlers=[shown])
     try:
         uvloop.run(play)
-    except (CannotListenError, CannotStart) as error:
+    except CannotStart as error:
         say(f"corsproxy: cannot start the demo: {error}", err=True)
         raise SystemExit(_CANNOT_START) from None

@@ -12,8 +12,8 @@ from corsproxy.cli.explanation import render
 from corsproxy.cli.files import DEFAULT_FILES, config_option, default_file
 from corsproxy.cli.http_probe import CannotAsk, ask
 from corsproxy.cli.terminal import say, say_json, say_verbatim
-from corsproxy.config import Loaded, format_problems, load
-from corsproxy.config.problems.format import excerpt
+from corsproxy.config.load import Loaded, load
+from corsproxy.config.problems.format import excerpt, format_problems
 from corsproxy.config.yaml.nodes import width_at
 from corsproxy.explain.explain import Explanation
 from corsproxy.explain.fetch_algorithm import PageRequest

@@ -1,4 +1,4 @@
-"""Which configuration a command works on: its option, and where one is looked for. Reads nothing."""
+"""The option for a configuration file, and the default files. Reads none."""
 
 from pathlib import Path
 from typing import Final

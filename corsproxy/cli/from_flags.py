@@ -1,4 +1,4 @@
-"""`corsproxy run` without a file: the configuration that its flags equal. Knows YAML's quoting."""
+"""Writes the configuration file that equals the flags of `corsproxy run`. Knows YAML's quoting."""
 
 import re
 from collections.abc import Iterable
@@ -9,9 +9,9 @@ _UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
 
 
 def as_yaml(upstream: str, allow_origins: Iterable[str], listen: str, *, credentials: bool) -> str:
-    """Return the file that says what the flags say; values stay values, whatever is in them.
+    """Return the file that equals the flags; a value stays a value, whatever it contains.
 
-    Health is answered on a free port of the loopback, for there is nobody else to ask for it.
+    Health listens on a free port of the loopback, because no flag gives another.
     """
     origins = ", ".join(_quoted(origin) for origin in allow_origins)
     lines = [
@@ -31,7 +31,7 @@ def as_yaml(upstream: str, allow_origins: Iterable[str], listen: str, *, credent
 
 
 def _quoted(text: str) -> str:
-    """Return `text` in double quotes; `${` is no variable here (config.md)."""
+    """Return `text` in double quotes, with `${` escaped: flags contain no variables (config.md)."""
     return f'"{_UNSAFE.sub(_escaped, text.replace("${", "$${"))}"'
 
 

@@ -1,7 +1,7 @@
-"""`corsproxy health`: asks a running proxy whether it lives. Knows sockets, imports no server.
+"""`corsproxy health`: requests /livez or /readyz of a running proxy. Imports no server.
 
-It stands in the image's HEALTHCHECK and is started every few seconds, so it speaks the few bytes of
-HTTP itself: http.client alone would cost as much as all the rest.
+The image's HEALTHCHECK starts it every few seconds, so it writes and reads its few bytes of HTTP
+itself: importing http.client alone would take as long as all the rest.
 """
 
 import socket
@@ -12,8 +12,8 @@ from corsproxy.cli.host_port import split_host_port
 from corsproxy.cli.terminal import say
 
 _UNHEALTHY = 1
-# What a server listens on is not what a client connects to.
-_LOOPBACK_OF = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not bound
+# A client cannot connect to the wildcard address that a server listens on.
+_LOOPBACK_OF = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
 _LONGEST_HEAD = 64 * 1024
 
 
@@ -80,7 +80,7 @@ def health(*, ready: bool, address: str | tuple[str, int], timeout: float) -> No
     path = "/readyz" if ready else "/livez"
     where = f"unix:{address}" if isinstance(address, str) else f"{address[0]}:{address[1]}"
     try:
-        status, body = _ask(address, path, timeout)
+        status, body = _request(address, path, timeout)
     except OSError as error:
         say(
             f"unhealthy: no answer from {where}{path} within {timeout:g} s: {error}; "
@@ -94,22 +94,22 @@ def health(*, ready: bool, address: str | tuple[str, int], timeout: float) -> No
     say(f"healthy: {where}{path} answered 200")
 
 
-def _ask(address: str | tuple[str, int], path: str, timeout: float) -> tuple[int, str]:
-    """Return status (0 if the answer is no HTTP) and the first line of the body.
+def _request(address: str | tuple[str, int], path: str, timeout: float) -> tuple[int, str]:
+    """Return the status (0 if the response is not HTTP) and the first line of the body.
 
-    `timeout` is in seconds for each step; raises OSError when nothing answers in time.
+    `timeout` is in seconds for each step. Raises OSError if there is no response in time.
     """
     with _connect(address, timeout) as connection:
         connection.sendall(
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode(),
         )
-        answer = b""
-        while len(answer) < _LONGEST_HEAD and (part := connection.recv(4096)):
-            answer += part
-    head, _, body = answer.partition(b"\r\n\r\n")
+        response = b""
+        while len(response) < _LONGEST_HEAD and (part := connection.recv(4096)):
+            response += part
+    head, _, body = response.partition(b"\r\n\r\n")
     version, _, rest = head.partition(b" ")
     if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
-        return 0, ascii(answer[:80])
+        return 0, ascii(response[:80])
     return int(rest[:3]), ascii(body.decode(errors="replace").strip().partition("\n")[0][:200])
 
 

@@ -1,6 +1,6 @@
-"""Sends one request as it stands and reads the head of the answer. Knows HTTP/1.1, no CORS.
+"""Sends one request and reads the head of the response. Knows HTTP/1.1, not CORS.
 
-Lenient as browsers are, for what answers may be any server. Nothing is followed, nothing is kept.
+Lenient as browsers are, because any server may respond. Follows no redirect and stores no cookie.
 """
 
 import asyncio
@@ -12,21 +12,21 @@ from typing import Final
 from corsproxy.explain.probe import LiveRequest, LiveResponse
 from corsproxy.policy.urls import Url, read_url
 
-PATIENCE: Final = 10.0  # seconds for one answer, the connection included
+PATIENCE: Final = 10.0  # seconds for one response, the connection included
 _LARGEST_HEAD: Final = 64 * 1024
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: .*)?")
 
 
-class CannotAsk(Exception):  # noqa: N818 - it is what the user is told
-    """The server could not be asked; the text says why and what to do."""
+class CannotAsk(Exception):  # noqa: N818 - a message to the user
+    """The request failed; the text says why and what to do."""
 
 
 async def ask(request: LiveRequest, seconds: float = PATIENCE) -> LiveResponse:
-    """Send `request` and return the answer's status and fields; its body is not read.
+    """Send `request` and return the status and fields of the response; its body is not read.
 
-    Redirects are not followed, interim answers are passed over. Raises CannotAsk where there is no
-    answer within `seconds`, or none that is HTTP.
+    Redirects are not followed, interim responses are skipped. Raises CannotAsk if there is no
+    response within `seconds`, or it is not HTTP.
     """
     url = read_url(request.url)
     try:
@@ -48,7 +48,7 @@ async def ask(request: LiveRequest, seconds: float = PATIENCE) -> LiveResponse:
 
 
 def _why(error: OSError) -> str:
-    """Return what the system says: not every OSError of asyncio has its words."""
+    """Return the system's message: some OSErrors of asyncio have another one, or none."""
     refused = isinstance(error, ConnectionRefusedError)
     return "connection refused" if refused else error.strerror or str(error)
 
@@ -69,7 +69,7 @@ def _serialise(request: LiveRequest, url: Url) -> bytes:
 
 
 async def _read_reply(reader: asyncio.StreamReader, url: Url) -> LiveResponse:
-    """Return the first final answer; all heads together may have 64 KiB."""
+    """Return the first final response; all heads together may have 64 KiB."""
     data = b""
     start = 0
     while True:

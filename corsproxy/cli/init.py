@@ -1,4 +1,4 @@
-"""`corsproxy init`: print a configuration to begin with. Knows their names, not what is in them."""
+"""`corsproxy init`: print a configuration to begin with. Knows their names, not their keys."""
 
 from collections.abc import Callable
 from typing import Final

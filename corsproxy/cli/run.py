@@ -1,4 +1,4 @@
-"""`corsproxy run`: serve a configuration until told to stop. Knows how to ask, not how to serve."""
+"""`corsproxy run`: serve a configuration until stopped. Knows options and exit codes, not servers."""
 
 import asyncio
 import os
@@ -13,20 +13,19 @@ from corsproxy.cli.files import config_option, default_file
 from corsproxy.cli.from_flags import as_yaml
 from corsproxy.cli.terminal import say
 
-# The rest is imported where it is used: it takes long, and the first thing is to take signals.
+# The rest is imported in the functions that use it: it takes long, and signal handlers come first.
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from corsproxy.config import Fingerprint, Loaded
+    from corsproxy.config.load import Fingerprint, Loaded
     from corsproxy.policy.compiled import CompiledConfig, TcpAddress, UnixAddress
-    from corsproxy.runtime.service import Service
-    from corsproxy.runtime.supervisor import Supervisor
+    from corsproxy.runtime.frontend import Frontend
 
 EXIT_CANNOT_START: Final = 3
 
 
 class Watched(NamedTuple):
-    """The file that a configuration came from, and what it was like then."""
+    """The file that a configuration was read from, and its fingerprint then."""
 
     path: Path
     seen: "Fingerprint | None"
@@ -99,7 +98,7 @@ def run(
 
 
 def _run_flags(text: str) -> int:
-    from corsproxy.config import load_text  # noqa: PLC0415
+    from corsproxy.config.load import load_text  # noqa: PLC0415
 
     say("# The same as a file:\n" + text)
     loaded = load_text(text, "<flags>", {})
@@ -107,10 +106,10 @@ def _run_flags(text: str) -> int:
 
 
 def _run_file(path: Path) -> int:
-    # Until the file is watched, a wish to read it again needs no answer: it is read just now, and
-    # what changes afterwards is seen.
+    # Until the file is watched, SIGHUP can be ignored: the file is read right now, and later changes
+    # differ from the fingerprint.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from corsproxy.config import fingerprint, load  # noqa: PLC0415
+    from corsproxy.config.load import fingerprint, load  # noqa: PLC0415
 
     seen = fingerprint(path)
     loaded = load(path, os.environ)
@@ -119,7 +118,8 @@ def _run_file(path: Path) -> int:
     watched = Watched(path, seen)
     if count == 1:
         return _exit_code(_run(_service(config, colour=False), watched))
-    return _exit_code(_run(_supervisor(loaded, path, count), watched), supervises=True)
+    supervisor = _supervisor(config, loaded.text, path, count)
+    return _exit_code(_run(supervisor, watched), supervises=True)
 
 
 def _worker_count(config: "CompiledConfig") -> int:
@@ -130,7 +130,7 @@ def _worker_count(config: "CompiledConfig") -> int:
 
 
 def _config_or_exit(loaded: "Loaded") -> "CompiledConfig":
-    from corsproxy.config import format_problems  # noqa: PLC0415
+    from corsproxy.config.problems.format import format_problems  # noqa: PLC0415
 
     if loaded.problems:
         say(format_problems(loaded.problems, "full"), err=True, nl=False)
@@ -139,20 +139,23 @@ def _config_or_exit(loaded: "Loaded") -> "CompiledConfig":
     return loaded.config
 
 
-def _service(config: "CompiledConfig", *, colour: bool) -> "Callable[[], Service]":
+def _service(config: "CompiledConfig", *, colour: bool) -> "Callable[[], Frontend]":
+    from corsproxy.runtime.frontend import Frontend  # noqa: PLC0415
     from corsproxy.runtime.service import Options, Service  # noqa: PLC0415
 
     _configure_logs(config)
     options = Options(access_log=sys.stdout.fileno(), colour=colour)
-    return lambda: Service(config, options)
+    return lambda: Frontend(Service(config, options))
 
 
-def _supervisor(loaded: "Loaded", path: Path, count: int) -> "Callable[[], Supervisor]":
+def _supervisor(
+    config: "CompiledConfig", text: str, path: Path, count: int
+) -> "Callable[[], Frontend]":
+    from corsproxy.runtime.frontend import Frontend, ValidConfig  # noqa: PLC0415
     from corsproxy.runtime.supervisor import Supervisor  # noqa: PLC0415
 
-    assert loaded.config is not None  # noqa: S101 - it was made sure of
-    _configure_logs(loaded.config)
-    return lambda: Supervisor(loaded, str(path), count)
+    _configure_logs(config)
+    return lambda: Frontend(Supervisor(ValidConfig(config, text), str(path), count))
 
 
 def _configure_logs(config: "CompiledConfig") -> None:
@@ -162,7 +165,7 @@ def _configure_logs(config: "CompiledConfig") -> None:
 
 
 def _exit_code(main: "Coroutine[None, None, None]", *, supervises: bool = False) -> int:
-    """Run until told to stop; return the exit code."""
+    """Run until stopped; return the exit code."""
     import uvloop  # noqa: PLC0415
 
     from corsproxy.runtime.signals import ignore_signals  # noqa: PLC0415
@@ -179,39 +182,33 @@ def _exit_code(main: "Coroutine[None, None, None]", *, supervises: bool = False)
     return 0
 
 
-async def _run(make: "Callable[[], Service | Supervisor]", watched: Watched | None) -> None:
-    """Run a service, or a supervisor of several, and follow its file."""
+async def _run(make: "Callable[[], Frontend]", watched: Watched | None) -> None:
+    """Serve until stopped, and reload the file when it changes."""
     from corsproxy.runtime.reload import Reloader  # noqa: PLC0415
     from corsproxy.runtime.signals import StopSignals  # noqa: PLC0415
 
-    async with make() as service:
-        # Who reads the announcement may send any signal: all are taken by then.
+    async with make() as frontend:
+        # Whatever reads the announcement may send any signal: all have handlers by then.
         stop = StopSignals()
-        reloader = watched and Reloader(
-            watched.path,
-            os.environ,
-            apply=service.apply,
-            tell=service.reloaded,
-            seen=watched.seen,
-        )
-        _announce(service)
+        reloader = watched and Reloader(watched.path, os.environ, frontend, watched.seen)
+        _announce(frontend)
         async with asyncio.TaskGroup() as tasks:
             watch = tasks.create_task(reloader.run()) if reloader else None
-            await service.wait(stop)
+            await frontend.wait(stop)
             if watch is not None:
                 watch.cancel()
 
 
-def _announce(service: "Service | Supervisor") -> None:
-    """Say where it listens, and what each route does."""
-    for address in service.addresses:
-        tls = service.config.server.tls is not None
+def _announce(frontend: "Frontend") -> None:
+    """Print the addresses, and the upstream and policy of each route."""
+    for address in frontend.addresses:
+        tls = frontend.config.server.tls is not None
         say(f"listening on {_url(address, 'https' if tls else 'http')}", err=True)
-    for route in service.config.routes:
+    for route in frontend.config.routes:
         policy = route.policy.name if route.policy is not None else "no policy"
         say(f"  route {route.name}: -> {route.upstream.name} ({policy})", err=True)
-    if service.health_address is not None:
-        say(f"health on {_url(service.health_address)}/readyz", err=True)
+    if frontend.health_address is not None:
+        say(f"health on {_url(frontend.health_address)}/readyz", err=True)
 
 
 def _url(address: "TcpAddress | UnixAddress", scheme: str = "http") -> str:

@@ -1,4 +1,4 @@
-"""`corsproxy schema`: print the configuration language. Knows formats, no keys."""
+"""`corsproxy schema`: print the configuration language. Knows its formats, not its keys."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Prints the output of commands, escaped where it may contain what other machines sent."""
+"""Prints the output of commands, escaped if it may contain what other machines sent."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`corsproxy worker`: what `run` starts for each of several workers. Not for hands."""
+"""`corsproxy worker`: a worker process, as `run` starts it. Not meant to be typed."""
 
 import click
 

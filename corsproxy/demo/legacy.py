@@ -1,8 +1,8 @@
-"""A legacy API as they are found: knows its orders and cookies, and of CORS only mistakes.
+"""A legacy API with the usual mistakes: knows orders and cookies, and has CORS wrong.
 
-It answers OPTIONS with 405, sends `Access-Control-Allow-Origin: *` where cookies are needed, gives
-its software away, redirects to the name it is called by internally and fails in HTML. All of it is
-deterministic and kept in memory.
+It responds to OPTIONS with 405, sends `Access-Control-Allow-Origin: *` for requests with cookies,
+names its software and version, redirects to its internal name, and sends errors as HTML. All of it is
+deterministic and in memory.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _ERROR_PAGE: Final = (
 
 @dataclass(slots=True)
 class _Shop:
-    """What the API remembers. `event_interval` is in seconds."""
+    """The state of the API. `event_interval` is in seconds."""
 
     event_interval: float
     orders: dict[int, dict[str, object]] = field(
@@ -49,10 +49,10 @@ _SHOP: Final = web.AppKey("shop", _Shop)
 
 
 def make_legacy_app(*, event_interval: float = 0.4) -> web.Application:
-    """Return the API; `event_interval` is the pause between two server-sent events in seconds."""
+    """Return the API; `event_interval` is the time between two server-sent events, in seconds."""
     app = web.Application()
     app[_SHOP] = _Shop(event_interval)
-    app.on_response_prepare.append(_give_the_software_away)
+    app.on_response_prepare.append(_name_the_software)
     app.on_shutdown.append(_close_sockets)
     app.add_routes(
         [
@@ -76,7 +76,7 @@ def make_legacy_app(*, event_interval: float = 0.4) -> web.Application:
     return app
 
 
-async def _give_the_software_away(_: web.Request, response: web.StreamResponse) -> None:
+async def _name_the_software(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "LegacyHTTPd/1.3.42 (Unix)"
     response.headers["X-Powered-By"] = "PHP/5.2.17"
 
@@ -143,7 +143,7 @@ async def _account(request: web.Request) -> web.Response:
 
 
 async def _redirect(request: web.Request) -> web.Response:
-    # By the name it was called by: behind a proxy that is its internal one.
+    # The host of the request: behind a proxy that is the internal name.
     raise web.HTTPFound(f"http://{request.host}/orders")
 
 
@@ -151,7 +151,7 @@ async def _events(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"},
     )
-    with contextlib.suppress(ConnectionResetError):  # whoever listened went away
+    with contextlib.suppress(ConnectionResetError):  # the client disconnected
         await response.prepare(request)
         for number, text in enumerate(EVENTS, start=1):
             await response.write(f"id: {number}\ndata: {text}\n\n".encode())
@@ -177,7 +177,7 @@ async def _broken(_: web.Request) -> web.Response:
 
 
 async def _archive(_: web.Request) -> web.Response:
-    """Answer gzipped whatever the client accepts, as some old servers do."""
+    """Respond with gzip whatever the client accepts, as some old servers do."""
     rows = [{"id": number, "item": "teapot", "quantity": number % 7} for number in range(500)]
     body = gzip.compress(json.dumps(rows).encode(), mtime=0)
     return web.Response(
@@ -190,7 +190,7 @@ async def _archive(_: web.Request) -> web.Response:
 async def _download(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
     response.content_length = DOWNLOAD_SIZE
-    with contextlib.suppress(ConnectionResetError):  # whoever downloaded went away
+    with contextlib.suppress(ConnectionResetError):  # the client disconnected
         await response.prepare(request)
         for _ in range(DOWNLOAD_SIZE // len(_DOWNLOAD_CHUNK)):
             await response.write(_DOWNLOAD_CHUNK)

@@ -1,4 +1,4 @@
-"""The demo's page on an origin of its own: knows its files and two addresses, not what they answer."""
+"""Serves the demo's page from an origin of its own. Knows its files and addresses, not the servers."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,10 +19,10 @@ _FILES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSettings:
-    """What the page has to know; every address is an origin, such as "http://localhost:8080".
+    """The settings of the page; each address is an origin, such as "http://localhost:8080".
 
-    `page` is the origin the policy allows: opened under another name the page is a stranger.
-    `config` is the proxy's configuration to show, empty where the page's server does not know it.
+    `page` is the origin that the policy allows: opened under another name, the page is refused.
+    `config` is the proxy's configuration to show, empty if it is not known.
     """
 
     api: str
@@ -36,10 +36,10 @@ def make_page_app(settings: PageSettings) -> web.Application:
     app = web.Application()
     headers = _headers(settings)
 
-    async def say_alive(_: web.Request) -> web.Response:
+    async def alive(_: web.Request) -> web.Response:
         return web.Response(text="ok\n", headers=headers)
 
-    async def tell_settings(_: web.Request) -> web.Response:
+    async def send_settings(_: web.Request) -> web.Response:
         return web.json_response(asdict(settings), headers=headers)
 
     async def send_file(request: web.Request) -> web.Response:
@@ -51,8 +51,8 @@ def make_page_app(settings: PageSettings) -> web.Application:
             headers=headers,
         )
 
-    app.router.add_get("/livez", say_alive)
-    app.router.add_get("/settings.json", tell_settings)
+    app.router.add_get("/livez", alive)
+    app.router.add_get("/settings.json", send_settings)
     for path in _FILES:
         app.router.add_get(path, send_file)
     return app

@@ -1,6 +1,6 @@
-"""Puts the demo on its feet and takes it down: API, proxy and page, or one of them alone.
+"""Starts and stops the demo: API, proxy and page, or one of them alone.
 
-Knows in which order, and nothing of what is served.
+Knows the order and the ports, not what is served.
 """
 
 import os
@@ -13,31 +13,32 @@ from typing import Final, Literal
 
 from aiohttp import web
 
-from corsproxy.config import load_text
+from corsproxy.config.load import load_text
 from corsproxy.demo.legacy import make_legacy_app
 from corsproxy.demo.page import PageSettings, make_page_app
-from corsproxy.demo.ports import LOOPBACK, bind, choose, claim, port_of
+from corsproxy.demo.ports import LOOPBACK, bind, claim, port_of
 from corsproxy.demo.words import Ports, config_text, greeting, origin
 from corsproxy.policy.compiled import CompiledConfig, TcpAddress
+from corsproxy.runtime.frontend import Frontend
 from corsproxy.runtime.service import Options, Service
 from corsproxy.runtime.signals import StopSignals
 
 PREFERRED: Final = Ports(page=3000, api=9000, proxy=8080, health=9902)
 
-# Seconds for the answers that are being sent when the demo ends; its longest stream takes two.
-_LAST_ANSWERS: Final = 0.5
+# Seconds for responses that are being sent when the demo ends; its longest stream takes two.
+_LAST_RESPONSES: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedPorts:
-    """The ports somebody asked for; None means the preferred one, or any if that is taken."""
+    """The ports given as options; None means the preferred one, or any if that is in use."""
 
     page: int | None = None
     api: int | None = None
     proxy: int | None = None
 
     def or_preferred(self) -> Ports:
-        """Return the ports with the preferred ones for those that nobody asked for."""
+        """Return the ports, with the preferred ones for those that are not given."""
         return Ports(
             page=PREFERRED.page if self.page is None else self.page,
             api=PREFERRED.api if self.api is None else self.api,
@@ -47,29 +48,31 @@ class WantedPorts:
 
 
 async def play(wanted: WantedPorts, say: Callable[[str], None]) -> None:
-    """Run all three until SIGINT or SIGTERM; `say` is called with the greeting once they run.
+    """Run all three until SIGINT or SIGTERM; call `say` with the greeting once they run.
 
-    Raises CannotListenError for a wanted port that is taken, CannotStart as the service does.
+    Raises CannotStart if a wanted port is in use, or the proxy cannot start.
     """
     with (
         claim(wanted.page, PREFERRED.page) as page_socket,
         claim(wanted.api, PREFERRED.api) as api_socket,
+        claim(wanted.proxy, PREFERRED.proxy) as proxy_socket,
+        claim(None, PREFERRED.health) as health_socket,
     ):
         ports = Ports(
             page=port_of(page_socket),
             api=port_of(api_socket),
-            proxy=choose(wanted.proxy, PREFERRED.proxy),
-            health=choose(None, PREFERRED.health),
+            proxy=port_of(proxy_socket),
+            health=port_of(health_socket),
         )
+        service = Service(_config(ports), _options(proxy_socket))
         async with (
             serving(make_legacy_app(), api_socket),
-            Service(_plan(ports), _options()) as service,
+            Frontend(service, health_socket) as proxy,
+            serving(make_page_app(_settings(ports)), page_socket),
         ):
-            ports = _as_bound(ports, service)
-            async with serving(make_page_app(_settings(ports)), page_socket):
-                stop = StopSignals()
-                say(greeting(ports))
-                await service.wait(stop)
+            stop = StopSignals()
+            say(greeting(ports))
+            await proxy.wait(stop)
 
 
 async def play_one(
@@ -78,9 +81,9 @@ async def play_one(
     settings: PageSettings,
     say: Callable[[str], None],
 ) -> None:
-    """Run one part until SIGINT or SIGTERM; `say` is told where once it listens.
+    """Run one part until SIGINT or SIGTERM; call `say` with its address once it listens.
 
-    Raises CannotListenError if it cannot listen there.
+    Raises CannotStart if it cannot listen there.
     """
     stop = StopSignals()
     app = make_legacy_app() if part == "api" else make_page_app(settings)
@@ -93,8 +96,8 @@ async def play_one(
 
 @asynccontextmanager
 async def serving(app: web.Application, bound: socket) -> AsyncIterator[None]:
-    """Serve `app` on a bound socket as long as the context lasts."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_ANSWERS)
+    """Serve `app` on a bound socket for the duration of the context."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_RESPONSES)
     await runner.setup()
     try:
         await web.SockSite(runner, bound).start()
@@ -103,24 +106,17 @@ async def serving(app: web.Application, bound: socket) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-def _plan(ports: Ports) -> CompiledConfig:
+def _config(ports: Ports) -> CompiledConfig:
     loaded = load_text(config_text(ports), "demo.yaml", {})
-    assert loaded.config is not None, loaded.problems  # noqa: S101 - our own text
+    if loaded.config is None:
+        raise AssertionError(loaded.problems)  # the text is ours: tests read it
     return loaded.config
 
 
-def _options() -> Options:
-    """Let the terminal show a line for each request that the proxy decided on."""
+def _options(listening: socket) -> Options:
+    """Return options to serve on `listening` and to print the access log on the terminal."""
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return Options(access_log=sys.stdout.fileno(), colour=colour)
-
-
-def _as_bound(ports: Ports, service: Service) -> Ports:
-    """Return the ports with those the service really got (0 asked for any)."""
-    proxy, health = service.addresses[0], service.health_address
-    assert isinstance(proxy, TcpAddress)  # noqa: S101 - the configuration names no other
-    assert isinstance(health, TcpAddress)  # noqa: S101
-    return Ports(page=ports.page, api=ports.api, proxy=proxy.port, health=health.port)
+    return Options(access_log=sys.stdout.fileno(), colour=colour, sockets=(listening,))
 
 
 def _settings(ports: Ports) -> PageSettings:

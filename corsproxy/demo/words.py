@@ -1,4 +1,4 @@
-"""What the demo's proxy is told and what the terminal shows: text about addresses, no sockets."""
+"""The texts of the demo: its configuration and its greeting. Knows ports, not sockets."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -89,7 +89,7 @@ class Ports:
 def origin(port: int) -> str:
     """Return the origin of a port of the demo as a browser writes it.
 
-    All say localhost: other ports are other origins but the same site, so cookies flow.
+    All are on localhost: other ports are other origins but the same site, so cookies are sent.
     """
     return f"http://localhost:{port}"
 

@@ -1,1 +1,1 @@
-"""A process and its life: listening, serving, reloading, draining, supervising."""
+"""The life of a process: listening, serving, reloading, draining, supervising."""

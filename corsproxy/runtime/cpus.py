@@ -1,4 +1,4 @@
-"""How many cores this process may use. Knows the kernel's limits, not what they are for."""
+"""Counts the cores that this process may use. Knows the kernel's limits, not what they are for."""
 
 import math
 import os
@@ -9,13 +9,13 @@ _QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cpus(quota: Path = _QUOTA) -> int:
-    """Return the cores that this process may run on, at most what its container's limit pays for.
+    """Return the number of cores that this process may run on, within its container's CPU limit.
 
     `quota` is the control group's file cpu.max (cgroup v2): microseconds of a period, or max.
     """
     try:
         cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not everywhere is Linux
+    except AttributeError:  # not Linux
         cores = os.cpu_count() or 1
     try:
         allowed, period = quota.read_text().split()

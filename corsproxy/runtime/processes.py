@@ -1,4 +1,4 @@
-"""The processes of workers: their start, their end, and who else ends. Knows no configuration."""
+"""Starts the processes of workers and reaps those that end. Knows nothing of what they serve."""
 
 import asyncio
 import contextlib
@@ -11,47 +11,47 @@ from typing import Final, NamedTuple
 
 from corsproxy.runtime.channel import Channel
 
-# Signals are the supervisor's matter; blocked, they cannot end a worker from its first instant on.
-_NOT_FOR_WORKERS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# The supervisor handles these signals; blocked from its start on, they cannot end a worker.
+_BLOCKED_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Process(NamedTuple):
-    """A running worker: how to ask it, and how it ended (a status of waitpid) once it has."""
+    """A worker: the channel to it, and a future of how it ended (a status of waitpid)."""
 
     slot: int
     pid: int
-    asker: Channel
+    channel: Channel
     ended: asyncio.Future[int]
 
 
 class Processes:
-    """The living workers of this process."""
+    """The workers that this process started and that have not ended."""
 
     def __init__(self) -> None:
         self._alive: dict[int, Process] = {}
 
     @property
     def alive(self) -> list[Process]:
-        """Those that have not ended, the oldest first."""
+        """The workers that have not ended, the oldest first."""
         return list(self._alive.values())
 
     async def start(self, slot: int) -> Process:
-        """Start a process for a slot; it waits for its first question. Raises OSError."""
-        ours, its = socket.socketpair()
-        asker = await Channel.on(ours)
-        with its:
-            its.set_inheritable(True)
+        """Start a process for a slot; it waits for its first request. Raises OSError."""
+        our_end, its_end = socket.socketpair()
+        channel = await Channel.open(our_end)
+        with its_end:
+            its_end.set_inheritable(True)
             try:
-                pid = _spawn("worker", str(its.fileno()))
+                pid = _spawn("worker", str(its_end.fileno()))
             except OSError:
-                await asker.close()
+                await channel.close()
                 raise
-        # Nothing was awaited since it started: it is known before its end can be.
-        process = self._alive[pid] = Process(slot, pid, asker, asyncio.Future())
+        # Nothing was awaited since it started, so `reap` cannot run before it is registered.
+        process = self._alive[pid] = Process(slot, pid, channel, asyncio.Future())
         return process
 
     def reap(self) -> None:
-        """Take note of all that ended: workers, and as PID 1 everybody's orphans (P5)."""
+        """Reap all children that have ended: workers, and as PID 1 adopted orphans (P5)."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -65,19 +65,19 @@ class Processes:
 
 
 def _spawn(*arguments: str) -> int:
-    """Start this program once more, in the way that it was started itself; return the process's id."""
-    # What stands before our own arguments finds the same code, whatever the folder is.
+    """Start this program with other arguments, as it was started itself; return the process's id."""
+    # The interpreter's options and the module or script find the same code in any directory.
     program = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
     return os.posix_spawn(
         sys.executable,
         [sys.executable, *program, *arguments],
         os.environ,
-        setsigmask=_NOT_FOR_WORKERS,
+        setsigmask=_BLOCKED_SIGNALS,
     )
 
 
 def kill(processes: Collection[Process]) -> None:
-    """End those that have not ended, at once."""
+    """Send SIGKILL to those that have not ended."""
     for process in processes:
         if not process.ended.done():
             with contextlib.suppress(ProcessLookupError):
@@ -92,7 +92,7 @@ async def ends_of(processes: Collection[Process], seconds: float) -> None:
 
 
 def how_it_ended(status: int) -> str:
-    """Say in words what a status of waitpid means."""
+    """Describe a status of waitpid."""
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return f"ended with exit code {code}"

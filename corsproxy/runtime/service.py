@@ -1,155 +1,117 @@
-"""The composition root: makes the listeners, the server and the logs of one configuration, and ends them.
+"""The composition root: makes the server, its listeners and its logs from one configuration.
 
-The only place that builds these objects. Knows addresses and signals, not requests.
+The only place that makes these objects. Knows addresses, descriptors and logs, not requests.
 """
 
 import asyncio
 import logging
-import signal
 import socket
 import sys
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self, TypedDict
+from typing import Final, TypedDict
 
-from corsproxy.acceptor import Acceptor
-from corsproxy.admin.health import HealthListener, Readiness, serve_health
-from corsproxy.config import Loaded
+from corsproxy.config.compile.tls import SERVER_TLS_KEYS
 from corsproxy.observe.access_log import AccessLog
 from corsproxy.observe.refusals import Refusals
 from corsproxy.observe.snapshot import Snapshot
 from corsproxy.policy.compiled import Address, CompiledConfig, Route, Upstream
 from corsproxy.policy.cookies.rewrite import LEFT_BECAUSE
 from corsproxy.proxy.server import MissingParser, ProxyServer
-from corsproxy.proxy.state import Observer
-from corsproxy.runtime.signals import StopSignals
+from corsproxy.runtime.acceptor import Acceptor
+from corsproxy.runtime.frontend import Status, ValidConfig, addresses_of
 from corsproxy.runtime.sockets import BACKLOG, CannotStart, ListenSockets
 from corsproxy.tls.contexts import BadTlsFile
 from corsproxy.tls.renewal import RenewedContext, listening_context
 
-__all__ = ["CannotStart", "Options", "Service"]
-
 log: Final = logging.getLogger("corsproxy")
 
-# asyncio takes so many connections from a handle each turn of the loop before the first of them is
-# counted: no more than there are descriptors for.
-_AT_ONCE: Final = 4
-# libuv takes one connection from a handle each turn of the loop. When turns are long, because much
+# asyncio accepts as many connections from a handle in one turn of the loop, before the first of them
+# is counted: no more than there are descriptors for.
+_PER_TURN: Final = 4
+# libuv accepts one connection from a handle in each turn of the loop. If turns are long, because much
 # arrives, new clients would wait for seconds; with several handles on the socket they do not.
 _HANDLES: Final = 4
 
 
 class _UnixOptions(TypedDict, total=False):
-    """What `create_unix_server` wants to know on some versions only."""
+    """An option that `create_unix_server` has since Python 3.13."""
 
     cleanup_socket: bool
 
 
-# From 3.13 on the loops remove a socket's path by default, which is not theirs but `ListenSockets`'.
+# Since 3.13 the loops remove a socket's path by default; `ListenSockets` owns it.
 _UNIX: Final[_UnixOptions] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a service is run, beside its configuration.
+    """How to run a service, besides its configuration.
 
-    `observers` are told of every request that ended; `access_log` is the file descriptor that the
-    access log goes to, None for none. With `sockets`, one for each address of the configuration, these are
-    listened on in place of binding the addresses, and health is somebody else's matter.
+    The access log is written to the file descriptor `access_log`, if any. `sockets`, one for each
+    address of the configuration, are listened on instead of binding the addresses.
     """
 
-    observers: tuple[Observer, ...] = ()
     access_log: int | None = None
     colour: bool = False
-    sockets: tuple[socket.socket, ...] | None = None
+    sockets: tuple[socket.socket, ...] = ()
 
 
 class Listening:
-    """The handles on one listening socket."""
+    """The handles that accept from one listening socket."""
 
     def __init__(self) -> None:
         self._servers: list[asyncio.Server | Acceptor] = []
 
     def add(self, server: asyncio.Server | Acceptor) -> None:
-        """Take a handle that listens."""
+        """Add a handle that accepts."""
         self._servers.append(server)
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Stop accepting."""
         for server in self._servers:
             server.close()
 
 
 class Service:
-    """A running proxy: `async with Service(configuration) as service: await service.wait(StopSignals())`."""
+    """Serves the requests of one configuration in this process. Make it in the running loop.
+
+    Raises CannotStart if a TLS file is unusable, or aiohttp lacks its C parsers.
+    """
 
     def __init__(self, config: CompiledConfig, options: Options = Options()) -> None:
         self.config = config
-        self._started = config
-        self._options = options
-        self._access_log: AccessLog | None = None
-        self._listening: list[Listening] = []
-        self._bound = ListenSockets(addresses=addresses_of(config))
-        self._health: HealthListener | None = None
-        self._stopping = False
-        self.reload_failed = False
         self.addresses: tuple[Address, ...] = ()
-        self.health_address: Address | None = None
-        self.server: ProxyServer
-
-    async def __aenter__(self) -> Self:
-        """Listen. Raise CannotStart, with nothing left open, where that cannot be done."""
-        try:
-            await self._start()
-        except BaseException:
-            await self._end()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End everything: no request is waited for, `drain` does that."""
-        await self._end()
-
-    async def _start(self) -> None:
-        config = self.config
-        observers = self._options.observers
-        if self._options.access_log is not None and config.log.access != "off":
-            self._access_log = AccessLog(
-                self._options.access_log,
-                "colour" if self._options.colour else _format_of(config),
-                config.log.access,
-            )
-            observers = (*observers, self._access_log)
+        self._sockets = options.sockets
+        self._bound = ListenSockets(addresses=addresses_of(config))
+        self._listening: list[Listening] = []
+        self._tls_context = _tls_context(config)
+        self._access_log = _access_log(config, options)
+        observers = () if self._access_log is None else (self._access_log,)
         try:
             self.server = ProxyServer(config, observers)
         except MissingParser as missing:
+            self._close_access_log()
             raise CannotStart(str(missing)) from missing
-        self._tell_room()
-        self.server.state.reports.refusals = Refusals(log, asyncio.get_running_loop().time)
-        self.server.state.reports.on_upstream_cors = _tell_upstream_cors
-        self.server.state.reports.on_cookie_left = _tell_cookie_left
-        self.server.state.reports.on_excess = _warn_of_excess
-        await self._listen_for_requests()
-        if config.health is not None and self._options.sockets is None:
-            await self._listen_for_health(config.health)
+        _log_reports_of(self.server)
 
-    async def _listen_for_requests(self) -> None:
-        sockets = self._options.sockets
-        if sockets is None:
-            bound = [self._bound.bind(address) for address in self.config.server.listen]
-            self.addresses = tuple([one.address for one in bound])
-            sockets = tuple([one.of(0) for one in bound])
-        for sock in sockets:
+    def bind(self) -> None:
+        """Listen on the addresses of the configuration, unless there are sockets. Raises CannotStart."""
+        if self._sockets:
+            self.addresses = self.config.server.listen
+            return
+        bound = [self._bound.bind(address) for address in self.config.server.listen]
+        self.addresses = tuple([one.address for one in bound])
+        self._sockets = tuple([one.of(0) for one in bound])
+
+    async def start(self) -> None:
+        """Accept connections from all sockets."""
+        self._warn_of_connection_limit()
+        for sock in self._sockets:
             await self.listen(sock)
 
     async def listen(self, sock: socket.socket) -> Listening:
-        """Take connections from a bound socket, until what is returned is closed."""
-        context = self._tls_context()
+        """Accept connections from a bound socket, until the returned object is closed."""
+        context = self._tls_context
         listening = Listening()
         self._listening.append(listening)
         if context is not None:
@@ -158,7 +120,7 @@ class Service:
             return listening
         for handle in (sock, *(sock.dup() for _ in range(_HANDLES - 1))):
             listening.add(await self._accept_from(handle))
-        sock.listen(BACKLOG)  # the loops have made it _AT_ONCE
+        sock.listen(BACKLOG)  # the loops have set it to _PER_TURN
         return listening
 
     async def _accept_from(self, sock: socket.socket) -> asyncio.Server:
@@ -167,27 +129,13 @@ class Service:
             return await loop.create_unix_server(
                 self.server,
                 sock=sock,
-                backlog=_AT_ONCE,
+                backlog=_PER_TURN,
                 **_UNIX,  # type: ignore[misc] # of 3.13
             )
-        return await loop.create_server(self.server, sock=sock, backlog=_AT_ONCE)
+        return await loop.create_server(self.server, sock=sock, backlog=_PER_TURN)
 
-    def _tls_context(self) -> RenewedContext | None:
-        """Return what listeners speak TLS with, None if they do not. Raises CannotStart."""
-        tls = self.config.server.tls
-        if tls is None:
-            return None
-        try:
-            return listening_context(tls)
-        except BadTlsFile as fault:
-            raise CannotStart(f"cannot speak TLS: {fault}; check server.tls") from fault
-
-    async def _listen_for_health(self, address: Address) -> None:
-        self.health_address, (sock,) = self._bound.bind(address)
-        self._health = await serve_health(sock, self._readiness, self.scrape)
-
-    def _tell_room(self) -> None:
-        """Say so where the system allows fewer connections than the configuration does (O2)."""
+    def _warn_of_connection_limit(self) -> None:
+        """Warn if the system allows fewer connections than the configuration (O2)."""
         wanted, served = (
             self.config.server.limits.max_connections,
             self.server.state.connections.limits.served,
@@ -200,54 +148,31 @@ class Service:
                 served,
             )
 
+    def status(self) -> Status:
+        """Return whether connections are accepted yet."""
+        is_serving = bool(self._listening)
+        return Status(is_serving, "ok" if is_serving else "starting")
+
     async def scrape(self) -> Snapshot:
-        """Return what was counted since the start."""
+        """Return the metrics since the start."""
         return self.server.snapshot()
 
-    def _readiness(self) -> Readiness:
-        """Say whether to send requests here: not while stopping; a failed reload is only told."""
-        lines = ["stopping"] if self._stopping else ["ok"]
-        if self.reload_failed:
-            lines.append("the last reload failed: the configuration before it is in force")
-        return Readiness(not self._stopping, lines)
+    async def apply(self, valid: ValidConfig) -> None:
+        """Serve later requests according to `valid`; those in flight keep their configuration."""
+        self.config = valid.config
+        self.server.state.replace_config(valid.config)
+        self._warn_of_connection_limit()
 
-    async def apply(self, loaded: Loaded) -> list[str]:
-        """Take what was read into force; return the keys whose change only counts after a restart.
-
-        Requests in flight finish under the configuration they began with.
-        """
-        assert loaded.config is not None  # noqa: S101 - nobody asks for another
-        self.config = config = loaded.config
-        self.server.state.replace_config(config)
-        self._tell_room()
-        return restart_required(self._started, config)
-
-    def reloaded(self, succeeded: bool) -> None:  # noqa: FBT001 - told by position, as an event
-        """Note how the last reload went: readiness tells it, without depending on it."""
-        self.reload_failed = not succeeded
+    def record_reload(self, *, succeeded: bool) -> None:
+        """Record the result of the last reload in the metrics."""
         self.server.state.metrics.reloaded(succeeded)
 
-    async def wait(self, stop: StopSignals) -> None:
-        """Serve until SIGTERM or SIGINT, then drain. A second signal ends at once (P1)."""
-        first = await stop.next()
-        await stop.cut_short(self.drain(delayed=first is signal.SIGTERM))
-
-    async def drain(self, *, delayed: bool) -> None:
-        """Stop taking requests and let those in flight finish, within the configuration's times."""
-        delay = self.config.server.drain_delay
-        self.begin_drain()
-        if delayed and delay:
-            log.info("stopping: still accepting for %g s", delay)
-            await asyncio.sleep(delay)
-        await self.finish_drain()
-
     def begin_drain(self) -> None:
-        """Say that it stops: not ready any more, and `Connection: close` on every answer."""
-        self._stopping = True
+        """Send `Connection: close` with each response from now on; accept still."""
         self.server.state.draining = True
 
     async def finish_drain(self) -> None:
-        """Take no more connections, and wait for the requests in flight as long as the configuration says."""
+        """Stop accepting, and wait for requests in flight for at most `server.drain`."""
         self._stop_listening()
         if not await self.server.drain(self.config.server.drain):
             count = self.server.connection_count
@@ -262,44 +187,57 @@ class Service:
         for listening in self._listening:
             listening.close()
 
-    async def _end(self) -> None:
+    async def close(self) -> None:
+        """Close all listeners and connections at once, then the access log."""
         self._stop_listening()
-        if hasattr(self, "server"):
-            await self.server.shutdown()
-        if self._health is not None:
-            await self._health.close()
+        await self.server.shutdown()
         self._bound.close()
+        self._close_access_log()
+
+    def _close_access_log(self) -> None:
         if self._access_log is not None:
             self._access_log.close()
 
 
-def addresses_of(config: CompiledConfig) -> tuple[Address, ...]:
-    """Return all addresses that are listened on."""
-    return config.server.listen if config.health is None else (*config.server.listen, config.health)
+def _tls_context(config: CompiledConfig) -> RenewedContext | None:
+    """Return the TLS context of the listeners, None without TLS. Raises CannotStart."""
+    tls = config.server.tls
+    if tls is None:
+        return None
+    try:
+        return listening_context(tls)
+    except BadTlsFile as fault:
+        key = SERVER_TLS_KEYS[fault.purpose]
+        raise CannotStart(
+            f"cannot speak TLS: {key} {fault.file}: {fault.detail}; check server.tls"
+        ) from fault
 
 
-def restart_required(started: CompiledConfig, config: CompiledConfig) -> list[str]:
-    """Return the keys that `config` has otherwise than a process has that was `started` with another.
-
-    They count after a restart.
-    """
-    settings = {
-        "server.listen": (started.server.listen, config.server.listen),
-        "server.tls": (started.server.tls, config.server.tls),
-        "server.workers": (started.server.workers, config.server.workers),
-        "health.listen": (started.health, config.health),
-        "log": (started.log, config.log),
-    }
-    return [key for key, (old, new) in settings.items() if old != new]
+def _access_log(config: CompiledConfig, options: Options) -> AccessLog | None:
+    if options.access_log is None or config.log.access == "off":
+        return None
+    style = "colour" if options.colour else _log_format(config)
+    return AccessLog(options.access_log, style, config.log.access)
 
 
-def _format_of(config: CompiledConfig) -> str:
+def _log_format(config: CompiledConfig) -> str:
     if config.log.format != "auto":
         return config.log.format
     return "text" if sys.stdout.isatty() else "json"
 
 
-def _tell_upstream_cors(route: Route) -> None:
+# --- what the server reports to the log ----------------------------------------------------
+
+
+def _log_reports_of(server: ProxyServer) -> None:
+    reports = server.state.reports
+    reports.refusals = Refusals(log, asyncio.get_running_loop().time)
+    reports.on_upstream_cors = _warn_of_upstream_cors
+    reports.on_cookie_left = _warn_of_cookie_left
+    reports.on_excess = _warn_of_excess
+
+
+def _warn_of_upstream_cors(route: Route) -> None:
     policy = route.policy
     log.warning(
         "route %s: its upstream sends CORS headers of its own; they are handled by "
@@ -317,7 +255,7 @@ def _warn_of_excess(upstream: Upstream) -> None:
     )
 
 
-def _tell_cookie_left(route: Route, reason: str) -> None:
+def _warn_of_cookie_left(route: Route, reason: str) -> None:
     log.warning(
         "route %s: a cookie of its upstream is left as it is, because browsers would refuse what "
         "its rule makes of it: %s; give that cookie a rule of its own (cors.md 60)",

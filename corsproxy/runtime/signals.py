@@ -1,7 +1,7 @@
-"""Signals as events of the loop. Knows that they came, not what becomes of it.
+"""Delivers signals to the running loop. Knows that they arrived, not what follows from it.
 
-The handlers are ordinary ones, not the loop's: those would be gone when the loop closes, and a
-signal in the last milliseconds would turn exit code 0 into death by signal (forwarding.md P1).
+The handlers are the process's, not the loop's: the loop removes its own when it closes, and a signal
+in the last milliseconds would then kill the process instead of exit code 0 (forwarding.md P1).
 """
 
 import asyncio
@@ -16,36 +16,36 @@ _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def call_on(number: signal.Signals, callback: Callable[[], object]) -> None:
-    """Have the running loop call `callback` whenever the signal comes. On the main thread only."""
+    """Have the running loop call `callback` each time the signal arrives. On the main thread only."""
     loop = asyncio.get_running_loop()
 
-    def take(_number: int, _frame: FrameType | None) -> None:
+    def schedule(_number: int, _frame: FrameType | None) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(callback)
 
-    signal.signal(number, take)
+    signal.signal(number, schedule)
 
 
 def ignore_signals(*numbers: signal.Signals) -> None:
-    """Take no notice of these signals any more."""
+    """Ignore these signals from now on."""
     for number in numbers:
         signal.signal(number, signal.SIG_IGN)
 
 
 class StopSignals:
-    """Takes SIGTERM and SIGINT from its making on."""
+    """Queues SIGTERM and SIGINT, from its construction on."""
 
     def __init__(self) -> None:
-        self._came: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        self._arrived: asyncio.Queue[signal.Signals] = asyncio.Queue()
         for number in _STOPPING:
-            call_on(number, partial(self._came.put_nowait, number))
+            call_on(number, partial(self._arrived.put_nowait, number))
 
     async def next(self) -> signal.Signals:
-        """Wait for the next signal that nobody has been told of."""
-        return await self._came.get()
+        """Return the next signal, each one once; wait for it if none is queued."""
+        return await self._arrived.get()
 
     async def cut_short(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work`, but not beyond the next signal."""
+        """Run `work`, and cancel it at the next signal."""
         working = asyncio.ensure_future(work)
         waiting = asyncio.ensure_future(self.next())
         await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)

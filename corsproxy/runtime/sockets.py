@@ -1,4 +1,4 @@
-"""Binds the addresses that are listened on. Knows sockets and why one is not to be had, no requests."""
+"""Binds the sockets to listen on. Knows addresses and why one cannot be bound, not requests."""
 
 import contextlib
 import errno
@@ -13,41 +13,41 @@ from typing import Final, NamedTuple
 
 from corsproxy.policy.compiled import Address, TcpAddress, UnixAddress
 
-# How many connections the kernel keeps for a socket until they are accepted.
+# The number of connections that the kernel queues for a socket until they are accepted.
 BACKLOG: Final = 1024
 
-# How long others that start are waited for, and how often it is looked whether they are done, in
-# seconds.
-_LONGEST_LOCK: Final = 2.0
-_LOCK_AGAIN: Final = 0.01
+# Seconds to wait for another process that binds a unix socket in the same folder, and between two
+# attempts.
+_LOCK_TIMEOUT: Final = 2.0
+_LOCK_INTERVAL: Final = 0.01
 
 # A file's device and inode.
 _Identity = tuple[int, int]
 
 
-class CannotStart(Exception):  # noqa: N818 - it is what the user is told
+class CannotStart(Exception):  # noqa: N818 - a message to the user
     """The service cannot start; the text says why and what to do."""
 
 
 class Bound(NamedTuple):
-    """Where it really listens (port 0 means any free one), and the sockets for each who shares it.
+    """The address with the port that the system chose, and the sockets of the workers that share it.
 
-    The kernel spreads connections over the sockets of a port; a unix socket is one for all.
+    The kernel spreads connections over the sockets of a port. A unix socket is one for all workers.
     """
 
     address: Address
     sockets: tuple[socket.socket, ...]
 
     def of(self, share: int) -> socket.socket:
-        """Return the socket of one of those who share the address."""
+        """Return the socket of one worker."""
         return self.sockets[share % len(self.sockets)]
 
 
 class ListenSockets:
-    """The sockets of this process, each address shared by `shares` workers.
+    """The sockets that this process listens on, for each address one for each of `shares` workers.
 
-    `addresses` are all that will be bound: an IPv6 wildcard leaves IPv4 to another one of them
-    that has the same port, whichever of the two is bound first (P7).
+    `addresses` are all that will be bound, here or elsewhere in this program: an IPv6 wildcard leaves
+    IPv4 to another one of them with the same port, whichever of the two is bound first (P7).
     """
 
     def __init__(self, shares: int = 1, addresses: Iterable[Address] = ()) -> None:
@@ -59,33 +59,34 @@ class ListenSockets:
         self._bound: list[Bound] = []
         self._paths: list[tuple[str, _Identity]] = []
 
-    def bind(self, address: Address, shares: int | None = None) -> Bound:
+    def bind(self, address: Address) -> Bound:
         """Bind `address`, listen there and return the sockets. Raises CannotStart.
 
-        What is returned does listen: of two sockets that are merely bound to one address, both
-        would be there, and one of them would never get a connection.
+        It listens at once: with SO_REUSEADDR several programs can bind an address as long as none of
+        them listens there, and all but the first would fail later.
         """
         try:
             if isinstance(address, UnixAddress):
                 bound = Bound(address, (self._bind_unix(address.path),))
             else:
                 only_v6 = not _is_any_ipv6(address.host) or address.port in self._ipv4_ports
-                bound = _bind_tcp(address, shares or self._shares, only_v6=only_v6)
+                bound = _bind_shared(address, self._shares, only_v6=only_v6)
         except OSError as error:
             raise CannotStart(self._why_cannot_bind(address, error)) from error
         self._bound.append(bound)
         return bound
 
     def _bind_unix(self, path: str) -> socket.socket:
-        """Bind a unix socket; take the place of one of this user's that nobody serves any more.
+        """Bind a unix socket; replace one of this user if no process listens there any more.
 
-        Of two that start at a time, one would find the other's socket bound and not yet served.
+        Of two processes that start at the same time, one would find the other's socket bound but not
+        yet listening, so they take turns.
         """
         with (
-            _alone_at(os.path.dirname(path)),  # noqa: PTH120 - a string everywhere
+            _locked(os.path.dirname(path)),  # noqa: PTH120 - a string everywhere
             _closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock,
         ):
-            _make_way(path)
+            _remove_abandoned(path)
             sock.bind(path)
             found = _socket_at(path)
             if found is not None:
@@ -104,7 +105,7 @@ class ListenSockets:
         return f"cannot listen on {address}: {(error.strerror or str(error)).lower()}; {advice}"
 
     def _besides(self, address: TcpAddress) -> str:
-        """Return who else may listen at `address`: another one of this configuration (P7)."""
+        """Return the address of this configuration that may be in the way of `address`, in words (P7)."""
         for other in self._addresses:
             if isinstance(other, TcpAddress) and other.port == address.port and other != address:
                 return f", or this one on {other},"
@@ -118,7 +119,7 @@ class ListenSockets:
                 sock.close()
         paths, self._paths = self._paths, []
         for path, ours in paths:
-            # Somebody else may have put something of theirs there since.
+            # Another process may have replaced it since.
             if _socket_at(path) == ours:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)  # noqa: PTH108 - a socket's path is a string everywhere else
@@ -128,7 +129,7 @@ class ListenSockets:
 
 
 def _ipv4_port(address: Address) -> list[int]:
-    """Return the port that an IPv4 address takes, if this is one; a name may be one, too."""
+    """Return the port of an IPv4 address; a name may resolve to one, too."""
     if not isinstance(address, TcpAddress) or ":" in address.host or not address.port:
         return []
     return [address.port]
@@ -138,20 +139,21 @@ def _is_any_ipv6(host: str) -> bool:
     return ":" in host and IPv6Address(host).is_unspecified
 
 
-def _bind_tcp(address: TcpAddress, shares: int, *, only_v6: bool) -> Bound:
-    first = _bind_one(address, shared=False, only_v6=only_v6)
+def _bind_shared(address: TcpAddress, shares: int, *, only_v6: bool) -> Bound:
+    first = bind_tcp(address, only_v6=only_v6)
     if shares > 1:
-        # Sockets that share a port do not object to those of another program of this user: only
-        # one that does not share finds out that somebody is there.
-        found = first.getsockname()[1]
+        # SO_REUSEPORT also shares the port with other programs of this user: only a socket without
+        # it fails if another one listens there.
+        port = first.getsockname()[1]
         first.close()
-        address = TcpAddress(address.host, found)
+        address = TcpAddress(address.host, port)
     sockets = [first] if shares == 1 else []
     try:
         while len(sockets) < shares:
-            sockets.append(_bind_one(address, shared=True, only_v6=only_v6))
+            sockets.append(bind_tcp(address, only_v6=only_v6, shared=True))
         for sock in sockets:
             sock.listen(BACKLOG)
+            sock.setblocking(False)  # noqa: FBT003 - the socket module's own signature
     except OSError:
         for sock in sockets:
             sock.close()
@@ -160,7 +162,12 @@ def _bind_tcp(address: TcpAddress, shares: int, *, only_v6: bool) -> Bound:
     return Bound(TcpAddress(host, port), tuple(sockets))
 
 
-def _bind_one(address: TcpAddress, *, shared: bool, only_v6: bool) -> socket.socket:
+def bind_tcp(address: TcpAddress, *, only_v6: bool = False, shared: bool = False) -> socket.socket:
+    """Return a socket bound to `address`, not listening yet. Raises OSError.
+
+    `only_v6` leaves the port's IPv4 addresses to others, if `address` is the IPv6 wildcard; `shared`
+    lets other sockets of this user bind it, too.
+    """
     infos = socket.getaddrinfo(
         address.host,
         address.port,
@@ -169,13 +176,20 @@ def _bind_one(address: TcpAddress, *, shared: bool, only_v6: bool) -> socket.soc
     )
     family, kind, protocol, _, where = infos[0]
     with _closed_on_error(socket.socket(family, kind, protocol)) as sock:
+        # Connections of an earlier run in TIME_WAIT do not count as another program.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_v6)
         sock.bind(where)
-        sock.setblocking(False)  # noqa: FBT003
+        return sock
+
+
+def listen_tcp(address: TcpAddress) -> socket.socket:
+    """Return a socket that listens on `address`. Raises OSError."""
+    with _closed_on_error(bind_tcp(address)) as sock:
+        sock.listen(BACKLOG)
         return sock
 
 
@@ -192,40 +206,41 @@ def _closed_on_error(sock: socket.socket) -> Iterator[socket.socket]:
 
 
 @contextlib.contextmanager
-def _alone_at(folder: str) -> Iterator[None]:
-    """Have no other start make a socket in `folder` meanwhile; it leaves nothing there.
+def _locked(folder: str) -> Iterator[None]:
+    """Lock `folder` against other processes that bind sockets there; leaves no file.
 
-    Whoever may read a folder may lock it, so who holds it for long is not waited for.
+    Every user who may read a folder may lock it, so the wait for the lock is limited.
     """
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:  # making the socket says why, or succeeds in a folder that cannot be read
+    except OSError:  # binding reports why, or succeeds: the folder may be writable but not readable
         yield
         return
     try:
-        until = time.monotonic() + _LONGEST_LOCK
-        while not _lock(lock) and time.monotonic() < until:
-            time.sleep(_LOCK_AGAIN)
+        deadline = time.monotonic() + _LOCK_TIMEOUT
+        while not _lock(lock) and time.monotonic() < deadline:
+            time.sleep(_LOCK_INTERVAL)
         yield
     finally:
         os.close(lock)
 
 
 def _lock(descriptor: int) -> bool:
-    """Tell whether a folder is locked now, or cannot be locked where it is."""
+    """Return whether a folder is locked now, or its file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return True  # as on some network file systems
+        return True  # some network file systems
     return True
 
 
-def _make_way(path: str) -> None:
-    """Remove a socket of this user at `path` that nobody serves. Raises CannotStart for all else.
+def _remove_abandoned(path: str) -> None:
+    """Remove a socket of this user at `path` that no process listens on.
 
-    A file, a directory, a symbolic link or somebody else's socket stays where it is (P7).
+    Anything else stays (P7). Raises CannotStart for a file, a directory, a symbolic link or a socket
+    of another user, OSError for a socket that a process listens on.
     """
     try:
         there = os.lstat(path)
@@ -252,7 +267,7 @@ def _kind_of(mode: int) -> str:
 
 
 def _is_abandoned(path: str) -> bool:
-    """Tell whether nobody listens at a socket. Does not wait for one whose queue is full."""
+    """Return whether no process listens on a socket. Does not wait if its queue is full."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)  # noqa: FBT003
         try:
@@ -265,7 +280,7 @@ def _is_abandoned(path: str) -> bool:
 
 
 def _socket_at(path: str) -> _Identity | None:
-    """Return which socket `path` is, without following a link; None unless it is one."""
+    """Return the identity of the socket at `path`, without following a link; None if it is none."""
     try:
         there = os.lstat(path)
     except OSError:
@@ -277,7 +292,7 @@ def _identity(there: os.stat_result) -> _Identity:
     return there.st_dev, there.st_ino
 
 
-# What to do about an error; the first one begins with who has the address.
+# What to do about an error. The advice for EADDRINUSE is completed with what listens there.
 _ADVICE: Final = {
     errno.EADDRINUSE: "listens there; stop it, or choose another address",
     errno.EACCES: "this user may not listen there; choose a port above 1023",

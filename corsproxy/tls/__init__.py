@@ -1,1 +1,1 @@
-"""TLS contexts and their renewal."""
+"""TLS contexts made from files, and their renewal."""

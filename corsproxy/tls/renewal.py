@@ -1,6 +1,7 @@
-"""TLS contexts that follow their files: a renewed certificate is used without a restart.
+"""Renews TLS contexts when their files change, so that a new certificate needs no restart.
 
-Sessions belong to the context that they began under: with a new one none is resumed. Knows when files changed, not what stands in them; connections that are open keep what they have.
+Only later handshakes use the new context. A session belongs to the context that made it, so none is
+resumed after a renewal. Knows when files change, not what they contain.
 """
 
 import logging
@@ -15,21 +16,21 @@ from corsproxy.tls.contexts import BadTlsFile, server_context, upstream_context
 
 log: Final = logging.getLogger("corsproxy")
 
-# How often at most the files are looked at, in seconds; only while there are handshakes.
-_LOOKED_AT: Final = 1.0
-# How long a session counts that began with a client's certificate, in seconds. Resumed, it shows no
-# certificate, which may have ended or been taken back; and TLS 1.2 remembers sessions for two hours,
-# which Python's ssl cannot switch off.
-_SESSIONS_END: Final = 300.0
+# Seconds between two checks of the files, at least; they are only checked in a handshake.
+_CHECK_INTERVAL: Final = 1.0
+# Seconds for which a session made with a client certificate can be resumed, at most. A resumed session
+# shows no certificate, which may have expired or been revoked since; and OpenSSL keeps TLS 1.2 sessions
+# for two hours, which Python's ssl cannot change.
+_SESSION_LIFETIME: Final = 300.0
 
 _Fingerprint = tuple[tuple[str, int, int, int] | None, ...]
 
 
 class RenewedContext:
-    """A context made of files, made anew when they have changed; the old one stays while they are bad.
+    """Holds the context that `make` makes from `files`, and replaces it when they change.
 
-    With `ends_sessions` it is made anew every five minutes, too. Raises `BadTlsFile` when it is made
-    and the files are bad.
+    If the changed files are unusable, the old context stays and the reason is logged. With
+    `ends_sessions` it is also replaced every five minutes. The constructor raises BadTlsFile.
     """
 
     def __init__(
@@ -38,27 +39,27 @@ class RenewedContext:
         self._make = make
         self._ends_sessions = ends_sessions
         self._files = [file for file in files if file]
-        self._seen = self._look()
-        self._looked = self._made = time.monotonic()
+        self._seen = self._fingerprint()
+        self._checked_at = self._made_at = time.monotonic()
         self._context = make()
 
     def context(self) -> ssl.SSLContext:
-        """Return what the next handshake is to use."""
+        """Return the context for the next handshake."""
         now = time.monotonic()
-        if self._files and now - self._looked >= _LOOKED_AT:
-            self._looked = now
-            seen = self._look()
+        if self._files and now - self._checked_at >= _CHECK_INTERVAL:
+            self._checked_at = now
+            seen = self._fingerprint()
             if seen != self._seen:
                 self._seen = seen
                 if self._renew(now):
                     log.info("TLS files were read again: %s", ", ".join(self._files))
-            elif self._ends_sessions and now - self._made >= _SESSIONS_END:
+            elif self._ends_sessions and now - self._made_at >= _SESSION_LIFETIME:
                 self._renew(now)
         return self._context
 
     def _renew(self, now: float) -> bool:
-        """Make the context anew; return False, and log why, if the files are bad."""
-        self._made = now
+        """Make a new context; if the files are unusable, log why and return False."""
+        self._made_at = now
         try:
             self._context = self._make()
         except BadTlsFile as fault:
@@ -66,8 +67,8 @@ class RenewedContext:
             return False
         return True
 
-    def _look(self) -> _Fingerprint:
-        """Return what changes when a file does; a Secret's files change by a symlink (config.md)."""
+    def _fingerprint(self) -> _Fingerprint:
+        """Return what changes with the files; Kubernetes changes a Secret's by a symlink (config.md)."""
         found: list[tuple[str, int, int, int] | None] = []
         for file in self._files:
             try:
@@ -81,10 +82,10 @@ class RenewedContext:
 
 
 def listening_context(tls: ServerTls) -> RenewedContext:
-    """Return the context of a listener; each handshake takes that of its moment.
+    """Return the context of a listener, to be read for each handshake. Raises BadTlsFile.
 
-    So no `sni_callback` is needed, for which CPython decodes the name that the client sends, and
-    reports each one that is not ASCII on standard error. Raises `BadTlsFile`.
+    An `sni_callback` could exchange the context, too, but CPython decodes the server name for it, and
+    reports each name that is not ASCII on standard error.
     """
     return RenewedContext(
         lambda: server_context(tls),
@@ -96,5 +97,5 @@ def listening_context(tls: ServerTls) -> RenewedContext:
 
 
 def dialling_context(tls: UpstreamTls) -> RenewedContext:
-    """Return the context for connections to an upstream. Raises `BadTlsFile`."""
+    """Return the context for connections to an upstream. Raises BadTlsFile."""
     return RenewedContext(lambda: upstream_context(tls), tls.ca_file, tls.cert_file, tls.key_file)

@@ -1,4 +1,4 @@
-"""The health listener answers whatever else is there: forwarding.md O2."""
+"""The health listener responds whatever else is connected: forwarding.md O2."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from time import monotonic
 
 import pytest
@@ -17,6 +18,7 @@ from corsproxy.admin.health import HealthListener, Readiness, serve_health
 from corsproxy.admin.scraping import Scrape, Scraping
 from corsproxy.observe.exposition import render_each
 from corsproxy.observe.snapshot import Snapshot
+from corsproxy.runtime.acceptor import Acceptor
 from tests.support.client import RawClient
 from tests.support.leaks import Leaks
 from tests.support.wire import Address, End, eventually, listen, patiently
@@ -64,7 +66,7 @@ class Health:
         """How many connections there are."""
         found = self.listener._gate
         assert found is not None
-        return len(found._there)
+        return len(found._connections)
 
 
 @asynccontextmanager
@@ -72,7 +74,11 @@ async def health(scrape: Scrape = scraped) -> AsyncIterator[Health]:
     """Serve health on a free port."""
     sock = listen()
     address = sock.getsockname()
-    listener = await serve_health(sock, lambda: Readiness(True, ["ok"]), scrape)  # noqa: FBT003
+    listener = await serve_health(
+        partial(Acceptor, sock),
+        lambda: Readiness(is_ready=True, lines=["ok"]),
+        scrape,
+    )
     try:
         async with AsyncExitStack() as stack:
             yield Health(address, listener, stack)
@@ -83,7 +89,7 @@ async def health(scrape: Scrape = scraped) -> AsyncIterator[Health]:
 # --- connections ---------------------------------------------------------------------------
 
 
-async def test_each_question_has_its_answer() -> None:
+async def test_each_path_has_its_response() -> None:
     """product.md: three paths and nothing else, for GET and HEAD; one request a connection."""
     async with health() as there:
         for path in (b"/livez", b"/readyz", b"/metrics"):
@@ -95,7 +101,7 @@ async def test_each_question_has_its_answer() -> None:
         assert await there.ask(body) == 200  # and the body is not waited for
 
 
-async def test_silent_connections_leave_probes_answered() -> None:
+async def test_silent_connections_leave_probes_served() -> None:
     """O2: at most 64 connections; the one that has been silent longest makes room."""
     async with health() as there:
         silent = [await there.client() for _ in range(64)]
@@ -109,8 +115,8 @@ async def test_silent_connections_leave_probes_answered() -> None:
         assert there.count <= 64
 
 
-async def test_connections_that_are_being_answered_make_room_too() -> None:
-    """O2: if all 64 wait for an answer, the oldest of them is given up."""
+async def test_connections_that_wait_for_a_response_make_room_too() -> None:
+    """O2: if all 64 wait for a response, the oldest of them is closed."""
     go = asyncio.Event()
 
     async def slow() -> Snapshot:
@@ -125,8 +131,8 @@ async def test_connections_that_are_being_answered_make_room_too() -> None:
         go.set()
 
 
-async def test_who_waits_for_an_answer_does_not_push_a_probe_out() -> None:
-    """O2: who has been there longest makes room: a probe that pauses before it asks is served."""
+async def test_connections_that_wait_for_a_response_do_not_push_a_probe_out() -> None:
+    """O2: the oldest connection makes room: a probe that pauses before its request is served."""
     go = asyncio.Event()
 
     async def slow() -> Snapshot:
@@ -175,8 +181,8 @@ async def test_a_head_has_its_size() -> None:
         assert await client.until_end() == b""
 
 
-async def test_an_answer_that_is_not_read_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """O2: who asks and does not read keeps no connection."""
+async def test_a_response_that_is_not_read_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """O2: a client that does not read its response loses its connection."""
     many: Snapshot = {
         "corsproxy_faults_total": [((f"r{number}", "x" * 900), (1.0,)) for number in range(9000)]
     }
@@ -211,7 +217,7 @@ async def test_what_is_not_http_is_refused() -> None:
 
 
 async def test_connections_of_the_end_leave_nothing() -> None:
-    """F6: silent ones, half a head and an answer that is waited for, when the listener closes."""
+    """F6: silent ones, half a head and a pending response, when the listener closes."""
 
     async def never() -> Snapshot:
         await asyncio.Event().wait()
@@ -227,7 +233,7 @@ async def test_connections_of_the_end_leave_nothing() -> None:
 
 
 class Counting:
-    """Renders when it is let, and notes how many renderings there were, and at a time."""
+    """Renders once `go` is set, and counts renderings, in total and at a time."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -245,7 +251,7 @@ class Counting:
 
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
-    """Return what renders in place of the real thing, which is let go on at the end."""
+    """Replace the rendering; at the end it can go on."""
     found = Counting()
     monkeypatch.setattr(scraping, "render_each", found)
     yield found
@@ -253,7 +259,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
 
 
 async def test_one_rendering_is_for_all_who_wait(counting: Counting) -> None:
-    """O2: thirty that ask for /metrics while one is rendered cost one more; others are answered."""
+    """O2: thirty that ask for /metrics while one is rendered cost one more; probes are served."""
     openmetrics = METRICS.replace(b"Host", b"Accept: application/openmetrics-text\r\nHost")
     async with health() as there:
         clients = [await there.client() for _ in range(31)]
@@ -271,31 +277,31 @@ async def test_one_rendering_is_for_all_who_wait(counting: Counting) -> None:
 
 async def test_renderings_leave_time_for_everything_else() -> None:
     """O2: a rendering is followed by a rest in proportion, which lasts no longer than a second."""
-    asked = Scraping(scraped, contextlib.nullcontext)
-    await asked.text("")
+    scrapes = Scraping(scraped, contextlib.nullcontext)
+    await scrapes.text("")
     ended = monotonic()
-    assert 0.0 < asked._rests_until <= ended + 1.0
-    asked._rests_until = ended + 0.3
-    await asked.text("")
+    assert 0.0 < scrapes._rests_until <= ended + 1.0
+    scrapes._rests_until = ended + 0.3
+    await scrapes.text("")
     assert monotonic() >= ended + 0.3
-    await asked.close()
+    await scrapes.close()
 
 
-async def test_a_scrape_that_fails_is_told_to_who_asked_and_to_nobody_else() -> None:
-    """O2: the next one asks again."""
-    answers: list[Snapshot | Exception] = [OSError("gone"), SNAPSHOT]
+async def test_a_scrape_that_fails_fails_for_the_requests_that_wait_for_it() -> None:
+    """O2: the next request starts a new one."""
+    results: list[Snapshot | Exception] = [OSError("gone"), SNAPSHOT]
 
     async def failing() -> Snapshot:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-    asked = Scraping(failing, contextlib.nullcontext)
+    scrapes = Scraping(failing, contextlib.nullcontext)
     with pytest.raises(OSError, match="gone"):
-        await asked.text("")
-    assert b" 7.0" in (await asked.text(""))[0]
-    await asked.close()
+        await scrapes.text("")
+    assert b" 7.0" in (await scrapes.text(""))[0]
+    await scrapes.close()
 
 
 # --- descriptors ---------------------------------------------------------------------------

@@ -5,8 +5,8 @@ from typing import Final
 
 import yaml
 
-from corsproxy.config import Loaded, load, load_text
 from corsproxy.config.effective import MASK, effective_text
+from corsproxy.config.load import Loaded, load, load_text
 
 ROOT: Final = Path(__file__).parents[2]
 

@@ -6,10 +6,11 @@ from typing import Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corsproxy.config import format_problems, load_text
 from corsproxy.config.example import example_text
 from corsproxy.config.inline_tests import run_tests
 from corsproxy.config.keys import known_keys
+from corsproxy.config.load import load_text
+from corsproxy.config.problems.format import format_problems
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 TEXTS: Final = [

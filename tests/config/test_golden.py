@@ -8,8 +8,9 @@ from typing import Final
 
 import pytest
 
-from corsproxy.config import format_problems, load
 from corsproxy.config.inline_tests import run_tests
+from corsproxy.config.load import load
+from corsproxy.config.problems.format import format_problems
 from corsproxy.config.problems.index import BY_SLUG
 
 FOLDER: Final = Path(__file__).parent / "golden"

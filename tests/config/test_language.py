@@ -10,10 +10,11 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from corsproxy.config import load, load_text, models
+from corsproxy.config import models
 from corsproxy.config.example import SCHEMA_LINE, example_text
 from corsproxy.config.inline_tests import count_tests, run_tests
 from corsproxy.config.keys import fields_of, known_keys, model_in
+from corsproxy.config.load import load, load_text
 from corsproxy.config.models.root import Settings
 from corsproxy.config.schema import json_schema, reference_text
 from corsproxy.config.templates import COMPOSE, KUBERNETES, MINIMAL

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from corsproxy.config import fingerprint, load, load_text
+from corsproxy.config.load import fingerprint, load, load_text
 from corsproxy.config.yaml.document import LARGEST_FILE
 from corsproxy.policy.compiled import (
     CompiledConfig,

@@ -1,4 +1,4 @@
-"""`corsproxy demo` starts on any machine, says what to try, keeps its word, and ends cleanly."""
+"""`corsproxy demo` starts on any machine, prints what to try, which works, and ends cleanly."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from corsproxy.cli.demo import demo as demo_command
-from corsproxy.config import load_text
+from corsproxy.config.load import load_text
 from corsproxy.demo.ports import LOOPBACK, bind, port_of
 from corsproxy.demo.stage import PREFERRED
 from corsproxy.demo.words import config_text
@@ -38,13 +38,13 @@ def get(url: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str,
     parts = urlsplit(url)
     with closing(HTTPConnection(parts.hostname or "", parts.port or 80, timeout=10)) as connection:
         connection.request("GET", parts.path or "/", headers=headers or {})
-        answer = connection.getresponse()
-        fields = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, fields, answer.read().decode()
+        response = connection.getresponse()
+        fields = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, fields, response.read().decode()
 
 
-def test_all_four_links_answer(running: DemoProcess) -> None:
-    """Page, legacy API, proxy and health listener are where the greeting says."""
+def test_all_four_links_respond(running: DemoProcess) -> None:
+    """Page, legacy API, proxy and health listener are at the addresses in the greeting."""
     page, api = running.link("page"), running.link("legacy API")
     proxy, health = running.link("corsproxy"), running.link("health")
     assert get(page)[0] == 200
@@ -73,10 +73,10 @@ def test_the_printed_curl_lines_do_what_their_comments_say(running: DemoProcess)
     text = running.output.partition("Try it by hand:")[2].replace("\\\n", " ")
     lines = [line.strip() for line in text.splitlines() if line.strip().startswith("curl ")]
     page = running.link("page")
-    answers = [_curl(line) for line in lines]
+    responses = [_curl(line) for line in lines]
     permission = f"access-control-allow-origin: {page}\n"
-    assert [int(answer.split()[1]) for answer in answers] == [204, 403, 200, 200, 200, 405]
-    assert [permission in answer.lower() for answer in answers] == [
+    assert [int(response.split()[1]) for response in responses] == [204, 403, 200, 200, 200, 405]
+    assert [permission in response.lower() for response in responses] == [
         True,
         False,
         True,
@@ -156,7 +156,7 @@ def test_one_part_alone_runs_where_it_is_told() -> None:
 
 
 def test_the_page_alone_passes_its_addresses_on() -> None:
-    """`--only page` tells the page the addresses that a browser sees, in its policy too."""
+    """`--only page` gives the page the addresses that a browser sees, in its policy too."""
     arguments = ("--only", "page", "--listen", "127.0.0.1:0")
     with demo(*arguments, "--api", "http://api.test:1", "--proxy", "https://[::1]:2") as process:
         url = process.wait_for(r"the demo's page listens on (http://\S+)")[1]
@@ -203,7 +203,7 @@ def test_help_shows_examples_as_they_are_typed() -> None:
 
 
 def test_an_address_of_another_machine_is_exit_3() -> None:
-    """An address that cannot be bound is one line that names it (192.0.2.0/24 is nobody's)."""
+    """An address that cannot be bound is one line that names it (192.0.2.0/24 is unassigned)."""
     result = CliRunner().invoke(demo_command, ["--only", "api", "--listen", "192.0.2.1:9000"])
     assert result.exit_code == 3
     assert "cannot listen on 192.0.2.1 port 9000" in result.output
@@ -229,7 +229,7 @@ def _policies(text: str) -> str:
 
 
 def _taken(port: int) -> "closing[socket.socket]":
-    """Hold a port, unless somebody else on this machine holds it already."""
+    """Listen on a port, unless another program of this machine does already."""
     try:
         return closing(socket.create_server((LOOPBACK, port)))
     except OSError:

@@ -1,4 +1,4 @@
-"""`corsproxy health` tells by its exit code whether a proxy lives, and starts without a server."""
+"""`corsproxy health` reports by its exit code whether a proxy runs, and starts without a server."""
 
 import subprocess
 import sys
@@ -13,22 +13,22 @@ from corsproxy.cli.health import health
 from corsproxy.demo.ports import LOOPBACK, bind, port_of
 
 
-class OneAnswer:
-    """A server that reads one request, records it, answers with fixed bytes and closes."""
+class OneResponse:
+    """A server that reads one request, records it, responds with fixed bytes and closes."""
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, response: bytes) -> None:
         self.listener = bind(LOOPBACK, 0)
         self.listener.listen()
         self.address = f"{LOOPBACK}:{port_of(self.listener)}"
         self.request = b""
-        self._answer = answer
+        self._response = response
         self._thread = Thread(target=self._serve)
 
     def _serve(self) -> None:
         connection, _ = self.listener.accept()
         with connection:
             self.request = connection.recv(65536)
-            connection.sendall(self._answer)
+            connection.sendall(self._response)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -46,7 +46,7 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
 
 def test_a_living_proxy_is_exit_0() -> None:
     """200 on /livez is healthy."""
-    with OneAnswer(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n") as server:
+    with OneResponse(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n") as server:
         result = run("--address", server.address)
     assert result.exit_code == 0
     assert server.request.startswith(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n")
@@ -54,23 +54,23 @@ def test_a_living_proxy_is_exit_0() -> None:
 
 def test_ready_asks_readyz() -> None:
     """--ready asks the other question."""
-    with OneAnswer(b"HTTP/1.1 200 OK\r\n\r\n") as server:
+    with OneResponse(b"HTTP/1.1 200 OK\r\n\r\n") as server:
         assert run("--ready", "--address", server.address).exit_code == 0
     assert server.request.startswith(b"GET /readyz ")
 
 
 def test_a_draining_proxy_is_exit_1_with_its_words() -> None:
-    """Any status but 200 is unhealthy, and the first line of the body says why."""
-    with OneAnswer(b"HTTP/1.1 503 Service Unavailable\r\n\r\ndraining\nmore") as server:
+    """Any status but 200 is unhealthy, and the first line of the body is shown."""
+    with OneResponse(b"HTTP/1.1 503 Service Unavailable\r\n\r\ndraining\nmore") as server:
         result = run("--ready", "--address", server.address)
     assert result.exit_code == 1
     assert result.stderr == f"unhealthy: {server.address}/readyz answered 503: 'draining'\n"
 
 
-@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n"])
-def test_what_speaks_no_http_is_exit_1(answer: bytes) -> None:
+@pytest.mark.parametrize("response", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n"])
+def test_what_speaks_no_http_is_exit_1(response: bytes) -> None:
     """Another program on the port is not taken for a healthy proxy."""
-    with OneAnswer(answer) as server:
+    with OneResponse(response) as server:
         result = run("--address", server.address)
     assert result.exit_code == 1
     assert "answered no HTTP" in result.stderr
@@ -86,7 +86,7 @@ def test_nobody_there_is_exit_1_and_one_line() -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_a_proxy_that_never_answers_is_exit_1() -> None:
+def test_a_proxy_that_never_responds_is_exit_1() -> None:
     """A hanging process is unhealthy after the timeout."""
     with bind(LOOPBACK, 0) as bound:
         bound.listen()
@@ -96,8 +96,8 @@ def test_a_proxy_that_never_answers_is_exit_1() -> None:
 
 
 def test_a_wildcard_address_means_loopback() -> None:
-    """CORSPROXY_HEALTH_LISTEN may say what health.listen says: 0.0.0.0 is asked on 127.0.0.1."""
-    with OneAnswer(b"HTTP/1.1 200 OK\r\n\r\n") as server:
+    """CORSPROXY_HEALTH_LISTEN may equal health.listen: 0.0.0.0 is connected to as 127.0.0.1."""
+    with OneResponse(b"HTTP/1.1 200 OK\r\n\r\n") as server:
         port = server.address.rpartition(":")[2]
         result = run(env={"CORSPROXY_HEALTH_LISTEN": f"0.0.0.0:{port}"})
     assert result.exit_code == 0, result.stderr

@@ -16,90 +16,90 @@ Legacy = TestClient[Request, Application]
 async def test_a_preflight_gets_405_and_no_permission(legacy: Legacy) -> None:
     """It knows no OPTIONS (cors.md 1), so no browser ever sends its PUT."""
     asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "PUT"}
-    async with legacy.options("/orders/7", headers=asked) as answer:
-        assert answer.status == 405
-        assert not [name for name in answer.headers if name.startswith("Access-Control-")]
+    async with legacy.options("/orders/7", headers=asked) as response:
+        assert response.status == 405
+        assert not [name for name in response.headers if name.startswith("Access-Control-")]
 
 
 async def test_a_plain_get_carries_no_permission(legacy: Legacy) -> None:
-    """An ordinary answer says nothing of CORS, so the page may not read it."""
-    async with legacy.get("/orders", headers={"Origin": "http://localhost:3000"}) as answer:
-        assert [order["id"] for order in await answer.json()] == [7, 8, 9]
-        assert "Access-Control-Allow-Origin" not in answer.headers
+    """An ordinary response has no CORS headers, so the page may not read it."""
+    async with legacy.get("/orders", headers={"Origin": "http://localhost:3000"}) as response:
+        assert [order["id"] for order in await response.json()] == [7, 8, 9]
+        assert "Access-Control-Allow-Origin" not in response.headers
 
 
 async def test_the_account_allows_everybody_although_it_needs_a_cookie(legacy: Legacy) -> None:
     """Its own CORS header is the wrong one: `*` is not valid with credentials (cors.md 32)."""
-    async with legacy.get("/account") as answer:
-        assert answer.status == 401
-    async with legacy.post("/login") as answer:
-        assert "HttpOnly" in answer.headers["Set-Cookie"]
-    async with legacy.get("/account") as answer:
-        assert answer.status == 200
-        assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        assert "Access-Control-Allow-Credentials" not in answer.headers
+    async with legacy.get("/account") as response:
+        assert response.status == 401
+    async with legacy.post("/login") as response:
+        assert "HttpOnly" in response.headers["Set-Cookie"]
+    async with legacy.get("/account") as response:
+        assert response.status == 200
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Access-Control-Allow-Credentials" not in response.headers
 
 
 async def test_the_catalogue_is_readable_but_exposes_no_header(legacy: Legacy) -> None:
     """X-Total-Count is there and not exposed, so a page sees the body only (cors.md 41)."""
-    async with legacy.get("/catalogue") as answer:
-        assert answer.headers["X-Total-Count"] == str(len(await answer.json()))
-        assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        assert "Access-Control-Expose-Headers" not in answer.headers
+    async with legacy.get("/catalogue") as response:
+        assert response.headers["X-Total-Count"] == str(len(await response.json()))
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Access-Control-Expose-Headers" not in response.headers
 
 
 async def test_an_order_is_written_read_and_deleted(legacy: Legacy) -> None:
     """PUT and DELETE do what they say, once signed in; the id in the path wins."""
     await legacy.post("/login")
-    async with legacy.put("/orders/12", json={"id": 1, "item": "spoon"}) as answer:
-        assert await answer.json() == {"id": 12, "item": "spoon"}
-    async with legacy.get("/orders/12") as answer:
-        assert (await answer.json())["item"] == "spoon"
-    async with legacy.delete("/orders/12") as answer:
-        assert answer.status == 204
-    async with legacy.get("/orders/12") as answer:
-        assert answer.status == 404
+    async with legacy.put("/orders/12", json={"id": 1, "item": "spoon"}) as response:
+        assert await response.json() == {"id": 12, "item": "spoon"}
+    async with legacy.get("/orders/12") as response:
+        assert (await response.json())["item"] == "spoon"
+    async with legacy.delete("/orders/12") as response:
+        assert response.status == 204
+    async with legacy.get("/orders/12") as response:
+        assert response.status == 404
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"\xff"])
 async def test_what_is_no_json_object_is_no_order(legacy: Legacy, body: bytes) -> None:
     """A broken body gets 400, never a 500 or a stored order."""
     await legacy.post("/login")
-    async with legacy.put("/orders/7", data=body) as answer:
-        assert answer.status == 400
-    async with legacy.get("/orders/7") as answer:
-        assert (await answer.json())["item"] == "teapot"
+    async with legacy.put("/orders/7", data=body) as response:
+        assert response.status == 400
+    async with legacy.get("/orders/7") as response:
+        assert (await response.json())["item"] == "teapot"
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 async def test_changing_an_order_needs_the_cookie(legacy: Legacy, method: str) -> None:
     """Without the session cookie nothing is changed: the demo's PUT really needs credentials."""
-    async with legacy.request(method, "/orders/7", json={"item": "spoon"}) as answer:
-        assert answer.status == 401
+    async with legacy.request(method, "/orders/7", json={"item": "spoon"}) as response:
+        assert response.status == 401
 
 
 async def test_two_instances_share_nothing(legacy: Legacy) -> None:
     """What one run of the demo changed is gone in the next one."""
     await legacy.post("/login")
-    async with legacy.delete("/orders/7") as answer:
-        assert answer.status == 204
-    async with legacy.get("/orders") as answer:
-        assert [order["id"] for order in await answer.json()] == [8, 9]
+    async with legacy.delete("/orders/7") as response:
+        assert response.status == 204
+    async with legacy.get("/orders") as response:
+        assert [order["id"] for order in await response.json()] == [8, 9]
 
 
 async def test_it_redirects_to_its_internal_name(legacy: Legacy) -> None:
     """The redirect names the host it was called by, as one behind a proxy would (cors.md 58)."""
     inside = {"Host": "legacy.internal:9000"}
-    async with legacy.get("/old-orders", headers=inside, allow_redirects=False) as answer:
-        assert answer.status == 302
-        assert answer.headers["Location"] == "http://legacy.internal:9000/orders"
+    async with legacy.get("/old-orders", headers=inside, allow_redirects=False) as response:
+        assert response.status == 302
+        assert response.headers["Location"] == "http://legacy.internal:9000/orders"
 
 
 async def test_the_events_end_with_a_last_one(legacy: Legacy) -> None:
-    """The stream says every event once and then that it is over, so that a page can close it."""
-    async with legacy.get("/events") as answer:
-        assert answer.content_type == "text/event-stream"
-        blocks = (await answer.text()).strip().split("\n\n")
+    """The stream sends each event once and then its end, so that a page can close it."""
+    async with legacy.get("/events") as response:
+        assert response.content_type == "text/event-stream"
+        blocks = (await response.text()).strip().split("\n\n")
     assert [block.partition("data: ")[2] for block in blocks[:-1]] == list(EVENTS)
     assert blocks[-1].startswith("event: end\n")
 
@@ -114,7 +114,7 @@ async def test_the_websocket_gives_back_what_it_gets(legacy: Legacy) -> None:
 
 
 async def test_stopping_closes_open_websockets(legacy: Legacy) -> None:
-    """Ctrl-C does not wait for an echo that nobody ends."""
+    """Ctrl-C does not wait for an echo without an end."""
     async with legacy.ws_connect("/echo") as socket:
         await legacy.server.close()
         assert (await socket.receive()).type is WSMsgType.CLOSE
@@ -122,18 +122,18 @@ async def test_stopping_closes_open_websockets(legacy: Legacy) -> None:
 
 async def test_an_error_is_an_html_page(legacy: Legacy) -> None:
     """The 500 is HTML with a detail worth reading, so hiding it behind CORS hurts."""
-    async with legacy.get("/broken") as answer:
-        assert answer.status == 500
-        assert answer.content_type == "text/html"
-        assert "ORA-01555" in await answer.text()
+    async with legacy.get("/broken") as response:
+        assert response.status == 500
+        assert response.content_type == "text/html"
+        assert "ORA-01555" in await response.text()
 
 
-async def test_every_answer_gives_the_software_away(legacy: Legacy) -> None:
-    """Server and X-Powered-By stand on answers and errors, for a rule of the proxy to remove."""
+async def test_every_response_names_the_software(legacy: Legacy) -> None:
+    """Responses and errors have Server and X-Powered-By, for a rule of the proxy to remove."""
     for path in ("/orders", "/broken", "/missing"):
-        async with legacy.get(path) as answer:
-            assert answer.headers["Server"].startswith("LegacyHTTPd/")
-            assert answer.headers["X-Powered-By"].startswith("PHP/")
+        async with legacy.get(path) as response:
+            assert response.headers["Server"].startswith("LegacyHTTPd/")
+            assert response.headers["X-Powered-By"].startswith("PHP/")
 
 
 async def test_the_archive_is_gzipped_for_everybody(legacy: Legacy, session: ClientSession) -> None:
@@ -142,24 +142,24 @@ async def test_the_archive_is_gzipped_for_everybody(legacy: Legacy, session: Cli
         legacy.make_url("/archive"),
         headers={"Accept-Encoding": "identity"},
         auto_decompress=False,
-    ) as answer:
-        assert answer.headers["Content-Encoding"] == "gzip"
-        assert len(json.loads(gzip.decompress(await answer.read()))) == 500
+    ) as response:
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert len(json.loads(gzip.decompress(await response.read()))) == 500
 
 
 async def test_the_download_is_as_long_as_it_says(legacy: Legacy) -> None:
     """The big body is streamed whole under its Content-Length."""
-    async with legacy.get("/download") as answer:
-        assert answer.content_length == DOWNLOAD_SIZE
+    async with legacy.get("/download") as response:
+        assert response.content_length == DOWNLOAD_SIZE
         received = 0
-        async for part in answer.content.iter_any():
+        async for part in response.content.iter_any():
             received += len(part)
     assert received == DOWNLOAD_SIZE
 
 
 async def test_the_index_names_every_resource(legacy: Legacy) -> None:
-    """`curl` of the root says what there is to try."""
-    async with legacy.get("/") as answer:
+    """`curl` of the root lists what there is to try."""
+    async with legacy.get("/") as response:
         assert {"/orders", "/orders/{id}", "/events", "/echo"} <= set(
-            (await answer.json())["resources"],
+            (await response.json())["resources"],
         )

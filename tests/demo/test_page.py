@@ -30,8 +30,8 @@ async def page() -> AsyncIterator[Page]:
 
 async def test_the_settings_are_what_the_server_was_given(page: Page) -> None:
     """The page learns every address from /settings.json and has none built in."""
-    async with page.get("/settings.json") as answer:
-        assert await answer.json() == {
+    async with page.get("/settings.json") as response:
+        assert await response.json() == {
             "api": "http://localhost:9000",
             "proxy": "http://localhost:8080",
             "page": "http://localhost:3000",
@@ -46,20 +46,20 @@ async def test_every_static_file_is_served_and_no_other(page: Page) -> None:
     kinds = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
     for file in STATIC.iterdir():
         path = "/" if file.name == "index.html" else f"/{file.name}"
-        async with page.get(path) as answer:
-            assert answer.status == 200, file.name
-            assert await answer.read() == file.read_bytes()
-            assert answer.content_type == kinds.get(file.suffix, "image/svg+xml")
-    async with page.get("/%2e%2e/page.py") as answer:
-        assert answer.status == 404
+        async with page.get(path) as response:
+            assert response.status == 200, file.name
+            assert await response.read() == file.read_bytes()
+            assert response.content_type == kinds.get(file.suffix, "image/svg+xml")
+    async with page.get("/%2e%2e/page.py") as response:
+        assert response.status == 404
 
 
-async def test_every_answer_carries_a_strict_policy(page: Page) -> None:
+async def test_every_response_carries_a_strict_policy(page: Page) -> None:
     """Scripts only from here, requests only to the two addresses, no frames, no markup from data."""
     for path in ("/", "/app.js", "/settings.json", "/livez"):
-        async with page.get(path) as answer:
-            policy = answer.headers["Content-Security-Policy"].split("; ")
-            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        async with page.get(path) as response:
+            policy = response.headers["Content-Security-Policy"].split("; ")
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert "default-src 'none'" in policy
         assert "script-src 'self'" in policy
         assert "connect-src 'self' http://localhost:9000 http://localhost:8080" in policy

@@ -1,11 +1,13 @@
-"""The demo finds ports: the usual ones if they are free, others if not, and says so if asked."""
+"""The demo finds ports: the usual ones if they are free, others if not."""
 
 import socket
 from contextlib import closing
 
 import pytest
 
-from corsproxy.demo.ports import LOOPBACK, CannotListenError, bind, choose, claim, is_free, port_of
+from corsproxy.demo import ports
+from corsproxy.demo.ports import LOOPBACK, bind, choose, claim, is_free, port_of
+from corsproxy.runtime.sockets import CannotStart
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def test_the_preferred_port_is_taken_if_it_is_free(taken: int) -> None:
 
 
 def test_a_busy_preferred_port_gives_another_one() -> None:
-    """The demo never fails because 8080 belongs to somebody else."""
+    """The demo never fails because another program uses 8080."""
     with closing(socket.create_server((LOOPBACK, 0))) as other:
         busy = port_of(other)
         with claim(None, busy) as bound:
@@ -30,11 +32,20 @@ def test_a_busy_preferred_port_gives_another_one() -> None:
         assert choose(None, busy) == 0
 
 
+def test_a_claimed_port_is_claimed_for_good(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two demos that find the preferred port free, the second takes another one."""
+    monkeypatch.setattr(ports, "is_free", lambda _: True)
+    with claim(None, taken) as first, claim(None, taken) as second:
+        assert port_of(first) == taken != port_of(second)
+        with pytest.raises(CannotStart, match="address already in use"):
+            claim(taken, 1)
+
+
 def test_a_busy_port_that_was_asked_for_is_an_error_that_names_it() -> None:
-    """Who writes --page-port 3000 wants that one or be told."""
+    """--page-port 3000 means that port or an error."""
     with closing(socket.create_server((LOOPBACK, 0))) as other:
         busy = port_of(other)
-        with pytest.raises(CannotListenError, match=rf"port {busy} on 127\.0\.0\.1 is in use"):
+        with pytest.raises(CannotStart, match=rf"port {busy} on 127\.0\.0\.1 is in use"):
             claim(busy, 1)
 
 
@@ -45,7 +56,7 @@ def test_zero_means_any_port() -> None:
 
 
 def test_a_listener_on_ipv6_loopback_makes_a_port_busy() -> None:
-    """A browser tries [::1] for localhost first: another program there would answer for us."""
+    """A browser tries [::1] for localhost first: another program there would serve it."""
     try:
         other = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from corsproxy.config import load_text
+from corsproxy.config.load import load_text
 from corsproxy.explain.explain import explain
 from corsproxy.explain.fetch_algorithm import BrowserRefusal, PageRequest
 from corsproxy.explain.request import UPSTREAM_NOTE, explain_request

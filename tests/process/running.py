@@ -71,12 +71,12 @@ def running(config: str, folder: Path, *, stdout: int, files: int = 0) -> Iterat
     )
     assert process.stderr is not None
     try:
-        said = b""
-        while b"health on" not in said:
+        output = b""
+        while b"health on" not in output:
             line = process.stderr.readline()
-            assert line, f"it did not start:\n{said.decode()}"
-            said += line
-        ports = [int(line.rsplit(b":", 1)[1].split(b"/")[0]) for line in _urls(said)]
+            assert line, f"it did not start:\n{output.decode()}"
+            output += line
+        ports = [int(line.rsplit(b":", 1)[1].split(b"/")[0]) for line in _urls(output)]
         drain = threading.Thread(target=process.stderr.read, daemon=True)
         drain.start()
         yield Running(process, ports[0], ports[1])
@@ -87,17 +87,19 @@ def running(config: str, folder: Path, *, stdout: int, files: int = 0) -> Iterat
         process.stderr.close()
 
 
-def _urls(said: bytes) -> list[bytes]:
-    return [line for line in said.splitlines() if line.startswith((b"listening on", b"health on"))]
+def _urls(output: bytes) -> list[bytes]:
+    return [
+        line for line in output.splitlines() if line.startswith((b"listening on", b"health on"))
+    ]
 
 
 def scrape(port: int) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Return the samples of /metrics by name and sorted labels."""
     with contextlib.closing(connect(port)) as connection:
         connection.request("GET", "/metrics")
-        answer = connection.getresponse()
-        assert answer.status == 200
-        text = answer.read().decode()
+        response = connection.getresponse()
+        assert response.status == 200
+        text = response.read().decode()
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -107,14 +109,14 @@ def scrape(port: int) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 @asynccontextmanager
 async def upstream(seconds: float = 0.0) -> AsyncIterator[int]:
-    """Answer each request after `seconds`, /big with 320 KiB; give the port."""
-    answering: set[asyncio.Task[None]] = set()
+    """Respond to each request after `seconds`, /big with 320 KiB; give the port."""
+    serving: set[asyncio.Task[None]] = set()
     writers: set[asyncio.StreamWriter] = set()
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        answering.add(task)
+        serving.add(task)
         writers.add(writer)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
@@ -130,31 +132,31 @@ async def upstream(seconds: float = 0.0) -> AsyncIterator[int]:
                     writer.write(OK)
         writer.transport.abort()
         writers.discard(writer)
-        answering.discard(task)
+        serving.discard(task)
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
         for writer in writers:
             writer.transport.abort()
-        await asyncio.gather(*answering, return_exceptions=True)
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 class Times:
-    """What clients got: the seconds of every answer, by its status."""
+    """The seconds that each response took, by its status, and failures."""
 
     def __init__(self) -> None:
         self.by_status: dict[int, list[float]] = {}
         self.failures: Counter[str] = Counter()
 
     def count(self, status: int) -> int:
-        """Return the number of answers of this status."""
+        """Return the number of responses with this status."""
         return len(self.by_status.get(status, ()))
 
     def p99(self, status: int = 200) -> float:
-        """Return the time that 99 of 100 answers took at most."""
+        """Return the time that 99 of 100 responses took at most."""
         times = sorted(self.by_status[status])
         return times[min(len(times) - 1, int(len(times) * 0.99))]
 
@@ -167,7 +169,7 @@ class Client:
         self.writer = writer
 
     async def get(self, request: bytes = GET) -> int:
-        """Send `request` and return the status of the answer."""
+        """Send `request` and return the status of the response."""
         self.writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
@@ -208,7 +210,7 @@ def play(scene: Callable[[], Awaitable[None]]) -> None:
 
 
 async def ask_at(rate: float, port: int, seconds: float) -> Times:
-    """Ask `rate` times a second, however long answers take, and wait for all of them."""
+    """Ask `rate` times a second, however long responses take, and wait for all of them."""
     times, idle = Times(), list[Client]()
     tasks: set[asyncio.Task[None]] = set()
 

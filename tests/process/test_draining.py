@@ -1,4 +1,4 @@
-"""SIGTERM under load fails no request, if the balancer is told early enough (P1)."""
+"""SIGTERM under load fails no request, if the load balancer has time to notice (P1)."""
 
 import asyncio
 import signal
@@ -37,7 +37,7 @@ def draining(file: Path, upstream: Origin, server: str) -> Iterator[ServiceProce
 
 
 def stop(process: ServiceProcess) -> None:
-    """Send SIGTERM and wait until readiness tells it."""
+    """Send SIGTERM and wait until /readyz reports it."""
     process.send(signal.SIGTERM)
     until(lambda: get(process.health_port, "/readyz").status == 503, "it is not ready")
 
@@ -48,7 +48,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "config.yaml"
 
 
-def test_every_answer_during_the_delay_closes(file: Path, upstream: Origin) -> None:
+def test_every_response_during_the_delay_closes(file: Path, upstream: Origin) -> None:
     """Not ready at once, live, still accepting; kept, new and waiting connections are closed (P1)."""
     with (
         draining(file, upstream, "drain_delay: 60s") as process,
@@ -61,7 +61,7 @@ def test_every_answer_during_the_delay_closes(file: Path, upstream: Origin) -> N
         stop(process)
         assert get(process.health_port, "/livez").status == 200
         upstream.release.set()
-        answers = {
+        responses = {
             "in flight": read(waiting.getresponse()),
             "kept": ask(kept),
             "new": get(process.port),
@@ -73,22 +73,22 @@ def test_every_answer_during_the_delay_closes(file: Path, upstream: Origin) -> N
         ]:
             with closing(connect(process.port)) as client:
                 path = "*" if name == "OPTIONS *" else "/"
-                answers[name] = ask(client, path, method, headers)
-        told = {name: answer.headers.get("connection") for name, answer in answers.items()}
-        assert told == dict.fromkeys(answers, "close")
+                responses[name] = ask(client, path, method, headers)
+        fields = {name: one.headers.get("connection") for name, one in responses.items()}
+        assert fields == dict.fromkeys(responses, "close")
 
 
 def test_a_dead_upstream_during_the_delay_closes_too(file: Path, upstream: Origin) -> None:
-    """A fault of the upstream's is answered with `Connection: close` as well (P1)."""
+    """The response to a fault of the upstream has `Connection: close` as well (P1)."""
     with draining(file, upstream, "drain_delay: 60s") as process:
         upstream.server_close()
         stop(process)
-        answer = get(process.port)
-        assert (answer.status, answer.headers["connection"]) == (502, "close")
+        response = get(process.port)
+        assert (response.status, response.headers["connection"]) == (502, "close")
 
 
 def test_the_listener_closes_and_what_runs_finishes(file: Path, upstream: Origin) -> None:
-    """After the delay nobody new is let in, a request in flight is answered, then exit 0 (P1)."""
+    """After the delay no connection is accepted, a request in flight finishes, then exit 0 (P1)."""
     with (
         draining(file, upstream, "drain_delay: 50ms, drain: 60s") as process,
         closing(connect(process.port)) as client,
@@ -107,11 +107,11 @@ def test_the_listener_closes_and_what_runs_finishes(file: Path, upstream: Origin
         assert process.code() == 0
 
 
-async def test_an_answer_that_a_slow_client_takes_is_not_cut() -> None:
+async def test_a_response_that_a_slow_client_reads_is_not_cut() -> None:
     """What was relayed whole but waits for its client's reading still reaches it (P1)."""
     size = 110_000  # more than the kernel holds, less than is held without back-pressure
-    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
-    async with through([request(), send(answer + bytes(size))]) as way:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    async with through([request(), send(head + bytes(size))]) as way:
         server = way.proxy.server
         await eventually(lambda: server.connection_count == 1, "the connection")
         (connection,) = server.connections
@@ -185,7 +185,7 @@ async def test_a_request_whose_head_has_begun_is_still_answered() -> None:
 
 
 def test_what_takes_longer_than_drain_is_cut(file: Path, upstream: Origin) -> None:
-    """It is told in the log, and the exit code is 0 all the same (P1)."""
+    """The log reports it, and the exit code is 0 all the same (P1)."""
     with (
         draining(file, upstream, "drain_delay: 0, drain: 200ms") as process,
         closing(connect(process.port)) as client,
@@ -206,7 +206,7 @@ def stops_under_load(
     times: int,
     timing: tuple[str, float],
 ) -> None:
-    """Replace the proxy `times` times behind a balancer that notices late; nobody may notice."""
+    """Replace the proxy `times` times behind a load balancer that notices late; no request may fail."""
     delay, late = timing
     with ExitStack() as stack:
         balancer = Balancer(late)
@@ -228,7 +228,7 @@ def stops_under_load(
 
 
 class Balancer:
-    """Sends to the oldest instance until `late` seconds after that was told to stop."""
+    """Sends to the oldest instance until `late` seconds after its SIGTERM."""
 
     def __init__(self, late: float) -> None:
         self._late = late

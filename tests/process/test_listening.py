@@ -45,7 +45,7 @@ def listening(*addresses: Address, shares: int = 1) -> Iterator[ListenSockets]:
 
 
 def free_port() -> int:
-    """Return a port that nobody has on any address."""
+    """Return a port that is free on every address."""
     with socket.socket(socket.AF_INET6) as sock:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.bind(("::", 0))
@@ -53,7 +53,7 @@ def free_port() -> int:
 
 
 def connects(host: str, port: int) -> bool:
-    """Tell whether somebody listens there."""
+    """Return whether a program listens there."""
     try:
         socket.create_connection((host, port), 5).close()
     except OSError:
@@ -127,7 +127,7 @@ def test_what_is_bound_listens() -> None:
 
 
 def abandoned(path: Path) -> None:
-    """Leave a socket at `path` that nobody serves."""
+    """Leave a socket at `path` that no process listens on."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(path))
 
@@ -150,11 +150,11 @@ def test_what_is_not_a_socket_stays(kind: str, tmp_path: Path) -> None:
             abandoned(target)
     before = {one.name: one.lstat() for one in tmp_path.iterdir()}
     words = {"file": "a file that is not a socket", "directory": "a directory"}
-    told = words.get(kind, "a symbolic link")
+    found = words.get(kind, "a symbolic link")
     with pytest.raises(CannotStart) as failed:
         ListenSockets().bind(UnixAddress(str(path)))
     assert str(failed.value) == (
-        f"cannot listen on unix:{path}: {told} is there; move it away, or choose another path"
+        f"cannot listen on unix:{path}: {found} is there; move it away, or choose another path"
     )
     after = {one.name: one.lstat() for one in tmp_path.iterdir()}
     assert {name: found.st_ino for name, found in after.items()} == {
@@ -167,7 +167,7 @@ def test_what_is_not_a_socket_stays(kind: str, tmp_path: Path) -> None:
 def test_a_file_in_the_way_is_one_line_and_exit_3(
     section: str, workers: int, tmp_path: Path
 ) -> None:
-    """P7: for either listener, whoever holds the sockets; the file is as it was."""
+    """P7: for either listener, with and without workers; the file is as it was."""
     path, precious = tmp_path / "config.yaml", tmp_path / "precious"
     precious.write_text("precious")
     place = f"{section}: {{listen: "
@@ -236,8 +236,8 @@ def test_of_two_that_start_one_has_the_socket(
 def test_a_folder_that_is_locked_for_long_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P7: whoever may read a folder may lock it; nobody can keep this from starting so."""
-    monkeypatch.setattr(sockets, "_LONGEST_LOCK", 0.1)
+    """P7: every user who may read a folder may lock it, which must not prevent the start."""
+    monkeypatch.setattr(sockets, "_LOCK_TIMEOUT", 0.1)
     path = tmp_path / "s"
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
@@ -250,7 +250,7 @@ def test_a_folder_that_is_locked_for_long_is_not_waited_for(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a socket another user's")
 def test_a_socket_of_another_user_stays(tmp_path: Path) -> None:
-    """P7: whoever may remove it, it is not this user's."""
+    """P7: it is not this user's, even for a user who may remove it."""
     path = tmp_path / "s"
     abandoned(path)
     os.chown(path, 12345, 12345)
@@ -260,7 +260,7 @@ def test_a_socket_of_another_user_stays(tmp_path: Path) -> None:
 
 
 def test_a_socket_whose_queue_is_full_is_served(tmp_path: Path) -> None:
-    """P7: somebody listens there who is busy; the start neither waits for them nor takes it."""
+    """P7: a busy process listens there; the start neither waits for it nor takes the path."""
     path = str(tmp_path / "s")
     with closing(socket.socket(socket.AF_UNIX)) as busy, ExitStack() as stack:
         busy.bind(path)
@@ -275,7 +275,7 @@ def test_a_socket_whose_queue_is_full_is_served(tmp_path: Path) -> None:
 
 
 def test_only_the_socket_that_was_made_is_removed(tmp_path: Path) -> None:
-    """P7: what somebody else has put there since stays when this one closes."""
+    """P7: what another process has put there since stays when this one closes."""
     path = tmp_path / "s"
     with listening(UnixAddress(str(path))):
         path.unlink()

@@ -1,4 +1,4 @@
-"""A running proxy follows its file: whole or not at all, and nobody who is served notices (P2)."""
+"""A running proxy reloads its file, whole or not at all, and no client notices (P2)."""
 
 import re
 import signal
@@ -26,7 +26,7 @@ def serving(file: Path) -> Iterator[ServiceProcess]:
 
 
 def reload(process: ServiceProcess, expected: str = RELOADED) -> None:
-    """Ask for a reload, and wait until the log tells of it."""
+    """Request a reload, and wait until the log reports it."""
     seen = process.said()
     process.send(signal.SIGHUP)
     process.wait_for(expected, seen)
@@ -34,7 +34,7 @@ def reload(process: ServiceProcess, expected: str = RELOADED) -> None:
 
 @pytest.fixture
 def two() -> Iterator[tuple[Origin, Origin]]:
-    """Return two origin servers that can be told apart by their answers."""
+    """Return two origin servers with different responses."""
     with origin() as first, origin() as second:
         yield first, second
 
@@ -83,7 +83,7 @@ def test_a_swapped_link_is_noticed(tmp_path: Path, two: tuple[Origin, Origin]) -
 
 
 def test_a_broken_file_changes_nothing(file: Path, two: tuple[Origin, Origin]) -> None:
-    """The plan before stays, every problem is logged with its place, readiness tells it (P2)."""
+    """The configuration before stays, each problem is logged with its place, /readyz reports it (P2)."""
     good = config(two[0].port)
     file.write_text(good)
     with serving(file) as process:
@@ -112,7 +112,7 @@ def test_a_broken_file_changes_nothing(file: Path, two: tuple[Origin, Origin]) -
 
 
 def test_a_file_that_is_gone_changes_nothing(file: Path, two: tuple[Origin, Origin]) -> None:
-    """Asked to reload without a file, it says that it cannot be read and serves on (P2)."""
+    """A reload without a file logs that it cannot be read, and changes nothing (P2)."""
     file.write_text(config(two[0].port))
     with serving(file) as process:
         file.unlink()
@@ -149,16 +149,16 @@ def test_a_request_in_flight_ends_under_its_old_plan(
         file.write_text(config(second.port).replace("https://app.example", "https://other.example"))
         reload(process)
         first.release.set()
-        answer = read(client.getresponse())
-        assert answer.body == BODY + b" from %d" % first.port
-        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        response = read(client.getresponse())
+        assert response.body == BODY + b" from %d" % first.port
+        assert response.headers["access-control-allow-origin"] == "https://app.example"
         later = ask(client)
         assert later.body.endswith(b"%d" % second.port)
         assert "access-control-allow-origin" not in later.headers
 
 
 def reload_under_load(file: Path, two: tuple[Origin, Origin], times: int, clients: int = 8) -> None:
-    """Swap the upstream `times` times while clients ask; all are answered, on one connection each."""
+    """Swap the upstream `times` times under load; each request succeeds, on one connection a client."""
     file.write_text(config(two[0].port))
     with serving(file) as process, ExitStack() as stack:
         port = process.port

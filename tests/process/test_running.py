@@ -1,7 +1,7 @@
 """A running process under pressure: forwarding.md O2, O3, O4; product.md Operations.
 
-Times are those of a shared machine: what a rule says in milliseconds has some slack here, what it
-says in numbers of requests has none.
+Times are those of a shared machine: a rule in milliseconds has some slack here, a rule in numbers
+of requests has none.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ def test_metrics_agree_with_what_was_sent(tmp_path: Path) -> None:
         def figure(name: str, **labels: str) -> float:
             return samples[f"corsproxy_{name}", tuple(sorted(labels.items()))]
 
-        def answered(method: str, code: str, route: str = "api") -> float:
+        def responses(method: str, code: str, route: str = "api") -> float:
             return figure("requests_total", route=route, method=method, code=code)
 
         def decided(kind: str, verdict: str, reason: str) -> float:
@@ -69,10 +69,10 @@ def test_metrics_agree_with_what_was_sent(tmp_path: Path) -> None:
                 "cors_decisions_total", route="api", kind=kind, verdict=verdict, reason=reason
             )
 
-        assert answered("GET", "200") == 10
-        assert answered("OPTIONS", "204") == 2
-        assert answered("other", "501") == 1
-        assert answered("other", "400", route="-") == 1
+        assert responses("GET", "200") == 10
+        assert responses("OPTIONS", "204") == 2
+        assert responses("other", "501") == 1
+        assert responses("other", "400", route="-") == 1
         assert decided("actual", "allowed", "allowed") == 8
         assert decided("actual", "refused", "origin_not_allowed") == 3
         assert decided("preflight", "allowed", "allowed") == 2
@@ -85,7 +85,7 @@ def test_metrics_agree_with_what_was_sent(tmp_path: Path) -> None:
         assert figure("upstream_circuit", upstream=upstream_name, state="closed") == 1
 
 
-def test_health_answers_at_the_limit_of_connections(tmp_path: Path) -> None:
+def test_health_responds_at_the_limit_of_connections(tmp_path: Path) -> None:
     """O2: probes and scrapes have a listener of their own."""
     limits = "limits: {max_connections: 2}"
     with (
@@ -165,7 +165,7 @@ def test_with_few_descriptors_clients_are_turned_away_in_time(tmp_path: Path) ->
                 for client in clients:
                     client.writer.write(GET[:20])
                 assert await asyncio.to_thread(get, proxy.health, "/livez")
-                await asyncio.sleep(1.5)  # who is beyond the limit has a second to ask
+                await asyncio.sleep(1.5)  # a client beyond the limit has a second for its request
                 statuses = Counter[int]()
                 for client in clients:
                     try:
@@ -196,7 +196,7 @@ def test_with_few_descriptors_who_waits_gives_way(tmp_path: Path) -> None:
 
 
 def test_without_any_descriptor_existing_connections_go_on(tmp_path: Path) -> None:
-    """O2: at the limit nothing is accepted, nothing spins, and who is connected is served."""
+    """O2: at the limit nothing is accepted, nothing spins, and connected clients are served."""
 
     async def main() -> None:
         async with upstream() as port:
@@ -238,9 +238,9 @@ def scrape_connections(port: int) -> float:
 
 
 async def until_calm(port: int, p99: float) -> None:
-    """Ask for a second, up to three times: all are answered 200, and once the p99 is as low.
+    """Ask for a second, up to three times: all responses are 200, and once the p99 is as low.
 
-    Everybody who shares the machine makes times longer; nobody makes them shorter.
+    Other programs of the machine make times longer, never shorter.
     """
     seen = []
     for _ in range(3):
@@ -256,7 +256,7 @@ async def until_calm(port: int, p99: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SLOW_CLIENTS)
 def test_slow_clients_leave_the_rest_served(kind: str, tmp_path: Path) -> None:
-    """O4: 300 that send or read at leisure; everybody else is answered 200, p99 at most doubled."""
+    """O4: 300 clients send or read slowly; all others get 200, p99 at most doubled."""
 
     async def main() -> None:
         async with upstream() as port:
@@ -325,11 +325,11 @@ def test_slowhttptest_denies_nobody_anything(mode: str, tmp_path: Path) -> None:
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.STDOUT,
                 )
-                telling = asyncio.ensure_future(attack.communicate())
+                output = asyncio.ensure_future(attack.communicate())
                 await asyncio.to_thread(until, lambda: scrape_connections(proxy.health) > 900, "it")
                 await until_calm(proxy.port, 2 * quiet.p99() + SLACK)
-                said = (await telling)[0].decode()
-                plain = re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", said)
+                printed = (await output)[0].decode()
+                plain = re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", printed)
                 found = re.findall(r"service available:\s*(YES|NO)", plain)
                 assert set(found) == {"YES"}, plain
 
@@ -342,7 +342,7 @@ SILENT = 600
 FILES = 512  # open files at most: fewer than there are silent connections
 
 
-def test_silent_connections_to_the_health_port_leave_probes_answered(tmp_path: Path) -> None:
+def test_silent_connections_to_the_health_port_leave_probes_served(tmp_path: Path) -> None:
     """O2: 600 of them, while clients are served as ever."""
 
     async def main() -> None:
@@ -406,8 +406,8 @@ def test_silent_connections_to_a_listener_leave_everybody_served(
     play(main)
 
 
-def test_health_answers_without_any_descriptor(tmp_path: Path) -> None:
-    """O2: descriptors are reserved for it: probe after probe is answered when none is left."""
+def test_health_responds_without_any_descriptor(tmp_path: Path) -> None:
+    """O2: descriptors are reserved for it: probe after probe succeeds when no other is left."""
 
     async def main() -> None:
         async with upstream() as port:

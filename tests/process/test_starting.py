@@ -12,16 +12,18 @@ import pytest
 import yaml
 from aiohttp import http_parser
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corsproxy.cli.from_flags import as_yaml
 from corsproxy.cli.run import run
-from corsproxy.config import load_text
+from corsproxy.config.load import load_text
 from corsproxy.proxy.fd_limits import ConnectionLimits
-from corsproxy.runtime.service import CannotStart, Service
+from corsproxy.runtime.service import Service
+from corsproxy.runtime.sockets import CannotStart
 from tests.support.origin import ORIGIN, get, origin
 from tests.support.proxy import config_of
+from tests.support.served import served
 from tests.support.service import config, corsproxy
 
 # Hostile values: what means something to YAML, to the variables of the language, to a terminal.
@@ -33,7 +35,7 @@ VALUES = (
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """Return a loopback port that somebody listens on."""
+    """Return a loopback port that a program listens on."""
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         yield int(other.getsockname()[1])
 
@@ -52,12 +54,14 @@ def test_a_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path) -> Non
 
 async def test_too_few_descriptors_are_told_in_any_number(caplog: pytest.LogCaptureFixture) -> None:
     """O2: one client that can be served is not "1 clients"."""
-    async with Service(config_of(config(1))) as service:
+    async with served(config_of(config(1))) as service:
         service.server.state.connections.limits = ConnectionLimits(1, 1, 1)
         with caplog.at_level(logging.WARNING, "corsproxy"):
-            service._tell_room()
-    (told,) = caplog.messages
-    assert "max_connections is 10000, but the limit of open files suffices for 1 of them: " in told
+            service._warn_of_connection_limit()
+    (message,) = caplog.messages
+    assert (
+        "max_connections is 10000, but the limit of open files suffices for 1 of them: " in message
+    )
 
 
 def test_a_health_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path) -> None:
@@ -81,7 +85,7 @@ def test_a_health_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path)
     ],
 )
 def test_an_address_that_cannot_be_had_is_exit_3(listen: str, reason: str, tmp_path: Path) -> None:
-    """Each reason is told in words, in one line."""
+    """Each reason is one line of words."""
     path = tmp_path / "config.yaml"
     path.write_text(config(1).replace("127.0.0.1:0", listen, 1))
     with corsproxy("run", "-c", str(path)) as process:
@@ -95,7 +99,7 @@ async def test_an_aiohttp_without_its_parsers_cannot_serve(monkeypatch: pytest.M
     """The pure-Python parsers let through what smuggles requests: it does not start (forwarding.md)."""
     monkeypatch.delattr(http_parser, "HttpRequestParserC")
     with pytest.raises(CannotStart, match="C extensions are missing: install aiohttp from a wheel"):
-        await Service(config_of(config(1))).__aenter__()
+        Service(config_of(config(1)))
 
 
 def test_a_file_that_is_not_there_is_exit_3(tmp_path: Path) -> None:
@@ -108,7 +112,7 @@ def test_a_file_that_is_not_there_is_exit_3(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_that_may_not_be_read_is_exit_3(tmp_path: Path) -> None:
-    """The reason is told: permission denied."""
+    """The message gives the reason: permission denied."""
     path = tmp_path / "config.yaml"
     path.touch(mode=0)
     with corsproxy("run", "-c", str(path)) as process:
@@ -129,7 +133,7 @@ def test_a_broken_file_is_exit_3_with_every_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--upstream", "http://localhost:9000"], "needs at least one --allow-origin"),
         (["--allow-origin", "http://localhost:3000"], "go with --upstream"),
@@ -138,11 +142,11 @@ def test_a_broken_file_is_exit_3_with_every_problem(tmp_path: Path) -> None:
         (["-c"], "requires an argument"),
     ],
 )
-def test_a_wrong_use_is_exit_2(arguments: list[str], told: str) -> None:
+def test_a_wrong_use_is_exit_2(arguments: list[str], message: str) -> None:
     """The message says what goes with what (product.md, exit codes)."""
     result = CliRunner().invoke(run, arguments)
     assert result.exit_code == 2
-    assert told in result.output
+    assert message in result.output
 
 
 def test_without_any_configuration_it_says_where_it_looked(
@@ -177,6 +181,7 @@ def test_no_value_of_a_flag_gets_out_of_its_place(
     assert route["cors"]["allow_origins"] == origins
 
 
+@settings(deadline=None)  # it compiles a configuration, which takes long on a busy machine
 @given(VALUES)
 def test_a_flag_holds_no_variables(value: str) -> None:
     """`${NAME}` in a flag is text, never the environment's value (config.md)."""
@@ -212,7 +217,7 @@ def test_the_printed_file_makes_the_plan_that_is_served(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [b"http://\xff", b"http://a\nb", "http://é\U0001f600".encode()])
 def test_flags_that_are_no_text_are_a_message(value: bytes) -> None:
-    """Bytes that are no UTF-8, and text that is no URL, end in exit 3 and no traceback."""
+    """Bytes that are not UTF-8, and text that is not a URL, end in exit 3 and no traceback."""
     with corsproxy("run", b"--upstream", value, b"--allow-origin", value) as process:
         assert process.code() == 3
     assert "Traceback" not in process.errors

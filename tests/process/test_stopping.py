@@ -24,14 +24,14 @@ STAGES: dict[str, Callable[[ServiceProcess], object]] = {
     "the handlers are set": lambda it: catches(it.pid, signal.SIGTERM),
     "the configuration is read": lambda it: has_loaded(it.pid, "pydantic_core"),
     "the loop is loaded": lambda it: has_loaded(it.pid, "uvloop"),
-    "it has said where it listens": lambda it: "listening on" in it.errors,
+    "it has printed where it listens": lambda it: "listening on" in it.errors,
 }
 STOPPING = [signal.SIGTERM, signal.SIGINT]
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return a configuration whose upstream is nobody, and that drains without a delay."""
+    """Return a configuration whose upstream does not exist, and that drains without a delay."""
     path = tmp_path / "config.yaml"
     path.write_text(config(1, server="drain_delay: 0"))
     return path

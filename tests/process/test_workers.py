@@ -1,4 +1,4 @@
-"""Several workers are one proxy to everybody outside: they share, are replaced, end and reload together (P4)."""
+"""Several workers are one proxy to clients: they share, are replaced, end and reload together (P4)."""
 
 import os
 import re
@@ -40,7 +40,7 @@ def file(tmp_path: Path) -> Path:
 
 @contextmanager
 def workers(file: Path, upstream: Origin, server: str = TWO) -> Iterator[ServiceProcess]:
-    """Run the proxy with these keys of `server`; nobody is left afterwards."""
+    """Run the proxy with these keys of `server`; no worker is left afterwards."""
     file.write_text(config(upstream.port, server=server))
     with corsproxy("run", "-c", str(file)) as process:
         assert process.health_port
@@ -50,7 +50,7 @@ def workers(file: Path, upstream: Origin, server: str = TWO) -> Iterator[Service
 
 
 def ready(process: ServiceProcess) -> bytes:
-    """Return what /readyz says."""
+    """Return the body of /readyz."""
     return get(process.health_port, "/readyz").body
 
 
@@ -89,7 +89,7 @@ def test_both_workers_serve_their_share(file: Path, upstream: Origin) -> None:
 
 
 @pytest.mark.slow
-def test_one_scrape_answers_for_all(file: Path, upstream: Origin) -> None:
+def test_one_scrape_is_the_sum_of_all(file: Path, upstream: Origin) -> None:
     """Requests over many connections are counted once each; gauges are sums (product.md, metrics)."""
     with workers(file, upstream) as process, ExitStack() as stack:
         clients = [stack.enter_context(closing(connect(process.port))) for _ in range(40)]
@@ -226,7 +226,7 @@ def test_the_number_of_workers_needs_a_restart(file: Path, upstream: Origin) -> 
 
 
 def test_all_workers_drain(file: Path, upstream: Origin) -> None:
-    """Not ready at once, every answer closes, the listeners close, what runs finishes, exit 0 (P1)."""
+    """Not ready at once, every response closes, the listeners close, what runs finishes, exit 0 (P1)."""
     with (
         workers(file, upstream, "workers: 2, drain_delay: 1s, drain: 60s") as process,
         ExitStack() as stack,
@@ -290,7 +290,7 @@ def test_a_signal_while_workers_start_is_clean(number: signal.Signals, file: Pat
 
 @pytest.mark.slow
 def test_workers_end_with_a_supervisor_that_is_killed(file: Path, upstream: Origin) -> None:
-    """Nothing holds the port when somebody starts it again; requests in flight finish."""
+    """The port is free for the next start; requests in flight finish."""
     with workers(file, upstream) as process, closing(connect(process.port)) as client:
         client.request("GET", "/held")
         assert upstream.arrived.wait(10)
@@ -302,7 +302,7 @@ def test_workers_end_with_a_supervisor_that_is_killed(file: Path, upstream: Orig
 
 @pytest.mark.slow
 def test_a_port_in_use_is_exit_3_although_workers_share_ports(file: Path, upstream: Origin) -> None:
-    """A second proxy of the same user is told, and does not get half of the first one's clients."""
+    """A second proxy of the same user fails, and does not get half of the first one's clients."""
     with workers(file, upstream) as process:
         port = process.port
         second = file.with_name("second.yaml")
@@ -326,7 +326,7 @@ def test_a_worker_that_dies_at_its_start_is_exit_3(file: Path) -> None:
 
 @pytest.mark.slow
 def test_workers_share_a_unix_socket(file: Path, upstream: Origin, tmp_path: Path) -> None:
-    """It is one for all, answers while one of them is dead, and is gone afterwards (P4)."""
+    """It is one for all, accepts while one of them is dead, and is gone afterwards (P4)."""
     sock = tmp_path / "s"
     file.write_text(config(upstream.port, server=TWO).replace("127.0.0.1:0", f"unix:{sock}", 1))
     with corsproxy("run", "-c", str(file)) as process:

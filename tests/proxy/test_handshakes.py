@@ -16,6 +16,7 @@ from tests.support.answers import ANSWERING
 from tests.support.certificates import Authority, Pair
 from tests.support.client import RawClient
 from tests.support.proxy import config_of, one_route
+from tests.support.served import served
 from tests.support.tls import TlsClient, tls_client
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send, wait
 from tests.support.wire import Address, End, eventually, patiently
@@ -46,7 +47,7 @@ async def serving(
     async with ScriptedUpstream(script) as upstream:
         keys = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}}}\n{server}"
         config = one_route(upstream.url, server=keys, more="health: {listen: off}")
-        async with Service(config_of(config.replace("127.0.0.1:8080", listen))) as service:
+        async with served(config_of(config.replace("127.0.0.1:8080", listen))) as service:
             (bound,) = service.addresses
             yield (
                 service,

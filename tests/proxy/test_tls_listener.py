@@ -19,10 +19,11 @@ from typing import NamedTuple
 import pytest
 
 from corsproxy.policy.compiled import ServerTls, TcpAddress
-from corsproxy.runtime.service import CannotStart, Service
+from corsproxy.runtime.sockets import CannotStart
 from corsproxy.tls import renewal
 from tests.support.certificates import Authority, Pair
 from tests.support.proxy import config_of, one_route
+from tests.support.served import served
 from tests.support.tls import tls_client
 from tests.support.upstream import (
     Script,
@@ -62,7 +63,7 @@ def installed(pairs: tuple[Pair, Pair], tmp_path: Path) -> Pair:
 @pytest.fixture(autouse=True)
 def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the files looked at in each handshake, not once a second."""
-    monkeypatch.setattr(renewal, "_LOOKED_AT", 0.0)
+    monkeypatch.setattr(renewal, "_CHECK_INTERVAL", 0.0)
 
 
 @asynccontextmanager
@@ -74,7 +75,7 @@ async def serving(
         keys = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}{more}}}\n{server}"
         config = one_route(upstream.url, server=keys, more="health: {listen: off}")
         compiled = config_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))
-        async with Service(compiled) as service:
+        async with served(compiled) as service:
             (address,) = service.addresses
             assert isinstance(address, TcpAddress)
             yield (address.host, address.port), upstream
@@ -133,7 +134,7 @@ async def test_a_broken_renewal_is_told_and_the_old_one_stays(
             async with tls_client(address, authority.trust()) as client:
                 assert name_of(client.certificate) == "old"
         assert [record.getMessage() for record in caplog.records] == [
-            f"TLS goes on with the old files: key_file {installed.key}: it is no private key in PEM"
+            f"TLS goes on with the old files: private key {installed.key}: it is no private key in PEM"
         ]
 
 
@@ -218,13 +219,13 @@ async def test_a_session_with_a_certificate_ends_after_five_minutes(
     installed: Pair, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """config.md `client_ca_file`: the certificate is shown again, for it may have ended meanwhile."""
-    assert renewal._SESSIONS_END == 300.0
+    assert renewal._SESSION_LIFETIME == 300.0
     mine = by_tls_1_2(authority.trust(authority.sign("client")))
     async with serving(installed, f", client_ca_file: {authority.file}") as (to, _):
         first = await resumed(to, mine, None)
         again = await resumed(to, mine, first.session)
         assert (again.is_reused, again.response) == (True, b"HTTP/1.1 200")
-        monkeypatch.setattr(renewal, "_SESSIONS_END", 0.0)
+        monkeypatch.setattr(renewal, "_SESSION_LIFETIME", 0.0)
         later = await resumed(to, mine, first.session)
         assert (later.is_reused, later.response) == (False, b"HTTP/1.1 200")
 
@@ -233,7 +234,7 @@ async def test_sessions_of_clients_without_a_certificate_go_on(
     installed: Pair, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """config.md `server.tls`: nothing was proved that could end; files as they were stay in use."""
-    monkeypatch.setattr(renewal, "_SESSIONS_END", 0.0)
+    monkeypatch.setattr(renewal, "_SESSION_LIFETIME", 0.0)
     files = ServerTls(cert_file=str(installed.cert), key_file=str(installed.key))
     open_to_all = renewal.listening_context(files)
     assert open_to_all.context() is open_to_all.context()
@@ -335,5 +336,5 @@ async def test_bad_files_at_the_start_are_told_in_one_line(
     with pytest.raises(
         CannotStart, match=r"cannot speak TLS: key_file .*: it is not the certificate's"
     ):
-        async with Service(compiled):
+        async with served(compiled):
             pass

@@ -22,11 +22,11 @@ from corsproxy.proxy.forwarding import Forwarding
 from corsproxy.proxy.server import ProxyServer
 from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upstream.connection import UpstreamConnection
-from corsproxy.runtime.service import Service
 from tests.support.certificates import Authority, Pair
 from tests.support.invariants import carrier_of
 from tests.support.kernel import in_kernel
 from tests.support.proxy import config_of, one_route
+from tests.support.served import served
 from tests.support.tls import stream_server, tls_client
 from tests.support.upstream import Script, ScriptedUpstream, pour, repeat, request, send
 from tests.support.wire import eventually, patiently
@@ -62,7 +62,7 @@ async def serving(
         server = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}}}\n{server}"
     config = one_route(url, server=server, upstream=upstream, more="health: {listen: off}")
     compiled = config_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))
-    async with Service(compiled) as service:
+    async with served(compiled) as service:
         (address,) = service.addresses
         assert isinstance(address, TcpAddress)
         yield (address.host, address.port), service.server

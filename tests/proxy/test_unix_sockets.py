@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from corsproxy.policy.compiled import UnixAddress
-from corsproxy.runtime.service import CannotStart, Service
+from corsproxy.runtime.service import Service
+from corsproxy.runtime.sockets import CannotStart
 from tests.support.client import RawClient
 from tests.support.proxy import config_of, one_route, running_proxy
+from tests.support.served import served
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, reset, send
 from tests.support.wire import listen
 
@@ -23,7 +25,7 @@ ANSWERING: Script = [repeat(request(), send(OK))]
 async def serving(path: Path, url: str, server: str = "") -> AsyncIterator[Service]:
     """Run the whole service, listening on the unix socket `path`."""
     config = one_route(url, server=server, more="health: {listen: off}")
-    async with Service(config_of(config.replace("127.0.0.1:8080", f"unix:{path}"))) as service:
+    async with served(config_of(config.replace("127.0.0.1:8080", f"unix:{path}"))) as service:
         assert service.addresses == (UnixAddress(str(path)),)
         yield service
 

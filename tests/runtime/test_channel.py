@@ -1,4 +1,4 @@
-"""What a supervisor and its workers say to each other, and how many cores there are."""
+"""The channel between a supervisor and a worker; and how many cores there are."""
 
 import asyncio
 import socket
@@ -9,68 +9,70 @@ from pathlib import Path
 import pytest
 
 from corsproxy.policy.compiled import TcpAddress
-from corsproxy.runtime.channel import Channel, ChannelClosed, Message, answer_all
+from corsproxy.runtime.channel import Channel, ChannelClosed, Message, serve_requests
 from corsproxy.runtime.cpus import usable_cpus
 from corsproxy.runtime.sockets import CannotStart, ListenSockets
 
 
 @asynccontextmanager
-async def asking() -> AsyncIterator[tuple[Channel, socket.socket]]:
-    """Return an asker, and the other end of its pair."""
+async def channel_pair() -> AsyncIterator[tuple[Channel, socket.socket]]:
+    """Return a channel, and the other end of its pair."""
     ours, its = socket.socketpair()
-    asker = await Channel.on(ours)
+    channel = await Channel.open(ours)
     try:
-        yield asker, its
+        yield channel, its
     finally:
-        await asker.close()
+        await channel.close()
         its.close()
 
 
 async def echo(message: Message) -> Message:
-    """Answer with the question, after as many turns of the loop as it says."""
+    """Respond with the request itself, after as many turns of the loop as it asks for."""
     for _ in range(message.get("turns", 0)):
         await asyncio.sleep(0)
     return message
 
 
-async def test_each_question_gets_its_own_answer() -> None:
-    """However many are asked at once, in the order in which they were asked."""
-    async with asking() as (asker, its):
-        answering = asyncio.ensure_future(answer_all(its, echo))
-        answers = await asyncio.gather(*[asker.ask("q", turns=7 - n, n=n) for n in range(7)])
-        assert [answer["n"] for answer in answers] == list(range(7))
-        asker.tell("whatever")
-        assert (await asker.ask("q", text="é\n\0" * 100_000))["text"] == "é\n\0" * 100_000
-        await asker.close()
-        await answering
+async def test_each_request_gets_its_own_response() -> None:
+    """However many are sent at once, in the order in which they were sent."""
+    async with channel_pair() as (channel, its):
+        serving = asyncio.ensure_future(serve_requests(its, echo))
+        responses = await asyncio.gather(
+            *[channel.request("q", turns=7 - n, n=n) for n in range(7)]
+        )
+        assert [response["n"] for response in responses] == list(range(7))
+        channel.send("whatever")
+        assert (await channel.request("q", text="é\n\0" * 100_000))["text"] == "é\n\0" * 100_000
+        await channel.close()
+        await serving
 
 
-async def test_an_answer_that_nobody_waits_for_misleads_nobody() -> None:
-    """After a question that was given up the next one still gets its own answer."""
-    async with asking() as (asker, its):
-        given_up = asyncio.ensure_future(asker.ask("first"))
+async def test_the_response_of_a_cancelled_request_goes_to_no_other() -> None:
+    """After a request that was cancelled the next one still gets its own response."""
+    async with channel_pair() as (channel, its):
+        cancelled = asyncio.ensure_future(channel.request("first"))
         await asyncio.sleep(0)
-        given_up.cancel()
-        answering = asyncio.ensure_future(answer_all(its, echo))
-        assert (await asker.ask("second"))["question"] == "second"
-        await asker.close()
-        await answering
+        cancelled.cancel()
+        serving = asyncio.ensure_future(serve_requests(its, echo))
+        assert (await channel.request("second"))["request"] == "second"
+        await channel.close()
+        await serving
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_side_that_is_gone_is_told(when: str) -> None:
-    """Questions that wait for an answer, and later ones, end with Gone; nothing waits for ever."""
-    async with asking() as (asker, its):
+async def test_a_closed_end_raises(when: str) -> None:
+    """Pending requests, and later ones, raise ChannelClosed; nothing waits for ever."""
+    async with channel_pair() as (channel, its):
         if when == "before":
             its.close()
-        waiting = asyncio.ensure_future(asker.ask("q"))
+        waiting = asyncio.ensure_future(channel.request("q"))
         await asyncio.sleep(0)
         its.close()
         with pytest.raises(ChannelClosed):
             await waiting
-        asker.tell("whatever")
+        channel.send("whatever")
         with pytest.raises(ChannelClosed):
-            await asker.ask("q")
+            await channel.request("q")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from textwrap import indent
 from typing import NamedTuple
 
-from corsproxy.config import load_text
+from corsproxy.config.load import load_text
 from corsproxy.policy.compiled import CompiledConfig
 from corsproxy.proxy.server import ProxyServer
 from tests.support.client import RawClient

@@ -6,7 +6,7 @@ from typing import Final
 
 from corsproxy.config.addresses import read_listen, read_network
 from corsproxy.config.compile.context import CompileContext
-from corsproxy.config.compile.tls import check_tls
+from corsproxy.config.compile.tls import SERVER_TLS_KEYS, check_tls
 from corsproxy.config.models.root import Settings
 from corsproxy.config.models.server import ServerTlsSection
 from corsproxy.config.yaml.nodes import Path
@@ -132,7 +132,7 @@ def _tls(context: CompileContext, written: ServerTlsSection | None) -> ServerTls
         key_file=written.key_file,
         client_ca_file=written.client_ca_file or "",
     )
-    check_tls(context, ("server", "tls"), lambda: server_context(tls))
+    check_tls(context, ("server", "tls"), SERVER_TLS_KEYS, lambda: server_context(tls))
     return tls
 
 

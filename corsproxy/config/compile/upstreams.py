@@ -9,7 +9,7 @@ from corsproxy.config.addresses import UpstreamUrl, read_host, read_url
 from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.names import check_known
 from corsproxy.config.compile.server import BoundAddresses
-from corsproxy.config.compile.tls import check_tls
+from corsproxy.config.compile.tls import UPSTREAM_TLS_KEYS, check_tls
 from corsproxy.config.models.upstreams import UpstreamSection, UpstreamTlsSection
 from corsproxy.config.yaml.nodes import Path
 from corsproxy.policy.authority import AddressError
@@ -115,7 +115,7 @@ def _tls(context: CompileContext, section: UpstreamTlsSection | None, path: Path
         written, missing = ("cert_file", "key_file") if tls.cert_file else ("key_file", "cert_file")
         context.report("tls_pair_incomplete", (*path, written), written=written, missing=missing)
         return tls
-    check_tls(context, path, lambda: upstream_context(tls))
+    check_tls(context, path, UPSTREAM_TLS_KEYS, lambda: upstream_context(tls))
     return tls
 
 

@@ -4,8 +4,8 @@ from typing import Final
 
 import yaml
 
-from corsproxy.config import load_text
 from corsproxy.config.effective import MASK, effective_text
+from corsproxy.config.load import load_text
 from corsproxy.policy.compiled import Route
 from corsproxy.policy.fields import LOCATION, REQUEST_ID, SET_COOKIE
 from corsproxy.policy.routing.links import BaseUrl

@@ -2,7 +2,7 @@
 
 import pytest
 
-from corsproxy.config import load_text
+from corsproxy.config.load import load_text
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import json
 
-from corsproxy.config import format_problems, load_text
+from corsproxy.config.load import load_text
+from corsproxy.config.problems.format import format_problems
 
 TEXT = "version: 1\nlog: {level: verbose, format: 'a%:,'}\nroutes: [{upstream: 'http://h'}]\n"
 

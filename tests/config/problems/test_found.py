@@ -2,7 +2,7 @@
 
 import pytest
 
-from corsproxy.config import load_text
+from corsproxy.config.load import load_text
 from corsproxy.config.problems.found import MOST_PROBLEMS, Found, TooMany, problem
 from corsproxy.policy.source import SourcePos
 

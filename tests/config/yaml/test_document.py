@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from corsproxy.config import load_text
+from corsproxy.config.load import load_text
 from corsproxy.config.problems.found import Found, Unreadable
 from corsproxy.config.yaml.document import DEEPEST, LARGEST_FILE, MOST_NODES, compose, decode
 from corsproxy.config.yaml.nodes import Document, Scalar, to_tree
@@ -147,7 +147,7 @@ def test_a_hostile_file_of_a_mebibyte_is_refused_in_time(name: str) -> None:
 
 MEASURE: Final = """
 import resource
-from corsproxy.config import load_text
+from corsproxy.config.load import load_text
 load_text("version: 1\\nroutes: []\\n", "f.yaml", {})
 text = %s
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

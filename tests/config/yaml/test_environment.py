@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corsproxy.config import Loaded, load_text
+from corsproxy.config.load import Loaded, load_text
 from corsproxy.policy.rules.apply import apply
 from corsproxy.policy.rules.variables import Context
 
