@@ -31,7 +31,7 @@ def as_yaml(upstream: str, allow_origins: Iterable[str], listen: str, *, credent
 
 
 def _quoted(text: str) -> str:
-    """Return `text` in double quotes, with `${` escaped: flags contain no variables (config.md)."""
+    """Return `text` in double quotes, with `${` escaped: flags contain no variables (configuration.md L2)."""
     return f'"{_UNSAFE.sub(_escaped, text.replace("${", "$${"))}"'
 
 

@@ -90,7 +90,7 @@ def _read(read: Loaded, file: str, environ: Mapping[str, str], found: Found) -> 
 def fingerprint(path: Path) -> Fingerprint | None:
     """Return what to compare to see that the file changed; None while it cannot be found.
 
-    A ConfigMap is swapped by replacing a symlink, so the real path counts (config.md, reload).
+    A ConfigMap is swapped by replacing a symlink, so the real path counts (operations.md R7).
     """
     try:
         real = os.path.realpath(path, strict=True)

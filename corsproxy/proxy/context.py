@@ -75,7 +75,7 @@ class RequestContext(NamedTuple):
     def fields_sent(self, added: bytes) -> list[Field]:
         """Return the fields for the upstream: the client's, then `added`, the proxy's own lines.
 
-        The user's rules come last and see both (config.md, `request_headers`).
+        The user's rules come last and see both (configuration.md L15).
         """
         route, fields = self.route, self.head.fields
         names = route.spoofable_names

@@ -68,7 +68,7 @@ class RenewedContext:
         return True
 
     def _fingerprint(self) -> _Fingerprint:
-        """Return what changes with the files; Kubernetes changes a Secret's by a symlink (config.md)."""
+        """Return what changes with the files; Kubernetes changes a Secret's by a symlink (operations.md R8)."""
         found: list[tuple[str, int, int, int] | None] = []
         for file in self._files:
             try:

@@ -90,7 +90,7 @@ async def health(scrape: Scrape = scraped) -> AsyncIterator[Health]:
 
 
 async def test_each_path_has_its_response() -> None:
-    """product.md: three paths and nothing else, for GET and HEAD; one request a connection."""
+    """M1: three paths and nothing else, for GET and HEAD; one request a connection."""
     async with health() as there:
         for path in (b"/livez", b"/readyz", b"/metrics"):
             assert await there.ask(LIVE.replace(b"/livez", path)) == 200

@@ -44,7 +44,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_exit_codes(file: Path, text: str, arguments: tuple[str, ...], code: int) -> None:
-    """config.md: 0 clean or warnings only, with --strict warnings count, 1 problems."""
+    """R1: 0 clean or warnings only, with --strict warnings count, 1 problems."""
     file.write_text(text)
     assert run("check", *arguments).exit_code == code
 
@@ -64,7 +64,7 @@ def test_a_clean_file_says_what_was_read(file: Path) -> None:
 
 
 def test_a_test_that_fails_is_told_like_a_problem(file: Path) -> None:
-    """config.md: `tests:` are run by check."""
+    """L10: `tests:` are run by check."""
     file.write_text(FAILING)
     done = run("check", "--format", "concise")
     assert done.stdout == (
@@ -74,7 +74,7 @@ def test_a_test_that_fails_is_told_like_a_problem(file: Path) -> None:
 
 
 def test_several_files_are_one_list(file: Path) -> None:
-    """product.md: several FILEs may be given."""
+    """R5: several FILEs may be given."""
     file.write_text(BAD)
     (file.parent / "b.yaml").write_text(BAD)
     done = run("check", "--format", "json", "b.yaml", "config.yaml")
@@ -82,21 +82,21 @@ def test_several_files_are_one_list(file: Path) -> None:
 
 
 def test_the_environment_names_the_file(file: Path) -> None:
-    """product.md: $CORSPROXY_CONFIG comes before ./config.yaml."""
+    """R2: $CORSPROXY_CONFIG comes before ./config.yaml."""
     file.write_text(GOOD)
     (file.parent / "b.yaml").write_text(BAD)
     assert run("check", CORSPROXY_CONFIG="b.yaml").exit_code == 1
 
 
 def test_options_have_variables_of_the_environment(file: Path) -> None:
-    """product.md: every flag has an environment variable that begins with CORSPROXY."""
+    """R3: every flag has an environment variable that begins with CORSPROXY."""
     file.write_text(BAD)
     done = run("check", CORSPROXY_CHECK_FORMAT="concise")
     assert done.stdout == "config.yaml:2:14: E053 level cannot be verbose\n"
 
 
 def test_print_shows_what_is_in_force_and_nothing_else_on_standard_output(file: Path) -> None:
-    """product.md: `--print`; problems go beside it, so that the output is a file."""
+    """R5: `--print`; problems go beside it, so that the output is a file."""
     file.write_text(WARNED)
     done = run("check", "--print")
     assert done.stdout.startswith("version: 1\nserver:\n  listen:\n  - 0.0.0.0:8080\n")
@@ -113,7 +113,7 @@ def test_print_of_a_broken_file_prints_only_its_problems(file: Path) -> None:
 
 @pytest.mark.usefixtures("file")
 def test_no_file_at_all_is_a_matter_of_usage() -> None:
-    """config.md: 2 usage, with what to do."""
+    """R1, R2: 2 usage, with what to do."""
     done = run("check")
     assert done.exit_code == 2
     assert "`corsproxy init` prints one to begin with" in done.stderr
@@ -128,7 +128,7 @@ def test_a_file_that_is_not_there_is_a_problem(file: Path) -> None:
 
 @pytest.mark.parametrize("id_", ["E012", "e012"])
 def test_explain_tells_about_an_id(id_: str) -> None:
-    """product.md: `check --explain E012`."""
+    """R5: `check --explain E012`."""
     done = run("check", "--explain", id_)
     assert done.exit_code == 0
     assert done.stdout.splitlines()[0] == "E012 duplicate_key (error)"
@@ -143,7 +143,7 @@ def test_explain_of_an_unknown_id_is_a_matter_of_usage() -> None:
 
 
 def test_schema_prints_the_language() -> None:
-    """product.md: JSON Schema; as Markdown it is docs/configuration.md."""
+    """R6: JSON Schema; as Markdown it is docs/configuration.md."""
     assert run("schema").stdout == json_schema()
     assert run("schema", "--format", "markdown").stdout == reference_text()
 
@@ -158,11 +158,11 @@ def test_schema_prints_the_language() -> None:
     ],
 )
 def test_init_prints_a_start(arguments: tuple[str, ...], text: str) -> None:
-    """product.md: a commented starting point on stdout."""
+    """R6: a commented starting point on stdout."""
     assert run("init", *arguments).stdout == text
 
 
 @pytest.mark.parametrize("name", ["check", "schema", "init"])
 def test_help_has_examples_line_by_line(name: str) -> None:
-    """product.md: every command has --help with an example."""
+    """R3: every command has --help with an example."""
     assert f"\n    corsproxy {name}" in run(name, "--help").stdout

@@ -46,7 +46,7 @@ def test_what_is_printed_means_the_same() -> None:
 
 
 def test_defaults_are_written_out() -> None:
-    """product.md: `--print` shows the effective configuration."""
+    """R5: `--print` shows the effective configuration."""
     loaded = load_text("version: 1\nroutes: [{upstream: 'http://h', cors: false}]", "f.yaml", {})
     tree = yaml.safe_load(printed(loaded))
     assert tree["server"]["timeouts"]["keepalive"] == "75s"
@@ -54,7 +54,7 @@ def test_defaults_are_written_out() -> None:
 
 
 def test_nothing_of_the_environment_is_printed() -> None:
-    """config.md: secrets never appear in `config` output; any value of the environment may be one."""
+    """L8: secrets never appear in `config` output; any value of the environment may be one."""
     loaded = load_text(TEXT, "f.yaml", ENVIRON)
     text = printed(loaded)
     assert "hidden" not in text

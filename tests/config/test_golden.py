@@ -39,7 +39,7 @@ def say(file: Path) -> str:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_broken_file_is_answered_word_for_word(file: Path) -> None:
-    """config.md: id, place, excerpt with a caret, what is wrong, what to write instead."""
+    """L6: id, place, excerpt with a caret, what is wrong, what to write instead."""
     assert say(file) == file.with_suffix(".txt").read_text("utf-8")
 
 

@@ -32,7 +32,7 @@ def sections(model: type[BaseModel] = Settings) -> Iterator[type[BaseModel]]:
 
 
 def test_the_example_file_is_the_one_that_is_made_from_the_models() -> None:
-    """config.md: every key is in it; `corsproxy init full > config.example.yaml` makes it anew."""
+    """L9: every key is in it; `corsproxy init full > config.example.yaml` makes it anew."""
     assert (ROOT / "config.example.yaml").read_text("utf-8") == example_text()
 
 
@@ -42,7 +42,7 @@ def test_the_reference_is_the_one_that_is_made_from_the_models() -> None:
 
 
 def test_the_example_begins_with_the_line_for_editors() -> None:
-    """config.md: a yaml-language-server line."""
+    """L9: a yaml-language-server line."""
     assert example_text().startswith(f"{SCHEMA_LINE}\n")
 
 
@@ -58,7 +58,7 @@ def test_the_example_has_no_problem_and_its_test_holds() -> None:
     "model", sorted(set(sections()), key=str), ids=lambda model: model.__name__
 )
 def test_every_key_stands_in_the_example_under_its_comment(model: type[BaseModel]) -> None:
-    """config.md: every key with one comment line."""
+    """L9: every key with one comment line."""
     lines = example_text().splitlines()
     for name, field in fields_of(model).items():
         assert field.description
@@ -75,7 +75,7 @@ def test_every_key_stands_in_the_example_under_its_comment(model: type[BaseModel
     "model", sorted(set(sections()), key=str), ids=lambda model: model.__name__
 )
 def test_every_key_is_described_in_schema_and_reference(model: type[BaseModel]) -> None:
-    """config.md: the schema is generated from the classes that read the file, with descriptions."""
+    """L9: the schema is generated from the classes that read the file, with descriptions."""
     schema = json.loads(json_schema())
     definition = schema if model is Settings else schema["$defs"][model.__name__]
     for name, field in fields_of(model).items():
@@ -105,7 +105,7 @@ def test_examples_in_the_schema_are_values_not_yaml() -> None:
 
 @pytest.mark.parametrize("text", [MINIMAL, COMPOSE, KUBERNETES], ids=["minimal", "compose", "k8s"])
 def test_every_start_works(text: str) -> None:
-    """product.md: `init` prints a starting point that has no problem."""
+    """R6: `init` prints a starting point that has no problem."""
     loaded = load_text(text, "config.yaml", {"CORS_ORIGINS": "https://a.example,https://b.example"})
     assert loaded.problems == ()
     assert loaded.config is not None
@@ -153,7 +153,7 @@ def written_defaults() -> Iterator[str]:
 
 
 def test_a_default_is_written_once() -> None:
-    """config.md: what is left out has one default, for the file, its schema and code alike."""
+    """L9: what is left out has one default, for the file, its schema and code alike."""
     assert set(written_defaults()) == OF_THE_LANGUAGE
 
 

@@ -166,7 +166,7 @@ def test_routes_reach_the_plan() -> None:
 
 
 def test_the_smallest_file_is_a_whole_configuration() -> None:
-    """product.md: whatever is not written has a default; each is written once, in `policy`."""
+    """L9: whatever is not written has a default; each is written once, in `policy`."""
     config = config_of("version: 1\nroutes: [{upstream: 'http://h', cors: false}]\n")
     assert config.server == Server(listen=(TcpAddress("0.0.0.0", 8080),))
     assert config.health == TcpAddress("0.0.0.0", 9902)
@@ -189,7 +189,7 @@ def test_the_smallest_file_is_a_whole_configuration() -> None:
     ],
 )
 def test_health_takes_the_family_of_the_listeners(listen: str, health: str) -> None:
-    """P7, config.md `health.listen`: loopback beside loopback only, IPv6 where a listener has it."""
+    """P7, L22: loopback beside loopback only, IPv6 where a listener has it."""
     routes = "routes: [{upstream: 'http://h', cors: false}]"
     config = config_of(f"version: 1\nserver: {{listen: {listen}}}\n{routes}\n")
     assert str(config.health) == health
@@ -259,7 +259,7 @@ def test_a_file_above_the_limit_is_not_read_whole(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_follows_a_swapped_link(tmp_path: Path) -> None:
-    """config.md: a ConfigMap swap replaces a symlink, so the real path counts."""
+    """R7: a ConfigMap swap replaces a symlink, so the real path counts."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text("version: 1\n")
@@ -278,7 +278,7 @@ def test_the_fingerprint_follows_a_swapped_link(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_follows_a_write_and_a_loss(tmp_path: Path) -> None:
-    """config.md: inode, mtime and size; None while there is no file."""
+    """R7: inode, mtime and size; None while there is no file."""
     file = tmp_path / "config.yaml"
     assert fingerprint(file) is None
     file.write_text("a")

@@ -51,7 +51,7 @@ def test_p7_an_ipv4_mapped_network_holds_the_peers_that_come_by_it(
     ],
 )
 def test_what_is_not_a_network_gets_an_advice(text: str, says: str) -> None:
-    """config.md: the network that was meant, spelled as it is compared."""
+    """L19: the network that was meant, spelled as it is compared."""
     with pytest.raises(AddressError, match="it ") as raised:
         read_network(text)
     assert str(raised.value).endswith(says)

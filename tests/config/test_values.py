@@ -45,7 +45,7 @@ from corsproxy.config.yaml.scalars import resolve
     ],
 )
 def test_plain_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
-    """config.md: `no`, `on`, `010`, `1:30` are what they look like."""
+    """L1: `no`, `on`, `010`, `1:30` are what they look like."""
     read = resolve(text)
     assert read == value
     assert type(read) is type(value)
@@ -72,7 +72,7 @@ def test_any_text_is_some_scalar(text: str) -> None:
     ],
 )
 def test_durations(text: str, seconds: float) -> None:
-    """config.md: `250ms 10s 5m 1h`, plain numbers are seconds."""
+    """L4: `250ms 10s 5m 1h`, plain numbers are seconds."""
     assert read_duration(text) == pytest.approx(seconds)
 
 
@@ -89,7 +89,7 @@ def test_what_is_no_duration(text: str) -> None:
     [("8KiB", 8192), ("10MB", 10_000_000), ("1GiB", 2**30), ("7B", 7), ("7", 7), ("0", 0)],
 )
 def test_sizes(text: str, size: int) -> None:
-    """config.md: `8KiB 10MB`, plain numbers are bytes."""
+    """L4: `8KiB 10MB`, plain numbers are bytes."""
     assert read_size(text) == size
 
 
@@ -133,7 +133,7 @@ KEYS = ("allow_origins", "allow_methods", "allow_headers", "max_age", "name", "c
     ],
 )
 def test_a_wrong_word_is_answered_with_the_one_that_was_meant(word: str, meant: str | None) -> None:
-    """config.md: a wrong name is answered with "did you mean"."""
+    """L5: a wrong name is answered with "did you mean"."""
     assert nearest(word, KEYS) == meant
 
 

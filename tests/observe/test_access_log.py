@@ -1,4 +1,4 @@
-"""One line a request, whatever is in it: product.md Operations, cors.md 69."""
+"""One line a request, whatever is in it: operations.md M4, cors.md 69."""
 
 import json
 import os
@@ -94,7 +94,7 @@ OPTIONAL = {
 
 
 def test_a_line_of_json_has_every_field() -> None:
-    """product.md: all fields, with the names of the Elastic Common Schema; no query."""
+    """M4: all fields, with the names of the Elastic Common Schema; no query."""
     record = record_of(decision=REFUSED, fault="upstream_timeout", note="reset", status=504)
     fields = json.loads(as_json(record))
     assert re.fullmatch(STAMP, fields.pop("@timestamp"))
@@ -121,7 +121,7 @@ def test_a_line_of_json_has_every_field() -> None:
 
 
 def test_a_line_of_text_has_every_field() -> None:
-    """product.md: the same for a person."""
+    """M4: the same for a person."""
     line = as_text(record_of(decision=REFUSED))
     assert re.sub(STAMP, "NOW", line) == (
         "NOW 192.0.2.7 GET /users/1 200 302B 4.2ms upstream=4.0ms route=api "
@@ -156,7 +156,7 @@ def test_an_invalid_traceparent_has_no_trace_id(traceparent: bytes) -> None:
 
 
 def test_a_line_of_text_names_the_fault() -> None:
-    """product.md: its word; without an origin, a policy or a trace their words are left out."""
+    """M4: its word; without an origin, a policy or a trace their words are left out."""
     record = record_of(origin=b"", traceparent=b"", status=504, fault="upstream_timeout")
     assert re.sub(STAMP, "NOW", as_text(record)) == (
         "NOW 192.0.2.7 GET /users/1 504 302B 4.2ms upstream=4.0ms route=api "
@@ -165,7 +165,7 @@ def test_a_line_of_text_names_the_fault() -> None:
 
 
 def test_a_line_of_json_has_no_field_without_a_value() -> None:
-    """product.md: the note belongs to a fault, and what is not there has no field."""
+    """M4: the note belongs to a fault, and what is not there has no field."""
     record = record_of(origin=b"", traceparent=b"", note="nothing of importance")
     assert set(json.loads(as_json(record))) == FIELDS
     without = json.loads(as_json(record_of(fault="client_left")))
@@ -193,7 +193,7 @@ COLOURS = {"\x1b[32m": "G", "\x1b[31m": "R", "\x1b[33m": "Y", "\x1b[2m": "D", "\
 def test_a_line_for_a_terminal_begins_with_the_verdict(
     changed: dict[str, object], expected: str
 ) -> None:
-    """product.md: one coloured line: green, red, yellow, dim and off are G, R, Y, D and O here."""
+    """M4: one coloured line: green, red, yellow, dim and off are G, R, Y, D and O here."""
     line = as_colour(record_of(**changed))
     for code, letter in COLOURS.items():
         line = line.replace(code, letter)
@@ -227,7 +227,7 @@ def test_which_requests_get_a_line(
 
 
 def test_lines_are_written_soon_without_more_of_them(pipe: tuple[int, int]) -> None:
-    """product.md: flushed every 200 ms, with the last line of a quiet hour, too."""
+    """M5: flushed every 200 ms, with the last line of a quiet hour, too."""
     reading, writing = pipe
     log = AccessLog(writing, "json", "all")
     log(record_of())

@@ -8,7 +8,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def test_every_metric_is_documented() -> None:
-    """product.md: name, kind, labels and help are in docs/operations.md as in the code.
+    """M2: name, kind, labels and help are in docs/operations.md as in the code.
 
     Put `families_table()` there where this fails.
     """

@@ -1,4 +1,4 @@
-"""What is counted, summed and rendered: product.md Operations, cors.md 69."""
+"""What is counted, summed and rendered: operations.md M2, cors.md 69."""
 
 import json
 import pickle

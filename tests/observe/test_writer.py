@@ -1,4 +1,4 @@
-"""A slow, full or closed pipe never blocks serving: product.md Operations."""
+"""A slow, full or closed pipe never blocks serving: operations.md M5."""
 
 import os
 import select

@@ -17,7 +17,7 @@ from corsproxy.policy.authority import HostError, PortError, split_authority
     ],
 )
 def test_a_valid_one_is_split(text: str, parts: tuple[str, int | None]) -> None:
-    """config.md: names, IPv4, and IPv6 in brackets, with or without a port."""
+    """L22: names, IPv4, and IPv6 in brackets, with or without a port."""
     assert split_authority(text) == parts
 
 
@@ -37,7 +37,7 @@ def test_a_valid_one_is_split(text: str, parts: tuple[str, int | None]) -> None:
     ],
 )
 def test_a_host_that_is_not_valid_is_refused_with_the_reason(text: str, reason: str) -> None:
-    """config.md: a problem says what is wrong."""
+    """L6: a problem says what is wrong."""
     with pytest.raises(HostError, match=reason):
         split_authority(text)
 
@@ -46,6 +46,6 @@ def test_a_host_that_is_not_valid_is_refused_with_the_reason(text: str, reason: 
     "text", ["a:", "a:x", "a:65536", "a:000080", "a:\uff18", "[::1]80", "[::1]:-1"]
 )
 def test_a_port_that_is_not_valid_is_refused(text: str) -> None:
-    """config.md: a port is a number from 0 to 65535."""
+    """L22: a port is a number from 0 to 65535."""
     with pytest.raises(PortError, match="its port is no number from 0 to 65535"):
         split_authority(text)

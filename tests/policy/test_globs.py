@@ -1,4 +1,4 @@
-"""Patterns with `*` (config.md `when.header`, cookies' `name`). Pure, no loop."""
+"""Patterns with `*` (configuration.md L17: `when.header`, cookies' `name`). Pure, no loop."""
 
 from fnmatch import fnmatchcase
 
@@ -22,7 +22,7 @@ def joined(parts: list[str], gaps: list[str]) -> str:
 @settings(max_examples=300, deadline=None)
 @given(pieces, st.lists(st.text("ab", max_size=3), max_size=4))
 def test_globs_fit_what_fills_their_stars(parts: list[str], gaps: list[str]) -> None:
-    """config.md: a `*` stands for any characters, none included."""
+    """L17: a `*` stands for any characters, none included."""
     assert Glob.compile("*".join(parts)).fits(joined(parts, gaps).encode())
 
 
@@ -31,7 +31,7 @@ def test_globs_fit_what_fills_their_stars(parts: list[str], gaps: list[str]) -> 
 def test_globs_agree_with_a_plain_matcher(
     parts: list[str], gaps: list[str], data: st.DataObject
 ) -> None:
-    """config.md: also one letter away from what fits, and where two pieces would share letters."""
+    """L17: also one letter away from what fits, and where two pieces would share letters."""
     pattern, value = "*".join(parts), joined(parts, gaps)
     at = data.draw(st.integers(0, len(value)))
     value = value[:at] + data.draw(st.sampled_from(["", "a", "b"])) + value[at + 1 :]
@@ -75,13 +75,13 @@ def test_no_letter_counts_for_two_pieces(
     value: str,
     fits: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    """config.md: what a piece took is not there for the next one, nor for the last."""
+    """L17: what a piece took is not there for the next one, nor for the last."""
     assert Glob.compile(pattern).fits(value.encode()) == fits == fnmatchcase(value, pattern)
 
 
 @pytest.mark.parametrize("pattern", ["a?c", "[abc]", "a.c"])
 def test_nothing_but_the_star_is_special(pattern: str) -> None:
-    """config.md: literal text else."""
+    """L17: literal text else."""
     assert Glob.compile(pattern).fits(pattern.encode())
     assert not Glob.compile(pattern).fits(b"abc")
 

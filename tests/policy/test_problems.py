@@ -1,4 +1,4 @@
-"""Problems: one line each, from the texts of their kind (config.md)."""
+"""Problems: one line each, from the texts of their kind (configuration.md L6)."""
 
 import pytest
 
@@ -12,7 +12,7 @@ PLACE = SourcePos("c.yaml", 2, 3)
 
 
 def test_a_problem_says_where_what_and_what_to_do() -> None:
-    """config.md: file:line:column, which value, what to write instead."""
+    """L6: file:line:column, which value, what to write instead."""
     problem = ODD.at(PLACE, value=7, detail="no pair")
     assert str(problem) == "c.yaml:2:3: warning: 7 is odd: no pair; write 7 twice"
 

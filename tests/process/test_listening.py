@@ -1,4 +1,4 @@
-"""What is listened on, and what is left alone: forwarding.md P7, config.md `listen`."""
+"""What is listened on, and what is left alone: forwarding.md P7, configuration.md L22."""
 
 import fcntl
 import os

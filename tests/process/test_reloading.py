@@ -59,7 +59,7 @@ def test_sighup_brings_the_file_into_force(file: Path, two: tuple[Origin, Origin
 
 
 def test_a_rewritten_file_is_noticed(file: Path, two: tuple[Origin, Origin]) -> None:
-    """Without a signal a changed file is in force within seconds (config.md, reload)."""
+    """Without a signal a changed file is in force within seconds (R7)."""
     first, second = two
     file.write_text(config(first.port))
     with serving(file) as process:
@@ -69,7 +69,7 @@ def test_a_rewritten_file_is_noticed(file: Path, two: tuple[Origin, Origin]) -> 
 
 
 def test_a_swapped_link_is_noticed(tmp_path: Path, two: tuple[Origin, Origin]) -> None:
-    """A ConfigMap is updated by replacing a link to a folder; the file's own link stays (config.md)."""
+    """A ConfigMap is updated by replacing a link to a folder; the file's own link stays (R7)."""
     for name, server in zip(("..1", "..2"), two, strict=True):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text(config(server.port))
@@ -123,7 +123,7 @@ def test_a_file_that_is_gone_changes_nothing(file: Path, two: tuple[Origin, Orig
 def test_what_needs_a_restart_is_said_until_there_is_none(
     file: Path, two: tuple[Origin, Origin]
 ) -> None:
-    """The rest of the file comes into force; each reload names what still waits (config.md)."""
+    """The rest of the file comes into force; each reload names what still waits (R7)."""
     plain = config(two[0].port)
     moved = config(two[1].port).replace("127.0.0.1:0", "127.0.0.2:0")
     waits = r"restart to have these changes in force: server\.listen, health\.listen"

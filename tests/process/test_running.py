@@ -1,4 +1,4 @@
-"""A running process under pressure: forwarding.md O2, O3, O4; product.md Operations.
+"""A running process under pressure: forwarding.md O2, O3, O4; operations.md M2, M5.
 
 Times are those of a shared machine: a rule in milliseconds has some slack here, a rule in numbers
 of requests has none.
@@ -39,7 +39,7 @@ SLOW = 300
 
 
 def test_metrics_agree_with_what_was_sent(tmp_path: Path) -> None:
-    """product.md: every request is counted once, in every family that it belongs to."""
+    """M2: every request is counted once, in every family that it belongs to."""
     with (
         origin() as server,
         running(config(server.port), tmp_path, stdout=subprocess.DEVNULL) as proxy,
@@ -103,7 +103,7 @@ def test_health_responds_at_the_limit_of_connections(tmp_path: Path) -> None:
 
 
 def test_a_log_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
-    """product.md: with a full pipe all is served as before, and the end is in time."""
+    """M5: with a full pipe all is served as before, and the end is in time."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with contextlib.suppress(BlockingIOError):
@@ -126,7 +126,7 @@ def test_a_log_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
 
 
 def test_the_log_has_every_request_at_the_end(tmp_path: Path) -> None:
-    """product.md: flushed on exit; lines forged by header values: none."""
+    """M5: flushed on exit; lines forged by header values: none."""
     forged = b'https://x"}\t{"@timestamp":"forged'
     count = 300
 

@@ -41,7 +41,7 @@ def taken() -> Iterator[int]:
 
 
 def test_a_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path) -> None:
-    """It names the address and what to do, without a traceback (product.md, exit codes)."""
+    """It names the address and what to do, without a traceback (R1)."""
     path = tmp_path / "config.yaml"
     path.write_text(config(1).replace("127.0.0.1:0", f"127.0.0.1:{taken}", 1))
     with corsproxy("run", "-c", str(path)) as process:
@@ -143,7 +143,7 @@ def test_a_broken_file_is_exit_3_with_every_problem(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_use_is_exit_2(arguments: list[str], message: str) -> None:
-    """The message says what goes with what (product.md, exit codes)."""
+    """The message says what goes with what (R1)."""
     result = CliRunner().invoke(run, arguments)
     assert result.exit_code == 2
     assert message in result.output
@@ -184,7 +184,7 @@ def test_no_value_of_a_flag_gets_out_of_its_place(
 @settings(deadline=None)  # it compiles a configuration, which takes long on a busy machine
 @given(VALUES)
 def test_a_flag_holds_no_variables(value: str) -> None:
-    """`${NAME}` in a flag is text, never the environment's value (config.md)."""
+    """`${NAME}` in a flag is text, never the environment's value (R4)."""
     secret = {"HOME": "secret", "a": "secret"}
     text = as_yaml(
         "http://127.0.0.1:9000", [f"https://{value}${{HOME}}${{a}}"], ":0", credentials=False
@@ -195,7 +195,7 @@ def test_a_flag_holds_no_variables(value: str) -> None:
 
 
 def test_the_printed_file_makes_the_plan_that_is_served(tmp_path: Path) -> None:
-    """Saved and given with -c, it serves the same: addresses, policy, route (product.md)."""
+    """Saved and given with -c, it serves the same: addresses, policy, route (R4)."""
     with origin() as upstream:
         flags = ["--upstream", f"http://127.0.0.1:{upstream.port}", "--allow-origin", ORIGIN]
         with corsproxy("run", *flags, "--allow-credentials", "--listen", "127.0.0.1:0") as process:

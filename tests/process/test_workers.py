@@ -90,7 +90,7 @@ def test_both_workers_serve_their_share(file: Path, upstream: Origin) -> None:
 
 @pytest.mark.slow
 def test_one_scrape_is_the_sum_of_all(file: Path, upstream: Origin) -> None:
-    """Requests over many connections are counted once each; gauges are sums (product.md, metrics)."""
+    """Requests over many connections are counted once each; gauges are sums (M3)."""
     with workers(file, upstream) as process, ExitStack() as stack:
         clients = [stack.enter_context(closing(connect(process.port))) for _ in range(40)]
         for client in clients:
@@ -156,7 +156,7 @@ def test_what_waits_for_a_dead_worker_is_served(file: Path, upstream: Origin) ->
 
 @pytest.mark.slow
 def test_what_was_counted_is_kept_when_a_worker_dies(file: Path, upstream: Origin) -> None:
-    """Counters never fall, or a rate over them would show what never was (product.md, metrics)."""
+    """Counters never fall, or a rate over them would show what never was (M3)."""
     with workers(file, upstream) as process:
         for _ in range(20):
             assert get(process.port).status == 200
@@ -218,7 +218,7 @@ def test_a_new_worker_has_the_configuration_in_force(file: Path, upstream: Origi
 
 @pytest.mark.slow
 def test_the_number_of_workers_needs_a_restart(file: Path, upstream: Origin) -> None:
-    """It is said at the reload (config.md)."""
+    """It is said at the reload (R7)."""
     with workers(file, upstream) as process:
         file.write_text(config(upstream.port, server="workers: 3"))
         process.wait_for(r"restart to have these changes in force: server\.workers")
@@ -315,7 +315,7 @@ def test_a_port_in_use_is_exit_3_although_workers_share_ports(file: Path, upstre
 
 
 def test_a_worker_that_dies_at_its_start_is_exit_3(file: Path) -> None:
-    """What never served is not replaced for ever: the start failed, in one line (product.md)."""
+    """What never served is not replaced for ever: the start failed, in one line (R1)."""
     file.write_text(config(1, server=TWO))
     with corsproxy("run", "-c", str(file)) as process:
         until(lambda: children(process.pid), "the first worker is started")
@@ -342,7 +342,7 @@ def test_workers_share_a_unix_socket(file: Path, upstream: Origin, tmp_path: Pat
 
 @pytest.mark.slow
 def test_lines_of_all_workers_are_whole(file: Path, upstream: Origin) -> None:
-    """Every request has its line in one access log, and no line is torn (product.md)."""
+    """Every request has its line in one access log, and no line is torn (M5)."""
     with workers(file, upstream) as process, ExitStack() as stack:
         port = process.port
         load = stack.enter_context(Load(lambda: port, 8))

@@ -284,7 +284,7 @@ async def test_f3_a_request_is_sent_again_once() -> None:
 
 
 async def test_f3_without_attempts_it_is_not() -> None:
-    """config.md `retries.attempts`: 0 turns it off."""
+    """L20 `retries.attempts`: 0 turns it off."""
     keys = f"retries: {{attempts: 0}}\n{KEPT}"
     async with through(DIES, ANSWERING, upstream=keys) as way:
         assert await outcome(way) == (200, "")

@@ -84,7 +84,7 @@ def test_a_deadline_is_never_early_and_at_most_two_ticks_late(
 
 
 def test_no_limit_is_never_reached(loop: Loop) -> None:
-    """config.md: 0 is no limit."""
+    """L4: 0 is no limit."""
     clock = Clock(lambda _: None)
     assert clock.after(0.0) == NEVER > loop.now
 

@@ -227,7 +227,7 @@ async def test_an_idle_client_gives_way_over_tls(pair: Pair, authority: Authorit
 async def test_both_versions_are_served(
     version: ssl.TLSVersion, pair: Pair, authority: Authority
 ) -> None:
-    """config.md `server.tls`: a request that comes with the last message of the handshake, too."""
+    """L21 `server.tls`: a request that comes with the last message of the handshake, too."""
     trust = authority.trust()
     trust.minimum_version = trust.maximum_version = version
     async with serving(pair) as (_, to, _):

@@ -1,4 +1,4 @@
-"""Header rules of a route over sockets, to the byte: config.md; forwarding.md H7, H9, H13."""
+"""Header rules of a route over sockets, to the byte: configuration.md L13, L15; forwarding.md H7, H9, H13."""
 
 import pytest
 
@@ -96,14 +96,14 @@ RESPONSES = [
     [pytest.param(*row[1:], id=row[0]) for row in RESPONSES],
 )
 async def test_rules_for_answers_to_the_byte(route: str, sent: bytes, expected: bytes) -> None:
-    """config.md, response_headers: what no rule names keeps its bytes and its place (H7)."""
+    """L13, response_headers: what no rule names keeps its bytes and its place (H7)."""
     async with through(answering(sent), route=OFF + route) as way:
         answer = await way.client.exchange(asking())
         assert answer.head.raw == head_of(expected)
 
 
 async def test_rules_come_before_the_cors_headers() -> None:
-    """config.md: after the upstream's answer, before ours; Vary is merged with what rules say."""
+    """L15: after the upstream's answer, before ours; Vary is merged with what rules say."""
     route = SPA + "response_headers: [{when: {origin: allowed}, set: {Vary: Accept}}]"
     async with through(answering(b"X-A: 1\r\n"), route=route) as way:
         answer = await way.client.exchange(asking(b"Origin: %b\r\n" % APP))
@@ -223,7 +223,7 @@ async def test_rules_for_requests_to_the_byte(
     sent: bytes,
     expected: list[bytes],
 ) -> None:
-    """config.md, request_headers: applied last, to all that would be sent but Host and framing."""
+    """L15, request_headers: applied last, to all that would be sent but Host and framing."""
     async with through(answering(b""), route=OFF + route) as way:
         await way.client.exchange(asking(sent))
         host = b"Host: %b" % way.upstream.authority.encode()

@@ -1,4 +1,4 @@
-"""How large a request's body may be (forwarding.md O5, S10; config.md `max_body`)."""
+"""How large a request's body may be (forwarding.md O5, S10; configuration.md L20)."""
 
 import asyncio
 
@@ -61,7 +61,7 @@ async def test_o5_the_limit_is_the_last_size_that_passes(keys: dict[str, str]) -
 
 
 async def test_o5_none_is_no_limit() -> None:
-    """O5, config.md: 0, the default; and 0 of a route that lifts the server's."""
+    """O5, L20: 0, the default; and 0 of a route that lifts the server's."""
     async with through(ANSWERING, server="limits: {max_body: 10}", route="max_body: 0") as way:
         assert (await way.client.exchange(announced(300_000) + b"x" * 300_000)).status == 200
 

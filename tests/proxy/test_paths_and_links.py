@@ -36,7 +36,7 @@ async def test_what_goes_up_is_mapped_and_what_is_matched_is_as_sent(
 
 
 async def test_replace_prefix_swaps_the_one_that_is_matched() -> None:
-    """config.md: replace_prefix takes the place of the prefix in match.path; others match nothing."""
+    """L18: replace_prefix takes the place of the prefix in match.path; others match nothing."""
     route = OFF + "match: {path: /old/}\npath: {replace_prefix: /new}"
     async with through(answering(b""), route=route) as way:
         await way.client.exchange(asking(line=b"GET /old/x"))

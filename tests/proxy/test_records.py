@@ -1,4 +1,4 @@
-"""What is written down of each request, field by field (product.md Operations; forwarding.md P3).
+"""What is written down of each request, field by field (operations.md M4; forwarding.md P3).
 
 How a record becomes a line is in tests/observe/test_access_log.py.
 """
@@ -78,7 +78,7 @@ def reason_of(record: Record) -> tuple[Verdict, Reason] | None:
 
 
 async def test_a_request_that_was_served_is_written_down_in_full() -> None:
-    """product.md: who asked, for what, and what came of it; behind a trusted proxy, its client."""
+    """M4: who asked, for what, and what came of it; behind a trusted proxy, its client."""
     data = (
         b"PUT /users/1?token=x HTTP/1.1\r\nHost: api.example:8443\r\nOrigin: %b\r\n"
         b"X-Forwarded-For: 192.0.2.7\r\nTraceParent: %b\r\nX-Request-Id: r1\r\n"
@@ -103,7 +103,7 @@ async def test_a_request_that_was_served_is_written_down_in_full() -> None:
 
 
 async def test_what_was_not_sent_is_left_empty() -> None:
-    """product.md: no Origin, no trace; HTTP/1.0; a route without a policy."""
+    """M4: no Origin, no trace; HTTP/1.0; a route without a policy."""
     old = b"GET /a HTTP/1.0\r\n\r\n"
     async with recorded(ANSWERING, route="name: api\ncors: false") as (way, records):
         answer = await way.client.exchange(old)
@@ -122,7 +122,7 @@ async def test_a_name_that_ends_in_traceparent_is_not_it() -> None:
 
 
 async def test_durations_are_those_of_the_request_and_of_its_upstream() -> None:
-    """product.md: from its head on; the upstream's part from when it was asked for, body and all."""
+    """M4: from its head on; the upstream's part from when it was asked for, body and all."""
 
     async def think(_: UpstreamConnection) -> None:
         await asyncio.sleep(0.1)
@@ -167,7 +167,7 @@ async def test_what_the_proxy_refuses_is_written_down_with_its_response(
     changed: dict[str, object],
     reason: tuple[Verdict, Reason] | None,
 ) -> None:
-    """product.md: the word of the fault, the length of its body; no upstream was asked."""
+    """M4: the word of the fault, the length of its body; no upstream was asked."""
     data = GET.replace(b"GET /a", method + b" " + target)[:-2] + b"Origin: %b\r\n\r\n" % origin
     async with recorded(ANSWERING) as (way, records):
         answer = await way.client.exchange(data)
@@ -179,7 +179,7 @@ async def test_what_the_proxy_refuses_is_written_down_with_its_response(
 
 
 async def test_a_preflight_is_written_down_without_an_upstream() -> None:
-    """product.md, cors.md 6: 204, no byte of a body."""
+    """M4, cors.md 6: 204, no byte of a body."""
     data = GET.replace(b"GET", b"OPTIONS")[:-2] + (
         b"Origin: %b\r\nAccess-Control-Request-Method: GET\r\n\r\n" % APP
     )
@@ -291,7 +291,7 @@ async def test_what_could_not_be_read_is_written_down_all_the_same() -> None:
 
 
 async def test_each_request_is_counted_once_by_what_became_of_it() -> None:
-    """product.md, cors.md 69: method, status, decision, fault; how long, but of tunnels and junk."""
+    """M2, cors.md 69: method, status, decision, fault; how long, but of tunnels and junk."""
     origin = b"Origin: %b\r\n" % APP
     preflight = b"Access-Control-Request-Method: GET\r\n"
     upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -1,6 +1,6 @@
 """What the proxy adds to requests and answers, on the wire: who asked, an id, Via.
 
-forwarding.md H9, K3; product.md. Whose word is taken is in tests/proxy/http/test_forwarded.py.
+forwarding.md H9, K3; operations.md M6, M7. Whose word is taken is in tests/proxy/http/test_forwarded.py.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ async def test_on_the_wire_a_stranger_is_overwritten() -> None:
 
 
 async def test_on_the_wire_a_trusted_proxy_is_believed() -> None:
-    """K3, config.md `trusted_proxies` and `forwarded: both`."""
+    """K3, L19 `trusted_proxies` and `forwarded: both`."""
     data = (
         b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n\r\n"
     )
@@ -100,7 +100,7 @@ async def test_p7_on_the_wire_an_ipv4_mapped_network_is_trusted_as_ipv4(network:
 async def test_k3_on_the_wire_only_the_configured_family_is_believed(
     family: str, chain: bytes, scheme: bytes
 ) -> None:
-    """K3, config.md `trusted_headers`: the other one is removed, and decides nothing."""
+    """K3, L19 `trusted_headers`: the other one is removed, and decides nothing."""
     data = (
         b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\n"
         b"Forwarded: for=6.6.6.6;proto=https\r\n\r\n"
@@ -169,7 +169,7 @@ async def test_p7_an_ipv4_peer_of_an_ipv6_socket_is_an_ipv4_peer() -> None:
 
 
 async def test_the_stripped_prefix_is_told() -> None:
-    """product.md: `X-Forwarded-Prefix`."""
+    """L18: `X-Forwarded-Prefix`."""
     route = "match: {path: /api/}\npath: {strip_prefix: /api}"
     async with through(ANSWERING, route=route) as (client, _, upstream):
         assert (await client.exchange(b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n")).status == 200
@@ -178,7 +178,7 @@ async def test_the_stripped_prefix_is_told() -> None:
 
 
 async def test_the_request_id_is_kept_or_made() -> None:
-    """H9, product.md: one that could be an id is kept; others are made; the answer has the same."""
+    """H9, M6: one that could be an id is kept; others are made; the answer has the same."""
     async with through(ANSWERING) as (client, _, upstream):
         for sent in (b"abc-123", None, b"a b", b"x" * 200):
             line = b"" if sent is None else b"X-Request-Id: %b\r\n" % sent
@@ -207,7 +207,7 @@ async def test_via_is_added_behind_what_is_there() -> None:
 
 
 async def test_trace_context_passes() -> None:
-    """product.md: `traceparent`, `tracestate` and `baggage` as they came."""
+    """M7: `traceparent`, `tracestate` and `baggage` as they came."""
     lines = (
         b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
         b"tracestate: a=1,b=2\r\nbaggage: user=7\r\n"

@@ -311,7 +311,7 @@ async def test_total_counts_while_a_connection_is_awaited() -> None:
 
 
 async def test_a_route_has_limits_of_its_own() -> None:
-    """config.md `routes.*.timeouts`: what it does not name is the upstream's."""
+    """L20 `routes.*.timeouts`: what it does not name is the upstream's."""
     more = "  - {upstream: legacy, match: {path: /slow}, cors: false}"
     route = "match: {path: /fast}\ntimeouts: {response_header: 100ms}"
 
@@ -326,7 +326,7 @@ async def test_a_route_has_limits_of_its_own() -> None:
 
 
 async def test_zero_is_no_limit() -> None:
-    """config.md: 0 for none: nothing ends while the others' limits pass."""
+    """L4: 0 for none: nothing ends while the others' limits pass."""
     none = "request_header: 0s, request_body_idle: 0s, keepalive: 0s, write_idle: 0s"
     up = "timeouts: {connect: 0s, response_header: 0s, idle: 0s, total: 0s, tunnel_idle: 0s}"
 

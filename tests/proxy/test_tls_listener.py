@@ -1,6 +1,6 @@
 """A listener that speaks TLS: who gets in, with which certificate, and what a renewal changes.
 
-config.md `server.tls`, product.md ("certificates reloaded without dropping a connection"),
+configuration.md L21, operations.md R8 ("certificates reloaded without dropping a connection"),
 forwarding.md H20, K3, S10.
 """
 
@@ -112,7 +112,7 @@ async def test_http_1_1_is_what_is_agreed_on(installed: Pair, authority: Authori
 async def test_a_renewed_certificate_is_shown_and_drops_nobody(
     installed: Pair, pairs: tuple[Pair, Pair], authority: Authority
 ) -> None:
-    """product.md: who comes later gets the new one, who is there goes on."""
+    """R8: who comes later gets the new one, who is there goes on."""
     trust = authority.trust()
     async with serving(installed) as (address, _), tls_client(address, trust) as early:
         assert name_of(early.certificate) == "old"
@@ -127,7 +127,7 @@ async def test_a_renewed_certificate_is_shown_and_drops_nobody(
 async def test_a_broken_renewal_is_told_and_the_old_one_stays(
     installed: Pair, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """product.md: half a renewal, such as a key that is not there yet, breaks nothing."""
+    """R8: half a renewal, such as a key that is not there yet, breaks nothing."""
     async with serving(installed) as (address, _):
         installed.key.write_text("half a key")
         with caplog.at_level(logging.ERROR, "corsproxy"):
@@ -141,7 +141,7 @@ async def test_a_broken_renewal_is_told_and_the_old_one_stays(
 async def test_without_a_certificate_of_theirs_clients_stay_outside(
     installed: Pair, authority: Authority, tmp_path: Path
 ) -> None:
-    """config.md `client_ca_file`: one of its authorities has to have signed the client's."""
+    """L21 `client_ca_file`: one of its authorities has to have signed the client's."""
     mine, stranger = authority.sign("client"), Authority(tmp_path / "other", "other").sign("client")
     async with serving(installed, f", client_ca_file: {authority.file}") as (address, upstream):
         async with tls_client(address, authority.trust(mine)) as client:
@@ -202,7 +202,7 @@ def by_tls_1_2(context: ssl.SSLContext) -> ssl.SSLContext:
 async def test_a_session_gets_nobody_in_whose_authority_was_taken_out(
     installed: Pair, authority: Authority, tmp_path: Path
 ) -> None:
-    """config.md `client_ca_file`: a resumed handshake shows no certificate, so none is resumed then."""
+    """R8 `client_ca_file`: a resumed handshake shows no certificate, so none is resumed then."""
     other, file = Authority(tmp_path / "other", "other"), tmp_path / "clients.crt"
     shutil.copy(authority.file, file)
     mine = by_tls_1_2(authority.trust(authority.sign("client")))
@@ -218,7 +218,7 @@ async def test_a_session_gets_nobody_in_whose_authority_was_taken_out(
 async def test_a_session_with_a_certificate_ends_after_five_minutes(
     installed: Pair, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """config.md `client_ca_file`: the certificate is shown again, for it may have ended meanwhile."""
+    """R8 `client_ca_file`: the certificate is shown again, for it may have ended meanwhile."""
     assert renewal._SESSION_LIFETIME == 300.0
     mine = by_tls_1_2(authority.trust(authority.sign("client")))
     async with serving(installed, f", client_ca_file: {authority.file}") as (to, _):
@@ -233,7 +233,7 @@ async def test_a_session_with_a_certificate_ends_after_five_minutes(
 async def test_sessions_of_clients_without_a_certificate_go_on(
     installed: Pair, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """config.md `server.tls`: nothing was proved that could end; files as they were stay in use."""
+    """R8 `server.tls`: nothing was proved that could end; files as they were stay in use."""
     monkeypatch.setattr(renewal, "_SESSION_LIFETIME", 0.0)
     files = ServerTls(cert_file=str(installed.cert), key_file=str(installed.key))
     open_to_all = renewal.listening_context(files)
@@ -326,7 +326,7 @@ async def test_a_refused_upload_over_tls_hears_why(installed: Pair, authority: A
 async def test_bad_files_at_the_start_are_told_in_one_line(
     installed: Pair, authority: Authority
 ) -> None:
-    """product.md: exit 3 with one clear line; the plan was good when it was read."""
+    """R1: exit 3 with one clear line; the plan was good when it was read."""
     config = one_route(
         "http://127.0.0.1:9",
         server=f"tls: {{cert_file: {installed.cert}, key_file: {installed.key}}}",

@@ -1,6 +1,6 @@
 """https upstreams: who is believed, what is sent, what comes of a connection that breaks.
 
-product.md and config.md `upstreams.*.tls`; forwarding.md F1, F2, S12.
+configuration.md L21; forwarding.md F1, F2, S12.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ async def test_requests_share_a_connection_that_was_verified(
 async def test_the_name_that_is_asked_for_is_the_one_that_is_verified(
     authority: Authority, server: Pair
 ) -> None:
-    """config.md: `server_name` is sent as SNI and held against the certificate."""
+    """L21: `server_name` is sent as SNI and held against the certificate."""
     upstream = Upstream(server)
     async with stream_server(upstream.serve, upstream.context) as port:
         tls = f"ca_file: {authority.file}, server_name: api.test"
@@ -107,7 +107,7 @@ async def test_the_root_dot_is_part_of_no_name_in_tls(
 async def test_server_name_counts_in_the_place_of_the_host(
     authority: Authority, server: Pair
 ) -> None:
-    """config.md: a host that the certificate does not name is verified by `server_name`."""
+    """L21: a host that the certificate does not name is verified by `server_name`."""
     upstream = Upstream(server)
     async with stream_server(upstream.serve, upstream.context) as port:
         tls = f"ca_file: {authority.file}, server_name: api.test"
@@ -149,7 +149,7 @@ async def test_whom_nobody_vouches_for_is_not_believed(
 
 
 async def test_verification_is_off_only_where_that_is_written(server: Pair) -> None:
-    """config.md: `insecure_skip_verify`."""
+    """L21: `insecure_skip_verify`."""
     upstream = Upstream(server)
     async with stream_server(upstream.serve, upstream.context) as port:
         tls = "insecure_skip_verify: true"
@@ -160,7 +160,7 @@ async def test_verification_is_off_only_where_that_is_written(server: Pair) -> N
 async def test_an_upstream_that_wants_a_certificate_gets_it(
     authority: Authority, server: Pair
 ) -> None:
-    """config.md: `cert_file` and `key_file`; without them the handshake fails: 502."""
+    """L21: `cert_file` and `key_file`; without them the handshake fails: 502."""
     client_pair = authority.sign("proxy")
     upstream = Upstream(server)
     upstream.context.load_verify_locations(authority.file)

@@ -1,4 +1,4 @@
-"""Unix sockets on both sides, end to end (config.md `listen: unix:…`, `url: unix:…`)."""
+"""Unix sockets on both sides, end to end (configuration.md L22)."""
 
 import stat
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ async def test_from_a_unix_socket_to_a_unix_socket(tmp_path: Path) -> None:
 
 
 async def test_who_comes_by_a_socket_may_be_believed(tmp_path: Path) -> None:
-    """K3, config.md `trusted_proxies: [unix]`: a local proxy in front is heard."""
+    """K3, L19 `trusted_proxies: [unix]`: a local proxy in front is heard."""
     listener = tmp_path / "proxy.sock"
     asking = GET[:-2] + b"X-Forwarded-For: 1.1.1.1\r\n\r\n"
     async with ScriptedUpstream(ANSWERING) as upstream:
@@ -77,7 +77,7 @@ async def test_a_socket_that_nobody_serves_is_taken_over(tmp_path: Path) -> None
 
 
 async def test_a_socket_that_somebody_serves_is_left_alone(tmp_path: Path) -> None:
-    """product.md: one clear line, exit 3; the other program goes on."""
+    """R1: one clear line, exit 3; the other program goes on."""
     listener = tmp_path / "proxy.sock"
     with listen(str(listener)):
         with pytest.raises(CannotStart, match="another program listens there"):

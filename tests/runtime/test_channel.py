@@ -91,7 +91,7 @@ def test_a_container_has_the_cores_that_it_pays_for(
     most: int,
     tmp_path: Path,
 ) -> None:
-    """`workers: auto` on a node of 64 cores is not 64 in a container that may use one (config.md)."""
+    """`workers: auto` on a node of 64 cores is not 64 in a container that may use one (R9)."""
     file = tmp_path / "cpu.max"
     if quota is not None:
         file.write_text(quota)

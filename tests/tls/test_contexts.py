@@ -1,4 +1,4 @@
-"""The files of TLS as a matter of configuration: read when it is, told at their place (config.md)."""
+"""The files of TLS as a matter of configuration: read when it is, told at their place (configuration.md L21)."""
 
 from pathlib import Path
 
@@ -139,7 +139,7 @@ def test_half_close_over_tls_has_no_effect(pair: Pair) -> None:
 
 
 def test_a_route_keeps_what_it_does_not_say_of_its_upstream() -> None:
-    """config.md `routes.*.timeouts`: durations, as numbers of seconds."""
+    """L20 `routes.*.timeouts`: durations, as numbers of seconds."""
     text = (
         "version: 1\nserver: {limits: {max_body: 1KiB}}\n"
         "upstreams: {api: {url: 'http://a', timeouts: {idle: 7s, response_header: 9s}}}\n"

@@ -53,7 +53,7 @@ class CompileContext:
         return tuple(SourceText(text, self.pos((*path, at))) for at, text in enumerate(texts))
 
     def origins(self, path: Path, texts: Iterable[str]) -> tuple[SourceText, ...]:
-        """Return origins with their positions; one `${NAME}` may contain several (config.md)."""
+        """Return origins with their positions; one `${NAME}` may contain several (configuration.md L3)."""
         origins: list[SourceText] = []
         for index, item in enumerate(self.source_texts(path, texts)):
             node = self.document.node((*path, index))

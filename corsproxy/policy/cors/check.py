@@ -30,7 +30,7 @@ _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELET
 
 
 def check_policy(spec: PolicySpec) -> Iterator[Problem]:
-    """Yield every mistake in one policy, in the order of the keys of config.md."""
+    """Yield every mistake in one policy, in the order of the keys of the configuration."""
     yield from _check_origins(spec)
     yield from _check_methods(spec)
     yield from _check_headers(spec)

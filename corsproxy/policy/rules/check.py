@@ -138,7 +138,7 @@ def check_rules(
     """Return all problems of the rules of one route, in their order.
 
     `side` is the list that they are in; None checks only what is true for both. With a policy the
-    ACA* headers of responses are the policy's (config.md, cors.md 49).
+    ACA* headers of responses are the policy's (configuration.md L16, cors.md 49).
     """
     return [
         problem

@@ -78,7 +78,7 @@ def test_a_route_knows_at_once_whether_anything_is_to_be_done() -> None:
 
 
 def test_what_the_environment_gives_to_a_rule_is_inert() -> None:
-    """config.md: a value of the environment is text, never a variable of the request."""
+    """L11: a value of the environment is text, never a variable of the request."""
     rules = routes()[0].request_rules
     assert apply(rules, [], Context(method=b"PUT", request_id=b"id")) == [
         (b"X-Key", b"a${request.id}"),
@@ -86,7 +86,7 @@ def test_what_the_environment_gives_to_a_rule_is_inert() -> None:
 
 
 def test_secrets_in_request_rules_are_masked() -> None:
-    """config.md: secrets never appear in what `check --print` shows."""
+    """L8: secrets never appear in what `check --print` shows."""
     loaded = load_text(WHOLE, "f.yaml", {"KEY": "hidden"})
     assert loaded.settings is not None
     assert loaded.document is not None

@@ -15,7 +15,7 @@ def told(style: str) -> str:
 
 
 def test_concise_is_one_line_a_problem() -> None:
-    """config.md: `FILE:LINE:COL: E012 message`."""
+    """L7: `FILE:LINE:COL: E012 message`."""
     assert told("concise") == (
         "dir/a,b.yaml:2:14: E053 level cannot be verbose\n"
         "dir/a,b.yaml:2:31: E053 format cannot be a%:,\n"
@@ -24,7 +24,7 @@ def test_concise_is_one_line_a_problem() -> None:
 
 
 def test_json_has_every_part_by_name() -> None:
-    """config.md: `--format json`."""
+    """L7: `--format json`."""
     assert json.loads(told("json"))[0] == {
         "id": "E053",
         "name": "not_a_choice",
@@ -38,7 +38,7 @@ def test_json_has_every_part_by_name() -> None:
 
 
 def test_github_marks_the_line() -> None:
-    """config.md: `--format github`; properties and data are escaped as workflow commands are."""
+    """L7: `--format github`; properties and data are escaped as workflow commands are."""
     assert told("github").splitlines()[1] == (
         "::error file=dir/a%2Cb.yaml,line=2,col=31,title=E053::"
         "format cannot be a%25:,; write auto, text or json"

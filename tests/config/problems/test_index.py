@@ -20,17 +20,17 @@ def kinds_of_all_modules() -> set[ProblemKind]:
 
 
 def test_the_index_contains_the_kinds_of_all_modules() -> None:
-    """config.md: stable ids; `check --explain` finds every problem that `check` prints."""
+    """L6: stable ids; `check --explain` finds every problem that `check` prints."""
     assert set(ALL) == kinds_of_all_modules()
 
 
 def test_no_id_and_no_slug_is_given_twice() -> None:
-    """config.md: an id and a slug are one kind each."""
+    """L6: an id and a slug are one kind each."""
     assert len(ALL) == len(BY_ID) == len(BY_SLUG)
 
 
 def test_an_id_is_the_letter_of_its_severity_and_three_digits() -> None:
-    """config.md: errors are E…, warnings W…."""
+    """L6: errors are E…, warnings W…."""
     for kind in ALL:
         assert kind.id[0] == {"error": "E", "warning": "W"}[kind.severity]
         assert len(kind.id) == 4

@@ -34,7 +34,7 @@ def fault_of(text: str) -> str:
 
 
 def test_every_value_and_key_knows_its_place() -> None:
-    """config.md: file:line:column, counted from 1, in characters."""
+    """L6: file:line:column, counted from 1, in characters."""
     document = read("a: 1\n'ü€': {b: [x, \"y\"]}\n")
     assert str(document.pos(("a",))) == "f.yaml:1:4"
     assert str(document.pos(("ü€", "b", 1))) == "f.yaml:2:15"

@@ -27,18 +27,18 @@ def origins(item: str, **environ: str) -> list[str]:
 
 
 def test_a_variable_is_replaced_inside_a_value() -> None:
-    """config.md: `${NAME}` inside scalars."""
+    """L2: `${NAME}` inside scalars."""
     assert origins('"https://${HOST}"', HOST="a.example") == ["https://a.example"]
 
 
 @pytest.mark.parametrize("environ", [{}, {"HOST": ""}], ids=["missing", "empty"])
 def test_a_default_stands_in(environ: dict[str, str]) -> None:
-    """config.md: `${NAME:-default}`, as a shell has it."""
+    """L2: `${NAME:-default}`, as a shell has it."""
     assert origins('"https://${HOST:-b.example}"', **environ) == ["https://b.example"]
 
 
 def test_a_variable_alone_may_hold_several_origins() -> None:
-    """config.md: an item that is exactly one `${NAME}`, separated by commas."""
+    """L3: an item that is exactly one `${NAME}`, separated by commas."""
     assert origins('"${ALL}"', ALL="https://a.example, https://b.example") == [
         "https://a.example",
         "https://b.example",
@@ -46,7 +46,7 @@ def test_a_variable_alone_may_hold_several_origins() -> None:
 
 
 def test_each_of_several_origins_is_checked_as_if_written() -> None:
-    """config.md: each checked as if written, and all told at the one item."""
+    """L3: each checked as if written, and all told at the one item."""
     loaded = load(POLICY % '"${ALL}"', ALL="https://a.example/,b.example,https://c.example")
     assert [item.slug for item in loaded.problems] == [
         "origin_trailing_slash",
@@ -94,7 +94,7 @@ def test_an_empty_variable_is_an_empty_text_not_null() -> None:
 
 
 def test_two_dollars_give_one() -> None:
-    """config.md: `$${` gives `${`; a `$` before anything else is itself."""
+    """L2: `$${` gives `${`; a `$` before anything else is itself."""
     loaded = load("routes:\n  - {upstream: 'unix:/run/$${a}$b$', cors: false}\n")
     assert loaded.config
     assert str(loaded.config.upstreams[0].address) == "unix:/run/${a}$b$"
@@ -110,7 +110,7 @@ def answer(value: str, **environ: str) -> bytes:
 
 
 def test_variables_of_a_request_stay_in_header_values() -> None:
-    """config.md: `${request.id}` inside header values."""
+    """L11: `${request.id}` inside header values."""
     assert answer('"${request.id} ${NAME}"', NAME="n") == b"id n"
 
 
@@ -120,12 +120,12 @@ def test_the_environment_cannot_bring_in_a_variable_of_a_request() -> None:
 
 
 def test_two_dollars_in_a_header_value_give_one() -> None:
-    """config.md: the escape is the same there."""
+    """L11: the escape is the same there."""
     assert answer('"$${request.id}"') == b"${request.id}"
 
 
 def test_text_to_find_knows_no_variables_of_a_request() -> None:
-    """config.md: `find` is literal text."""
+    """L13: `find` is literal text."""
     rules = "    response_headers:\n      - replace: {header: X, find: '$${a}', with: '${request.id}'}\n"
     loaded = load(ROUTE + rules)
     assert loaded.config, loaded.problems

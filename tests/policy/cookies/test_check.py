@@ -48,7 +48,7 @@ def test_every_slug_has_a_case() -> None:
 
 
 def test_findings_have_the_place_of_their_rule() -> None:
-    """config.md: file:line:column."""
+    """L6: file:line:column."""
     (problem,) = check_cookies([CookieSpec(pos=PLACE)])
     assert str(problem).startswith("config.yaml:9:9: warning: ")
 

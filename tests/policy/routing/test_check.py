@@ -41,7 +41,7 @@ def test_what_no_request_has_is_found(match: Match, slug: str, says: str) -> Non
 
 
 def test_problems_have_the_position_of_their_item() -> None:
-    """config.md: file:line:column of the host, path or method that was written."""
+    """L6: file:line:column of the host, path or method that was written."""
     host, path, method, none = (SourcePos("config.yaml", line, 7) for line in range(4))
     match = Match(
         hosts=("a:80",),

@@ -245,7 +245,7 @@ PLACE = SourcePos("config.yaml", 2, 3)
     ],
 )
 def test_an_invalid_public_url_is_reported(text: str, says: str) -> None:
-    """config.md `public_url`: an origin as clients know it."""
+    """L18 `public_url`: an origin as clients know it."""
     (finding,) = check_public_url(SourceText(text, PLACE))
     assert finding.slug == "public_url_invalid"
     assert str(finding).startswith("config.yaml:2:3: error: ")
@@ -265,6 +265,6 @@ def test_an_invalid_public_url_is_reported(text: str, says: str) -> None:
     ],
 )
 def test_a_public_url_compiles(text: str, site: BaseUrl) -> None:
-    """config.md `public_url`."""
+    """L18 `public_url`."""
     assert check_public_url(SourceText(text)) == []
     assert compile_public_url(SourceText(text)) == site

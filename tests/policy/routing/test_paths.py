@@ -299,7 +299,7 @@ def test_invalid_prefixes_are_reported(
     slug: str,
     says: str,
 ) -> None:
-    """config.md: what is wrong with which value, where, what to write instead."""
+    """L6: what is wrong with which value, where, what to write instead."""
     (problem,) = check_path(spec, paths)
     assert problem.slug == slug
     assert says in str(problem)
@@ -332,6 +332,6 @@ def test_every_slug_has_a_case() -> None:
     ],
 )
 def test_prefixes_compile(spec: PathSpec, paths: tuple[str, ...], mapping: PathMapping) -> None:
-    """config.md `path`: strip_prefix and add_prefix, or replace_prefix for the matched prefix."""
+    """L18 `path`: strip_prefix and add_prefix, or replace_prefix for the matched prefix."""
     assert check_path(spec, paths) == []
     assert compile_path(spec, paths) == mapping

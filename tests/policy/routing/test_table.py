@@ -222,7 +222,7 @@ def test_different_cells_are_not_ties(first: Match, second: Match) -> None:
 
 
 def test_all_ties_are_found_each_pair_once() -> None:
-    """config.md: every problem is reported in one run."""
+    """L6: every problem is reported in one run."""
     entries = [(path("/a", "/b"), "1"), (path("/b", "/a"), "2"), (path("/a"), "3")]
     assert [(tie.first, tie.second) for tie in find_ties(entries)] == [("1", "2"), ("1", "3")]
 

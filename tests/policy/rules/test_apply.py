@@ -1,4 +1,4 @@
-"""Header rules applied to field lines (config.md, forwarding.md H7, H8). Pure, no loop."""
+"""Header rules applied to field lines (configuration.md L13, forwarding.md H7, H8). Pure, no loop."""
 
 import re
 
@@ -80,14 +80,14 @@ OPERATIONS = [
 
 @pytest.mark.parametrize(("spec", "expected"), OPERATIONS)
 def test_each_operation_changes_its_lines_only(spec: RuleSpec, expected: list[Field]) -> None:
-    """config.md: set, add, remove, default, rename and literal replace, case-insensitive names."""
+    """L13: set, add, remove, default, rename and literal replace, case-insensitive names."""
     before = list(ANSWER)
     assert changed(spec) == expected
     assert before == ANSWER, "the lines given are left alone"
 
 
 def test_rules_apply_in_order_and_see_what_is_left() -> None:
-    """config.md: applied in order."""
+    """L13: applied in order."""
     assert changed(
         RuleSpec(op="remove", name="Server"),
         RuleSpec(op="default", name="Server", value="corsproxy"),
@@ -135,13 +135,13 @@ def test_a_rule_applies_if_all_conditions_are_met(
     context: Context,
     holds: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    """config.md: when asks for status, content_type, methods, origin and header."""
+    """L14: when asks for status, content_type, methods, origin and header."""
     marked = changed(RuleSpec(op="add", name="X-M", value="1", when=when), context=context)
     assert marked == ([*ANSWER, (b"X-M", b"1")] if holds else ANSWER)
 
 
 def test_without_a_content_type_none_fits() -> None:
-    """config.md: a response without Content-Type matches no type."""
+    """L14: a response without Content-Type matches no type."""
     when = WhenSpec(content_type=("text/*",))
     spec = RuleSpec(op="add", name="X-M", value="1", when=when)
     assert changed(spec, fields=[(b"X-A", b"text/html")]) == [(b"X-A", b"text/html")]
@@ -172,14 +172,14 @@ UNFIT = [
 
 @pytest.mark.parametrize(("spec", "fault"), UNFIT)
 def test_a_rule_that_could_break_a_message_does_not_compile(spec: RuleSpec, fault: str) -> None:
-    """config.md: no CR, LF, NUL into a header, hop-by-hop and length untouched, whoever asks."""
+    """L12, L16: no CR, LF, NUL into a header, hop-by-hop and length untouched, whoever asks."""
     with pytest.raises(ValueError, match=re.escape(fault)):
         compile_rules([spec])
 
 
 @pytest.mark.parametrize("at", range(3))
 def test_one_unfit_rule_is_enough_wherever_it_is(at: int) -> None:
-    """config.md: no list of rules compiles that has one."""
+    """L16: no list of rules compiles that has one."""
     rules = [RuleSpec(op="remove", name=name) for name in ("X-A", "X-B", "X-C")]
     assert compile_rules(rules)
     rules[at] = RuleSpec(op="remove", name="Connection")
@@ -188,7 +188,7 @@ def test_one_unfit_rule_is_enough_wherever_it_is(at: int) -> None:
 
 
 def test_a_rule_that_is_only_warned_of_compiles() -> None:
-    """config.md: a warning is no error."""
+    """L6: a warning is no error."""
     renamed = RuleSpec(op="rename", name="X-A", value="X-A")
     assert changed(renamed) == at(2, (b"X-A", b"one"), (b"X-A", b"two"), drop=2)
 
@@ -230,7 +230,7 @@ def test_no_control_character_gets_in(
     request_id: bytes,
     request_origin: bytes,
 ) -> None:
-    """config.md: wherever a value came from, it brings no CR, LF or NUL into a header."""
+    """L12: wherever a value came from, it brings no CR, LF or NUL into a header."""
     clean = [(name, value.translate(None, b"\r\n\0")) for name, value in fields]
     context = Context(request_id=request_id, request_origin=request_origin)
     for name, value in apply(compile_rules(rules), clean, context):

@@ -1,4 +1,4 @@
-"""check_rules(): what a header rule may not say, and how it is told (config.md)."""
+"""check_rules(): what a header rule may not say, and how it is told (configuration.md L16)."""
 
 import pytest
 
@@ -83,7 +83,7 @@ def test_each_fault_is_told_with_value_place_and_cure(
     slug: str,
     says: str,
 ) -> None:
-    """config.md: what is wrong with which value, where, what to write instead."""
+    """L6: what is wrong with which value, where, what to write instead."""
     (problem,) = check_rules([spec], has_policy=True, side=side)
     assert problem.slug == slug
     assert str(problem).startswith(f"config.yaml:7:9: {problem.severity}: ")
@@ -114,23 +114,23 @@ def test_every_slug_has_a_case() -> None:
     ],
 )
 def test_what_is_allowed_passes(spec: RuleSpec, side: Side) -> None:
-    """config.md: nothing else is forbidden."""
+    """L16: nothing else is forbidden."""
     assert check_rules([spec], has_policy=True, side=side) == []
 
 
 def test_cors_headers_are_free_where_no_policy_decides() -> None:
-    """config.md: the rule is for routes that have a policy; cors.md 51."""
+    """L16: the rule is for routes that have a policy; cors.md 51."""
     assert check_rules([rule("Access-Control-Allow-Origin", "*")], has_policy=False) == []
 
 
 def test_the_value_of_a_header_is_never_shown() -> None:
-    """config.md: secrets never appear in errors, and a header's value may be one."""
+    """L8: secrets never appear in errors, and a header's value may be one."""
     (problem,) = check_rules([rule("X-Api-Key", "hunter2\n")], has_policy=False)
     assert "hunter2" not in repr(problem)
 
 
 def test_all_faults_of_all_rules_are_told_in_order() -> None:
-    """config.md: every problem in one run, in the order of the file."""
+    """L6: every problem in one run, in the order of the file."""
     bad = rule("X A", "${x}", when=WhenSpec(methods=("",), status=((1, 2),)))
     slugs = [problem.slug for problem in check_rules([bad, rule("Upgrade")], has_policy=False)]
     assert slugs == [

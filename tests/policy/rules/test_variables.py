@@ -1,4 +1,4 @@
-"""The language of header values: `${variables}` and `$${` (config.md)."""
+"""The language of header values: `${variables}` and `$${` (configuration.md L11)."""
 
 import pytest
 from hypothesis import given
@@ -47,7 +47,7 @@ CONTEXT = Context(
     ],
 )
 def test_values_are_rendered(text: str, value: bytes) -> None:
-    """config.md: five variables, `$${` for `${`, any other `$` itself."""
+    """L11: five variables, `$${` for `${`, any other `$` itself."""
     assert render(compile_value(text), CONTEXT) == value
 
 
@@ -60,7 +60,7 @@ def test_a_value_without_variables_is_bytes_already() -> None:
     "text", ["${request.body}", "${}", "${HOME}", "${request.id", "a ${ b", "${a{b}}"]
 )
 def test_anything_else_is_an_error_that_lists_the_variables(text: str) -> None:
-    """config.md: anything else is an error."""
+    """L11: anything else is an error."""
     with pytest.raises(UnknownVariable, match=r"unknown variable \$\{") as raised:
         compile_value(text)
     assert all(name in str(raised.value) for name in VARIABLES)
@@ -68,13 +68,13 @@ def test_anything_else_is_an_error_that_lists_the_variables(text: str) -> None:
 
 @given(st.text(st.sampled_from("${}a.request.id"), max_size=30))
 def test_escaped_text_is_inert(text: str) -> None:
-    """config.md: a value from the environment can name no variable."""
+    """L11: a value from the environment can name no variable."""
     assert compile_value(escape(text)) == text.encode()
 
 
 @pytest.mark.parametrize("bad", [b"\r", b"\n", b"\0", b"\x7f", b"\x1f"])
 def test_a_variable_with_a_control_character_counts_as_empty(bad: bytes) -> None:
-    """config.md: no value carries CR, LF or NUL into a header; nor is it mended into another."""
+    """L12: no value carries CR, LF or NUL into a header; nor is it mended into another."""
     context = CONTEXT._replace(request_origin=b"https://ev" + bad + b"il.com")
     assert render(compile_value("<${request.origin}>"), context) == b"<>"
 

@@ -265,7 +265,7 @@ def test_own_origin_is_what_the_client_asked_for() -> None:
 
 
 def test_who_comes_by_a_unix_socket_is_believed_where_that_is_said() -> None:
-    """config.md `trusted_proxies: [unix]`: such a peer has no address to be known by."""
+    """L19 `trusted_proxies: [unix]`: such a peer has no address to be known by."""
     head = head_with((b"X-Forwarded-For", b"1.1.1.1"))
     by_socket = Peer(b"unknown", b"http")
     by_unix = server("x-forwarded", "unix")
@@ -301,12 +301,12 @@ def test_k3_nothing_of_a_stranger_reaches_the_upstream(style: ForwardedStyle) ->
     ],
 )
 def test_h9_only_what_the_style_says_is_added(style: ForwardedStyle, names: list[str]) -> None:
-    """H9, config.md `upstreams.*.forwarded`."""
+    """H9, L19."""
     assert tell(STRANGER, style=style).names() == names
 
 
 def test_the_chain_of_a_trusted_proxy_is_continued() -> None:
-    """K3, product.md: appended, with what else it says."""
+    """K3, L18: appended, with what else it says."""
     told = tell(PROXY, *SAID)
     assert told.value("x-forwarded-for") == b"6.6.6.6, 10.0.0.1"
     assert told.value("x-forwarded-port") == b"8443"
@@ -315,13 +315,13 @@ def test_the_chain_of_a_trusted_proxy_is_continued() -> None:
 
 
 def test_off_passes_a_trusted_proxys_word_as_it_came() -> None:
-    """config.md `forwarded: off`: the proxy adds nothing; what may be believed stays."""
+    """L19 `forwarded: off`: the proxy adds nothing; what may be believed stays."""
     passed = tuple(field for field in SAID if field[0] != b"Forwarded")
     assert tell(PROXY, *SAID, style="off").fields == passed
 
 
 def test_prefixes_add_up() -> None:
-    """product.md: `X-Forwarded-Prefix` where a prefix was stripped; the outer one comes first."""
+    """L18: `X-Forwarded-Prefix` where a prefix was stripped; the outer one comes first."""
     assert tell(STRANGER, prefix=b"/api").value("x-forwarded-prefix") == b"/api"
     assert tell(PROXY, *SAID, prefix=b"/api").value("x-forwarded-prefix") == b"/outer/api"
     assert tell(PROXY, style="forwarded", prefix=b"/api").names() == ["forwarded"]
