@@ -5,10 +5,9 @@ How a request is forwarded is `Forwarding`'s matter.
 
 import asyncio
 from time import perf_counter
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from corsproxy.policy.compiled import Route
-from corsproxy.policy.cors.decision import Decision
 from corsproxy.proxy.accounting import account
 from corsproxy.proxy.admit import Forward, LocalResponse, admit, refuse
 from corsproxy.proxy.context import RequestContext
@@ -19,6 +18,9 @@ from corsproxy.proxy.http.request_head import RequestHead
 from corsproxy.proxy.serialize import connection_line, serialize_local_response
 from corsproxy.proxy.state import ServerState
 from corsproxy.proxy.upload import Upload
+
+if TYPE_CHECKING:
+    from corsproxy.policy.cors.decision import Decision
 
 # What is left of a body when the response is complete is read up to here to keep the connection (S10).
 DRAINED: Final = 64 * 1024
@@ -57,20 +59,25 @@ class Client(Protocol):
 
 
 class Exchange:
-    """A request, its response, and what became of both.
+    """A request, its response, and what became of both."""
 
-    Optional attributes live on the class until they are set: most exchanges never set them.
-    """
-
-    route: Route | None = None
-    decision: Decision | None = None
-    upload: Upload | None = None
-    status = 0
-    bytes_sent = 0
-    fault: FaultKind | None = None
-    note = ""
-    keep_alive = False
-    upstream_started_at = 0.0
+    __slots__ = (
+        "bytes_sent",
+        "client",
+        "config",
+        "decision",
+        "fault",
+        "head",
+        "keep_alive",
+        "note",
+        "request_id",
+        "route",
+        "started_at",
+        "state",
+        "status",
+        "upload",
+        "upstream_started_at",
+    )
 
     def __init__(self, client: Client, state: ServerState, head: RequestHead) -> None:
         self.client = client
@@ -79,10 +86,17 @@ class Exchange:
         self.head = head
         self.started_at = perf_counter()
         self.request_id = head.request_id or state.new_request_id()
+        self.route: Route | None = None
+        self.decision: Decision | None = None
+        self.status = 0
+        self.bytes_sent = 0
+        self.fault: FaultKind | None = None
+        self.note = ""
+        self.keep_alive = False
+        self.upstream_started_at = 0.0
         state.open_exchanges += 1
         body = head.body()
-        if body is not None:
-            self.upload = Upload(body, head.length, state.uploads)
+        self.upload = None if body is None else Upload(body, head.length, state.uploads)
 
     def admit(self) -> LocalResponse | Forward:
         """Decide what becomes of the request."""

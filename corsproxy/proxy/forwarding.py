@@ -37,17 +37,19 @@ _SAFE_TO_REPEAT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 class Forwarding(ForwardingDeadlines):
     """A request that is forwarded. It ends its exchange, whatever happens.
 
-    Optional attributes live on the class until they are set: most requests never set them.
+    `is_in_flight` while `max_requests_in_flight` bounds it (O3), `has_tunnel_place` while
+    `pool.tunnels` does (O4).
     """
 
-    retries = 0
-    is_in_flight = False  # counted among those that max_requests_in_flight bounds (O3)
-    has_tunnel_place = False  # counted among those that pool.tunnels bounds (O4)
+    __slots__ = ("has_tunnel_place", "is_in_flight", "relay", "retries", "state")
 
     def __init__(self, client: ForwardingClient, exchange: Exchange, admitted: Forward) -> None:
         super().__init__(client, exchange, admitted.route)
         self.state = exchange.state
         self.relay = ResponseRelay(exchange, admitted)
+        self.retries = 0
+        self.is_in_flight = False
+        self.has_tunnel_place = False
 
     def _enter(self, phase: Phase) -> None:
         if phase not in TRANSITIONS[self.phase]:

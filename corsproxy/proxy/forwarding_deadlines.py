@@ -4,7 +4,7 @@ Each phase has its own limit (forwarding.md O1); the deadline itself is kept at 
 connection, because one sweep looks at all of them.
 """
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from corsproxy.policy.compiled import Route
 from corsproxy.proxy import faults
@@ -15,7 +15,9 @@ from corsproxy.proxy.phases import ADMITTED, AWAITING_RESPONSE, BUFFERING, RELAY
 from corsproxy.proxy.stall_detection import StallDetector
 from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upload import Upload
-from corsproxy.proxy.upstream.connection import UpstreamConnection
+
+if TYPE_CHECKING:
+    from corsproxy.proxy.upstream.connection import UpstreamConnection
 
 # Bytes a second: a buffered body that is slower over `request_body_idle` is too slow (O4).
 _SLOWEST_BUFFERED: Final = 100
@@ -35,10 +37,20 @@ class ForwardingClient(Client, Protocol):
 class ForwardingDeadlines:
     """A forwarded request, as far as time is concerned. `Forwarding` says how it ends."""
 
-    connection: UpstreamConnection | None = None
-    stall: StallDetector | None = None
-    total_deadline = NEVER
-    idle_timeout = 0.0
+    __slots__ = (
+        "client",
+        "clock",
+        "connection",
+        "exchange",
+        "idle_timeout",
+        "last_activity",
+        "phase",
+        "pool",
+        "route",
+        "stall",
+        "total_deadline",
+        "upload",
+    )
 
     def __init__(self, client: ForwardingClient, exchange: Exchange, route: Route) -> None:
         self.client = client
@@ -49,6 +61,10 @@ class ForwardingDeadlines:
         self.clock = exchange.state.clock
         self.phase: Phase = ADMITTED
         self.last_activity = self.clock.now
+        self.total_deadline = NEVER
+        self.idle_timeout = 0.0
+        self.connection: UpstreamConnection | None = None
+        self.stall: StallDetector | None = None
 
     @property
     def upload_complete(self) -> bool:
