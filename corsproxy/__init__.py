@@ -1,3 +1,5 @@
 """A CORS reverse proxy that responds to preflights itself and reports why a request was blocked."""
 
-__version__ = "0.1.0"
+from corsproxy.version import __version__
+
+__all__ = ["__version__"]

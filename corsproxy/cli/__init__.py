@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from corsproxy import __version__
+from corsproxy.version import __version__
 
 _COMMANDS: Final = {
     "run": "corsproxy.cli.run:run",

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Final
 
-from corsproxy import __version__
 from corsproxy.observe.snapshot import BOUNDS, Series, Snapshot
 from corsproxy.policy.cors.decision import Decision
+from corsproxy.version import __version__
 
 # The label of requests that no route matched.
 NO_ROUTE: Final = "-"

@@ -15,12 +15,12 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from corsproxy import __version__
 from corsproxy.observe.exposition import render
 from corsproxy.observe.metrics import METHODS, Metrics
 from corsproxy.observe.snapshot import BOUNDS, FAMILIES, Snapshot, sum_snapshots
 from corsproxy.policy.cors.decision import Decision
 from corsproxy.policy.cors.reasons import Reason, Verdict
+from corsproxy.version import __version__
 
 NAMED_CODES = {str(status.value) for status in HTTPStatus} | {"499"}
 CLASSES = {f"{number}xx" for number in range(2, 10)}
