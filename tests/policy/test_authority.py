@@ -24,16 +24,16 @@ def test_a_valid_one_is_split(text: str, parts: tuple[str, int | None]) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "it has no host"),
-        (":80", "it has no host"),
-        ("a b", "its host is no name and no address"),
-        ("a..b", "its host is no name and no address"),
-        ("bücher.example", "its host is no name and no address"),
-        ("a" * 64, "its host is no name and no address"),
-        ("::1:80", "an IPv6 address stands in brackets"),
-        ("[::1", "what stands in brackets is no IPv6 address"),
-        ("[127.0.0.1]", "what stands in brackets is no IPv6 address"),
-        ("[fe80::1%eth0]:80", "what stands in brackets is no IPv6 address"),
+        ("", "the host is missing"),
+        (":80", "the host is missing"),
+        ("a b", "the host is not a valid name or address"),
+        ("a..b", "the host is not a valid name or address"),
+        ("bücher.example", "the host is not a valid name or address"),
+        ("a" * 64, "the host is not a valid name or address"),
+        ("::1:80", "an IPv6 address must be in brackets"),
+        ("[::1", "the text in brackets is not a valid IPv6 address"),
+        ("[127.0.0.1]", "the text in brackets is not a valid IPv6 address"),
+        ("[fe80::1%eth0]:80", "the text in brackets is not a valid IPv6 address"),
     ],
 )
 def test_a_host_that_is_not_valid_is_refused_with_the_reason(text: str, reason: str) -> None:
@@ -47,5 +47,5 @@ def test_a_host_that_is_not_valid_is_refused_with_the_reason(text: str, reason: 
 )
 def test_a_port_that_is_not_valid_is_refused(text: str) -> None:
     """L22: a port is a number from 0 to 65535."""
-    with pytest.raises(PortError, match="its port is no number from 0 to 65535"):
+    with pytest.raises(PortError, match="the port is not a number from 0 to 65535"):
         split_authority(text)

@@ -49,7 +49,7 @@ def test_masked_it_contains_none_of_its_values() -> None:
     problem = ODD.at(PLACE, value="hunter2", detail="as hunter2 is").masked("${NAME}")
     assert "hunter2" not in repr(problem)
     assert problem.message == "${NAME} is odd: a value that is not shown"
-    assert problem.advice == "correct the variable of the environment behind ${NAME}"
+    assert problem.advice == "correct the environment variable in ${NAME}"
 
 
 def test_a_spec_with_an_error_is_refused_after_all_is_reported() -> None:

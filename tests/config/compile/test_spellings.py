@@ -56,157 +56,157 @@ AVOIDED = {
     "a prefix": (
         WIDE,
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
     "an exact path": (
         WIDE,
         "match: {path: /admin}, upstream: api, cors: narrow",
-        "//admin comes to {}, which allows an origin that this one refuses",
+        "//admin matches {}, which allows an origin that this one refuses",
     ),
     "below a prefix": (
         "match: {path: /api/}, upstream: api, cors: wide",
         "match: {path: /api/admin/}, upstream: api, cors: narrow",
-        "/api/admin%2Fx comes to {}, which allows an origin that this one refuses",
+        "/api/admin%2Fx matches {}, which allows an origin that this one refuses",
     ),
     "in another case": (
         "match: {path: /ADMIN}, upstream: api, cors: wide",
         "match: {path: /admin}, upstream: api, cors: narrow",
-        "/ADMIN comes to {}, which allows an origin that this one refuses",
+        "/ADMIN matches {}, which allows an origin that this one refuses",
     ),
     "with prefixes that change alike": (
         "match: {path: /api/}, upstream: api, cors: wide, path: {strip_prefix: /api}",
         ("match: {path: /api/admin/}, upstream: api, cors: narrow, path: {replace_prefix: /admin}"),
-        "/api/admin%2Fx comes to {}, which allows an origin that this one refuses",
+        "/api/admin%2Fx matches {}, which allows an origin that this one refuses",
     ),
     "any origin": (
         "upstream: api, cors: public",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
     "a pattern": (
         "upstream: api, cors: subdomains",
         "match: {path: /admin/}, upstream: api, cors: local",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
     "no policy where refused requests are blocked": (
         "upstream: api, cors: false",
         "match: {path: /admin/}, upstream: api, cors: blocking",
-        "//admin/x comes to {}, which does not block what is refused",
+        "//admin/x matches {}, which does not block refused requests",
     ),
     "credentials": (
         "upstream: api, cors: cookies",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows credentials",
+        "//admin/x matches {}, which allows credentials",
     ),
     "on any host": (
         WIDE,
         "match: {host: '*.example.com', path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
     "by another method than GET and POST": (
         "match: {methods: [PATCH]}, upstream: api, cors: wide",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
     "by method": (
         "match: {methods: [POST]}, upstream: api, cors: wide",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
     "an exact path below a prefix": (
         "match: {path: /a/b/}, upstream: api, cors: wide",
         "match: {path: /a/b/c}, upstream: api, cors: narrow",
-        "/a/b//c comes to {}, which allows an origin that this one refuses",
+        "/a/b//c matches {}, which allows an origin that this one refuses",
     ),
     "a doubled slash alone": (
         "match: {path: /x//y/}, upstream: api, cors: wide",
         "match: {path: /x/y/z}, upstream: api, cors: narrow",
-        "/x//y/z comes to {}, which allows an origin that this one refuses",
+        "/x//y/z matches {}, which allows an origin that this one refuses",
     ),
     "an inner slash as an escape": (
         "match: {path: /x%2Fy/}, upstream: api, cors: wide",
         "match: {path: /x/y/z/}, upstream: api, cors: narrow",
-        "/x%2Fy/z/x comes to {}, which allows an origin that this one refuses",
+        "/x%2Fy/z/x matches {}, which allows an origin that this one refuses",
     ),
     "in lower case": (
         "match: {path: /admin/}, upstream: api, cors: wide",
         "match: {path: /Admin/}, upstream: api, cors: narrow",
-        "/admin/x comes to {}, which allows an origin that this one refuses",
+        "/admin/x matches {}, which allows an origin that this one refuses",
     ),
     "one segment in another case": (
         "match: {path: /api/ADMIN/}, upstream: api, cors: wide",
         "match: {path: /api/admin/}, upstream: api, cors: narrow",
-        "/api/ADMIN/x comes to {}, which allows an origin that this one refuses",
+        "/api/ADMIN/x matches {}, which allows an origin that this one refuses",
     ),
     "one letter in another case": (
         "match: {path: /aDmin/}, upstream: api, cors: wide",
         "match: {path: /admin/users}, upstream: api, cors: narrow",
-        "/aDmin/users comes to {}, which allows an origin that this one refuses",
+        "/aDmin/users matches {}, which allows an origin that this one refuses",
     ),
     "one letter of an exact path": (
         "match: {path: /adMin}, upstream: api, cors: wide",
         "match: {path: /admin}, upstream: api, cors: narrow",
-        "/adMin comes to {}, which allows an origin that this one refuses",
+        "/adMin matches {}, which allows an origin that this one refuses",
     ),
     "a method": (
         "upstream: api, cors: deleting",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows a method that this one refuses",
+        "//admin/x matches {}, which allows a method that this one refuses",
     ),
     "any method": (
         "upstream: api, cors: all-methods",
         "match: {path: /admin/}, upstream: api, cors: deleting",
-        "//admin/x comes to {}, which allows a method that this one refuses",
+        "//admin/x matches {}, which allows a method that this one refuses",
     ),
     "a method of a public policy": (
         "upstream: api, cors: public-deleting",
         "match: {path: /admin/}, upstream: api, cors: public",
-        "//admin/x comes to {}, which allows a method that this one refuses",
+        "//admin/x matches {}, which allows a method that this one refuses",
     ),
     "a request header": (
         "upstream: api, cors: signed",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows a request header that this one refuses",
+        "//admin/x matches {}, which allows a request header that this one refuses",
     ),
     "any request header": (
         "upstream: api, cors: all-headers",
         "match: {path: /admin/}, upstream: api, cors: signed",
-        "//admin/x comes to {}, which allows a request header that this one refuses",
+        "//admin/x matches {}, which allows a request header that this one refuses",
     ),
     "a response header": (
         "upstream: api, cors: showing",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which exposes a response header that this one hides",
+        "//admin/x matches {}, which exposes a response header that this one hides",
     ),
     "every response header": (
         "upstream: api, cors: showing-all",
         "match: {path: /admin/}, upstream: api, cors: showing",
-        "//admin/x comes to {}, which exposes a response header that this one hides",
+        "//admin/x matches {}, which exposes a response header that this one hides",
     ),
     "WebSockets": (
         "upstream: api, cors: sockets",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which does not check the origin of WebSockets",
+        "//admin/x matches {}, which does not check the origin of WebSockets",
     ),
     "timings of one's own": (
         "upstream: api, cors: timed",
         "match: {path: /admin/}, upstream: api, cors: timed-same",
-        "//admin/x comes to {}, which shows timings to an origin that this one hides them from",
+        "//admin/x matches {}, which exposes timings to an origin that this one does not",
     ),
     "timings of the allowed origins": (
         "upstream: api, cors: timed-same",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which shows timings to an origin that this one hides them from",
+        "//admin/x matches {}, which exposes timings to an origin that this one does not",
     ),
     "timings of every origin": (
         "upstream: api, cors: public-timed",
         "match: {path: /admin/}, upstream: api, cors: public",
-        "//admin/x comes to {}, which shows timings to an origin that this one hides them from",
+        "//admin/x matches {}, which exposes timings to an origin that this one does not",
     ),
     "the same URL": (
         "upstream: 'http://h:1', cors: wide",
         "match: {path: /admin/}, upstream: 'http://h:1', cors: narrow",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
 }
 
@@ -216,7 +216,7 @@ def test_72_a_spelling_that_leads_around_a_stricter_policy_is_warned_of(case: st
     """cors.md 72: W, with a spelling, the route it comes to, and what that one lets in."""
     broad, narrow, said = AVOIDED[case]
     for routes in ((broad, narrow), (narrow, broad)):
-        at, other = line(routes.index(narrow)), f"the route in line {line(routes.index(broad))}"
+        at, other = line(routes.index(narrow)), f"the route on line {line(routes.index(broad))}"
         assert warned(*routes) == [f"{at} {said.format(other)}"]
 
 
@@ -236,7 +236,7 @@ def test_72_each_spelling_is_tried_by_itself(case: str) -> None:
     strict = [f"match: {{path: {one}}}, {SERVED}" for one in (path, *served)]
     words = "allows an origin that this one refuses"
     said = warned(WIDE, *strict)
-    assert f"{line(1)} {spelled} comes to the route in line {line(0)}, which {words}" in said
+    assert f"{line(1)} {spelled} matches the route on line {line(0)}, which {words}" in said
 
 
 SOUND = {

@@ -13,7 +13,7 @@ BAD = [
     (CookieSpec(name="a b", secure=True), "cookie_name_invalid", '"a b"'),
     (CookieSpec(name="", secure=True), "cookie_name_invalid", '""'),
     (CookieSpec(domain=""), "cookie_domain_invalid", '""'),
-    (CookieSpec(domain="Example.com"), "cookie_domain_invalid", "lower case"),
+    (CookieSpec(domain="Example.com"), "cookie_domain_invalid", "lower-case"),
     (CookieSpec(domain="a.com; Secure"), "cookie_domain_invalid", "a.com; Secure"),
     (CookieSpec(domain="https://a.com"), "cookie_domain_invalid", "https://a.com"),
     (CookieSpec(domain="a\r\n"), "cookie_domain_invalid", r"a\r\n"),
@@ -28,7 +28,7 @@ BAD = [
     (CookieSpec(name="__Secure-a", secure=False), "cookie_prefix_broken", "secure: false"),
     (CookieSpec(name="__Http-a", http_only=False), "cookie_prefix_broken", "http_only: false"),
     (CookieSpec(name="x"), "cookie_rule_idle", "changes nothing"),
-    (CookieSpec(name="fine", http_only=True), "cookie_rule_unreached", "fine stands before"),
+    (CookieSpec(name="fine", http_only=True), "cookie_rule_unreached", "earlier rule for fine"),
 ]
 
 

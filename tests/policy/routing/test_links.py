@@ -239,9 +239,9 @@ PLACE = SourcePos("config.yaml", 2, 3)
         ("https://api.example.com:x", "65535"),
         ("https://api.example.com:0", "65535"),
         ("https://api.example.com:65536", "65535"),
-        ("https://API.example.com", "lower case"),
-        ("https://", "no name"),
-        ("https://a b", "no name"),
+        ("https://API.example.com", "lower-case"),
+        ("https://", "not a valid lower-case name"),
+        ("https://a b", "not a valid lower-case name"),
     ],
 )
 def test_an_invalid_public_url_is_reported(text: str, says: str) -> None:
@@ -250,7 +250,7 @@ def test_an_invalid_public_url_is_reported(text: str, says: str) -> None:
     assert finding.slug == "public_url_invalid"
     assert str(finding).startswith("config.yaml:2:3: error: ")
     assert says in str(finding)
-    with pytest.raises(ValueError, match="is no public URL"):
+    with pytest.raises(ValueError, match="is not a valid public URL"):
         compile_public_url(SourceText(text, PLACE))
 
 

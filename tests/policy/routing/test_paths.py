@@ -275,7 +275,7 @@ def item(text: str) -> SourceText:
 
 
 BAD = [
-    (PathSpec(strip_prefix=item("api")), (), "path_prefix_invalid", "begin with /"),
+    (PathSpec(strip_prefix=item("api")), (), "path_prefix_invalid", "start with /"),
     (PathSpec(add_prefix=item("/a?b")), (), "path_prefix_invalid", "query"),
     (PathSpec(add_prefix=item("/a#b")), (), "path_prefix_invalid", "fragment"),
     (PathSpec(add_prefix=item("/a b")), (), "path_prefix_invalid", "percent-encoded"),
@@ -286,7 +286,7 @@ BAD = [
     (PathSpec(None, item("/v1"), item("/v2")), ("/a/",), "path_prefix_twice", "/v2"),
     (PathSpec(replace_prefix=item("/v1")), (), "path_replace_unclear", "any path"),
     (PathSpec(replace_prefix=item("/v1")), ("/a/", "/b/"), "path_replace_unclear", "/a/, /b/"),
-    (PathSpec(replace_prefix=item("/v1")), ("/a",), "path_replace_unclear", "ending in /"),
+    (PathSpec(replace_prefix=item("/v1")), ("/a",), "path_replace_unclear", "ends in /"),
     (PathSpec(strip_prefix=item("/x")), ("/a/", "/xy/"), "path_strip_never", "/a/, /xy/"),
     (PathSpec(strip_prefix=item("/a/b")), ("/a",), "path_strip_never", "/a/b"),
 ]
