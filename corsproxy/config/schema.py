@@ -1,4 +1,4 @@
-"""Writes the language as JSON Schema and as a reference in Markdown, both from the models."""
+"""Generates the JSON Schema and the Markdown reference of the configuration from the models."""
 
 import json
 from collections.abc import Iterator
@@ -86,12 +86,12 @@ Code and tests cite these numbers; they never change their meaning.
 """
 
 
-# Notes for the reference, which are not JSON Schema.
+# Keywords for the reference that are not part of JSON Schema.
 _NOTES: Final = ("x-kind", "x-example", "x-off")
 
 
 def json_schema() -> str:
-    """Return the JSON Schema of the language; each key has its description, most an example."""
+    """Return the JSON Schema of the configuration, with descriptions and examples."""
     schema = {"$schema": _DIALECT, **_public(_raw_schema()), "title": "corsproxy configuration"}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
@@ -101,7 +101,7 @@ def _raw_schema() -> dict[str, Any]:
 
 
 def _public(node: Any) -> Any:  # noqa: ANN401 - a tree of JSON
-    """Leave out what is for the docs, and null: the language has no null."""
+    """Remove the keywords for the reference, and null, which the language does not have."""
     if isinstance(node, list):
         return [_public(item) for item in node if item != {"type": "null"}]
     if not isinstance(node, dict):
@@ -117,7 +117,7 @@ def _public(node: Any) -> Any:  # noqa: ANN401 - a tree of JSON
         made |= made.pop("anyOf")[0]
     if isinstance(node.get("x-example"), str):
         example = yaml.safe_load(node["x-example"])
-        # The example of what users name themselves is such a name, and so no value.
+        # The example of a mapping with names chosen by the user is a name, not a value of that type.
         made |= (
             {}
             if node.get("type") == "object" and isinstance(example, str)
@@ -127,7 +127,7 @@ def _public(node: Any) -> Any:  # noqa: ANN401 - a tree of JSON
 
 
 def reference_text() -> str:
-    """Return all keys in tables, one for each section, as Markdown."""
+    """Return the reference in Markdown: a table of keys for each section."""
     definitions = _raw_schema()
     definitions["$defs"][Settings.__name__] = definitions
     return _HEAD + "".join(f"{line}\n" for line in _tables(Settings, "", definitions["$defs"]))
@@ -141,14 +141,14 @@ def _tables(model: type[BaseModel], path: str, definitions: dict[str, Any]) -> I
         yield _row(name, field, shapes[name])
     for name, field in fields_of(model).items():
         below = model_in(field.annotation)
-        # A policy inside of a route has the keys that a policy has anywhere, and so have rules.
+        # An inline policy in a route has the same keys as any policy; the same goes for header rules.
         is_known = _kind(shapes[name]).startswith("`false`") or _has_items_elsewhere(field)
         if below is not None and not is_known:
             yield from _tables(below, _join(path, name, field), definitions)
 
 
 def _has_items_elsewhere(field: FieldInfo) -> bool:
-    """Return whether a list shows an example of its items, whose keys are described elsewhere."""
+    """Return whether a list has an example of its items, whose keys are described elsewhere."""
     return is_listed(field.annotation) and example_of(field) is not None
 
 
@@ -158,7 +158,7 @@ def _row(name: str, field: FieldInfo, shape: dict[str, Any]) -> str:
 
 
 def _kind(shape: dict[str, Any]) -> str:
-    """Say in words what a value looks like."""
+    """Describe the type of a value."""
     if "x-kind" in shape:
         return str(shape["x-kind"])
     if "enum" in shape or "const" in shape:

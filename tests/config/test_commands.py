@@ -68,7 +68,7 @@ def test_a_test_that_fails_is_told_like_a_problem(file: Path) -> None:
     file.write_text(FAILING)
     done = run("check", "--format", "concise")
     assert done.stdout == (
-        "config.yaml:5:51: E080 this test expects allowed, and the policy says refused"
+        "config.yaml:5:51: E080 this test expects allowed, but the verdict is refused"
         " (origin_not_allowed)\n"
     )
 

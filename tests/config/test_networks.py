@@ -47,7 +47,7 @@ def test_p7_an_ipv4_mapped_network_holds_the_peers_that_come_by_it(
         ("::ffff:10.0.0.1/104", "did you mean 10.0.0.0/8?"),
         ("::ffff:0:0/95", "did you mean ::fffe:0:0/95?"),
         ("10.0.0.1/8", "did you mean 10.0.0.0/8?"),
-        ("::ffff:10.0.0.0/129", "it is no IP address"),
+        ("::ffff:10.0.0.0/129", "it is not an IP address"),
     ],
 )
 def test_what_is_not_a_network_gets_an_advice(text: str, says: str) -> None:
