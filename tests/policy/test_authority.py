@@ -1,4 +1,4 @@
-"""split_authority(): `host:port` as it is written in a configuration."""
+"""split_authority(): parsing `host:port` from a configuration."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from corsproxy.policy.authority import HostError, PortError, split_authority
         ("[::1]:80", ("::1", 80)),
     ],
 )
-def test_a_valid_one_is_split(text: str, parts: tuple[str, int | None]) -> None:
+def test_a_valid_authority_is_split(text: str, parts: tuple[str, int | None]) -> None:
     """L22: names, IPv4, and IPv6 in brackets, with or without a port."""
     assert split_authority(text) == parts
 
@@ -37,7 +37,7 @@ def test_a_valid_one_is_split(text: str, parts: tuple[str, int | None]) -> None:
     ],
 )
 def test_a_host_that_is_not_valid_is_refused_with_the_reason(text: str, reason: str) -> None:
-    """L6: a problem says what is wrong."""
+    """L6: the problem contains the reason."""
     with pytest.raises(HostError, match=reason):
         split_authority(text)
 

@@ -26,7 +26,7 @@ from corsproxy.policy.urls import read_url
         ("http://h?q", "http://h/?q"),
     ],
 )
-def test_an_address_is_sent_as_a_browser_writes_it(text: str, sent: str) -> None:
+def test_a_url_is_serialized_as_by_a_browser(text: str, sent: str) -> None:
     """URL parser: case, default port, dot segments, percent-encoding, no fragment (cors.md 71)."""
     assert str(read_url(text)) == sent
     assert str(read_url(sent)) == sent
@@ -48,7 +48,7 @@ def test_an_address_is_sent_as_a_browser_writes_it(text: str, sent: str) -> None
     ],
 )
 def test_a_url_that_no_page_can_request_is_an_error(text: str, words: str) -> None:
-    """What, which value, and what to do."""
+    """The error contains the value, the fault and the fix."""
     with pytest.raises(ValueError, match=words) as raised:
         read_url(text)
     assert repr(text) in str(raised.value)
@@ -62,8 +62,8 @@ def test_where_to_connect() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="abé/.%2eE?#;:@[]\\ \t\n\x00", max_size=24))
-def test_whatever_is_typed_is_a_visible_request_line_or_an_error(rest: str) -> None:
-    """Nothing of an address can end the request line early (forwarding.md S3)."""
+def test_any_input_is_a_printable_request_target_or_an_error(rest: str) -> None:
+    """No part of a URL can end the request line early (forwarding.md S3)."""
     try:
         url = read_url(f"http://h/{rest}")
     except ValueError:

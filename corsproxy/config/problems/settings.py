@@ -171,7 +171,7 @@ KINDS: Final = by_slug(
     ProblemKind(
         "E066",
         "tls_file_invalid",
-        "{found} cannot be used as {key}: {fault}",
+        "{key} cannot be {found}: {fault}",
         "write the path of a PEM file that this user can read",
         "Certificates and keys are loaded with the configuration, and again when they change.",
     ),

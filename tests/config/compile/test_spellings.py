@@ -1,4 +1,4 @@
-"""Where a spelling leads around a stricter route of the same upstream (cors.md 72): W234, or nothing."""
+"""W234: another spelling of a path bypasses the stricter route of the same upstream (cors.md 72)."""
 
 import pytest
 
@@ -35,7 +35,7 @@ routes:
 
 
 def warned(*routes: str) -> list[str]:
-    """Return what is warned of these routes, each in flow style."""
+    """Return the warnings for these routes, each in flow style."""
     text = START + "".join(f"  - {{{route}}}\n" for route in routes)
     loaded = load_text(text, "config.yaml", {})
     assert loaded.config is not None, loaded.problems
@@ -47,7 +47,7 @@ def warned(*routes: str) -> list[str]:
 
 
 def line(number: int) -> int:
-    """Return the line of the route of that index."""
+    """Return the line of the route at that index."""
     return START.count("\n") + 1 + number
 
 
@@ -212,8 +212,8 @@ AVOIDED = {
 
 
 @pytest.mark.parametrize("case", AVOIDED)
-def test_72_a_spelling_that_leads_around_a_stricter_policy_is_warned_of(case: str) -> None:
-    """cors.md 72: W, with a spelling, the route it comes to, and what that one lets in."""
+def test_72_a_spelling_that_bypasses_a_stricter_policy_is_reported(case: str) -> None:
+    """cors.md 72: the warning has the spelling, the route it matches, and what that one permits."""
     broad, narrow, said = AVOIDED[case]
     for routes in ((broad, narrow), (narrow, broad)):
         at, other = line(routes.index(narrow)), f"the route on line {line(routes.index(broad))}"
@@ -231,7 +231,7 @@ LONE = {
 
 @pytest.mark.parametrize("case", LONE)
 def test_72_each_spelling_is_tried_by_itself(case: str) -> None:
-    """cors.md 72: one may lead to the broader route if every other one is served strictly."""
+    """cors.md 72: each may reach the broader route while every other one is handled strictly."""
     served, path, spelled = LONE[case]
     strict = [f"match: {{path: {one}}}, {SERVED}" for one in (path, *served)]
     words = "allows an origin that this one refuses"
@@ -333,13 +333,13 @@ SOUND = {
 
 
 @pytest.mark.parametrize("case", SOUND)
-def test_72_what_no_spelling_opens_is_not_warned_of(case: str) -> None:
-    """cors.md 72: a warning that cannot be followed is worse than none."""
+def test_72_no_warning_without_a_bypass(case: str) -> None:
+    """cors.md 72: a warning that cannot be acted upon is worse than none."""
     assert warned(*SOUND[case]) == []
 
 
 @pytest.mark.parametrize(("length", "count"), [(1024, 1), (1025, 0), (500_000, 0)])
-def test_72_a_path_without_end_is_not_tried(length: int, count: int) -> None:
+def test_72_a_very_long_path_is_not_tried(length: int, count: int) -> None:
     """K1: a hostile file is checked quickly: the last of these took minutes."""
     path = "/a" + "/" * (length - 2)
     assert len(warned(WIDE, f"match: {{path: {path}}}, upstream: api, cors: narrow")) == count
@@ -369,7 +369,7 @@ def test_72_eight_spellings_of_other_routes_are_tried(place: int, *, is_found: b
 
 @pytest.mark.parametrize(("methods", "count"), [(8, 1), (9, 0)])
 def test_72_eight_methods_that_routes_name_are_tried(methods: int, count: int) -> None:
-    """K1: beside GET, in the order of the alphabet."""
+    """K1: in addition to GET, in alphabetical order."""
     others = ", ".join(f"M{number}" for number in range(1, methods))
     routes = (
         f"match: {{path: /other/, methods: [{others}]}}, upstream: api, cors: narrow",
@@ -379,7 +379,7 @@ def test_72_eight_methods_that_routes_name_are_tried(methods: int, count: int) -
     assert len(warned(*routes)) == count
 
 
-def test_72_each_route_that_is_reached_is_named_once() -> None:
+def test_72_each_route_that_is_reached_is_reported_once() -> None:
     """Not once for each path, host or method."""
     many = "match: {host: [x.example, y.example], path: [/a/, /b/], methods: [GET, PUT]}"
     assert len(warned(WIDE, f"{many}, upstream: api, cors: narrow")) == 1

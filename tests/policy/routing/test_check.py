@@ -33,8 +33,8 @@ BAD = [
 
 
 @pytest.mark.parametrize(("match", "slug", "says"), BAD)
-def test_what_no_request_has_is_found(match: Match, slug: str, says: str) -> None:
-    """cors.md 30, 71: a match that can never fit is reported with its value and cure."""
+def test_a_value_that_no_request_has_is_reported(match: Match, slug: str, says: str) -> None:
+    """cors.md 30, 71: a value that can never match is reported with the fix."""
     (problem,) = check_match(match)
     assert problem.slug == slug
     assert says in str(problem)
@@ -83,12 +83,12 @@ def test_every_slug_has_a_case() -> None:
         Match(methods=frozenset({b"GET", b"PURGE", b"OPTIONS", b"foo"})),
     ],
 )
-def test_what_requests_can_have_passes(match: Match) -> None:
-    """cors.md 71: nothing that can be sent is called unreachable."""
+def test_values_that_requests_can_have_are_accepted(match: Match) -> None:
+    """cors.md 71: nothing that can be sent is reported as unreachable."""
     assert list(check_match(match)) == []
 
 
 def test_a_general_route_is_not_hidden_by_more_specific_ones() -> None:
-    """cors.md 72: fall-through leaves every route something."""
+    """cors.md 72: because of fall-through, every route matches something."""
     entries = [Match(("a",), ("/x",), frozenset({b"GET"})), Match(("a",)), Match()]
     assert [problem for match in entries for problem in check_match(match)] == []
