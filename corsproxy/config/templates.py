@@ -15,7 +15,7 @@ routes:
 """
 
 COMPOSE: Final = f"""{SCHEMA_LINE}
-# For docker compose: the proxy is a service beside the API, both on one network.
+# For docker compose: the proxy is a service next to the API, on the same network.
 #
 #   services:
 #     api: {{...}}

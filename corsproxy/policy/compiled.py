@@ -81,8 +81,8 @@ class CircuitBreaker:
 class UpstreamTls:
     """How an upstream's certificate is verified, and the client certificate.
 
-    Files are paths; "" means none. Without `ca_file` the system's CAs are trusted. `server_name` is sent as SNI and must match the
-    certificate; "" means the host of the URL.
+    Files are paths; "" means none. Without `ca_file` the system's CAs are trusted. `server_name` is
+    sent as SNI and must match the certificate; "" means the host of the URL.
     """
 
     ca_file: str = ""
