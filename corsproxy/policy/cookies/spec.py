@@ -17,8 +17,8 @@ class CookieSpec:
 
     `name`: case-sensitive; `*` matches any characters, including none. `domain`: "keep", "remove", or
     the value that replaces that of a Domain attribute (a cookie without one stays a cookie of its
-    host). `path`: pairs of the upstream's prefix and the public one. For flags, True adds
-    the attribute, False removes it, None leaves it unchanged.
+    host). `path`: pairs of the upstream's prefix and the public one. For flags, True adds the
+    attribute, False removes it, None leaves it unchanged.
     """
 
     name: str = "*"

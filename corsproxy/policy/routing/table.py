@@ -36,8 +36,7 @@ class Match(NamedTuple):
 
     `hosts` are names without port (`*.name`: names with one or more labels before it; IPv6 in
     brackets), () means any. `paths` that end in "/" are prefixes of whole segments, others are
-    exact; () means "/".
-    `methods` are case-sensitive; None means any.
+    exact; () means "/". `methods` are case-sensitive; None means any.
     """
 
     hosts: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
 """Compiles the header rules of a route and applies them to field lines.
 
 Rules are applied in order, each to the result of those before it. Lines that no rule changes keep
-their bytes and their order (forwarding.md H7). `rules.check` finds invalid
-rules, and `compile_rules` rejects them.
+their bytes and their order (forwarding.md H7). `rules.check` finds invalid rules, and `compile_rules`
+rejects them.
 """
 
 from collections.abc import Callable, Sequence

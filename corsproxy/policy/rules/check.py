@@ -112,7 +112,7 @@ KINDS: Final = by_slug(
 
 _CORS: Final = fields.CORS | fields.REQUEST_METHOD | fields.REQUEST_HEADERS
 
-# Kinds of names that no rule may touch, and the slug of the problem.
+# Kinds of names that no rule may change, and the slug of the problem.
 _FORBIDDEN: Final[dict[int, str]] = {
     (
         fields.HOP_BY_HOP
