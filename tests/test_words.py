@@ -32,6 +32,7 @@ INSTEAD: Final[dict[str, str]] = {
     r"(believe|believes|believed)": "trust",
     r"(judge|judges|judged|judging)": "check, decide, evaluate",
     r"(know|knows|known|knew) (of|no|nothing|neither|which|whether|what|who)": "has, uses",
+    r"(know|knows|known|knew) [^.:;]{1,80}, (not|nor|never)": "state what the module does",
     r"(learn|learns|learned|learnt) (of|that|whether|what)": "receive, is notified",
     r"(wish|wishes|wished)": "request",
     r"(goodbye|in the books|keep the books|keeps the books)": "close, register",

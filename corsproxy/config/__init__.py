@@ -1,1 +1,1 @@
-"""Reads configuration files, checks them, and compiles them to what the proxy serves from."""
+"""Reads, checks and compiles configuration files."""

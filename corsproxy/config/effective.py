@@ -1,4 +1,4 @@
-"""Writes the configuration in force as YAML, defaults included and secrets masked."""
+"""Writes the effective configuration as YAML: defaults included, secrets masked."""
 
 from typing import Any, Final
 
@@ -9,19 +9,19 @@ from corsproxy.config.yaml.nodes import Document, Path, Scalar
 
 MASK: Final = "***"
 
-# Parts of header names whose values are secrets more often than not.
+# Parts of names of headers whose values are usually secret.
 _SECRET_NAMES: Final = ("authorization", "cookie", "key", "password", "secret", "token")
 
 
 def effective_text(settings: Settings, document: Document) -> str:
-    """Return `settings` as a file that means the same, but for secrets.
+    """Return `settings` as an equivalent file, with secrets masked.
 
-    Everything that contains a value of the environment is masked, and so are values of headers that
-    carry credentials by their name.
+    Every value that contains an environment variable is masked, and so are the values of headers
+    whose names suggest credentials.
     """
     tree = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     shown = _shown(tree, (), document)
-    # Without a stream PyYAML returns what it wrote.
+    # Without a stream argument PyYAML returns the text.
     text: str = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=1000)
     return text
 
@@ -40,7 +40,7 @@ def _shown(value: Any, path: Path, document: Document) -> Any:  # noqa: ANN401 -
     written = node if isinstance(node, Scalar) else None
     if (written and written.is_substituted) or _is_secret(path):
         return MASK
-    # `$${` has to stay what it was written as, or it would be read as a reference.
+    # `$${` is kept as written, since `${` would be read as a reference.
     return written.source if written and isinstance(value, str) and "${" in value else value
 
 

@@ -1,4 +1,4 @@
-"""Writes the example file from the models: every key with its description and a value."""
+"""Generates the example file from the models: every key with its description and a value."""
 
 import json
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from corsproxy.config.models.root import Settings
 SCHEMA_LINE: Final = "# yaml-language-server: $schema=config.schema.json"
 
 _HEAD: Final = f"""{SCHEMA_LINE}
-# Every key there is, with an example or its default. What is left out has its default, what is
-# commented out is off; `corsproxy schema > config.schema.json` lets an editor complete and check it.
+# Every key, with an example or its default. An absent key has its default; keys that are commented
+# out here are off by default. `corsproxy schema > config.schema.json` makes the schema for editors.
 """
 
 
 def example_text() -> str:
-    """Return a whole configuration file that names every key once, each under its description."""
+    """Return a complete configuration file that contains every key once, each under its description."""
     return "\n".join([_HEAD, *_section(Settings, 0)]) + "\n"
 
 
@@ -54,7 +54,7 @@ def _key(name: str, field: FieldInfo, depth: int) -> Iterator[str]:
 
 
 def _items(model: type[BaseModel], depth: int) -> Iterator[str]:
-    """Write one item with all keys; if they exclude each other, one item for each."""
+    """Yield one item with all keys; of keys that exclude each other, one item for each."""
     fields = fields_of(model)
     alternatives: tuple[str, ...] = getattr(model, "alternatives", ())
     for name in alternatives:
@@ -66,7 +66,7 @@ def _items(model: type[BaseModel], depth: int) -> Iterator[str]:
         for line in _key(name, field, depth + 1)
     ]
     if alternatives:
-        # Conditions alone are not a rule: the first operation is written with them.
+        # Conditions alone are not a valid rule, so the first operation is added to them.
         rest.append(list(_key(alternatives[0], fields[alternatives[0]], depth + 1))[1])
     yield from _item(rest, depth)
 
@@ -81,13 +81,13 @@ def _item(lines: list[str], depth: int) -> Iterator[str]:
 
 
 def is_off(field: FieldInfo) -> bool:
-    """Return whether a key is commented out: off until it is written, or not beside others."""
+    """Return whether a key is commented out: it is off by default, or excludes other keys."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and "x-off" in extra
 
 
 def example_of(field: FieldInfo) -> str | None:
-    """Return the example of a key as it is declared, if it has one."""
+    """Return the declared example of a key, None if it has none."""
     extra = field.json_schema_extra
     return str(extra["x-example"]) if isinstance(extra, dict) and "x-example" in extra else None
 

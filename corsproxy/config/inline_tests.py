@@ -1,6 +1,6 @@
-"""Runs the `tests:` of routes: each is a request that the policy decides about.
+"""Runs the `tests:` of routes: evaluates the policy for each request and compares the verdict.
 
-The decision is the very function that serves requests (cors.md 70).
+The decision is made by the same function as for requests (cors.md 70).
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from corsproxy.policy.problems import Problem
 
 
 class RoutedTest(NamedTuple):
-    """A test with a path, and the route that has to match it."""
+    """A test with a path, and the route that its request has to match."""
 
     route: Route
     hosts: list[str]
@@ -27,14 +27,14 @@ class RoutedTest(NamedTuple):
 
 
 def count_tests(loaded: Loaded) -> int:
-    """Return how many tests the routes of a file have."""
+    """Return the number of tests in a file."""
     return sum(len(route.tests) for route in loaded.settings.routes) if loaded.settings else 0
 
 
 def run_tests(loaded: Loaded) -> tuple[Problem, ...]:
     """Return a problem for each test that fails, in the order of the file.
 
-    A file without a configuration has no tests to run: its problems come first.
+    If the file has errors, no tests are run.
     """
     config, settings, document = loaded.config, loaded.settings, loaded.document
     if config is None or settings is None or document is None:
@@ -51,10 +51,10 @@ def run_tests(loaded: Loaded) -> tuple[Problem, ...]:
 
 
 def facts_of(test: InlineTestSection) -> Facts:
-    """Return what a browser would ask before it sends the test's request: its preflight.
+    """Return the preflight that a browser would send for the test's request.
 
-    The response to a preflight covers origin, method and headers at once; requests without one have
-    the same verdict. Without an Origin there is nothing to ask.
+    A preflight covers origin, method and headers at once; a request that needs none gets the same
+    verdict. Without an Origin, the request itself is evaluated.
     """
     if test.origin is None:
         return Facts(method=test.method.encode())
@@ -104,7 +104,7 @@ def _account(decision: Decision) -> Iterator[str]:
 def _check_path(
     context: CompileContext, config: CompiledConfig, test: RoutedTest, path: Path
 ) -> None:
-    """Check that the path of a test comes to its route (cors.md 72)."""
+    """Check that the path of a test matches its route (cors.md 72)."""
     target = (test.test.path or "").encode().partition(b"?")[0]
     found = config.routes.match(_host(test.hosts), target, test.test.method.encode())
     if found is not test.route:
@@ -113,6 +113,6 @@ def _check_path(
 
 
 def _host(hosts: list[str]) -> bytes:
-    """Return a Host that the route itself would take."""
+    """Return a Host header that the route matches."""
     first = hosts[0] if hosts else "localhost"
     return f"any{first[1:]}".encode() if first.startswith("*.") else first.encode()

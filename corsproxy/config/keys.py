@@ -1,4 +1,4 @@
-"""Looks up the keys that a section may contain, from the models."""
+"""Looks up in the models which keys a section may contain."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -10,7 +10,7 @@ from corsproxy.config.models.root import Settings
 
 
 def known_keys(path: Sequence[str | int]) -> Mapping[str, FieldInfo]:
-    """Return the keys that `path` may contain, by name; none if names are the user's own."""
+    """Return the keys that the section at `path` may contain; none if the user chooses the names."""
     model: type[BaseModel] | None = Settings
     skip_name = False
     for part in path:
@@ -24,19 +24,19 @@ def known_keys(path: Sequence[str | int]) -> Mapping[str, FieldInfo]:
 
 
 def fields_of(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
-    """Return the keys of one section, as they are written."""
+    """Return the keys of one section, as they are written in the file."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - types are of any kind
-    """Return the section that `annotation` contains, alone, in a list, by name, or among others."""
+    """Return the section in `annotation`, alone, in a list, in a mapping or in a union; None if none."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(model_in, get_args(annotation))), None)
 
 
 def is_named(annotation: Any) -> bool:  # noqa: ANN401
-    """Return whether `annotation` is a mapping from names that the user chooses."""
+    """Return whether `annotation` is a mapping whose keys are names chosen by the user."""
     return getattr(annotation, "__origin__", None) is dict
 
 

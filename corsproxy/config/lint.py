@@ -1,4 +1,4 @@
-"""Warns of settings that are valid and hardly meant: unused names, keys without effect."""
+"""Warns of valid settings that are probably mistakes: unused names, keys without effect."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -14,7 +14,10 @@ _LIST: Final = "list origins instead of *, or remove the key"
 
 
 def lint(context: CompileContext, settings: Settings, routes: tuple[int, ...]) -> None:
-    """Report settings without effect. `routes` are the indices of the routes in the file."""
+    """Report unused names and settings without effect.
+
+    `routes` are the indices in the file of the routes in `settings`.
+    """
     _unused(context, settings)
     for index, route in zip(routes, settings.routes, strict=True):
         path: Path = ("routes", index)
@@ -33,7 +36,7 @@ def lint(context: CompileContext, settings: Settings, routes: tuple[int, ...]) -
         context.report("no_effect", at, key="half_close", reason=reason, advice=advice)
     server = settings.server
     if not server.trusted_proxies and "trusted_headers" in server.model_fields_set:
-        reason, advice = "trusted_proxies lists no peer", "list your proxies there"
+        reason, advice = "trusted_proxies is empty", "list your proxies in trusted_proxies"
         at = ("server", "trusted_headers")
         context.report("no_effect", at, key="trusted_headers", reason=reason, advice=advice)
     for name, upstream in settings.upstreams.items():
@@ -41,7 +44,7 @@ def lint(context: CompileContext, settings: Settings, routes: tuple[int, ...]) -
 
 
 def _unused(context: CompileContext, settings: Settings) -> None:
-    """Compare names with the file itself: a route that could not be read uses its names, too."""
+    """Report unused names. The file itself is searched, since invalid routes use names as well."""
     policies = set(_named(context, "cors"))
     if isinstance(settings.defaults.cors, str):
         policies.add(settings.defaults.cors)
@@ -63,7 +66,7 @@ def _named(context: CompileContext, key: str) -> Iterator[str]:
 
 
 class _Ineffective(NamedTuple):
-    """A setting that another one makes meaningless; `key` is its path below their section."""
+    """A setting that another one makes ineffective; `key` is its path below their section."""
 
     key: Path
     reason: str
@@ -81,7 +84,7 @@ def _ineffective_in_policy(policy: PolicySection) -> Iterator[_Ineffective]:
         reason = "null is not in allow_origins"
         yield _Ineffective(("dangerously_allow_null_origin",), reason, "remove it")
     if policy.dangerously_allow_insecure_origins and not policy.allow_credentials:
-        reason = "without allow_credentials such origins are allowed anyway (cors.md 23)"
+        reason = "without allow_credentials such origins are allowed in any case (cors.md 23)"
         yield _Ineffective(("dangerously_allow_insecure_origins",), reason, "remove it")
 
 
@@ -90,17 +93,15 @@ def _ineffective_in_pool(pool: PoolSection) -> Iterator[_Ineffective]:
         for key in ("max_idle", "idle"):
             if key in pool.model_fields_set:
                 yield _Ineffective(
-                    (key,), "reuse: never keeps no connection", "remove one of the two"
+                    (key,), "with reuse: never, no connection is kept", "remove one of the two"
                 )
     elif pool.max_idle > pool.max_connections and "max_idle" in pool.model_fields_set:
         most = pool.max_connections
-        yield _Ineffective(
-            ("max_idle",), f"there are {most} connections at most", f"write {most} or less"
-        )
+        yield _Ineffective(("max_idle",), f"max_connections is {most}", f"write {most} or less")
 
 
 def _policies(settings: Settings, routes: tuple[int, ...]) -> Iterator[tuple[Path, PolicySection]]:
-    """Yield every policy with its path, also those that are written in a route."""
+    """Yield every policy with its path, inline policies included."""
     for name, policy in settings.policies.items():
         yield ("policies", name), policy
     if isinstance(settings.defaults.cors, PolicySection):
@@ -116,7 +117,7 @@ def _without_effect(context: CompileContext, upstream: UpstreamSection, path: Pa
         reason, advice = "the URL is not https", "write https:// in url, or remove it"
         context.report_key("no_effect", (*path, "tls"), key="tls", reason=reason, advice=advice)
     elif tls is not None and tls.insecure_skip_verify and tls.ca_file:
-        reason, advice = "insecure_skip_verify lets any certificate do", "remove one of the two"
+        reason, advice = "insecure_skip_verify accepts any certificate", "remove one of the two"
         at = (*path, "tls", "ca_file")
         context.report("no_effect", at, key="ca_file", reason=reason, advice=advice)
     for item in _ineffective_in_pool(upstream.pool):

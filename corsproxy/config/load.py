@@ -1,6 +1,6 @@
-"""Loads a configuration: file, environment, settings, compiled configuration; does all I/O of it.
+"""Loads a configuration: reads the file, substitutes the environment, validates and compiles it.
 
-Nothing is kept between calls: the environment is an argument, and so is the text for `load_text`.
+No state is kept between calls: the environment is an argument, and so is the text for `load_text`.
 """
 
 import os
@@ -22,9 +22,9 @@ from corsproxy.policy.source import SourcePos
 
 
 class Loaded(NamedTuple):
-    """A file that was read: its `config`, None with any error; all `problems` in their order.
+    """The result of reading a file: `config`, None if there are errors, and all `problems` in order.
 
-    `settings` and `document` are None if they could not be read; `text` is the file's.
+    `settings` and `document` are None if they could not be read; `text` is the content of the file.
     """
 
     config: CompiledConfig | None
@@ -35,7 +35,7 @@ class Loaded(NamedTuple):
 
 
 class Fingerprint(NamedTuple):
-    """What changes with the content of a file: a swapped symlink, a new file, a write."""
+    """Identifies the content of a file: changes with a swapped symlink, a new file or a write."""
 
     real_path: str
     inode: int
@@ -44,7 +44,7 @@ class Fingerprint(NamedTuple):
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
-    """Read the file at `path`; an unreadable one is a problem like others."""
+    """Load the file at `path`; an unreadable file is reported as a problem."""
     name = str(path)
     try:
         with path.open("rb") as file:
@@ -62,7 +62,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
 
 def load_text(text: str, file_name: str, environ: Mapping[str, str]) -> Loaded:
-    """Read a configuration from `text`; `file_name` is the file in its positions."""
+    """Load a configuration from `text`; `file_name` appears in positions."""
     found = Found(file_name)
     read = Loaded(None, (), text=text)
     try:
@@ -70,7 +70,7 @@ def load_text(text: str, file_name: str, environ: Mapping[str, str]) -> Loaded:
     except Unreadable as fault:
         found.add(fault.problem)
     except TooMany:
-        pass  # enough was found; nothing was built
+        pass  # the problems found so far are returned
     config = None if found.has_errors else read.config
     return read._replace(config=config, problems=found.in_order(text.splitlines()))
 
@@ -88,13 +88,13 @@ def _read(read: Loaded, file: str, environ: Mapping[str, str], found: Found) -> 
 
 
 def fingerprint(path: Path) -> Fingerprint | None:
-    """Return what to compare to see that the file changed; None while it cannot be found.
+    """Return a value that changes with the file, to detect changes; None if the file does not exist.
 
-    A ConfigMap is swapped by replacing a symlink, so the real path counts (operations.md R7).
+    A ConfigMap is updated by replacing a symlink, so the real path is included (operations.md R7).
     """
     try:
         real = os.path.realpath(path, strict=True)
-        stat = os.stat(real)  # noqa: PTH116 - a Path object each second buys nothing
+        stat = os.stat(real)  # noqa: PTH116 - a Path object each second would be waste
     except OSError:
         return None
     return Fingerprint(real, stat.st_ino, stat.st_mtime_ns, stat.st_size)

@@ -1,4 +1,4 @@
-"""Finds the known word that a misspelt one was meant to be."""
+"""Finds the known word that is closest to a misspelt one."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -7,9 +7,9 @@ _LONGEST: Final = 64
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the word of `known` that `word` most likely was meant to be, or None.
+    """Return the word of `known` that `word` most likely means, or None.
 
-    Case, `-` and camelCase count as spelling; beyond that a third of the letters may be wrong.
+    Case, `-` and `_` are ignored; beyond that, a third of the letters may be wrong.
     """
     if len(word) > _LONGEST:
         return None
@@ -31,7 +31,7 @@ def _plain(word: str) -> str:
 
 
 def _distance(one: str, other: str) -> int:
-    """Return how many letters are added, left out, changed or swapped with their neighbour."""
+    """Return the edit distance: letters added, removed, changed or swapped with their neighbour."""
     before: list[int] = []
     above = list(range(len(other) + 1))
     for row, letter in enumerate(one, start=1):

@@ -1,4 +1,4 @@
-"""The files that `corsproxy init` prints; a test loads each of them."""
+"""The configuration files that `corsproxy init` prints; a test loads each of them."""
 
 from typing import Final
 
@@ -11,11 +11,11 @@ version: 1
 routes:
   - upstream: http://127.0.0.1:9000                 # your API
     cors:
-      allow_origins: [https://app.example.com]      # where your page comes from
+      allow_origins: [https://app.example.com]      # the origin of your page
 """
 
 COMPOSE: Final = f"""{SCHEMA_LINE}
-# For docker compose: the proxy is a service beside the API, both on one network.
+# For docker compose: the proxy is a service next to the API, on the same network.
 #
 #   services:
 #     api: {{...}}
@@ -32,18 +32,18 @@ server:
 
 upstreams:
   api:
-    url: http://api:9000                            # the service's name and the port inside
+    url: http://api:9000                            # the service's name and container port
 
 policies:
   page:
-    allow_origins: ["${{CORS_ORIGINS}}"]              # several are separated by commas
+    allow_origins: ["${{CORS_ORIGINS}}"]              # comma-separated if several
     allow_methods: [GET, POST, PUT, PATCH, DELETE]
     allow_headers: [authorization, content-type]
     allow_credentials: true
     max_age: 10m
 
 defaults:
-  cors: page                                        # for errors of the proxy's own, too
+  cors: page                                        # also for the proxy's own errors
 
 routes:
   - name: api
@@ -52,17 +52,17 @@ routes:
 
 KUBERNETES: Final = f"""{SCHEMA_LINE}
 # For a sidecar: the proxy shares the pod with the API and reaches it on loopback. Mount this as a
-# ConfigMap directory, never as subPath: a subPath would not follow changes.
+# ConfigMap directory, never as subPath: a subPath mount is not updated.
 version: 1
 
 server:
-  listen: 0.0.0.0:8080                              # what the Service points at
-  trusted_proxies: [10.0.0.0/8]                     # the ingress's addresses
-  drain_delay: 0s                                   # the app's preStop sleep gives the delay
+  listen: 0.0.0.0:8080                              # the targetPort of the Service
+  trusted_proxies: [10.0.0.0/8]                     # the addresses of the ingress
+  drain_delay: 0s                                   # the preStop sleep of the app is the delay
   drain: 20s                                        # less than terminationGracePeriodSeconds
 
 health:
-  listen: 0.0.0.0:9902                              # probes come to the pod's address
+  listen: 0.0.0.0:9902                              # probes connect to the pod's address
 
 log:
   format: json
@@ -74,14 +74,14 @@ upstreams:
 
 policies:
   page:
-    allow_origins: ["${{CORS_ORIGINS}}"]              # several are separated by commas
+    allow_origins: ["${{CORS_ORIGINS}}"]              # comma-separated if several
     allow_methods: [GET, POST, PUT, PATCH, DELETE]
     allow_headers: [authorization, content-type]
     allow_credentials: true
     max_age: 10m
 
 defaults:
-  cors: page                                        # for errors of the proxy's own, too
+  cors: page                                        # also for the proxy's own errors
 
 routes:
   - name: app

@@ -1,4 +1,4 @@
-"""Reads and writes durations and sizes with their units."""
+"""Parses and formats durations and sizes with units."""
 
 import re
 from typing import Final
@@ -22,7 +22,7 @@ _BYTES: Final = {
 
 
 def read_duration(text: str) -> float | None:
-    """Return the seconds that `text` (`250ms`, `10s`, `5m`, `1h`, or a number) means, else None."""
+    """Parse a duration (`250ms`, `10s`, `5m`, `1h`, or a number) to seconds; None if it is not valid."""
     found = _DURATION.fullmatch(text)
     if found is None:
         return None
@@ -30,7 +30,7 @@ def read_duration(text: str) -> float | None:
 
 
 def read_size(text: str) -> int | None:
-    """Return the bytes that `text` (`8KiB`, `10MB`, or a number) means, else None."""
+    """Parse a size (`8KiB`, `10MB`, or a number) to bytes; None if it is not valid."""
     found = _SIZE.fullmatch(text)
     if found is None:
         return None
@@ -39,7 +39,7 @@ def read_size(text: str) -> int | None:
 
 
 def write_duration(seconds: float) -> str:
-    """Return `seconds` in the largest unit that needs no fraction, else as the fraction it is."""
+    """Format `seconds` in the largest unit that needs no fraction, else as a fraction."""
     for unit in ("h", "m", "s"):
         amount = seconds / _SECONDS[unit]
         if amount == int(amount) and (amount or unit == "s"):
@@ -49,7 +49,7 @@ def write_duration(seconds: float) -> str:
 
 
 def write_size(size: int) -> str:
-    """Return `size` in the largest binary unit that needs no fraction."""
+    """Format `size` in the largest binary unit that needs no fraction."""
     for unit in ("GiB", "MiB", "KiB"):
         if size and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"

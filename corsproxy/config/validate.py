@@ -1,7 +1,7 @@
-"""Reads the tree of a file as `Settings` and translates the errors of pydantic.
+"""Validates the tree of a file as `Settings` and translates the errors of pydantic.
 
-Faulty parts are removed and the rest is read again, so that one run reports all problems: an unknown
-key is removed alone, a wrong value together with its policy, upstream or route.
+Invalid parts are removed and the rest is validated again, so that one run reports all problems: an
+unknown key is removed alone, an invalid value together with its policy, upstream or route.
 """
 
 import re
@@ -18,10 +18,10 @@ from corsproxy.config.yaml.nodes import Document, Mapping, Node, Path, Scalar, S
 from corsproxy.config.yaml.scalars import scalar
 from corsproxy.policy.problems import Problem
 
-# More rounds than any real file needs; further ones would only take time.
+# More rounds than any real file needs.
 _MOST_ROUNDS: Final = 8
 
-# pydantic's own names of faults -> slugs of the catalogue.
+# Types of pydantic errors -> slugs of our kinds of problems.
 _KINDS: Final = {
     "list_type": "not_a_list",
     "dict_type": "not_a_section",
@@ -31,7 +31,7 @@ _KINDS: Final = {
     "enum": "not_a_choice",
 }
 
-# Their messages show the value itself, without its kind.
+# Their messages show the value itself, without its type.
 _SHOWN_PLAIN: Final = {
     "out_of_range",
     "duration_out_of_range",
@@ -42,9 +42,9 @@ _SHOWN_PLAIN: Final = {
 
 
 class Validated(NamedTuple):
-    """What could be read: the settings without their faulty parts.
+    """The settings without the invalid parts of the file.
 
-    `routes` contains the index in the file of each route of the settings.
+    `routes` contains the index in the file of each route in `settings`.
     """
 
     settings: Settings
@@ -52,7 +52,7 @@ class Validated(NamedTuple):
 
 
 def validate(document: Document, found: Found) -> Validated | None:
-    """Read `document` as `Settings`, None if nothing is left; add what is wrong to `found`."""
+    """Validate `document` as `Settings`; add problems to `found`, return None if nothing valid is left."""
     tree: Any = to_tree(document.root)
     _remove_empty(document, tree, (), found)
     count = len(tree["routes"]) if isinstance(tree.get("routes"), list) else 0
@@ -70,7 +70,7 @@ def validate(document: Document, found: Found) -> Validated | None:
 
 
 def _remove_empty(document: Document, tree: Any, path: Path, found: Found) -> None:  # noqa: ANN401
-    """Remove the keys without a value from `tree` and report them: the language has no null."""
+    """Remove keys without a value from `tree` and report them: the language has no null."""
     for key, value in list(tree.items()) if isinstance(tree, dict) else enumerate(tree):
         at = (*path, key)
         if value is None and isinstance(tree, dict):
@@ -82,7 +82,7 @@ def _remove_empty(document: Document, tree: Any, path: Path, found: Found) -> No
 
 
 def _report(document: Document, faults: Any, found: Found) -> None:  # noqa: ANN401 - pydantic's own
-    """Translate pydantic's errors; a key that is empty or only misspelt is not missing too."""
+    """Translate pydantic's errors; an empty or misspelt key is not reported as missing as well."""
     misspelt: set[Path] = set()
     missing: list[Path] = []
     for fault in faults:
@@ -100,7 +100,7 @@ def _report(document: Document, faults: Any, found: Found) -> None:  # noqa: ANN
 
 
 def _path(document: Document, fault: Any) -> Path:  # noqa: ANN401
-    """Return the path of a fault, without the branches of values that may have several shapes."""
+    """Return the path of a fault, without the union branches that pydantic adds to it."""
     path: list[str | int] = []
     for part in fault["loc"]:
         if part not in BRANCHES or document.wrote((*path, part)):
@@ -128,7 +128,7 @@ def _translate(document: Document, kind: str, path: Path, context: Any) -> Probl
 
 
 def _unknown(document: Document, path: Path) -> Problem:
-    """Name the key that was meant, or where the key belongs, or which keys there are."""
+    """Report an unknown key; suggest the similar key, or the section it belongs to, or list the keys."""
     span = document.key_span(path)
     key = str(path[-1])
     known = known_keys(path[:-1])
@@ -138,7 +138,7 @@ def _unknown(document: Document, path: Path) -> Problem:
     elif home := _home(key):
         advice = f"{key} belongs to {home}"
     else:
-        advice = f"keys here are {', '.join(known)}"
+        advice = f"known keys are {', '.join(known)}"
     return problem(
         "unknown_key",
         document.at(span),
@@ -168,7 +168,7 @@ _HOMES: Final[tuple[Path, ...]] = (
 
 
 def _home(key: str) -> str | None:
-    """Return in words which section has the key `key`, None if none has."""
+    """Describe the section that has the key `key`; None if none has."""
     for path in _HOMES:
         if key in known_keys(path):
             return _where((*path, key)).removeprefix("in ")
@@ -176,7 +176,7 @@ def _home(key: str) -> str | None:
 
 
 def _where(path: Path) -> str:
-    """Return in words which section contains the last part of `path`."""
+    """Describe the section that contains the last part of `path`."""
     keys = [part for part in path[:-1] if isinstance(part, str)]
     if not keys:
         return "at the top of the file"
@@ -188,14 +188,14 @@ def _where(path: Path) -> str:
 
 
 def _key_name(path: Path) -> str:
-    """Return the nearest key of `path`, an item of a list by the list's name."""
+    """Return the last key of `path`; an item of a list is described by the key of the list."""
     if path and isinstance(path[-1], int):
         return f"an item of {_key_name(path[:-1])}"
     return str(path[-1]) if path else "the file"
 
 
 def describe(node: Node) -> str:
-    """Return in words what `node` is, never a value of the environment."""
+    """Describe the type or value of `node`, without any value of the environment."""
     if isinstance(node, Sequence):
         return "a list"
     if isinstance(node, Mapping):
@@ -217,7 +217,7 @@ def _lower(text: str) -> str:
 
 
 def _parts_to_remove(document: Document, faults: Any) -> list[Path]:  # noqa: ANN401
-    """Return what has to be removed because of `faults`, last first, nothing inside another."""
+    """Return the parts to remove because of `faults`, last first; none is inside another."""
     found = {_part_to_remove(_path(document, fault), fault["type"]) for fault in faults}
     outer = [path for path in found if not any(path[:size] in found for size in range(len(path)))]
     return sorted(outer, key=_order, reverse=True)
@@ -228,22 +228,22 @@ def _order(path: Path) -> tuple[int, ...]:
 
 
 def _part_to_remove(path: Path, kind: str) -> Path:
-    """Return the part to remove for a fault: a key with a harmless default, else its section."""
+    """Return the part to remove for a fault: the key if its default is harmless, else its section."""
     if kind == "extra_forbidden":
-        # A rule without its misspelt operation would do something else: the whole list is removed.
+        # A rule without its misspelt operation would mean something else, so the whole list is removed.
         return path[:3] if path[0] == "routes" else path
     if path[0] not in _OWNERS:
         return path[:2]
-    # A route without its match would take every request, and tie with others.
+    # A route without its `match` would match every request and tie with others.
     is_match = path[0] == "routes" and path[2:3] == ("match",)
     return path[:2] if is_match or (kind == "missing" and len(path) == 3) else path[:3]
 
 
 def _remove(tree: Any, path: Path, kept: list[int]) -> None:  # noqa: ANN401
-    """Remove the value at `path`; replace a required one by the smallest that is valid."""
+    """Remove the value at `path`; replace a required one by a minimal valid value."""
     holder: Any = tree
     for part in path[:-1]:
-        holder = holder[part]  # what pydantic complains about is there
+        holder = holder[part]  # exists, since pydantic reported it
     if path == ("version",):
         tree["version"] = scalar("1", 1)
     elif path == ("routes",):

@@ -1,1 +1,1 @@
-"""Compiled policies, routes and rules, which serving a request reads. Pure: no I/O, no clock, no log."""
+"""Compiled policies, routes and rules for serving requests. Pure: no I/O, no clock, no logging."""

@@ -1,7 +1,7 @@
-"""Splits `host:port` as it is written in a configuration, with the reason if it is not valid.
+"""Parses `host:port` from the configuration and reports why it is not valid.
 
-Origins have a parser of their own (`cors.origins`), since they are bytes in the one spelling that
-browsers send, and so have addresses of pages (`urls`), which are read as browsers read them.
+Origins have their own parser (`cors.origins`), since they are bytes in the one spelling that browsers
+send. So do the URLs of pages (`urls`), which are parsed as browsers parse them.
 """
 
 import re
@@ -14,7 +14,7 @@ _PORT: Final = re.compile(r"[0-9]{1,5}")
 
 
 class AddressError(ValueError):
-    """An address is not valid; the text is the reason."""
+    """An address is not valid; the message is the reason."""
 
 
 class HostError(AddressError):
@@ -26,27 +26,27 @@ class PortError(AddressError):
 
 
 def split_authority(text: str) -> tuple[str, int | None]:
-    """Return the host (IPv6 without brackets) and the port, None without one, of `host[:port]`.
+    """Split `host[:port]` into host (IPv6 without brackets) and port (None if absent).
 
     Raises `HostError` or `PortError`.
     """
     if text.startswith("["):
         host, bracket, port = text[1:].partition("]")
         if not bracket or not _is_ipv6(host):
-            raise HostError("what stands in brackets is no IPv6 address")
+            raise HostError("the text in brackets is not a valid IPv6 address")
     elif text.count(":") > 1:
-        raise HostError("an IPv6 address stands in brackets")
+        raise HostError("an IPv6 address must be in brackets")
     else:
         host, colon, digits = text.partition(":")
         port = colon + digits
         if not host:
-            raise HostError("it has no host")
+            raise HostError("the host is missing")
         if not _NAME.fullmatch(host):
-            raise HostError("its host is no name and no address")
+            raise HostError("the host is not a valid name or address")
     if not port:
         return host, None
     if port[0] != ":" or not _PORT.fullmatch(port[1:]) or int(port[1:]) > 65535:
-        raise PortError("its port is no number from 0 to 65535")
+        raise PortError("the port is not a number from 0 to 65535")
     return host, int(port[1:])
 
 

@@ -1,8 +1,8 @@
 """Caches results of pure functions of bytes from the wire, bounded in number and in key length.
 
-Peers choose the keys, so both bounds are needed: `functools.lru_cache` bounds only the number, and
-would keep whatever a client once sent, however long (forwarding.md O6). No other cache may hold
-bytes from the wire between requests.
+Peers choose the keys, so both bounds are needed: `functools.lru_cache` bounds only the number of
+entries and would keep keys of any length (forwarding.md O6). No other cache may keep bytes from the
+wire between requests.
 """
 
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-# In bytes. What recurs is shorter: hosts, origins, addresses, field names.
+# In bytes. Values that recur are shorter: hosts, origins, addresses, field names.
 LONGEST_KEY: Final = 128
 
 
 class BoundedCache(dict[bytes, T]):
     """A dictionary that calls `function` for a missing key and keeps at most `max_entries` results.
 
-    A hit costs a dictionary look-up and no Python call. A full cache is cleared: an LRU order would
-    cost every hit, and a client that fills the cache on purpose costs recomputations, never memory.
+    A hit costs a dictionary look-up and no Python call. A full cache is cleared: maintaining an LRU
+    order would slow down every hit, and a client that fills the cache costs recomputations, not memory.
     """
 
     __slots__ = ("function", "max_entries")

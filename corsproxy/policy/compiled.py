@@ -1,7 +1,7 @@
-"""Defines the compiled configuration, which the proxy reads while it serves. Knows no YAML and no I/O.
+"""Defines the compiled configuration, which the proxy uses to serve requests.
 
-A `CompiledConfig` is immutable; a reload replaces it as a whole, and a request keeps the one that it
-began with. Durations are in seconds, sizes in bytes; a duration of 0 means no limit.
+A `CompiledConfig` is immutable; a reload replaces it as a whole, and a request keeps the one it
+started with. Durations are in seconds, sizes in bytes; a duration of 0 means no limit.
 """
 
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ Address = TcpAddress | UnixAddress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamTimeouts:
-    """How long an upstream may take for each part of a response (forwarding.md O1)."""
+    """Time limits for each part of an upstream's response (forwarding.md O1)."""
 
     connect: float = 2.0
     response_header: float = 30.0
@@ -56,7 +56,7 @@ class UpstreamTimeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLimits:
-    """Bounds of the connections to one upstream and of the wait for one (forwarding.md S12, F4, O4).
+    """Limits on the connections to one upstream and on waiting for one (forwarding.md S12, F4, O4).
 
     `tunnels` None means half of `max_connections`.
     """
@@ -71,7 +71,7 @@ class PoolLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitBreaker:
-    """After how many failures in a row the circuit opens, and for how long (forwarding.md O7)."""
+    """The number of consecutive failures that opens the circuit, and for how long (forwarding.md O7)."""
 
     failures: int = 5
     open: float = 1.0
@@ -79,10 +79,10 @@ class CircuitBreaker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamTls:
-    """How TLS to an upstream is verified, and the client certificate. Files are paths; "" means none.
+    """How an upstream's certificate is verified, and the client certificate.
 
-    Without `ca_file` the CAs of the system are trusted. `server_name` is sent (SNI) and has to match
-    the certificate; "" means the host of the URL.
+    Files are paths; "" means none. Without `ca_file` the system's CAs are trusted. `server_name` is
+    sent as SNI and must match the certificate; "" means the host of the URL.
     """
 
     ca_file: str = ""
@@ -97,9 +97,9 @@ ForwardedStyle = Literal["x-forwarded", "forwarded", "both", "off"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """One origin server. `authority` is its own value of Host, e.g. b"127.0.0.1:9000".
+    """One origin server. `authority` is the Host header for it, e.g. b"127.0.0.1:9000".
 
-    `retries` is how often a request may be sent again if that is safe (forwarding.md F3).
+    `retries` is how often a request may be repeated if that is safe (forwarding.md F3).
     """
 
     name: str
@@ -115,22 +115,22 @@ class Upstream:
     retries: int = 1
     circuit_breaker: CircuitBreaker | None = None
     tls: UpstreamTls = UpstreamTls()
-    # Not compared: an upstream whose line moved is unchanged, and keeps its pool on reload (P2).
+    # Not compared: an upstream that only moved in the file keeps its pool on reload (P2).
     pos: SourcePos | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One route: what is done with a request that it matches; what it matches is in the `RouteTable`.
+    """How to handle the requests of one route; what it matches is in the `RouteTable`.
 
-    `upgrades` are the protocols that become tunnels, in lower case (forwarding.md H17). `timeouts`
-    are the upstream's, overridden by the route's; `max_body` is the server's or the route's own.
+    `upgrades` are the protocols that may become tunnels, in lower case (forwarding.md H17). `timeouts`
+    are the upstream's with the route's overrides; `max_body` is the route's, else the server's.
     """
 
     name: str
     upstream: Upstream
     policy: Policy | None
-    # The change of prefix towards the upstream; links and cookie paths are mapped back (cors.md 58).
+    # The path mapping to the upstream; links and cookie paths are mapped back (cors.md 58).
     mapping: PathMapping = UNCHANGED
     maps_links: bool
     request_rules: tuple[Rule, ...] = ()
@@ -141,9 +141,10 @@ class Route:
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     max_body: int
     pos: SourcePos | None = None
-    # Derived, so that a route that changes nothing costs one test: whether requests are changed, the
-    # names whose lookalikes are dropped (forwarding.md S6), and the kinds of fields for which a
-    # response has to be transformed. Every response has an X-Request-Id: its kind means "always".
+    # Derived, so that a route that changes nothing costs one test per message: whether requests are
+    # changed, the names whose lookalikes are dropped (forwarding.md S6), and the kinds of fields that
+    # make a transformation of a response necessary. Every response has an X-Request-Id, so its kind
+    # means "always".
     reshapes_requests: bool = field(init=False)
     spoofable_names: SpoofableNames | None = field(init=False)
     reshaped_kinds: int = field(init=False)
@@ -167,7 +168,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one client may send (forwarding.md S7, O2, O3). Sizes in bytes; 0 = none."""
+    """Limits on what clients may send (forwarding.md S7, O2, O3). Sizes in bytes; 0 means no limit."""
 
     max_connections: int = 10_000
     max_requests_in_flight: int = 1000
@@ -179,7 +180,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerTimeouts:
-    """How long a client may take for each part of a request (forwarding.md O1)."""
+    """Time limits for each part of a client's request (forwarding.md O1)."""
 
     request_header: float = 10.0
     request_body_idle: float = 30.0
@@ -187,16 +188,16 @@ class ServerTimeouts:
     write_idle: float = 30.0
 
 
-# Which family of headers the trusted peers write: X-Forwarded-* and X-Real-IP, or RFC 7239 (K3).
+# Which family of headers trusted peers send: X-Forwarded-* and X-Real-IP, or RFC 7239 (K3).
 TrustedHeaders = Literal["x-forwarded", "forwarded"]
 
-# "unix" means every process that may connect to the unix listener (forwarding.md K3).
+# "unix" means every process that can connect to the unix listener (forwarding.md K3).
 TrustedPeer = IPv4Network | IPv6Network | Literal["unix"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerTls:
-    """The files of a TLS listener; with `client_ca_file` it requires client certificates."""
+    """The files of a TLS listener; with `client_ca_file`, client certificates are required."""
 
     cert_file: str
     key_file: str
@@ -205,7 +206,7 @@ class ServerTls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """The listening side. `half_close` is what to do on a client's FIN (forwarding.md H20)."""
+    """The listening side. `half_close` is the reaction to a client's FIN (forwarding.md H20)."""
 
     listen: tuple[Address, ...]
     tls: ServerTls | None = None
@@ -221,7 +222,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
-    """What is logged and how."""
+    """What is logged, and in which format."""
 
     format: Literal["auto", "text", "json"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"

@@ -1,6 +1,6 @@
-"""Holds the method and header lists of the WHATWG Fetch standard. Knows no algorithm but membership.
+"""Defines the method and header lists of the WHATWG Fetch standard.
 
-Each list links its definition. Names and values are bytes as on the wire.
+Each list links to its definition. Names and values are bytes as on the wire.
 """
 
 from typing import Final
@@ -52,12 +52,12 @@ FORBIDDEN_REQUEST_HEADERS: Final = frozenset(
     },
 )
 _FORBIDDEN_PREFIXES: Final = (b"proxy-", b"sec-")
-# Forbidden only with a forbidden method as value: they make servers treat the request as such.
+# Forbidden only if the value is a forbidden method: servers treat the request as having that method.
 _OVERRIDES: Final = frozenset({b"x-http-method", b"x-http-method-override", b"x-method-override"})
 
 
 def is_forbidden_request_header(name: bytes, value: bytes = b"") -> bool:
-    """Whether a page cannot set this header.
+    """Whether browsers forbid pages to set this header.
 
     https://fetch.spec.whatwg.org/#forbidden-request-header
     """

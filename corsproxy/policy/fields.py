@@ -1,18 +1,18 @@
-"""Classifies field names by what they mean to a proxy. Knows names (RFC 9110, Fetch), not messages.
+"""Classifies field names by how a proxy has to treat them (RFC 9110, Fetch).
 
 `FIELD_KINDS[name]` is the kind of a name as received. It costs one dictionary look-up, since
-spellings that were seen before are cached.
+spellings seen before are cached.
 """
 
 from typing import Final
 
 from corsproxy.policy.cache import BoundedCache
 
-# A header line as received: name and value, without white space around the value.
+# A field line as received: name and value, without white space around the value.
 Field = tuple[bytes, bytes]
 
-# Why a field is not simply forwarded; ORDINARY ones are. Bits, so that the kinds in a message can be
-# ORed into one number. Tempting to use enum.Flag: it costs more than parsing the line.
+# Why a field is not forwarded unchanged; ORDINARY ones are. Bits, so that the kinds of a message can
+# be ORed into one number. Tempting to use enum.Flag: it costs more than parsing the line.
 ORDINARY: Final = 0
 HOP_BY_HOP: Final = 1 << 0
 CONNECTION: Final = 1 << 1
@@ -37,12 +37,12 @@ KEEP_ALIVE: Final = 1 << 19
 TIMING: Final = 1 << 20
 RESOURCE_POLICY: Final = 1 << 21
 FETCH_SITE: Final = 1 << 22
-# An ordinary name with an underscore: CGI may take it for another one (S6, `rules.spoofing`).
+# An ordinary name with an underscore: CGI may confuse it with another one (S6, `rules.spoofing`).
 UNDERSCORED: Final = 1 << 23
 
 _KINDS: Final[dict[bytes, int]] = {
-    b"proxy": SPOOF,  # httpoxy: CGI makes HTTP_PROXY of it (forwarding.md S6)
-    # RFC 9110 7.6.1, and names that are in use beside it (forwarding.md H6).
+    b"proxy": SPOOF,  # httpoxy: CGI turns it into HTTP_PROXY (forwarding.md S6)
+    # RFC 9110 7.6.1, and further names in use (forwarding.md H6).
     b"connection": CONNECTION,
     b"keep-alive": KEEP_ALIVE,
     b"proxy-connection": HOP_BY_HOP,

@@ -1,23 +1,23 @@
-"""Matches bytes with patterns in which `*` stands for any bytes, or none. Knows no kind of value."""
+"""Matches bytes against patterns in which `*` matches any bytes, including none."""
 
 from typing import NamedTuple
 
 
 class Glob(NamedTuple):
-    """A compiled pattern: the pieces between its `*`, which are compared byte for byte."""
+    """A compiled pattern: the literal pieces between its `*`."""
 
     pieces: tuple[bytes, ...]
 
     @classmethod
     def compile(cls, pattern: str) -> "Glob":
-        """Compile a pattern; every character but `*` stands for itself."""
+        """Compile a pattern; every character except `*` is literal."""
         return cls(tuple(pattern.encode().split(b"*")))
 
     def fits(self, value: bytes) -> bool:
         """Whether the pattern matches `value`.
 
-        One pass: if a piece is found at its leftmost place, most is left for the pieces after it. So
-        there is no backtracking, unlike in `fnmatch`, which compiles to a regular expression.
+        One pass without backtracking, unlike `fnmatch`, which compiles to a regular expression: taking
+        each piece at its leftmost position leaves the most room for the pieces after it.
         """
         if len(self.pieces) == 1:
             return value == self.pieces[0]

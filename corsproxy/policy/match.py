@@ -1,4 +1,4 @@
-"""Matches a request with a route and its policy. Knows the configuration, not the message.
+"""Finds the route and the policy of a request.
 
 Both the proxy and `explain` call it, so that they cannot differ (cors.md 70).
 """

@@ -1,15 +1,15 @@
-"""Escapes text from other machines so that it is safe to print. Prints nothing itself.
+"""Escapes text from clients and servers so that it is safe to print.
 
 Commands and logs print what clients and servers sent. Control characters in it (C0, DEL, C1) can
 rewrite the screen and inject key strokes; bidirectional controls and invisible characters change how
-it reads; a lone surrogate cannot be encoded at all. Letters of every script stay as they are.
+text reads; a lone surrogate cannot be encoded at all. Letters of every script are kept.
 """
 
 import json
 
 
 def printable_ascii(value: bytes, limit: int = 128) -> str:
-    """Return bytes of a client as printable ASCII of at most `limit` characters (cors.md 69)."""
+    """Return bytes from a client as printable ASCII of at most `limit` characters (cors.md 69)."""
     text = "".join(
         chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}"
         for byte in value[:limit]

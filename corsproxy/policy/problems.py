@@ -1,7 +1,7 @@
-"""The kinds of problems a configuration can have, and the problems that checks find in one.
+"""Defines the problems that checks find in a configuration, and their kinds.
 
-A module that checks settings contains one table of its kinds, `KINDS`. A check yields problems and
-decides nothing; what compiles a spec reports them (`require_sound`) and refuses a spec with errors.
+Each module that checks settings has one table of its kinds, `KINDS`. A check only returns problems;
+the function that compiles a spec reports them and rejects a spec with errors (`require_sound`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,27 +12,27 @@ from corsproxy.policy.source import SourcePos
 
 Severity = Literal["error", "warning"]
 
-# The position of what was not written in a file: a spec that was built in code.
+# The position of a spec that was built in code, not read from a file.
 NOWHERE: Final = SourcePos("", 0, 0)
 
 LONGEST_VALUE: Final = 80
 LONGEST_MESSAGE: Final = 320
 
-# Values that are this program's own text, such as a list of keys: a message with one is never cut.
+# Values that are text of this program, such as a list of keys: a message with one is never cut.
 _OWN_TEXTS: Final = frozenset({"advice", "choices", "description", "reason", "what", "where"})
 
-# What a check looks at is shown whole, so that its fault is visible; the message is cut instead.
+# A value that was checked is shown in full, so that its fault is visible; the message is cut instead.
 _CHECKED: Final = frozenset({"value", "detail"})
 
 _MASKED: Final = "a value that is not shown"
-_CORRECT_THE_VARIABLE: Final = "correct the variable of the environment behind {value}"
+_CORRECT_THE_VARIABLE: Final = "correct the environment variable in {value}"
 
 
 class ProblemKind(NamedTuple):
     """One kind of problem.
 
-    `id` is stable: "E012" is an error, "W004" a warning, and the id of a kind that is gone stays
-    unused. `slug` is its name. `message` and `advice` contain the {names} of values; `why` is for
+    `id` is stable: "E012" is an error, "W004" a warning; the id of a removed kind is not reused.
+    `slug` is its name. `message` and `advice` contain {placeholders} for values; `why` is for
     `check --explain`.
     """
 
@@ -44,21 +44,21 @@ class ProblemKind(NamedTuple):
 
     @property
     def severity(self) -> Severity:
-        """Whether the configuration cannot be used ("error") or should not be ("warning")."""
+        """Whether the configuration is unusable (error) or only doubtful (warning)."""
         return "error" if self.id.startswith("E") else "warning"
 
     def at(self, pos: SourcePos | None, **values: object) -> "Problem":
-        """Return a problem of this kind at `pos`, with `values` for the names in its texts."""
+        """Return a problem of this kind at `pos`, with `values` for the placeholders in its texts."""
         texts = {name: str(value) for name, value in values.items()}
         return Problem(self, pos or NOWHERE, texts)
 
 
 class Problem(NamedTuple):
-    """One thing wrong with a configuration.
+    """One problem in a configuration.
 
-    `pos` is `NOWHERE` for specs that were built in code. `values` are as they were written; texts
-    show them escaped, so that a message stays one line, and cut, so that it stays readable.
-    `width` is how many characters of the file belong to it, `line` the line that `pos` points at.
+    `pos` is `NOWHERE` for specs that were built in code. `values` are as the user wrote them; texts
+    show them escaped, so that a message is one line, and shortened, so that it is readable. `width`
+    is the number of characters to underline, `line` the line of the file that `pos` points at.
     """
 
     kind: ProblemKind
@@ -74,17 +74,17 @@ class Problem(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The stable id of its kind."""
+        """The stable id of the kind."""
         return self.kind.id
 
     @property
     def slug(self) -> str:
-        """The name of its kind."""
+        """The name of the kind."""
         return self.kind.slug
 
     @property
     def severity(self) -> Severity:
-        """The severity of its kind."""
+        """The severity of the kind."""
         return self.kind.severity
 
     @property
@@ -94,13 +94,13 @@ class Problem(NamedTuple):
 
     @property
     def advice(self) -> str:
-        """What to write instead."""
+        """How to fix it."""
         return self._filled(self.kind.advice)
 
     def masked(self, reference: str) -> "Problem":
-        """Return the problem without its values, which are secret: `reference` replaces them.
+        """Return the problem with its secret values replaced by `reference`.
 
-        `reference` is what the file contains instead, such as `${NAME}`.
+        `reference` is what the file contains, such as `${NAME}`.
         """
         kind = self.kind._replace(advice=_CORRECT_THE_VARIABLE)
         return self._replace(kind=kind, values={"value": reference, "detail": _MASKED})
@@ -116,7 +116,7 @@ def _shown(name: str, value: str) -> str:
 
 
 def shorten(text: str, longest: int) -> str:
-    """Return `text`, cut in the middle if it has more than `longest` characters."""
+    """Return `text`, with its middle cut out if it is longer than `longest` characters."""
     if len(text) <= longest:
         return text
     return f"{text[: longest - 20]}…{text[-19:]}"
@@ -130,8 +130,8 @@ def by_slug(*kinds: ProblemKind) -> Mapping[str, ProblemKind]:
 Report = Callable[[Problem], None]
 
 
-class BadSpec(ValueError):  # noqa: N818 - the name says what is bad
-    """A spec has errors, so nothing is compiled from it; `problem` is the first of them."""
+class BadSpec(ValueError):  # noqa: N818 - the name is what is bad
+    """A spec has errors and is not compiled; `problem` is the first one."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -139,11 +139,11 @@ class BadSpec(ValueError):  # noqa: N818 - the name says what is bad
 
 
 def ignore(_: Problem) -> None:
-    """Report nothing: for specs that are built in code, whose errors are exceptions."""
+    """Drop the problem: for specs that are built in code, whose errors are exceptions."""
 
 
 def require_sound(problems: Iterable[Problem], report: Report) -> None:
-    """Report each of `problems`; raise `BadSpec` afterwards if one of them is an error."""
+    """Report each of `problems`; then raise `BadSpec` if one of them is an error."""
     first: Problem | None = None
     for problem in problems:
         report(problem)

@@ -1,4 +1,4 @@
-"""Defines positions in the configuration. Knows no file system and no YAML."""
+"""Defines positions in the configuration."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ class SourcePos(NamedTuple):
 
 
 class SourceText(NamedTuple):
-    """A text that a user wrote and its position; None if it was built in code."""
+    """A text from the configuration and its position; None if it was built in code."""
 
     text: str
     pos: SourcePos | None = None

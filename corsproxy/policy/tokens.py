@@ -1,4 +1,4 @@
-"""Reads the common parts of field values: tokens, white space, lists (RFC 9110 5.6). Knows no field."""
+"""Parses the common parts of field values: tokens, white space, lists (RFC 9110 5.6)."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -13,19 +13,19 @@ _TOKEN_BYTES: Final = (
 
 
 def is_token(text: bytes) -> bool:
-    """Whether `text` is a token, as method and field names must be."""
+    """Whether `text` is a token, as methods and field names must be."""
     return bool(text) and not text.translate(None, _TOKEN_BYTES)
 
 
 def is_token_text(text: str) -> bool:
-    """Whether `text`, as a user wrote it, is a token."""
+    """Whether `text` is a token."""
     return text.isascii() and is_token(text.encode("ascii"))
 
 
 def list_elements(lines: Iterable[bytes]) -> list[bytes]:
-    """Return the elements of a comma-separated list that was sent in `lines`, empty ones left out.
+    """Return the elements of a comma-separated list in `lines`, without empty ones.
 
-    Recipients have to ignore empty elements (RFC 9110 5.6.1.2).
+    Recipients must ignore empty elements (RFC 9110 5.6.1.2).
     """
     elements = (element.strip(OWS) for line in lines for element in line.split(b","))
     return [element for element in elements if element]

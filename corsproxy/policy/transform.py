@@ -1,8 +1,8 @@
-"""Transforms the fields of a request and of a response as a route says. Knows fields, not messages.
+"""Transforms the header fields of requests and responses as the route is configured.
 
 The order matters. Request: Origin and Referer (cors.md 52), then the user's rules. Response: links
-and cookies are mapped to public names (cors.md 58, 60), then the user's rules are applied, so that
-they see and override the result; CORS headers are added last (`response_headers.rewrite`).
+and cookies are mapped to public names (cors.md 58, 60), then the user's rules are applied, so that they
+can override the result; CORS headers are added last (`response_headers.rewrite`).
 """
 
 import re
@@ -22,7 +22,7 @@ _ORIGIN: Final = re.compile(rb"https?://[^/?#\\]*", re.IGNORECASE)
 class Transformed(NamedTuple):
     """The fields of a response and the OR of their kinds.
 
-    `left` has the reason for each cookie that was left unchanged (`cookies.rewrite.Rewritten`).
+    `left` contains the reason for each cookie that was left unchanged (`cookies.rewrite.Rewritten`).
     """
 
     fields: list[Field]
@@ -39,8 +39,8 @@ def transform_response(
 ) -> Transformed:
     """Transform the fields of an upstream's final response; `kinds` is the OR of their kinds.
 
-    `links` is None if links stay as they are: there are none, the route keeps them, or the public
-    name is not known.
+    `links` is None if links are not mapped: there are none, the route keeps them, or the public name
+    is unknown.
     """
     left: list[str] = []
     if links is not None or (route.cookies and kinds & SET_COOKIE):
@@ -76,7 +76,7 @@ def transform_origin(
     how: Literal["strip", "rewrite"],
     own: BaseUrl,
 ) -> list[Field]:
-    """Return a request's fields with Origin and Referer removed, or naming `own` (cors.md 52).
+    """Return a request's fields with Origin and Referer removed or set to `own` (cors.md 52).
 
     A Referer keeps its path; one that is not an http(s) URL becomes the root of `own`. Neither is
     added if it was not sent (forwarding.md H9).

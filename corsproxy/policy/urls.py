@@ -1,4 +1,4 @@
-"""Parses http(s) and ws(s) URLs as browsers do (https://url.spec.whatwg.org). Knows no routes or requests."""
+"""Parses http(s) and ws(s) URLs as browsers do (https://url.spec.whatwg.org)."""
 
 import re
 from typing import Final, NamedTuple
@@ -13,7 +13,7 @@ _DOT: Final = re.compile("%2e", re.IGNORECASE)
 
 
 class Url(NamedTuple):
-    """A URL in parts: `authority` as in Host, `target` the path and query as in a request line."""
+    """A parsed URL: `authority` as in Host, `target` as in a request line (path and query)."""
 
     scheme: str
     authority: str
@@ -43,25 +43,25 @@ def read_url(text: str) -> Url:
     """Parse the absolute http(s) or ws(s) URL `text` as a browser would.
 
     Dot segments are resolved, other characters percent-encoded, the fragment is dropped
-    (https://url.spec.whatwg.org/#concept-url-parser). Raises ValueError, with words that say what to
-    do, for a URL that no page can request.
+    (https://url.spec.whatwg.org/#concept-url-parser). Raises ValueError, whose message includes
+    the fix, for a URL that no page can request.
     """
     try:
         parts = urlsplit(text.strip().replace("\\", "/"))
         port = parts.port
     except ValueError as error:
-        raise ValueError(f"{text!r} is no address: {error}") from None
+        raise ValueError(f"{text!r} is not a valid URL: {error}") from None
     scheme = parts.scheme.encode()
     if scheme not in DEFAULT_PORTS or not parts.hostname:
-        raise ValueError(f"{text!r} is no address; write it whole, as https://host/path")
+        raise ValueError(f"{text!r} is not an absolute URL; write it as https://host/path")
     if "@" in parts.netloc:
-        raise ValueError(f"{text!r} holds a user; no page can call that, leave it out")
+        raise ValueError(f"{text!r} contains a user name, which no page can send; remove it")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     shown = "" if port is None or DEFAULT_PORTS[scheme] == b"%d" % port else f":{port}"
     url = Url(parts.scheme, host + shown, _target(parts.path, parts.query))
     # The grammar of hosts and ports is that of origins (cors.md 10).
     if not url.authority.isascii() or parse_origin(url.origin) is None:
-        raise ValueError(f"{text!r} has no valid host; write names in ASCII (xn--…)")
+        raise ValueError(f"{text!r} has no valid host; write the name in ASCII (xn--…)")
     return url
 
 

@@ -150,7 +150,7 @@ def test_options_have_variables_of_the_environment() -> None:
 USAGE: list[tuple[tuple[str, ...], str]] = [
     (("PUT", URL), "Missing option '--origin'"),
     (("P T", URL, "--origin", APP), "METHOD 'P T' is no method"),
-    (("PUT", "/orders", "--origin", APP), "write it whole, as https://host/path"),
+    (("PUT", "/orders", "--origin", APP), "write it as https://host/path"),
     (("PUT", URL, "--origin", " "), "--origin ' ' is no origin"),
     (("PUT", URL, "--origin", "https://a\r\nX: y"), "is no origin"),
     (("PUT", URL, "--origin", APP, "-H", "a b"), "--header 'a b' is no header"),

@@ -27,7 +27,7 @@ def run(*arguments: str, **environ: str | None) -> Result:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return where a configuration may be written, in the folder that the command runs in."""
+    """Return the path of a configuration in the working directory of the command."""
     monkeypatch.chdir(tmp_path)
     return tmp_path / "config.yaml"
 
@@ -49,26 +49,26 @@ def test_exit_codes(file: Path, text: str, arguments: tuple[str, ...], code: int
     assert run("check", *arguments).exit_code == code
 
 
-def test_problems_go_to_standard_output_and_the_summary_beside_them(file: Path) -> None:
-    """What a pipe wants is the problems."""
+def test_problems_go_to_standard_output_and_the_summary_to_standard_error(file: Path) -> None:
+    """A pipe receives only the problems."""
     file.write_text(BAD)
     done = run("check")
     assert done.stdout.startswith("error[E053]: level cannot be verbose\n --> config.yaml:2:14\n")
     assert done.stderr == "config.yaml: 1 error\n"
 
 
-def test_a_clean_file_says_what_was_read(file: Path) -> None:
-    """Silence could be a file that was not found."""
+def test_the_summary_of_a_valid_file_shows_what_was_read(file: Path) -> None:
+    """Without it, an empty output could mean that no file was found."""
     file.write_text(GOOD)
     assert run("check").stderr == "config.yaml: 1 route, 0 tests\n"
 
 
-def test_a_test_that_fails_is_told_like_a_problem(file: Path) -> None:
+def test_a_test_that_fails_is_reported_as_a_problem(file: Path) -> None:
     """L10: `tests:` are run by check."""
     file.write_text(FAILING)
     done = run("check", "--format", "concise")
     assert done.stdout == (
-        "config.yaml:5:51: E080 this test expects allowed, and the policy says refused"
+        "config.yaml:5:51: E080 this test expects allowed, but the verdict is refused"
         " (origin_not_allowed)\n"
     )
 
@@ -89,14 +89,14 @@ def test_the_environment_names_the_file(file: Path) -> None:
 
 
 def test_options_have_variables_of_the_environment(file: Path) -> None:
-    """R3: every flag has an environment variable that begins with CORSPROXY."""
+    """R3: every flag has an environment variable that starts with CORSPROXY."""
     file.write_text(BAD)
     done = run("check", CORSPROXY_CHECK_FORMAT="concise")
     assert done.stdout == "config.yaml:2:14: E053 level cannot be verbose\n"
 
 
-def test_print_shows_what_is_in_force_and_nothing_else_on_standard_output(file: Path) -> None:
-    """R5: `--print`; problems go beside it, so that the output is a file."""
+def test_print_writes_only_the_effective_configuration_to_standard_output(file: Path) -> None:
+    """R5: `--print`; problems go to standard error, so that the output is a valid file."""
     file.write_text(WARNED)
     done = run("check", "--print")
     assert done.stdout.startswith("version: 1\nserver:\n  listen:\n  - 0.0.0.0:8080\n")
@@ -104,7 +104,7 @@ def test_print_shows_what_is_in_force_and_nothing_else_on_standard_output(file: 
 
 
 def test_print_of_a_broken_file_prints_only_its_problems(file: Path) -> None:
-    """Nothing is in force then."""
+    """There is no effective configuration."""
     file.write_text(BAD)
     done = run("check", "--print")
     assert done.stdout == ""
@@ -112,22 +112,22 @@ def test_print_of_a_broken_file_prints_only_its_problems(file: Path) -> None:
 
 
 @pytest.mark.usefixtures("file")
-def test_no_file_at_all_is_a_matter_of_usage() -> None:
-    """R1, R2: 2 usage, with what to do."""
+def test_no_file_at_all_is_a_usage_error() -> None:
+    """R1, R2: exit code 2, with advice."""
     done = run("check")
     assert done.exit_code == 2
     assert "`corsproxy init` prints one to begin with" in done.stderr
 
 
 def test_a_file_that_is_not_there_is_a_problem(file: Path) -> None:
-    """It was named, so it is not usage."""
+    """It was given, so it is not a usage error."""
     done = run("check", str(file), "--format", "concise")
     assert done.exit_code == 1
     assert done.stdout.startswith(f"{file}:1:1: E001 ")
 
 
 @pytest.mark.parametrize("id_", ["E012", "e012"])
-def test_explain_tells_about_an_id(id_: str) -> None:
+def test_explain_describes_an_id(id_: str) -> None:
     """R5: `check --explain E012`."""
     done = run("check", "--explain", id_)
     assert done.exit_code == 0
@@ -135,8 +135,8 @@ def test_explain_tells_about_an_id(id_: str) -> None:
     assert "What to do: keep one of the two" in done.stdout
 
 
-def test_explain_of_an_unknown_id_is_a_matter_of_usage() -> None:
-    """It says which ids there are."""
+def test_explain_of_an_unknown_id_is_a_usage_error() -> None:
+    """The message lists the known ids."""
     done = run("check", "--explain", "E999")
     assert done.exit_code == 2
     assert "there is no E999; ids go from E001 to W" in done.stderr
@@ -157,7 +157,7 @@ def test_schema_prints_the_language() -> None:
         (("kubernetes",), KUBERNETES),
     ],
 )
-def test_init_prints_a_start(arguments: tuple[str, ...], text: str) -> None:
+def test_init_prints_a_starting_point(arguments: tuple[str, ...], text: str) -> None:
     """R6: a commented starting point on stdout."""
     assert run("init", *arguments).stdout == text
 

@@ -1,4 +1,4 @@
-"""`check --print`: the configuration in force means the same, and shows no secret."""
+"""`check --print`: the output is equivalent to the file and contains no secret."""
 
 from pathlib import Path
 from typing import Final
@@ -31,14 +31,14 @@ ENVIRON: Final = {
 
 
 def printed(loaded: Loaded) -> str:
-    """Return what is printed of a file that could be read."""
+    """Return what is printed for a valid file."""
     assert loaded.settings is not None
     assert loaded.document is not None
     return effective_text(loaded.settings, loaded.document)
 
 
-def test_what_is_printed_means_the_same() -> None:
-    """Read again it gives the same settings, written out or not."""
+def test_the_output_is_an_equivalent_file() -> None:
+    """Loaded again, it gives the same settings."""
     loaded = load(ROOT / "config.example.yaml", {})
     again = load_text(printed(loaded), "printed.yaml", {})
     assert again.problems == ()
@@ -65,7 +65,7 @@ def test_nothing_of_the_environment_is_printed() -> None:
 
 
 def test_headers_that_carry_credentials_are_masked() -> None:
-    """A secret in the file itself is one, too."""
+    """A secret in the file itself is masked as well."""
     tree = yaml.safe_load(printed(load_text(TEXT, "f.yaml", ENVIRON)))
     assert tree["routes"][0]["response_headers"][1]["set"] == {
         "Set-Cookie": MASK,
@@ -74,7 +74,7 @@ def test_headers_that_carry_credentials_are_masked() -> None:
 
 
 def test_escapes_stay_escapes() -> None:
-    """`$${` is printed as it was written, or it would be a reference when it is read again."""
+    """`$${` is printed as written, since `${` would be read as a reference."""
     tree = yaml.safe_load(printed(load_text(TEXT, "f.yaml", ENVIRON)))
     route = tree["routes"][0]
     assert route["match"]["host"] == ["$${literal}.example"]

@@ -1,4 +1,4 @@
-"""No text makes reading raise or hang, whatever it is a mutation of."""
+"""No input makes loading raise or hang."""
 
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,7 @@ BITS: Final = st.sampled_from(
 
 
 def survives(text: str) -> None:
-    """Read a text and print all there is to say about it."""
+    """Load a text and print all its problems."""
     loaded = load_text(text, "fuzz.yaml", {"X": "x"})
     problems = (*loaded.problems, *run_tests(loaded))
     for style in ("full", "concise", "json", "github"):
@@ -39,7 +39,7 @@ def survives(text: str) -> None:
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_no_mutated_file_makes_reading_raise(data: st.DataObject) -> None:
-    """Pieces cut out, doubled, swapped in and put in from elsewhere."""
+    """Pieces removed, repeated, replaced and inserted."""
     text = data.draw(st.sampled_from(TEXTS))
     for _ in range(data.draw(st.integers(1, 4))):
         at, end = sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2)))
@@ -51,7 +51,7 @@ def test_no_mutated_file_makes_reading_raise(data: st.DataObject) -> None:
 @given(st.text(max_size=60))
 @settings(max_examples=60, deadline=None)
 def test_no_text_makes_reading_raise(text: str) -> None:
-    """Not even one that never was a configuration."""
+    """Also if it has no resemblance to a configuration."""
     survives(text)
 
 
@@ -102,5 +102,5 @@ def _all_keys() -> set[str]:
 @given(st.dictionaries(st.sampled_from(sorted(known_keys(()))), st.recursive(SCALARS, _values)))
 @settings(max_examples=120, deadline=None)
 def test_no_tree_of_known_keys_makes_reading_raise(tree: dict[str, str]) -> None:
-    """Right keys in wrong places with wrong values, which is what users write."""
+    """Known keys in wrong places with wrong values, as users write them."""
     survives("".join(f"{name}: {value}\n" for name, value in tree.items()))

@@ -1,6 +1,6 @@
-"""Broken files and what is said about each, word for word: the wording is pinned here only.
+"""Invalid files and the exact output of `check` for each: the wording is pinned only here.
 
-`python tests/config/test_golden.py` writes the texts anew; read the difference before it is kept.
+`python tests/config/test_golden.py` regenerates the texts; read the diff before you commit it.
 """
 
 from pathlib import Path
@@ -25,12 +25,12 @@ ENVIRON: Final = {
     "BIG": "x" * (5 * 1024 * 1024),
 }
 
-# Not about the content of a file that could stand here: tested in test_load.py.
+# These need no content of a file: tested in test_load.py.
 ELSEWHERE: Final = {"file_unreadable", "file_too_large"}
 
 
-def say(file: Path) -> str:
-    """Return all that `check` says about a file, its path cut to the name."""
+def output_for(file: Path) -> str:
+    """Return the output of `check` for a file, with its path cut to the name."""
     loaded = load(file, ENVIRON)
     problems = (*loaded.problems, *run_tests(loaded))
     named = [item._replace(pos=item.pos._replace(file=file.name)) for item in problems]
@@ -38,20 +38,20 @@ def say(file: Path) -> str:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_every_broken_file_is_answered_word_for_word(file: Path) -> None:
-    """L6: id, place, excerpt with a caret, what is wrong, what to write instead."""
-    assert say(file) == file.with_suffix(".txt").read_text("utf-8")
+def test_the_output_for_every_invalid_file_is_exact(file: Path) -> None:
+    """L6: id, position, excerpt with a caret, what is wrong, what to write instead."""
+    assert output_for(file) == file.with_suffix(".txt").read_text("utf-8")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_no_value_of_the_environment_is_shown(file: Path) -> None:
-    """forwarding.md K2: what came by ${NAME} stands in no message."""
-    assert SECRET not in say(file)
+    """forwarding.md K2: no message contains a value of ${NAME}."""
+    assert SECRET not in output_for(file)
 
 
 @pytest.mark.parametrize("slug", sorted(BY_SLUG))
 def test_every_problem_has_a_file_that_has_it(slug: str) -> None:
-    """A file is named after the problem it shows; the exceptions are listed, and not stale."""
+    """A file is named after the problem it has; exceptions are listed and not stale."""
     file = FOLDER / f"{slug}.txt"
     if slug in ELSEWHERE:
         assert not file.exists()
@@ -61,4 +61,4 @@ def test_every_problem_has_a_file_that_has_it(slug: str) -> None:
 
 if __name__ == "__main__":
     for one in FILES:
-        one.with_suffix(".txt").write_text(say(one), "utf-8")
+        one.with_suffix(".txt").write_text(output_for(one), "utf-8")

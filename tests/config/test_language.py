@@ -1,4 +1,4 @@
-"""What is made from the models: example, reference, JSON Schema, and the files to begin with."""
+"""What is generated from the models: example, reference and JSON Schema; and the starting files."""
 
 import ast
 import json
@@ -23,7 +23,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 def sections(model: type[BaseModel] = Settings) -> Iterator[type[BaseModel]]:
-    """Yield every section of the language."""
+    """Yield every section of the configuration."""
     yield model
     for field in fields_of(model).values():
         below = model_in(field.annotation)
@@ -31,23 +31,23 @@ def sections(model: type[BaseModel] = Settings) -> Iterator[type[BaseModel]]:
             yield from sections(below)
 
 
-def test_the_example_file_is_the_one_that_is_made_from_the_models() -> None:
-    """L9: every key is in it; `corsproxy init full > config.example.yaml` makes it anew."""
+def test_the_example_file_is_generated_from_the_models() -> None:
+    """L9: every key is in it; `corsproxy init full > config.example.yaml` regenerates it."""
     assert (ROOT / "config.example.yaml").read_text("utf-8") == example_text()
 
 
-def test_the_reference_is_the_one_that_is_made_from_the_models() -> None:
-    """`corsproxy schema --format markdown > docs/configuration.md` makes it anew."""
+def test_the_reference_is_generated_from_the_models() -> None:
+    """`corsproxy schema --format markdown > docs/configuration.md` regenerates it."""
     assert (ROOT / "docs" / "configuration.md").read_text("utf-8") == reference_text()
 
 
-def test_the_example_begins_with_the_line_for_editors() -> None:
+def test_the_example_starts_with_the_line_for_editors() -> None:
     """L9: a yaml-language-server line."""
     assert example_text().startswith(f"{SCHEMA_LINE}\n")
 
 
-def test_the_example_has_no_problem_and_its_test_holds() -> None:
-    """It is a file that works, not only one that reads well."""
+def test_the_example_has_no_problem_and_its_test_passes() -> None:
+    """The example is a working configuration."""
     loaded = load(ROOT / "config.example.yaml", {})
     assert loaded.problems == ()
     assert count_tests(loaded) == 1
@@ -57,7 +57,7 @@ def test_the_example_has_no_problem_and_its_test_holds() -> None:
 @pytest.mark.parametrize(
     "model", sorted(set(sections()), key=str), ids=lambda model: model.__name__
 )
-def test_every_key_stands_in_the_example_under_its_comment(model: type[BaseModel]) -> None:
+def test_every_key_is_in_the_example_under_its_comment(model: type[BaseModel]) -> None:
     """L9: every key with one comment line."""
     lines = example_text().splitlines()
     for name, field in fields_of(model).items():
@@ -87,8 +87,8 @@ def test_every_key_is_described_in_schema_and_reference(model: type[BaseModel]) 
     assert definition["additionalProperties"] is False
 
 
-def test_the_schema_holds_no_null_and_none_of_our_notes() -> None:
-    """The language has no null; what is for the docs is not JSON Schema."""
+def test_the_schema_has_no_null_and_none_of_our_keywords() -> None:
+    """The language has no null; keywords for the reference are not JSON Schema."""
     text = json_schema()
     assert '"null"' not in text
     assert "x-kind" not in text
@@ -104,7 +104,7 @@ def test_examples_in_the_schema_are_values_not_yaml() -> None:
 
 
 @pytest.mark.parametrize("text", [MINIMAL, COMPOSE, KUBERNETES], ids=["minimal", "compose", "k8s"])
-def test_every_start_works(text: str) -> None:
+def test_every_starting_file_works(text: str) -> None:
     """R6: `init` prints a starting point that has no problem."""
     loaded = load_text(text, "config.yaml", {"CORS_ORIGINS": "https://a.example,https://b.example"})
     assert loaded.problems == ()
@@ -112,8 +112,8 @@ def test_every_start_works(text: str) -> None:
     assert text.startswith(SCHEMA_LINE)
 
 
-def test_the_starts_are_plain_yaml_for_any_other_reader() -> None:
-    """Nothing in them reads otherwise under YAML 1.1."""
+def test_the_starting_files_mean_the_same_to_any_yaml_parser() -> None:
+    """YAML 1.1 and 1.2 parsers agree on them."""
     for text in (MINIMAL, COMPOSE, KUBERNETES, example_text()):
         assert yaml.safe_load(text)["version"] == 1
 
@@ -129,7 +129,7 @@ OF_THE_LANGUAGE: Final = {
 
 
 def is_written(default: ast.expr) -> bool:
-    """Return whether a default is a value of the models' own; None and empty lists are none."""
+    """Return whether a default is written in the models; None and empty lists do not count."""
     if isinstance(default, ast.List):
         return any(map(is_written, default.elts))
     if isinstance(default, ast.Constant):
@@ -153,12 +153,12 @@ def written_defaults() -> Iterator[str]:
 
 
 def test_a_default_is_written_once() -> None:
-    """L9: what is left out has one default, for the file, its schema and code alike."""
+    """L9: an absent key has one default, for the file, its schema and the code."""
     assert set(written_defaults()) == OF_THE_LANGUAGE
 
 
-def test_keys_of_names_are_the_users_own() -> None:
-    """Below `policies` and `upstreams` any name may stand, so none is suggested."""
+def test_names_chosen_by_the_user_are_not_known_keys() -> None:
+    """Below `policies` and `upstreams` the user chooses the names, so none is suggested."""
     assert known_keys(("policies",)) == {}
     assert "allow_origins" in known_keys(("policies", "allow_origins"))
     assert "allow_origins" in known_keys(("routes", 0, "cors"))

@@ -1,4 +1,4 @@
-"""From a whole file to a plan: every key reaches it, and what cannot be read says so."""
+"""Loading a whole file: every key is compiled, and an unreadable file is reported."""
 
 from ipaddress import ip_network
 from pathlib import Path
@@ -69,13 +69,13 @@ routes:
 
 
 def config_of(text: str) -> CompiledConfig:
-    """Return the plan of a text without errors."""
+    """Return the compiled configuration of a text without errors."""
     loaded = load_text(text, "config.yaml", {})
     assert loaded.config is not None, loaded.problems
     return loaded.config
 
 
-def test_the_listening_side_reaches_the_plan() -> None:
+def test_the_listening_side_is_compiled() -> None:
     """Every key of server, health and log."""
     config = config_of(WHOLE)
     assert config.server == Server(
@@ -98,8 +98,8 @@ def test_the_listening_side_reaches_the_plan() -> None:
     assert config.log == LogSettings(format="json", level="warning", access="errors")
 
 
-def test_upstreams_reach_the_plan() -> None:
-    """Every key of an upstream; one that a route gives by URL has the defaults."""
+def test_upstreams_are_compiled() -> None:
+    """Every key of an upstream; a URL in a route has the defaults."""
     named, by_url = config_of(WHOLE).upstreams
     assert (named.name, named.scheme, named.authority) == (
         "legacy",
@@ -119,8 +119,8 @@ def test_upstreams_reach_the_plan() -> None:
     assert by_url.host_header == "upstream"
 
 
-def test_policies_reach_the_plan() -> None:
-    """Every key of a policy, each item with its place."""
+def test_policies_are_compiled() -> None:
+    """Every key of a policy, each item with its position."""
     policy = config_of(WHOLE).default_policy
     assert policy is not None
     terms = policy.spec
@@ -148,8 +148,8 @@ def test_policies_reach_the_plan() -> None:
     assert str(terms.pos) == "config.yaml:21:3"
 
 
-def test_routes_reach_the_plan() -> None:
-    """Every key of a route; one that says nothing has the default policy and a name by number."""
+def test_routes_are_compiled() -> None:
+    """Every key of a route; without keys it has the default policy and a numbered name."""
     config = config_of(WHOLE)
     api, other = config.routes
     assert (api.name, other.name) == ("api", "route-2")
@@ -166,7 +166,7 @@ def test_routes_reach_the_plan() -> None:
 
 
 def test_the_smallest_file_is_a_whole_configuration() -> None:
-    """L9: whatever is not written has a default; each is written once, in `policy`."""
+    """L9: every absent key has a default, which is written once, in `policy`."""
     config = config_of("version: 1\nroutes: [{upstream: 'http://h', cors: false}]\n")
     assert config.server == Server(listen=(TcpAddress("0.0.0.0", 8080),))
     assert config.health == TcpAddress("0.0.0.0", 9902)
@@ -189,20 +189,20 @@ def test_the_smallest_file_is_a_whole_configuration() -> None:
     ],
 )
 def test_health_takes_the_family_of_the_listeners(listen: str, health: str) -> None:
-    """P7, L22: loopback beside loopback only, IPv6 where a listener has it."""
+    """P7, L22: loopback if all listeners are on loopback, IPv6 if a listener has it."""
     routes = "routes: [{upstream: 'http://h', cors: false}]"
     config = config_of(f"version: 1\nserver: {{listen: {listen}}}\n{routes}\n")
     assert str(config.health) == health
 
 
 def test_health_can_be_off() -> None:
-    """Then there is no listener for it."""
+    """`off` means no health listener."""
     text = "version: 1\nhealth: {listen: off}\nroutes: [{upstream: 'http://h', cors: false}]\n"
     assert config_of(text).health is None
 
 
-def test_a_free_port_may_be_asked_for_twice() -> None:
-    """Port 0 is another port each time, so nothing is listened on twice."""
+def test_port_0_may_be_used_twice() -> None:
+    """Port 0 is a different port each time, so there is no conflict."""
     text = (
         "version: 1\nserver: {listen: ['127.0.0.1:0', '127.0.0.1:0']}\n"
         "health: {listen: '127.0.0.1:0'}\nroutes: [{upstream: 'http://h', cors: false}]\n"
@@ -222,7 +222,7 @@ def test_routes_with_the_same_url_share_an_upstream() -> None:
 
 
 def test_an_inline_policy_is_named_after_its_route() -> None:
-    """Metrics and the inspector tell policies apart by name."""
+    """Metrics and the inspector distinguish policies by name."""
     config = config_of(
         "version: 1\nroutes:\n"
         "  - {name: api, upstream: 'http://h', cors: {allow_origins: ['https://a.example']}}\n",
@@ -235,7 +235,7 @@ def test_an_inline_policy_is_named_after_its_route() -> None:
 def test_a_file_that_is_not_there_is_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unreadable files are told like other problems, with the reason."""
+    """An unreadable file is reported as a problem, with the reason."""
     monkeypatch.chdir(tmp_path)
     file = Path("none.yaml")
     (found,) = load(file, {}).problems
@@ -288,8 +288,8 @@ def test_the_fingerprint_follows_a_write_and_a_loss(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [WHOLE, "a: [", "version: 2\n"], ids=["whole", "broken", "wrong"])
-def test_reading_twice_gives_the_same(text: str) -> None:
-    """Nothing is kept between calls."""
+def test_loading_twice_gives_the_same_result(text: str) -> None:
+    """No state is kept between calls."""
     one, two = (load_text(text, "f.yaml", {}) for _ in range(2))
     assert one.problems == two.problems
     assert one.settings == two.settings

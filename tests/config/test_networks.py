@@ -25,16 +25,14 @@ from corsproxy.policy.authority import AddressError
         ("::fffe:0:0/95", "::fffe:0:0/95"),
     ],
 )
-def test_p7_a_network_is_that_of_the_peers_it_means(text: str, network: str) -> None:
+def test_p7_a_mapped_network_is_an_ipv4_network(text: str, network: str) -> None:
     """P7, K3: peers of IPv4-mapped addresses are IPv4 peers, and so is their network."""
     assert read_network(text) == ip_network(network)
 
 
 @given(st.ip_addresses(v=4), st.integers(0, 32))
-def test_p7_an_ipv4_mapped_network_holds_the_peers_that_come_by_it(
-    address: object, length: int
-) -> None:
-    """P7: whatever the prefix, it is the network that the IPv4 spelling names."""
+def test_p7_an_ipv4_mapped_network_contains_its_peers(address: object, length: int) -> None:
+    """P7: for any prefix it equals the network in IPv4 notation."""
     plain = ip_network(f"{address}/{length}", strict=False)
     mapped = read_network(f"::ffff:{plain.network_address}/{96 + length}")
     assert mapped == plain
@@ -47,10 +45,10 @@ def test_p7_an_ipv4_mapped_network_holds_the_peers_that_come_by_it(
         ("::ffff:10.0.0.1/104", "did you mean 10.0.0.0/8?"),
         ("::ffff:0:0/95", "did you mean ::fffe:0:0/95?"),
         ("10.0.0.1/8", "did you mean 10.0.0.0/8?"),
-        ("::ffff:10.0.0.0/129", "it is no IP address"),
+        ("::ffff:10.0.0.0/129", "it is not an IP address"),
     ],
 )
-def test_what_is_not_a_network_gets_an_advice(text: str, says: str) -> None:
+def test_an_invalid_network_is_reported_with_advice(text: str, says: str) -> None:
     """L19: the network that was meant, spelled as it is compared."""
     with pytest.raises(AddressError, match="it ") as raised:
         read_network(text)

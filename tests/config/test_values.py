@@ -45,7 +45,7 @@ from corsproxy.config.yaml.scalars import resolve
     ],
 )
 def test_plain_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
-    """L1: `no`, `on`, `010`, `1:30` are what they look like."""
+    """L1: `no`, `on` and `1:30` are text, `010` is 10."""
     read = resolve(text)
     assert read == value
     assert type(read) is type(value)
@@ -79,7 +79,7 @@ def test_durations(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "text", ["", "s", "1 s", "1d", "1S", "1m30s", "1e3", "1.s", "٣s", "10s\n", "1" * 10]
 )
-def test_what_is_no_duration(text: str) -> None:
+def test_invalid_durations(text: str) -> None:
     """Nothing but digits and one of the four units."""
     assert read_duration(text) is None
 
@@ -94,20 +94,20 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "KiB", "8 KiB", "8kib", "8K", "-8", "1.5MB", "8KiB\n"])
-def test_what_is_no_size(text: str) -> None:
+def test_invalid_sizes(text: str) -> None:
     """Nothing but digits and one of the seven units."""
     assert read_size(text) is None
 
 
 @given(st.integers(0, 365 * 24 * 3600 * 1000))
-def test_a_duration_that_is_written_reads_back(milliseconds: int) -> None:
+def test_a_formatted_duration_parses_back(milliseconds: int) -> None:
     """What `check --print` writes means the same."""
     seconds = milliseconds / 1000
     assert read_duration(write_duration(seconds)) == pytest.approx(seconds)
 
 
 @given(st.integers(0, 10**12 - 1))
-def test_a_size_that_is_written_reads_back(size: int) -> None:
+def test_a_formatted_size_parses_back(size: int) -> None:
     """What `check --print` writes means the same."""
     assert read_size(write_size(size)) == size
 
@@ -132,13 +132,13 @@ KEYS = ("allow_origins", "allow_methods", "allow_headers", "max_age", "name", "c
         ("a" * 1000, None),
     ],
 )
-def test_a_wrong_word_is_answered_with_the_one_that_was_meant(word: str, meant: str | None) -> None:
-    """L5: a wrong name is answered with "did you mean"."""
+def test_a_wrong_word_suggests_the_one_that_was_meant(word: str, meant: str | None) -> None:
+    """L5: for an unknown name, a similar one is suggested."""
     assert nearest(word, KEYS) == meant
 
 
 @pytest.mark.parametrize(("length", "is_found"), [(64, True), (65, False)])
 def test_a_word_beyond_64_letters_is_not_compared(length: int, *, is_found: bool) -> None:
-    """K1: to compare two words takes the product of their lengths."""
+    """K1: comparing two words costs the product of their lengths."""
     known = "a" * (length - 1) + "b"
     assert (nearest("a" * length, [known]) == known) == is_found

@@ -577,5 +577,5 @@ def test_client_bytes_are_escaped_and_cut() -> None:
     assert len(printable_ascii(b"\x00" * 128)) == 128
     assert (
         describe(Reason.method_invalid, b"")
-        == 'Access-Control-Request-Method is no single method: "(empty)"'
+        == 'Access-Control-Request-Method is not one valid method: "(empty)"'
     )

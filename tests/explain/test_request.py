@@ -152,5 +152,5 @@ def test_without_a_policy_a_page_of_the_same_origin_works() -> None:
 
 def test_an_invalid_url_is_an_error() -> None:
     """A page could not call it."""
-    with pytest.raises(ValueError, match="write it whole"):
+    with pytest.raises(ValueError, match="write it as"):
         explain_request(config_of(), PageRequest(b"GET", "/bare/", APP))

@@ -1,4 +1,4 @@
-"""split_authority(): `host:port` as it is written in a configuration."""
+"""split_authority(): parsing `host:port` from a configuration."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from corsproxy.policy.authority import HostError, PortError, split_authority
         ("[::1]:80", ("::1", 80)),
     ],
 )
-def test_a_valid_one_is_split(text: str, parts: tuple[str, int | None]) -> None:
+def test_a_valid_authority_is_split(text: str, parts: tuple[str, int | None]) -> None:
     """L22: names, IPv4, and IPv6 in brackets, with or without a port."""
     assert split_authority(text) == parts
 
@@ -24,20 +24,20 @@ def test_a_valid_one_is_split(text: str, parts: tuple[str, int | None]) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "it has no host"),
-        (":80", "it has no host"),
-        ("a b", "its host is no name and no address"),
-        ("a..b", "its host is no name and no address"),
-        ("bücher.example", "its host is no name and no address"),
-        ("a" * 64, "its host is no name and no address"),
-        ("::1:80", "an IPv6 address stands in brackets"),
-        ("[::1", "what stands in brackets is no IPv6 address"),
-        ("[127.0.0.1]", "what stands in brackets is no IPv6 address"),
-        ("[fe80::1%eth0]:80", "what stands in brackets is no IPv6 address"),
+        ("", "the host is missing"),
+        (":80", "the host is missing"),
+        ("a b", "the host is not a valid name or address"),
+        ("a..b", "the host is not a valid name or address"),
+        ("bücher.example", "the host is not a valid name or address"),
+        ("a" * 64, "the host is not a valid name or address"),
+        ("::1:80", "an IPv6 address must be in brackets"),
+        ("[::1", "the text in brackets is not a valid IPv6 address"),
+        ("[127.0.0.1]", "the text in brackets is not a valid IPv6 address"),
+        ("[fe80::1%eth0]:80", "the text in brackets is not a valid IPv6 address"),
     ],
 )
 def test_a_host_that_is_not_valid_is_refused_with_the_reason(text: str, reason: str) -> None:
-    """L6: a problem says what is wrong."""
+    """L6: the problem contains the reason."""
     with pytest.raises(HostError, match=reason):
         split_authority(text)
 
@@ -47,5 +47,5 @@ def test_a_host_that_is_not_valid_is_refused_with_the_reason(text: str, reason: 
 )
 def test_a_port_that_is_not_valid_is_refused(text: str) -> None:
     """L22: a port is a number from 0 to 65535."""
-    with pytest.raises(PortError, match="its port is no number from 0 to 65535"):
+    with pytest.raises(PortError, match="the port is not a number from 0 to 65535"):
         split_authority(text)

@@ -1,4 +1,4 @@
-"""Caches of values from the wire keep few and short ones (forwarding.md O6)."""
+"""Caches of values from the wire are bounded in number and length (forwarding.md O6)."""
 
 import ast
 import importlib
@@ -35,7 +35,7 @@ CACHES: Final = {id(cache): (name, cache) for name, cache in caches()}
 
 
 def test_the_walk_finds_the_caches() -> None:
-    """A cache imported under another name counts once; one that is missed would be untested."""
+    """A cache imported under two names counts once; a cache that is missed would be untested."""
     names = {cache.function.__name__ for _, cache in CACHES.values()}
     assert names >= {"classify", "parse_origin", "read_connection", "host_of", "read_line"}
 
@@ -56,7 +56,7 @@ def test_o6_no_cache_keeps_a_long_value_or_too_many(name: str, cache: BoundedCac
 
 
 def test_o6_a_cached_result_is_not_computed_again() -> None:
-    """A recurring value costs one call, a long one a call each time."""
+    """A recurring value costs one call; a long one costs a call each time."""
     calls: list[bytes] = []
 
     @cached(2)

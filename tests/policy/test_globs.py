@@ -12,7 +12,7 @@ pieces = st.lists(st.text("ab", max_size=3), min_size=1, max_size=5)
 
 
 def joined(parts: list[str], gaps: list[str]) -> str:
-    """Return `parts` with a gap between each two of them, "" where there is none left."""
+    """Return `parts` joined by `gaps`; a missing gap is ""."""
     filled = [*gaps, *[""] * len(parts)]
     return "".join(
         part + gap for part, gap in zip(parts, [*filled[: len(parts) - 1], ""], strict=True)
@@ -21,8 +21,8 @@ def joined(parts: list[str], gaps: list[str]) -> str:
 
 @settings(max_examples=300, deadline=None)
 @given(pieces, st.lists(st.text("ab", max_size=3), max_size=4))
-def test_globs_fit_what_fills_their_stars(parts: list[str], gaps: list[str]) -> None:
-    """L17: a `*` stands for any characters, none included."""
+def test_a_star_matches_any_characters(parts: list[str], gaps: list[str]) -> None:
+    """L17: `*` matches any characters, including none."""
     assert Glob.compile("*".join(parts)).fits(joined(parts, gaps).encode())
 
 
@@ -31,7 +31,7 @@ def test_globs_fit_what_fills_their_stars(parts: list[str], gaps: list[str]) -> 
 def test_globs_agree_with_a_plain_matcher(
     parts: list[str], gaps: list[str], data: st.DataObject
 ) -> None:
-    """L17: also one letter away from what fits, and where two pieces would share letters."""
+    """L17: also one letter away from a match, and if two pieces would overlap."""
     pattern, value = "*".join(parts), joined(parts, gaps)
     at = data.draw(st.integers(0, len(value)))
     value = value[:at] + data.draw(st.sampled_from(["", "a", "b"])) + value[at + 1 :]
@@ -70,22 +70,22 @@ def test_globs_agree_with_a_plain_matcher(
         ("a*b", "cb", False),
     ],
 )
-def test_no_letter_counts_for_two_pieces(
+def test_pieces_do_not_overlap(
     pattern: str,
     value: str,
     fits: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    """L17: what a piece took is not there for the next one, nor for the last."""
+    """L17: what a piece matches is not available to the next or the last one."""
     assert Glob.compile(pattern).fits(value.encode()) == fits == fnmatchcase(value, pattern)
 
 
 @pytest.mark.parametrize("pattern", ["a?c", "[abc]", "a.c"])
 def test_nothing_but_the_star_is_special(pattern: str) -> None:
-    """L17: literal text else."""
+    """L17: everything else is literal."""
     assert Glob.compile(pattern).fits(pattern.encode())
     assert not Glob.compile(pattern).fits(b"abc")
 
 
 def test_stars_do_not_backtrack() -> None:
-    """cors.md 13: linear in what a peer sent; a backtracking matcher would not return."""
+    """cors.md 13: linear in the input; a backtracking matcher would practically not return."""
     assert not Glob.compile("*a" * 30 + "*b").fits(b"a" * 60_000)

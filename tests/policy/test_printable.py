@@ -1,4 +1,4 @@
-"""What a terminal is shown is text, whatever it is made of: cors.md 69."""
+"""Text from peers is escaped before it reaches a terminal: cors.md 69."""
 
 import json
 
@@ -32,7 +32,7 @@ def test_letters_of_all_scripts_are_left_alone() -> None:
 
 @given(anything)
 def test_text_never_contains_unprintable_characters(text: str) -> None:
-    """cors.md 69: it can be encoded, too; `printable_lines` keeps line ends and tabs only."""
+    """cors.md 69: it can be encoded; `printable_lines` keeps only line ends and tabs."""
     assert printable(text).isprintable()
     lines = printable_lines(text)
     assert dangerous_in(lines.replace("\t", "")) == []
@@ -41,8 +41,8 @@ def test_text_never_contains_unprintable_characters(text: str) -> None:
 
 
 @given(values, st.sampled_from([None, 2]))
-def test_json_reads_back_the_same(value: object, indent: int | None) -> None:
-    """cors.md 69: no escape changes what a program reads."""
+def test_json_parses_back_to_the_same_value(value: object, indent: int | None) -> None:
+    """cors.md 69: escapes do not change the parsed value."""
     shown = json_text(value, indent=indent)
     assert dangerous_in(shown) == []
     assert json.loads(shown) == json.loads(json.dumps(value))

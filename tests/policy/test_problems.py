@@ -11,26 +11,26 @@ BAD = ProblemKind("E999", "bad", "{value} is bad", "remove it")
 PLACE = SourcePos("c.yaml", 2, 3)
 
 
-def test_a_problem_says_where_what_and_what_to_do() -> None:
-    """L6: file:line:column, which value, what to write instead."""
+def test_a_problem_has_position_message_and_advice() -> None:
+    """L6: file:line:column, which value, and what to write instead."""
     problem = ODD.at(PLACE, value=7, detail="no pair")
     assert str(problem) == "c.yaml:2:3: warning: 7 is odd: no pair; write 7 twice"
 
 
-def test_without_a_position_it_begins_with_the_severity() -> None:
+def test_without_a_position_it_starts_with_the_severity() -> None:
     """A spec that was built in code has no positions."""
     assert str(ODD.at(None, value=7, detail="")).startswith("warning: 7 is odd")
 
 
 def test_a_value_is_kept_as_it_is_and_shown_escaped() -> None:
-    """forwarding.md P3 in spirit: no control character of a value reaches a terminal or log."""
+    """No control character of a value reaches a terminal or log."""
     problem = ODD.at(None, value="{a}\x1b[2J\n", detail="")
     assert problem.values["value"] == "{a}\x1b[2J\n"
     assert problem.message == r"{a}\x1b[2J\n is odd: "
 
 
 def test_a_long_value_is_cut_in_the_middle() -> None:
-    """A message stays readable; what a check looked at is cut only if the message is too long."""
+    """The message stays readable; a checked value is cut only if the message is too long."""
     kind = ProblemKind("E998", "long", "{found} and {value}", "")
     problem = kind.at(None, found="f" * 100, value="v" * 100)
     assert problem.message == f"{'f' * 60}…{'f' * 19} and {'v' * 100}"
@@ -39,20 +39,20 @@ def test_a_long_value_is_cut_in_the_middle() -> None:
 
 
 def test_a_message_with_a_text_of_the_program_is_never_cut() -> None:
-    """A list of the keys there are is of use only as a whole."""
+    """A list of known keys is only useful if it is complete."""
     kind = ProblemKind("E998", "long", "{found}; {choices}", "")
     assert kind.at(None, found="f", choices="c" * 400).message == "f; " + "c" * 400
 
 
-def test_masked_it_contains_none_of_its_values() -> None:
+def test_a_masked_problem_contains_none_of_its_values() -> None:
     """forwarding.md K2: a value from the environment is in no message, and in no `repr`."""
     problem = ODD.at(PLACE, value="hunter2", detail="as hunter2 is").masked("${NAME}")
     assert "hunter2" not in repr(problem)
     assert problem.message == "${NAME} is odd: a value that is not shown"
-    assert problem.advice == "correct the variable of the environment behind ${NAME}"
+    assert problem.advice == "correct the environment variable in ${NAME}"
 
 
-def test_a_spec_with_an_error_is_refused_after_all_is_reported() -> None:
+def test_a_spec_with_an_error_is_rejected_after_all_is_reported() -> None:
     """Bad configurations cannot be built; every problem is reported in one run."""
     reported: list[Problem] = []
     problems = [ODD.at(PLACE, value=1, detail=""), BAD.at(PLACE, value=2), BAD.at(PLACE, value=3)]
@@ -63,7 +63,7 @@ def test_a_spec_with_an_error_is_refused_after_all_is_reported() -> None:
 
 
 def test_a_spec_with_warnings_is_sound() -> None:
-    """A warning is reported, and forbids nothing."""
+    """A warning is reported and the spec is compiled."""
     reported: list[Problem] = []
     require_sound([ODD.at(PLACE, value=1, detail="")], reported.append)
     assert [problem.pos for problem in reported] == [PLACE]

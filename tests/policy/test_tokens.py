@@ -30,6 +30,6 @@ def test_everything_else_is_not_a_token(text: str) -> None:
         ([b"a b"], [b"a b"]),
     ],
 )
-def test_a_list_is_its_elements_over_all_lines(lines: list[bytes], elements: list[bytes]) -> None:
-    """RFC 9110 5.6.1.2: empty elements are ignored, white space around the others is not theirs."""
+def test_a_list_has_the_elements_of_all_lines(lines: list[bytes], elements: list[bytes]) -> None:
+    """RFC 9110 5.6.1.2: empty elements are ignored, white space around the others is removed."""
     assert list_elements(lines) == elements

@@ -1,4 +1,4 @@
-"""What routes make of fields: properties over any rules and lines; the wire has the tables."""
+"""Properties of field transformations, over any rules and lines."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,7 +40,7 @@ rules = st.lists(
 
 
 def kinds_of(fields: list[Field]) -> int:
-    """Return the OR of the kinds of `fields`, as whoever reads a head has it."""
+    """Return the OR of the kinds of `fields`, as the parser of a head computes it."""
     kinds = 0
     for name, _ in fields:
         kinds |= FIELD_KINDS[name]
@@ -80,7 +80,7 @@ def test_lines_that_nothing_names_keep_bytes_and_order(
 @given(lines)
 @settings(max_examples=150)
 def test_public_names_change_links_and_cookies_alone(fields: list[Field]) -> None:
-    """cors.md 58, 60: as many lines as before, in order, others untouched; done twice is once."""
+    """cors.md 58, 60: as many lines as before, in order, others unchanged; a second pass changes nothing."""
     cookies = compile_cookies([CookieSpec(same_site="none")])
     route = route_of(cookies=cookies)
     shaped = transform_response(route, fields, kinds_of(fields), LINKS, Context())
@@ -102,7 +102,7 @@ def test_stripping_removes_origin_and_referer_alone(fields: list[Field], origin:
 
 
 def test_a_route_without_settings_transforms_links_only() -> None:
-    """The way of every request has one test; Location alone makes it look closer (58)."""
+    """The common case is one test; only Location needs more (cors.md 58)."""
     quiet = route_of(maps_links=False)
     assert (quiet.reshapes_requests, quiet.reshaped_kinds) == (False, 0)
     assert route_of().reshaped_kinds == FIELD_KINDS[b"Location"]

@@ -26,7 +26,7 @@ from corsproxy.policy.urls import read_url
         ("http://h?q", "http://h/?q"),
     ],
 )
-def test_an_address_is_sent_as_a_browser_writes_it(text: str, sent: str) -> None:
+def test_a_url_is_serialized_as_by_a_browser(text: str, sent: str) -> None:
     """URL parser: case, default port, dot segments, percent-encoding, no fragment (cors.md 71)."""
     assert str(read_url(text)) == sent
     assert str(read_url(sent)) == sent
@@ -35,20 +35,20 @@ def test_an_address_is_sent_as_a_browser_writes_it(text: str, sent: str) -> None
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("/orders", "write it whole"),
-        ("api.example.com/orders", "write it whole"),
-        ("ftp://api.example.com/", "write it whole"),
-        ("https:///orders", "write it whole"),
-        ("https://user:secret@api.example.com/", "leave it out"),
-        ("https://bücher.example/", "write names in ASCII"),
+        ("/orders", "write it as"),
+        ("api.example.com/orders", "write it as"),
+        ("ftp://api.example.com/", "write it as"),
+        ("https:///orders", "write it as"),
+        ("https://user:secret@api.example.com/", "remove it"),
+        ("https://bücher.example/", "write the name in ASCII"),
         ("https://a..example/", "no valid host"),
-        ("https://a:99999/", "is no address"),
+        ("https://a:99999/", "is not a valid URL"),
         ("https://a:0/", "no valid host"),
-        ("https://[::1/", "is no address"),
+        ("https://[::1/", "is not a valid URL"),
     ],
 )
 def test_a_url_that_no_page_can_request_is_an_error(text: str, words: str) -> None:
-    """What, which value, and what to do."""
+    """The error contains the value, the fault and the fix."""
     with pytest.raises(ValueError, match=words) as raised:
         read_url(text)
     assert repr(text) in str(raised.value)
@@ -62,8 +62,8 @@ def test_where_to_connect() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="abé/.%2eE?#;:@[]\\ \t\n\x00", max_size=24))
-def test_whatever_is_typed_is_a_visible_request_line_or_an_error(rest: str) -> None:
-    """Nothing of an address can end the request line early (forwarding.md S3)."""
+def test_any_input_is_a_printable_request_target_or_an_error(rest: str) -> None:
+    """No part of a URL can end the request line early (forwarding.md S3)."""
     try:
         url = read_url(f"http://h/{rest}")
     except ValueError:

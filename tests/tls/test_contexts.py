@@ -128,7 +128,7 @@ def test_authorities_that_are_not_used_have_no_effect(authority: Authority) -> N
     ((id_, message),) = problems_of(read(upstream=tls))
     assert (id_, message) == (
         "W004",
-        "ca_file has no effect: insecure_skip_verify lets any certificate do",
+        "ca_file has no effect: insecure_skip_verify accepts any certificate",
     )
 
 

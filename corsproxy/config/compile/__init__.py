@@ -1,4 +1,7 @@
-"""Compiles settings to what the proxy serves from; nothing else uses both vocabularies."""
+"""Compiles validated settings to the immutable configuration that the proxy serves from.
+
+Only this package uses both vocabularies, that of the file (`models`) and the compiled one (`policy`).
+"""
 
 from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.compile.names import check_key
@@ -22,9 +25,9 @@ __all__ = ["CompileContext", "compile_config"]
 def compile_config(
     context: CompileContext, settings: Settings, routes: tuple[int, ...]
 ) -> CompiledConfig | None:
-    """Return `settings` compiled; None if they have errors, which are reported to `context`.
+    """Compile `settings`; report errors to `context` and return None if there are any.
 
-    `routes` are the indices that the routes of `settings` have in the file.
+    `routes` are the indices in the file of the routes in `settings`.
     """
     listeners = BoundAddresses(context)
     server = compile_server(context, settings, listeners)

@@ -1,4 +1,4 @@
-"""Checks names of policies, upstreams and routes: their syntax, and whether they exist."""
+"""Checks the names of policies, upstreams and routes: their syntax, and whether they exist."""
 
 import re
 from typing import Final
@@ -11,21 +11,21 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def check_name(context: CompileContext, name: str, path: Path) -> None:
-    """Report `name`, the value at `path`, if a header or a metric could not contain it."""
+    """Report `name`, the value at `path`, if it is not a valid name."""
     if not _NAME.fullmatch(name):
         context.report("name_invalid", path, found=context.masked(path, name))
 
 
 def check_key(context: CompileContext, name: str, path: Path) -> None:
-    """Report `name`, the key that `path` ends in, like `check_name`."""
+    """Report `name`, the key that `path` ends in, if it is not a valid name."""
     if not _NAME.fullmatch(name):
         context.report_key("name_invalid", path, found=name)
 
 
 def check_known(context: CompileContext, named: tuple[str, str], slug: str, path: Path) -> None:
-    """Report the value at `path` if the file has nothing of that name: `named` is section and name.
+    """Report the value at `path` if the file does not define `named`, a pair of section and name.
 
-    What is in the file but could not be read exists, and its problems are reported already.
+    A definition with errors counts as well: its errors are reported already.
     """
     section, name = named
     if context.document.wrote(named):

@@ -1,4 +1,4 @@
-"""Compiles the policies of a file, those with a name and those that are written elsewhere."""
+"""Compiles the policies of a file, named and inline ones."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -32,7 +32,7 @@ class Policies:
         }
 
     def resolve(self, cors: PolicySection | str, name: str, path: Path) -> Policy | None:
-        """Return the policy that the value at `path` names or is; report it and return None if bad."""
+        """Return the policy named by or written at `path`; report it and return None if it is not valid."""
         if isinstance(cors, PolicySection):
             return compile_policy_section(self._context, cors, name, path)
         if cors in self._compiled:
@@ -44,7 +44,7 @@ class Policies:
 def compile_policy_section(
     context: CompileContext, section: PolicySection, name: str, path: Path
 ) -> Policy | None:
-    """Return one policy compiled, None if it has errors; they are reported."""
+    """Compile one policy; report errors and return None if there are any."""
     spec = _spec(context, section, name, path)
     return context.compiled(partial(compile_policy, spec))
 

@@ -1,4 +1,4 @@
-"""Compiles the routes of a file to the table of routes."""
+"""Compiles the routes of a file to the route table."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from corsproxy.policy.source import SourcePos
 
 
 class Parts(NamedTuple):
-    """What routes refer to; `default` and `max_body` are for routes without their own."""
+    """What routes refer to; `default` and `max_body` apply to routes without their own."""
 
     upstreams: Upstreams
     policies: Policies
@@ -36,7 +36,7 @@ def compile_routes(
     indices: tuple[int, ...],
     parts: Parts,
 ) -> RouteTable[Route] | None:
-    """Return the table of all routes, None if one has errors; `indices` are those in the file."""
+    """Compile all routes, None if one has errors; `indices` are their indices in the file."""
     entries: list[tuple[Match, Route]] = []
     names: dict[str, Path] = {}
     for index, section in zip(indices, sections, strict=True):
@@ -126,7 +126,7 @@ def _match(context: CompileContext, section: RouteSection, path: Path) -> Match:
 
 
 def _positions(context: CompileContext, items: list[str], path: Path) -> dict[str, SourcePos]:
-    """Return the position of each of `items`, a list at `path`: of its first occurrence."""
+    """Return the position of the first occurrence of each of `items`, a list at `path`."""
     positions: dict[str, SourcePos] = {}
     for index, item in enumerate(items):
         positions.setdefault(item, context.pos((*path, index)))
@@ -138,7 +138,7 @@ def _check_ties(
     entries: list[tuple[Match, Route]],
     names: dict[str, Path],
 ) -> None:
-    """Report routes that match the same requests, one problem a pair (cors.md 72)."""
+    """Report routes that match the same requests, one problem per pair (cors.md 72)."""
     for tie in find_ties([(match, route.name) for match, route in entries]):
         first, second = names[str(tie.first)], names[str(tie.second)]
         matched = (*second, "match") if context.document.wrote((*second, "match")) else second

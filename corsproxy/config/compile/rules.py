@@ -1,4 +1,4 @@
-"""Translates header rules from their keys to specs, one for each header that a rule names."""
+"""Translates header rules to specs, one for each header that a rule names."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""Compiles the listening side: addresses, limits, TLS, trusted proxies, health, log."""
+"""Compiles the settings of the listening side: addresses, limits, TLS, trusted proxies, health, log."""
 
 from collections.abc import Collection
 from ipaddress import ip_address
@@ -29,7 +29,7 @@ _HERE: Final = _LOOPBACK | {"0.0.0.0", "::"}  # noqa: S104 - read, not bound
 
 
 class BoundAddresses:
-    """The addresses that are listened on, each once."""
+    """The addresses of all listeners; two that conflict are reported."""
 
     def __init__(self, context: CompileContext) -> None:
         self._context = context
@@ -37,11 +37,11 @@ class BoundAddresses:
 
     @property
     def addresses(self) -> Collection[Address]:
-        """All of them so far."""
+        """The addresses so far."""
         return self._taken.keys()
 
     def read(self, text: str, path: Path) -> Address | None:
-        """Return the address that the value at `path` is; None if it is not valid, which is reported."""
+        """Return the address in the value at `path`; report it and return None if it is not valid."""
         context = self._context
         try:
             address = read_listen(text)
@@ -55,10 +55,10 @@ class BoundAddresses:
         return address
 
     def _report_twice(self, path: Path, address: Address, first: Address) -> None:
-        """Report that `address`, at `path`, is not free beside `first`; one may be a default."""
+        """Report that `address`, at `path`, conflicts with `first`; one of them may be a default."""
         context, taken = self._context, self._taken[first]
         found, it = context.masked(path, str(address)), context.masked(taken, str(first))
-        it = "it" if it == found else it
+        it = "the same address" if it == found else it
         if not context.document.wrote(path[:2]):
             found = f"{path[0]}.listen, by default {found},"
         where = f"line {context.pos(taken).line} has {it}"
@@ -82,9 +82,9 @@ class BoundAddresses:
 
 
 def _overlap(one: Address, other: Address) -> bool:
-    """Return whether two addresses cannot both be listened on: the same, or one with a wildcard.
+    """Return whether two listeners conflict: equal addresses, or one with a wildcard.
 
-    Port 0 is any free port, another one each time; an IPv6 wildcard leaves IPv4 to others (P7).
+    Port 0 is any free port, a different one each time; an IPv6 wildcard does not include IPv4 (P7).
     """
     if not isinstance(one, TcpAddress) or not isinstance(other, TcpAddress):
         return one == other
@@ -93,7 +93,7 @@ def _overlap(one: Address, other: Address) -> bool:
     try:
         first, second = ip_address(one.host), ip_address(other.host)
     except ValueError:
-        return one == other  # a name: it is resolved when the proxy starts
+        return one == other  # a name: resolved when the proxy starts
     if first.version != second.version:
         return False
     return first == second or first.is_unspecified or second.is_unspecified
@@ -102,7 +102,7 @@ def _overlap(one: Address, other: Address) -> bool:
 def compile_server(
     context: CompileContext, settings: Settings, listeners: BoundAddresses
 ) -> Server:
-    """Return the listening side; problems are reported."""
+    """Compile the listening side; report its problems."""
     written = settings.server
     read = [
         listeners.read(text, ("server", "listen", index))
@@ -137,7 +137,7 @@ def _tls(context: CompileContext, written: ServerTlsSection | None) -> ServerTls
 
 
 def compile_health(settings: Settings, listeners: BoundAddresses) -> Address | None:
-    """Return the address of the health listener, None for no listener."""
+    """Return the address of the health listener, None if it is off."""
     text = settings.health.listen
     if text is None:
         text = _health_beside(listeners.addresses)
@@ -145,10 +145,10 @@ def compile_health(settings: Settings, listeners: BoundAddresses) -> Address | N
 
 
 def _health_beside(listeners: Collection[Address]) -> str:
-    """Return the default address of the health listener beside these listeners (P7).
+    """Return the default address of the health listener for these listeners (P7).
 
-    It is of their family; an IPv6 wildcard takes IPv4 too. On loopback it is one address only, the
-    one that clients try first.
+    It has their address family; if one is IPv6, it is the IPv6 wildcard. If all are on loopback, it
+    is a single loopback address, the one that clients try first.
     """
     hosts = [address.host if isinstance(address, TcpAddress) else "" for address in listeners]
     if hosts and all(map(_is_loopback, hosts)):
@@ -168,7 +168,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def compile_log(settings: Settings) -> LogSettings:
-    """Return what is logged."""
+    """Compile the log settings."""
     return LogSettings(**dict(settings.log))
 
 
@@ -180,6 +180,6 @@ def _networks(context: CompileContext, texts: list[str]) -> tuple[TrustedPeer, .
             networks.append("unix" if text == "unix" else read_network(text))
         except AddressError as fault:
             hidden = context.reference(path)
-            detail = "it is not shown here" if hidden else fault
+            detail = "its value is not shown" if hidden else fault
             context.report("network_invalid", path, found=hidden or text, fault=detail)
     return tuple(networks)

@@ -1,4 +1,4 @@
-"""Reports TLS files that cannot be used, at the keys that name them. Reads no file itself."""
+"""Reports unusable TLS files at the keys that name them."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -25,7 +25,7 @@ def check_tls(
     keys: Mapping[TlsFile, str],
     make: Callable[[], object],
 ) -> None:
-    """Report the file because of which `make` raises BadTlsFile, at its key below `path`."""
+    """Call `make`; if it raises `BadTlsFile`, report that file at its key below `path`."""
     try:
         make()
     except BadTlsFile as fault:

@@ -1,4 +1,4 @@
-"""Compiles what a route changes: paths, header fields and cookies."""
+"""Compiles the changes that a route makes to paths, header fields and cookies."""
 
 from functools import partial
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from corsproxy.policy.source import SourceText
 
 
 class Transforms(NamedTuple):
-    """What a route changes in requests and responses; names are those of `Route`."""
+    """The changes that a route makes to requests and responses; fields are named as in `Route`."""
 
     mapping: PathMapping
     maps_links: bool
@@ -32,7 +32,7 @@ def compile_transforms(
     *,
     has_policy: bool,
 ) -> Transforms | None:
-    """Return what `section` contains, compiled; None if it has errors, which are reported."""
+    """Compile the transforms in `section`; report errors and return None if there are any."""
     mapping = _mapping(context, section, (*path, "path"))
     request_rules = _rules(context, section, path, "request", has_policy=has_policy)
     response_rules = _rules(context, section, path, "response", has_policy=has_policy)

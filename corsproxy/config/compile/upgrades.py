@@ -1,4 +1,4 @@
-"""Checks the protocols that connections of a route may be upgraded to."""
+"""Checks the protocols that a route allows in Upgrade."""
 
 from typing import Final
 
@@ -6,12 +6,12 @@ from corsproxy.config.compile.context import CompileContext
 from corsproxy.config.yaml.nodes import Path
 from corsproxy.policy.tokens import is_token_text
 
-# Inside of these are requests, which would pass every route, rule and policy (forwarding.md H17).
+# These carry requests, which would bypass every route, rule and policy (forwarding.md H17).
 _CARRIES_REQUESTS: Final = frozenset({"h2", "h2c", "h3", "http", "tls"})
 
 
 def compile_upgrades(context: CompileContext, names: list[str], path: Path) -> frozenset[bytes]:
-    """Return the protocols in lower case (they are case-insensitive); problems are reported."""
+    """Return the protocols in lower case, as they are case-insensitive; report invalid ones."""
     for index, name in enumerate(names):
         at = (*path, index)
         if not _is_protocol(name):
@@ -22,6 +22,6 @@ def compile_upgrades(context: CompileContext, names: list[str], path: Path) -> f
 
 
 def _is_protocol(name: str) -> bool:
-    """Return whether `name` is that of a protocol, with or without a version (RFC 9110 7.8)."""
+    """Return whether `name` is a valid protocol, with or without a version (RFC 9110 7.8)."""
     protocol, slash, version = name.partition("/")
     return is_token_text(protocol) and (not slash or is_token_text(version))

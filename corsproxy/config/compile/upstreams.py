@@ -1,4 +1,4 @@
-"""Compiles the upstreams of a file, those with a name and those that routes give by URL."""
+"""Compiles the upstreams of a file: named ones, and URLs in routes."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,7 +28,7 @@ _HOST_WORDS: Final[tuple[Literal["upstream", "preserve"], ...]] = ("upstream", "
 
 
 class Upstreams:
-    """The upstreams of a file: those with a name, and those that routes give by URL."""
+    """The upstreams of a file: named ones, and URLs in routes."""
 
     def __init__(
         self,
@@ -42,9 +42,9 @@ class Upstreams:
         self._by_url: dict[str, Upstream] = {}
 
     def resolve(self, text: str, path: Path) -> Upstream | None:
-        """Return the upstream that the value at `path` names; None if it has errors, which are reported.
+        """Return the upstream that the value at `path` names; report errors and return None if any.
 
-        Routes that give the same URL share one upstream and its connections.
+        Routes with the same URL share one upstream and its connections.
         """
         if "://" in text or text.startswith("unix:"):
             if text not in self._by_url:
@@ -60,7 +60,7 @@ class Upstreams:
         return None
 
     def all(self) -> tuple[Upstream, ...]:
-        """Return every upstream that could be read, those with names first."""
+        """Return every valid upstream, named ones first."""
         named = [upstream for upstream in self._by_name.values() if upstream is not None]
         return (*named, *self._by_url.values())
 

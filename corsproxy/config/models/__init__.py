@@ -1,1 +1,1 @@
-"""The sections of a configuration file, one module each."""
+"""The sections of a configuration file as pydantic models."""

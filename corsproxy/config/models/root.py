@@ -1,4 +1,4 @@
-"""The keys at the top of the file."""
+"""Defines the top-level keys of the file."""
 
 from typing import Annotated
 
@@ -23,12 +23,12 @@ Version = Annotated[int, PlainValidator(_version), WithJsonSchema({"x-kind": "`1
 
 
 class DefaultsSection(Section):
-    """What holds for routes that say nothing."""
+    """Defaults for routes."""
 
     cors: Cors | None = key(
         None,
-        "The policy of routes that say nothing, and of answers that match no route: its name or a"
-        " policy written here.",
+        "The policy of routes without cors, and of responses to requests that match no route: a name"
+        " or an inline policy.",
         "spa",
     )
 
@@ -36,7 +36,7 @@ class DefaultsSection(Section):
 class Settings(Section):
     """A whole configuration file."""
 
-    version: Version = key(..., "The version of this language.", "1")
+    version: Version = key(..., "The version of the configuration language.", "1")
     server: ServerSection = section(ServerSection, "Where and how the proxy listens.")
     health: HealthSection = section(HealthSection, "The listener for probes and metrics.")
     log: LogSection = section(LogSection, "What is logged.")
@@ -46,5 +46,5 @@ class Settings(Section):
         "legacy",
     )
     policies: dict[str, PolicySection] = key({}, "CORS policies, by name.", "spa")
-    defaults: DefaultsSection = section(DefaultsSection, "What holds for routes that say nothing.")
-    routes: list[RouteSection] = key(..., "Which requests go where, under which policy.")
+    defaults: DefaultsSection = section(DefaultsSection, "Defaults for routes.")
+    routes: list[RouteSection] = key(..., "Which requests are forwarded where, under which policy.")

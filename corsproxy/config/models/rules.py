@@ -1,4 +1,4 @@
-"""The keys of a header rule."""
+"""Defines the keys of a header rule."""
 
 from typing import ClassVar, Literal
 
@@ -7,41 +7,41 @@ from corsproxy.policy.rules.spec import Operation
 
 
 class WhenSection(Section):
-    """When a rule applies: all that is given must hold."""
+    """When a rule applies: if all given conditions are true."""
 
     status: OneOrMany = key(
         [],
-        "Statuses or ranges of them: 404, 500-599; of answers only.",
+        "Status codes or ranges: 404, 500-599; only for responses.",
         "[500-599]",
     )
     content_type: OneOrMany = key(
         [],
-        "Media types of the body: text/html, or text/* for all of a kind.",
+        "Media types of the body: text/html, or text/* for every text type.",
         "text/html",
     )
     methods: OneOrMany = key([], "Methods of the request, case-sensitive.", "[GET]")
     origin: Literal["allowed", "refused", "none"] | None = key(
         None,
-        "What the policy says about the request's Origin; none: it has none.",
+        "The verdict on the Origin of the request; none if it has no Origin.",
         "allowed",
     )
     header: dict[str, HeaderValue] = key(
         {},
-        "Headers with the value one of their lines must have; * stands for any characters.",
+        "Headers and the value that one of their lines must have; * matches any characters.",
         '{X-A: "value*"}',
     )
 
 
 class ReplaceSection(Section):
-    """Text to look for in a header's value, and what to put in its place."""
+    """Text to find in the value of a header, and its replacement."""
 
-    header: Text = key(..., "The header's name.", "Content-Security-Policy")
-    find: Text = key(..., "Literal text to look for.", "legacy.internal")
-    with_: HeaderValue = key(..., "What to put in its place.", "api.example.com")
+    header: Text = key(..., "The name of the header.", "Content-Security-Policy")
+    find: Text = key(..., "The literal text to find.", "legacy.internal")
+    with_: HeaderValue = key(..., "The replacement.", "api.example.com")
 
 
 class RuleSection(Section):
-    """One rule: exactly one operation, and perhaps when it applies."""
+    """One rule: exactly one operation, with an optional condition."""
 
     alternatives: ClassVar[tuple[Operation, ...]] = (
         "set",
@@ -54,17 +54,17 @@ class RuleSection(Section):
 
     set: dict[str, HeaderValue] | None = key(
         None,
-        "Headers to set: one line of that name is left, with this value.",
+        "Headers to set: all lines of that name are replaced by one with this value.",
         '{Cache-Control: "private, no-store"}',
     )
     add: dict[str, HeaderValue] | None = key(
         None,
-        "Header lines to add to those that are there.",
+        "Header lines to add to existing ones.",
         '{Link: "</style.css>; rel=preload"}',
     )
     default: dict[str, HeaderValue] | None = key(
         None,
-        "Headers to set only where they are absent.",
+        "Headers to set only if they are absent.",
         "{X-Content-Type-Options: nosniff}",
     )
     remove: OneOrMany | None = key(
@@ -74,12 +74,12 @@ class RuleSection(Section):
     )
     rename: dict[str, Text] | None = key(
         None,
-        "Headers to give another name: the old one, then the new one.",
+        "Headers to rename: the old name, then the new one.",
         "{X-Legacy-Total: X-Total-Count}",
     )
     replace: ReplaceSection | None = key(
         None,
-        "Text to replace in a header's values.",
+        "Text to replace in the values of a header.",
     )
     when: WhenSection | None = key(
         None,

@@ -1,6 +1,6 @@
-"""The types of values that keys can have, and how a key is declared.
+"""Defines the types of values, and functions to declare keys.
 
-A reader raises `PydanticCustomError` with the slug of a kind of problem.
+Validators raise `PydanticCustomError` with the slug of a kind of problem.
 """
 
 from collections.abc import Callable
@@ -29,10 +29,10 @@ from corsproxy.config.units import (
 )
 from corsproxy.config.yaml.scalars import PlainScalar
 
-# A value may come from the environment; an editor that checks by the schema has to know.
+# Any value may be a variable reference, which the schema has to accept.
 _REFERENCE: Final = {"type": "string", "pattern": r"^\$\{[^{}]+\}$"}
 
-# The branches of values that may have several shapes, as they stand in the paths of faults.
+# The tags of union branches, as they appear in the paths of pydantic errors.
 BRANCHES: Final = frozenset({"<off>", "<policy>", "<name>", "<same>", "<list>"})
 
 _LONGEST_DURATION: Final = 365 * 24 * 3600.0
@@ -41,20 +41,20 @@ MOST_WORKERS: Final = 256
 
 
 class Section(BaseModel):
-    """A mapping of the file: only keys that exist, never changed after it was read."""
+    """A mapping in the file; immutable, unknown keys are errors."""
 
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        alias_generator=lambda name: name.rstrip("_"),  # `with` is a word of Python
+        alias_generator=lambda name: name.rstrip("_"),  # `with` is a Python keyword
     )
 
 
 def key(default: Any, description: str, example: str | None = None) -> Any:  # noqa: ANN401
-    """Declare a key: its default (`...`: required), what it is, and how it looks in YAML.
+    """Declare a key: its default (`...` if required), description and example in YAML.
 
-    `example` is needed where the default is not what an example should show; for sections that the
-    user names it is such a name. What is declared here is schema, reference and example file.
+    `example` is needed if the default is not a good example; for sections that the user names it is
+    such a name. Schema, reference and example file are generated from these declarations.
     """
     if example is None:
         return Field(default, description=description)
@@ -62,12 +62,12 @@ def key(default: Any, description: str, example: str | None = None) -> Any:  # n
 
 
 def default_of(compiled: type, name: str) -> Any:  # noqa: ANN401 - fields are of any type
-    """Return the default of a field of what a section is compiled to: a default is written once."""
+    """Return the default of a field of the compiled type, so that each default is written once."""
     return {field.name: field.default for field in fields(compiled)}[name]
 
 
 def other_key(description: str, example: str) -> Any:  # noqa: ANN401
-    """Declare a key that cannot stand beside others; the example file has it commented out."""
+    """Declare a key that excludes others; it is commented out in the example file."""
     return Field(
         None,
         description=description,
@@ -76,12 +76,12 @@ def other_key(description: str, example: str) -> Any:  # noqa: ANN401
 
 
 def section(model: type[BaseModel], description: str) -> Any:  # noqa: ANN401
-    """Declare a mapping of its own, all of whose keys have defaults."""
+    """Declare a nested section, all of whose keys have defaults."""
     return Field(default_factory=model, description=description)
 
 
 def optional_section(description: str) -> Any:  # noqa: ANN401
-    """Declare a mapping that is off until it is written; the example file has it commented out."""
+    """Declare a nested section that is off by default; it is commented out in the example file."""
     return Field(None, description=description, json_schema_extra={"x-off": True})
 
 
@@ -98,7 +98,7 @@ def _flag(value: object) -> bool:
 
 
 def whole_number(minimum: int, maximum: int) -> Callable[[object], int]:
-    """Return a reader of whole numbers in a range, its ends included."""
+    """Return a validator of whole numbers from `minimum` to `maximum`."""
 
     def read(value: object) -> int:
         number = value.value if isinstance(value, PlainScalar) else None
@@ -132,7 +132,7 @@ def _duration(value: object) -> float:
 
 
 def _whole_seconds(value: object) -> int:
-    """Read a duration of whole seconds; its range is checked with the policy (cors.md 29)."""
+    """Parse a duration in whole seconds; its range is checked with the policy (cors.md 29)."""
     seconds = read_duration(value) if isinstance(value, str) else None
     if seconds is None:
         raise PydanticCustomError("not_a_duration", "not a duration")
@@ -153,7 +153,7 @@ def _listed(value: object) -> object:
 
 
 def _open(kind: str, *shapes: JsonSchemaValue) -> JsonSchemaValue:
-    """Return the schema of a value that may be a reference too; `kind` names it in the docs."""
+    """Return the schema of a value or a variable reference; `kind` describes it in the reference."""
     return {"x-kind": kind, "anyOf": [*shapes, _REFERENCE]}
 
 

@@ -1,4 +1,4 @@
-"""The keys of an upstream."""
+"""Defines the keys of an upstream."""
 
 from typing import Literal
 
@@ -25,110 +25,109 @@ from corsproxy.policy.compiled import (
 
 
 class UpstreamTimeoutsSection(Section):
-    """How long an upstream may take for each part of an answer (forwarding.md O1)."""
+    """Time limits for each part of an upstream's response (forwarding.md O1)."""
 
-    connect: Seconds = key(
-        default_of(UpstreamTimeouts, "connect"), "To accept a connection; then 504.", "2s"
-    )
+    connect: Seconds = key(default_of(UpstreamTimeouts, "connect"), "To connect; then 504.", "2s")
     response_header: Seconds = key(
         default_of(UpstreamTimeouts, "response_header"),
-        "To send the head of its answer; then 504.",
+        "Until the head of the response; then 504.",
         "30s",
     )
     idle: Seconds = key(
-        default_of(UpstreamTimeouts, "idle"), "Between two pieces of an answer's body.", "60s"
+        default_of(UpstreamTimeouts, "idle"), "Between two parts of a response body.", "60s"
     )
     total: Seconds = key(
         default_of(UpstreamTimeouts, "total"),
-        "From asking for a connection to the end of the answer, tunnels excepted; 0 means no limit.",
+        "From the request for a connection to the end of the response, except tunnels; 0 means no limit.",
         "0s",
     )
     tunnel_idle: Seconds = key(
         default_of(UpstreamTimeouts, "tunnel_idle"),
-        "How long a tunnel (WebSocket) may stay silent.",
+        "How long a tunnel (WebSocket) may be idle.",
         "1h",
     )
 
 
 class PoolSection(Section):
-    """How many connections to one upstream there are, per worker (forwarding.md F4, S12)."""
+    """Limits on the connections to one upstream, per worker (forwarding.md F4, S12)."""
 
     max_connections: Positive = key(
-        default_of(PoolLimits, "max_connections"), "Connections at most; a request above waits."
+        default_of(PoolLimits, "max_connections"),
+        "Maximum number of connections; further requests wait.",
     )
-    max_idle: Count = key(default_of(PoolLimits, "max_idle"), "Idle connections kept at most.")
+    max_idle: Count = key(default_of(PoolLimits, "max_idle"), "Maximum number of idle connections.")
     idle: Seconds = key(
         default_of(PoolLimits, "idle"),
-        "How long an idle connection is kept: less than the upstream itself keeps it.",
+        "How long an idle connection is kept; should be less than the keep-alive time of the upstream.",
         "1s",
     )
     queue: Seconds = key(
         default_of(PoolLimits, "queue"),
-        "How long a request waits for a connection when all are taken; then 503.",
+        "How long a request waits for a connection if all are in use; then 503.",
         "1s",
     )
     reuse: Literal["always", "never"] = key(
         default_of(PoolLimits, "reuse"),
-        "Whether a connection carries one request after the other: always, or never, for a server"
-        " that is not trusted to send exactly one response for each request.",
+        "Whether connections are reused: always, or never, for a server that is not trusted to send"
+        " exactly one response for each request.",
     )
     tunnels: Count | None = key(
         default_of(PoolLimits, "tunnels"),
-        "Tunnels (WebSocket) at most, counted beside max_connections; above: 503. Default: half of"
-        " max_connections.",
+        "Maximum number of tunnels (WebSocket), in addition to max_connections; above: 503. Default:"
+        " half of max_connections.",
         "512",
     )
 
 
 class RetriesSection(Section):
-    """When a request is sent again (forwarding.md F3)."""
+    """When a request is repeated (forwarding.md F3)."""
 
     attempts: NoneOrOne = key(
         default_of(Upstream, "retries"),
-        "How often a GET, HEAD or OPTIONS is sent again when a kept connection turns out dead; 0 never.",
+        "How often a GET, HEAD or OPTIONS is repeated if a reused connection turns out to be closed; 0 for never.",
     )
 
 
 class CircuitBreakerSection(Section):
-    """When an upstream that fails is left alone (forwarding.md O7)."""
+    """When a failing upstream gets no requests for a while (forwarding.md O7)."""
 
     failures: Positive = key(
         default_of(CircuitBreaker, "failures"),
-        "Failures to connect, or answers that did not begin in time, in a row; then 503 at once.",
+        "Consecutive failures to connect or to start a response in time; then 503 at once.",
     )
     open: Seconds = key(
         default_of(CircuitBreaker, "open"),
-        "How long, until one request is let through as a trial.",
+        "How long the circuit stays open; then one request is forwarded as a trial.",
         "1s",
     )
 
 
 class UpstreamTlsSection(Section):
-    """How an https upstream is known, and how it knows this proxy."""
+    """How an https upstream is verified, and the client certificate for it."""
 
     ca_file: Text | None = key(
         None,
-        "Authorities that may have signed its certificate: PEM. Default: those of the system.",
+        "Authorities trusted to sign its certificate: PEM. Default: those of the system.",
         "/etc/corsproxy/upstream-ca.crt",
     )
     server_name: Text | None = key(
         None,
-        "The name its certificate has to hold, also sent as SNI. Default: the host of the URL.",
+        "The name that its certificate must contain, also sent as SNI. Default: the host of the URL.",
         "legacy.internal",
     )
     cert_file: Text | None = key(
         None,
-        "A certificate to show it: PEM. Default: none.",
+        "The client certificate: PEM. Default: none.",
         "/etc/corsproxy/client.crt",
     )
     key_file: Text | None = key(
         None,
-        "That certificate's private key, not encrypted: PEM.",
+        "The private key of the client certificate, not encrypted: PEM.",
         "/etc/corsproxy/client.key",
     )
     insecure_skip_verify: Flag = key(
         default_of(UpstreamTls, "insecure_skip_verify"),
-        "Whether any certificate will do: then nobody knows who answers.",
+        "Whether any certificate is accepted: then any server can impersonate the upstream.",
     )
 
 
@@ -137,36 +136,36 @@ class UpstreamSection(Section):
 
     url: Text = key(
         ...,
-        "Where it is: http://host:port, https://host:port or unix:/run/app.sock; without a path.",
+        "Its address: http://host:port, https://host:port or unix:/run/app.sock; without a path.",
         "http://127.0.0.1:9000",
     )
     host_header: Text = key(
         default_of(Upstream, "host_header"),
-        "The Host it gets: upstream (its own), preserve (the client's), or a literal name.",
+        "The Host header it receives: upstream (its own), preserve (the client's), or a literal host.",
     )
     origin_header: Literal["keep", "strip", "rewrite"] = key(
         default_of(Upstream, "origin_header"),
-        "The Origin and Referer it gets: keep (the client's), strip (none), or rewrite (its own"
-        " origin, for servers that refuse others; not for requests that the policy refuses).",
+        "The Origin and Referer it receives: keep (the client's), strip (none), or rewrite (its own"
+        " origin, for servers that reject others; not for requests that the policy refuses).",
     )
     public_url: Text | None = key(
         None,
-        "What clients call it, scheme and host: for Location and the like; default what they asked"
-        " for.",
+        "The scheme and host by which clients reach it, for Location and the like; default those of"
+        " the request.",
         "https://api.example.com",
     )
     forwarded: Literal["x-forwarded", "forwarded", "both", "off"] = key(
         default_of(Upstream, "forwarded"),
-        "How it is told who asked: x-forwarded (X-Forwarded-For, -Proto, -Host), forwarded (RFC 7239),"
-        " both, or off.",
+        "Headers that identify the client: x-forwarded (X-Forwarded-For, -Proto, -Host), forwarded (RFC"
+        " 7239), both, or off.",
     )
     timeouts: UpstreamTimeoutsSection = section(
         UpstreamTimeoutsSection,
-        "How long it may take; 0 means no limit.",
+        "Time limits; 0 means no limit.",
     )
     pool: PoolSection = section(PoolSection, "Connections to it, per worker.")
-    retries: RetriesSection = section(RetriesSection, "When requests are sent again.")
+    retries: RetriesSection = section(RetriesSection, "When requests are repeated.")
     circuit_breaker: CircuitBreakerSection | None = optional_section(
-        "When it is left alone because it fails; default never.",
+        "When it gets no requests because it fails; default never.",
     )
-    tls: UpstreamTlsSection | None = optional_section("How TLS is spoken with an https upstream.")
+    tls: UpstreamTlsSection | None = optional_section("TLS to an https upstream.")

@@ -1,1 +1,1 @@
-"""The kinds of problems in a file, and how problems are collected and printed."""
+"""The kinds of problems in a file; collecting and printing problems."""

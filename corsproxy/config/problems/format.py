@@ -14,7 +14,7 @@ _EXCERPT: Final = 100
 
 
 def format_problems(problems: Sequence[Problem], style: Format) -> str:
-    """Return `problems` as text, the last line ended; nothing for none (JSON: an empty list)."""
+    """Return `problems` as text that ends in a newline; "" if there are none (JSON: an empty list)."""
     if style == "json":
         return json_text([_as_json(item) for item in problems]) + "\n"
     write = {"full": _full, "concise": concise, "github": _github}[style]
@@ -27,7 +27,7 @@ def concise(item: Problem) -> str:
 
 
 def _full(item: Problem) -> str:
-    """Return the message, the line with a caret under the fault, and what to do instead."""
+    """Return the message, an excerpt with a caret under the fault, and the advice."""
     gutter = " " * len(str(item.pos.line))
     shown = [
         f"{item.severity}[{item.id}]: {item.message}",
@@ -39,13 +39,13 @@ def _full(item: Problem) -> str:
 
 
 def excerpt(pos: SourcePos, line: str, width: int) -> list[str]:
-    """Return lines that show `pos`: its `line` of the file, `width` characters underlined."""
+    """Return lines that show `line` of the file with `width` characters underlined at `pos`."""
     number = str(pos.line)
     gutter = " " * len(number)
     text, start = _around(line, pos.column - 1)
     shown = [f"{gutter}--> {pos}"]
     if text.strip():
-        # Never beyond the line; a value that goes on over several lines is marked on its first.
+        # Never beyond the line: a value of several lines is underlined on its first.
         width = max(1, min(width, len(text) - start))
         carets = "^" * max(1, _cells(text[start : start + width]))
         shown += [
@@ -64,12 +64,12 @@ def _around(line: str, start: int) -> tuple[str, int]:
 
 
 def _blank(text: str) -> str:
-    """Return white space as wide as `text` on a terminal; tabs stay tabs."""
+    """Return white space as wide as `text` on a terminal; tabs are kept."""
     return "".join("\t" if char == "\t" else " " * _cells(char) for char in text)
 
 
 def _cells(text: str) -> int:
-    """Return how many columns of a terminal `text` takes."""
+    """Return how many terminal columns `text` occupies."""
     return sum(
         0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
         for char in text

@@ -1,4 +1,4 @@
-"""The index of all kinds of problems, collected from the tables of the modules that find them."""
+"""Collects all kinds of problems from the tables of the modules that check settings."""
 
 from collections.abc import Mapping
 from typing import Final

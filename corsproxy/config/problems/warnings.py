@@ -1,4 +1,4 @@
-"""The kinds of warnings: settings that are valid and without effect, or hardly meant."""
+"""The kinds of warnings: valid settings that have no effect or are probably a mistake."""
 
 from typing import Final
 
@@ -8,36 +8,36 @@ KINDS: Final = by_slug(
     ProblemKind(
         "W001",
         "policy_unused",
-        "no route uses the policy {found}",
-        "name it in cors: of a route or in defaults.cors, or remove it",
-        "A policy that is not used protects nothing; perhaps a route should name it.",
+        "the policy {found} is not used by any route",
+        "add it to cors: of a route or to defaults.cors, or remove it",
+        "An unused policy protects nothing; perhaps it is missing from a route.",
     ),
     ProblemKind(
         "W002",
         "upstream_unused",
-        "no route uses the upstream {found}",
-        "name it in upstream: of a route, or remove it",
-        "An upstream that is not used gets no request.",
+        "the upstream {found} is not used by any route",
+        "add it to upstream: of a route, or remove it",
+        "An unused upstream receives no requests.",
     ),
     ProblemKind(
         "W003",
         "route_without_policy",
         "this route has no policy, and there is no defaults.cors",
-        "name a policy in cors:, or write cors: false if it should have none",
-        "Without a policy the answers pass as the upstream gives them (cors.md 51).",
+        "add cors: with a policy, or cors: false if it should have none",
+        "Without a policy responses are forwarded unchanged (cors.md 51).",
     ),
     ProblemKind(
         "W004",
         "no_effect",
         "{key} has no effect: {reason}",
         "{advice}",
-        "The setting is legal, but another one makes it meaningless.",
+        "The setting is valid, but another one makes it ineffective.",
     ),
     ProblemKind(
         "W005",
         "problems_left_out",
-        "there are more problems than the {count} that are shown",
-        "solve these first",
-        "So many problems have one cause; the first show it.",
+        "only the first {count} problems are shown",
+        "fix these first",
+        "So many problems usually have one cause, which the first ones show.",
     ),
 )

@@ -1,1 +1,1 @@
-"""From the text of a YAML file to a tree of nodes with positions."""
+"""Parses a YAML file to a tree of nodes with positions."""

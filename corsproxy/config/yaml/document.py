@@ -1,7 +1,7 @@
 """Builds the tree of a YAML file from the events of the C parser.
 
-The tree is built here so that every limit is applied before memory is allocated
-(forwarding.md K1): size of the file, depth, and nodes with each alias counted as what it repeats.
+PyYAML's own composer has no limits; here each one is applied before memory is allocated
+(forwarding.md K1): size of the file, depth, and number of nodes with aliases expanded.
 """
 
 from typing import Any, Final, NoReturn
@@ -18,12 +18,12 @@ LARGEST_FILE: Final = 1024 * 1024
 DEEPEST: Final = 20
 MOST_NODES: Final = 25_000
 
-# More than any excerpt is wide: a value of several lines is marked to the end of its first.
+# Wider than any excerpt: a value of several lines is underlined to the end of its first line.
 _REST_OF_LINE: Final = 1000
 
 
 def decode(data: bytes, file: str) -> str:
-    """Return the text of a file; raise `Unreadable` if it is too large or not UTF-8."""
+    """Decode the content of a file; raise `Unreadable` if it is too large or not UTF-8."""
     if len(data) > LARGEST_FILE:
         raise Unreadable(problem("file_too_large", SourcePos(file, 1, 1), limit=LARGEST_FILE))
     try:
@@ -39,9 +39,9 @@ def decode(data: bytes, file: str) -> str:
 
 
 def compose(text: str, file: str, found: Found) -> Document:
-    """Return the tree of `text`; problems that do not stop the reading are added to `found`.
+    """Parse `text` to a tree; add problems that do not stop the parsing to `found`.
 
-    Raises `Unreadable` for broken syntax, for a file without a mapping at its top, and beyond a cap.
+    Raises `Unreadable` for a syntax error, a file whose top level is not a mapping, and above a limit.
     """
     builder = _Builder(file, found)
     try:
@@ -58,12 +58,12 @@ def compose(text: str, file: str, found: Found) -> Document:
     return Document(file, root)
 
 
-# What a reader makes of `!!`.
+# The prefix that YAML expands `!!` to.
 _YAML_TAGS: Final = "tag:yaml.org,2002:"
 
 
 class _Builder:
-    """Builds the tree, event by event; `open` contains the collections that are not complete."""
+    """Builds the tree from parser events; `open` is the stack of incomplete collections."""
 
     def __init__(self, file: str, found: Found) -> None:
         self.file = file
@@ -129,7 +129,7 @@ class _Builder:
         self._place(target.copy(span) if isinstance(target, Scalar) else target, span)
 
     def _place(self, node: Node, span: Span) -> None:
-        """Add a complete node to its holder, as a key, a value or an item, or as the root."""
+        """Add a complete node to its parent, as a key, a value or an item, or set it as the root."""
         if not self.open:
             self.root = node
             return
@@ -162,7 +162,7 @@ class _Builder:
         return node.text, span
 
     def _grow(self, holder: Sequence | Mapping, node: Node, span: Span) -> None:
-        """Count a node, and all it repeats if it is an alias, before it can be expanded."""
+        """Count a node, with everything below it if it is an alias, before it is expanded."""
         holder.size += node.size
         holder.height = max(holder.height, node.height + 1)
         self._count(span)

@@ -1,7 +1,8 @@
 """Replaces `${NAME}` and `${NAME:-default}` in scalars.
 
-Substitution comes after parsing and only ever changes the text of a scalar, so no value can change
-the structure (forwarding.md K2). In header values `${request.id}` and its like stay for the rules.
+Substitution comes after parsing and only changes the text of scalars, so no value can change the
+structure (forwarding.md K2). In header values, variables such as `${request.id}` are left to the
+rules.
 """
 
 import re
@@ -18,7 +19,7 @@ _REFERENCE: Final = re.compile(r"\$\$\{|\$\{(?P<inside>[^{}]*)(?P<end>\}?)")
 _VARIABLE: Final = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(:-(?P<default>.*))?", re.DOTALL)
 _ALONE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^{}]*)?\}")
 
-# The longest a file may grow by its environment; more is a mistake, or meant to fill the memory.
+# Limit on the text that the environment adds; more is a mistake or an attempt to exhaust memory.
 _MOST_TEXT: Final = 4 * 1024 * 1024
 
 _RULE_LISTS: Final = frozenset({"request_headers", "response_headers"})
@@ -26,9 +27,9 @@ _RULE_VALUES: Final = frozenset({"set", "add", "default"})
 
 
 def substitute(document: Document, environ: abc.Mapping[str, str], found: Found) -> None:
-    """Replace every reference in the scalars of `document`; add the problems with them to `found`.
+    """Replace every reference in the scalars of `document`; add problems to `found`.
 
-    Raises `Unreadable` if the environment makes the file larger than any should be.
+    Raises `Unreadable` if the environment adds too much text.
     """
     pass_ = _Pass(document, environ, found)
     for path, scalar in _scalars(document.root, ()):
@@ -38,12 +39,12 @@ def substitute(document: Document, environ: abc.Mapping[str, str], found: Found)
 
 
 def is_reference(scalar: Scalar) -> bool:
-    """Return whether a scalar is exactly one `${NAME}` in the file."""
+    """Return whether the source of a scalar is exactly one `${NAME}`."""
     return scalar.is_substituted and _ALONE.fullmatch(scalar.source) is not None
 
 
 class _Pass:
-    """One walk over one document."""
+    """One substitution pass over a document."""
 
     def __init__(self, document: Document, environ: abc.Mapping[str, str], found: Found) -> None:
         self.document = document
@@ -53,7 +54,7 @@ class _Pass:
         self._unknown: list[Span] = []
 
     def finish(self) -> None:
-        """Silence further problems of values whose text is not known."""
+        """Ignore further problems of values whose text is unknown."""
         for span in self._unknown:
             self.found.silence(self.document.at(span))
 
@@ -67,10 +68,10 @@ class _Pass:
             self._count(scalar, len(piece))
         pieces.append(scalar.source[end:])
         scalar.text = "".join(pieces)
-        # A reference in braces needs quotes, which then do not make its value a text.
+        # In braces a reference needs quotes, which then do not force its value to be text.
         is_open = scalar.plain or is_reference(scalar)
         value = resolve(scalar.text) if is_open else scalar.text
-        # Never null: an empty value is an empty text.
+        # Never null: an empty variable is an empty text.
         scalar.value = scalar.text if value is None else value
 
     def _count(self, scalar: Scalar, length: int) -> None:
@@ -109,12 +110,12 @@ class _Pass:
 
 
 def _is_text(value: str) -> bool:
-    """Return whether a value was UTF-8: Python decodes other bytes as lone surrogates."""
+    """Return whether a variable was UTF-8: Python decodes other bytes to lone surrogates."""
     return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _span_in(scalar: Scalar, found: re.Match[str]) -> Span:
-    """Return the span of a reference; that of the scalar if escapes hide where it begins."""
+    """Return the span of a reference; that of the scalar if escapes make its column unknown."""
     span = scalar.span
     quotes = span.width - len(scalar.source)
     if quotes not in {0, 2}:
@@ -134,7 +135,7 @@ def _scalars(node: Node, path: Path) -> Iterator[tuple[Path, Scalar]]:
 
 
 def _is_template(path: abc.Sequence[str | int]) -> bool:
-    """Return whether the value at `path` is a header's, which has variables of its own."""
+    """Return whether the value at `path` is a header value of a rule, which has its own variables."""
     if len(path) != 6 or path[0] != "routes" or path[2] not in _RULE_LISTS:
         return False
     return path[4] in _RULE_VALUES or (path[4] == "replace" and path[5] == "with")

@@ -1,7 +1,7 @@
-"""The tree of a YAML file, each node with its position.
+"""Defines the tree of a YAML file, in which each node has a position.
 
-An alias of a list or mapping is the same node as its anchor, so a tree may share nodes; sizes
-and heights count them as often as they are used (forwarding.md K1).
+An alias of a list or mapping is the same node as its anchor, so nodes may be shared; `size` and
+`height` count a shared node each time it is used (forwarding.md K1).
 """
 
 from collections import abc
@@ -15,7 +15,7 @@ Tree = str | None | list["Tree"] | dict[str, "Tree"]
 
 
 class Span(NamedTuple):
-    """Where a node begins (counted from 1) and how many characters of its first line it takes."""
+    """The start of a node (counted from 1) and its width in characters on the first line."""
 
     line: int
     column: int
@@ -23,7 +23,7 @@ class Span(NamedTuple):
 
 
 class Scalar:
-    """A scalar: its `text` and what it means. `source` is what the file contains, before `${NAME}` is replaced.
+    """A scalar: its `text` and its parsed `value`; `source` is the text before `${NAME}` is replaced.
 
     `is_substituted`: the text contains a value of the environment, so it is never shown.
     """
@@ -59,7 +59,7 @@ class Sequence:
 
 
 class Mapping:
-    """A mapping: `keys` contains the span of each key, `children` its value."""
+    """A mapping: `keys` contains the span of each key, `children` the value."""
 
     __slots__ = ("children", "height", "keys", "size", "span")
 
@@ -81,7 +81,7 @@ class Document(NamedTuple):
     root: Node
 
     def node(self, path: abc.Sequence[str | int]) -> Node:
-        """Return the node at `path`, or the nearest one above it if there is none."""
+        """Return the node at `path`; if there is none, the closest ancestor."""
         node = self.root
         for part in path:
             below = child(node, part)
@@ -91,18 +91,18 @@ class Document(NamedTuple):
         return node
 
     def pos(self, path: abc.Sequence[str | int]) -> SourcePos:
-        """Return the position of the value at `path`, or of what would contain it."""
+        """Return the position of the value at `path`; if there is none, of the closest ancestor."""
         return self.at(self.node(path).span)
 
     def key_span(self, path: abc.Sequence[str | int]) -> Span:
-        """Return the span of the key that `path` ends in; of the value if it is an item of a list."""
+        """Return the span of the key that `path` ends in; for an item of a list, of the item."""
         holder = self.node(path[:-1])
         if isinstance(holder, Mapping) and path and path[-1] in holder.keys:
             return holder.keys[str(path[-1])]
         return self.node(path).span
 
     def at(self, span: Span) -> SourcePos:
-        """Return the position in this file at which `span` begins."""
+        """Return the position in this file where `span` starts."""
         return SourcePos(self.file, span.line, span.column)
 
     def wrote(self, path: abc.Sequence[str | int]) -> bool:
@@ -114,7 +114,7 @@ class Document(NamedTuple):
 
 
 def width_at(root: Node, line: int, column: int) -> int:
-    """Return how many characters the node takes that begins there; 1 if none does."""
+    """Return the width of the node that starts there; 1 if none does."""
     pending = [root]
     while pending:
         node = pending.pop()
@@ -137,7 +137,7 @@ def child(node: Node, part: str | int) -> Node | None:
 
 
 def to_tree(node: Node) -> Tree:
-    """Return the plain values of `node`: None, `PlainScalar` texts, lists and dictionaries."""
+    """Convert `node` to plain values: None, `PlainScalar`, lists and dictionaries."""
     if isinstance(node, Scalar):
         return None if node.value is None else scalar(node.text, node.value)
     if isinstance(node, Sequence):

@@ -1,7 +1,7 @@
-"""Resolves plain scalars as YAML 1.2 does (core schema).
+"""Resolves plain scalars by the core schema of YAML 1.2.
 
-YAML 1.1, which PyYAML resolves, reads `no` as false, `010` as 8 and `1:30` as 90; here they are
-what they look like.
+PyYAML resolves them by YAML 1.1, in which `no` is false, `010` is 8 and `1:30` is 90; in YAML 1.2 they
+are text, 10 and text.
 """
 
 import re
@@ -29,7 +29,7 @@ _FLOAT: Final = re.compile(
 
 
 class PlainScalar(str):
-    """The text of a scalar as it was written, and in `value` what YAML makes of it."""
+    """The text of a scalar, with the value that YAML resolves it to in `value`."""
 
     __slots__ = ("value",)
 
@@ -37,16 +37,16 @@ class PlainScalar(str):
 
 
 def scalar(text: str, value: ScalarValue) -> PlainScalar:
-    """Return `text` as a `PlainScalar` that means `value`."""
+    """Return `text` as a `PlainScalar` with `value`."""
     made = PlainScalar(text)
     made.value = value
     return made
 
 
 def resolve(text: str) -> ScalarValue:
-    """Return the value of a plain (unquoted) scalar, by YAML 1.2.2 section 10.3.2.
+    """Resolve a plain (unquoted) scalar to its value (YAML 1.2.2, 10.3.2).
 
-    Numbers longer than any setting needs stay text, so that no input makes big integers.
+    Numbers with more digits than any setting needs stay text, so that no input creates big integers.
     """
     if text in _NULLS:
         return None

@@ -1,4 +1,4 @@
-"""Translates the errors of the YAML parser to problems with advice."""
+"""Translates errors of the YAML parser to problems with advice."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from corsproxy.config.problems.found import problem
 from corsproxy.policy.problems import Problem
 from corsproxy.policy.source import SourcePos
 
-# Part of an error of libyaml -> slug of a problem; the first part that the error contains counts.
+# Part of an error message of libyaml -> slug; the first part that the message contains wins.
 _SLUGS: Final = (
     ("did not find expected node content", "yaml_no_value"),
     ("while scanning an alias", "yaml_star"),
@@ -26,7 +26,7 @@ _SLUGS: Final = (
 
 
 def explain_error(error: yaml.YAMLError, text: str, file: str) -> Problem:
-    """Return the problem that PyYAML's `error` about `text` means."""
+    """Return the problem for an `error` that PyYAML raised for `text`."""
     if isinstance(error, yaml.reader.ReaderError):
         return _control(error, text, file)
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
@@ -51,7 +51,7 @@ def _stray(char: str, pos: SourcePos) -> Problem:
 
 
 def _control(error: yaml.reader.ReaderError, text: str, file: str) -> Problem:
-    """Find the first character that YAML does not allow: its position comes without a line."""
+    """Find the first character that YAML forbids: the error does not contain its line."""
     for number, line in enumerate(text.split("\n"), start=1):
         for column, char in enumerate(line, start=1):
             if not char.isprintable() and char not in "\t\r\x85\ufeff\xa0\u2028\u2029":

@@ -1,4 +1,4 @@
-"""Checks the cookie rules of a route as they were written."""
+"""Checks the cookie rules of a route before they are compiled."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,50 +13,50 @@ KINDS: Final = by_slug(
     ProblemKind(
         "E250",
         "cookie_name_invalid",
-        '"{value}" fits no cookie name',
-        "write a name such as session, with * for any characters",
+        '"{value}" cannot match a cookie name',
+        "write a name such as session; * matches any characters",
     ),
     ProblemKind(
         "E251",
         "cookie_domain_invalid",
-        '"{value}" is no domain for a cookie',
-        "write a name in lower case such as example.com, or remove, or keep",
+        '"{value}" is not a valid cookie domain',
+        "write a lower-case name such as example.com, or remove, or keep",
     ),
     ProblemKind(
         "E252",
         "cookie_path_invalid",
-        '"{value}" is no path for a cookie',
-        "write prefixes as they stand in a URL, such as {{/app: /api}}",
+        '"{value}" is not a valid cookie path',
+        "write prefixes as they appear in a URL, such as {{/app: /api}}",
     ),
     ProblemKind(
         "E253",
         "cookie_path_repeated",
         "{value} is mapped twice",
-        "keep one of the two; a / at the end makes no difference",
+        "keep one of the two; a trailing / makes no difference",
     ),
     ProblemKind(
         "E254",
         "cookie_secure_needed",
-        "secure: false contradicts {detail} of the rule for {value}: browsers refuse such cookies",
-        "leave secure out, it is implied",
+        "secure: false contradicts {detail} in the rule for {value}: browsers reject such cookies",
+        "remove secure, which is implied",
     ),
     ProblemKind(
         "E255",
         "cookie_prefix_broken",
-        "{detail} breaks what the name {value} promises: browsers refuse such cookies",
-        "leave it out for this name",
+        "{detail} violates the requirements of the name prefix of {value}: browsers reject such cookies",
+        "remove it from this rule",
     ),
     ProblemKind(
         "W250",
         "cookie_rule_idle",
         "the rule for cookies {value} changes nothing",
-        "say what shall change, or remove the rule",
+        "add the attribute to change, or remove the rule",
     ),
     ProblemKind(
         "W251",
         "cookie_rule_unreached",
-        "the rule for cookies {value} is never used: {detail} stands before it, and the first counts",
-        "put the narrower name first",
+        "the rule for cookies {value} is never used: the earlier rule for {detail} matches all of them",
+        "put the more specific name first",
     ),
 )
 
@@ -102,7 +102,7 @@ def _paths(spec: CookieSpec) -> Iterator[Problem]:
 
 
 def _promises(spec: CookieSpec) -> Iterator[Problem]:
-    """Yield contradictions that are there for every cookie that the rule matches."""
+    """Yield what makes browsers reject every cookie that the rule matches."""
     if spec.secure is False and (spec.same_site == "none" or spec.partitioned):
         detail = "partitioned: true" if spec.partitioned else "same_site: none"
         yield KINDS["cookie_secure_needed"].at(spec.pos, value=spec.name, detail=detail)

@@ -1,7 +1,7 @@
-"""Rewrites Set-Cookie values, attribute by attribute. Knows cookies (RFC 6265bis), not messages.
+"""Rewrites Set-Cookie values, attribute by attribute (RFC 6265bis).
 
 The name, the value and every attribute that the rule does not change keep their bytes and order
-(cors.md 60). The first rule whose name matches a cookie applies, and only that.
+(cors.md 60). The first rule whose name matches a cookie applies, and no other.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from corsproxy.policy.tokens import OWS
 
 _SAME_SITE: Final[dict[SameSite, bytes]] = {"strict": b"Strict", "lax": b"Lax", "none": b"None"}
 
-# Why browsers would reject a rewritten cookie (RFC 6265bis 5.7), in words.
+# Why browsers would reject a rewritten cookie (RFC 6265bis 5.7), for messages.
 LEFT_BECAUSE: Final[dict[str, str]] = {
     "secure_prefix": "a name with the prefix __Secure- or __Http- needs Secure",
     "host_prefix": "a name with the prefix __Host- needs Secure, Path=/ and no Domain",
@@ -28,9 +28,9 @@ LEFT_BECAUSE: Final[dict[str, str]] = {
 
 
 class CookieRule(NamedTuple):
-    """A compiled rule. Flags: True adds, False removes, None leaves; `domain` b"" removes.
+    """A compiled rule. For flags, True adds, False removes, None keeps; `domain` b"" removes.
 
-    `prefix` is the route's own change of prefix, (upstream's, public), used if `paths` is empty.
+    `prefix` is the route's own mapping (upstream prefix, public prefix), used if `paths` is empty.
     """
 
     name: Glob
@@ -45,7 +45,7 @@ class CookieRule(NamedTuple):
 
 
 class Rewritten(NamedTuple):
-    """A Set-Cookie value; `left` is the reason why it was not rewritten, "" if it was.
+    """A Set-Cookie value; `left` is "" if it was rewritten, else why it was left unchanged.
 
     `left` is a key of `LEFT_BECAUSE`: why browsers would reject the rewritten cookie.
     """
@@ -91,7 +91,7 @@ def _compile(spec: CookieSpec, prefix: tuple[bytes, bytes] | None) -> CookieRule
 def rewrite_cookie(rules: tuple[CookieRule, ...], value: bytes) -> Rewritten:
     """Rewrite one Set-Cookie value by the first rule that matches its name.
 
-    A cookie that browsers would then reject is left as it came: the page would lose it silently.
+    A cookie that browsers would reject once rewritten is left unchanged: the page would lose it silently.
     """
     cookie = _Cookie(value)
     for rule in rules:
@@ -114,7 +114,7 @@ class _Cookie:
         self.keys = [piece.partition(b"=")[0].strip(OWS).lower() for piece in self.pieces]
         self.keys[0] = b""
         name, separator, _ = self.pieces[0].partition(b"=")
-        # A pair without "=" is a value without a name (RFC 6265bis 5.6).
+        # Without "=" the pair is a value without a name (RFC 6265bis 5.6).
         self.name = name.strip(OWS) if separator else b""
         self.changed = False
 
@@ -123,7 +123,7 @@ class _Cookie:
         return b";".join(self.pieces)
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the value of the attribute `key`: of several the last one counts (RFC 6265bis 5.7)."""
+        """Return the value of the attribute `key`; if it repeats, the last one counts (RFC 6265bis 5.7)."""
         if key not in self.keys:
             return None
         last = len(self.keys) - 1 - self.keys[::-1].index(key)
@@ -136,7 +136,7 @@ class _Cookie:
                 self.changed = True
 
     def put(self, key: bytes, attribute: bytes) -> None:
-        """Replace all attributes `key` by one, in the place of the first, or add it at the end."""
+        """Replace all attributes `key` by one at the position of the first, or append it."""
         if key in self.keys:
             first = self.keys.index(key)
             if self.pieces[first].strip(OWS) != attribute:
@@ -180,7 +180,7 @@ def _rewrite(cookie: _Cookie, rule: CookieRule) -> None:
 
 def _map_path(path: bytes, pairs: tuple[tuple[bytes, bytes], ...]) -> bytes:
     if not path.startswith(b"/"):
-        # The browser then uses the path of the request, which is the public one (5.1.4).
+        # The browser then uses the path of the request, which is the public one (RFC 6265bis 5.1.4).
         return path
     for old, new in pairs:
         if path == old or path.startswith(old + b"/"):

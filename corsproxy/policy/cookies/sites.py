@@ -1,4 +1,4 @@
-"""Warns of credentials that cannot work because page and API are different sites. Sees no requests.
+"""Warns of credentials that cannot work because page and API are on different sites.
 
 A site is a registrable domain (RFC 6265bis 5.2). A cookie without SameSite counts as SameSite=Lax,
 and browsers do not send it with a script's request from another site (cors.md 61).
@@ -18,29 +18,29 @@ KINDS: Final = by_slug(
     ProblemKind(
         "W252",
         "credentials_across_sites",
-        "allow_credentials cannot work for {value} on the route {detail}: it is another site, and "
-        "without SameSite=None cookies do not go from site to site",
-        'give the route cookies: [{{name: "*", same_site: none, partitioned: true}}]',
+        "allow_credentials cannot work for {value} on the route {detail}: the page is on another site, "
+        "and browsers send only SameSite=None cookies across sites",
+        'add to the route cookies: [{{name: "*", same_site: none, partitioned: true}}]',
     ),
 )
 
 
 class PublicNames(NamedTuple):
-    """The names by which clients reach a route: its `public_url`, else the hosts that it matches."""
+    """The names by which clients reach a route: `public_url` if set, else the hosts that it matches."""
 
     route: str
     public: BaseUrl | None
     hosts: Sequence[str]
 
     def sites(self) -> set[str]:
-        """Return the sites of these names; none if the route matches any host."""
+        """Return the sites of these names; the empty set if the route matches any host."""
         if self.public is not None:
             return {site_of(self.public.authority.decode())}
         return {site_of(host) for host in self.hosts}
 
 
 def site_of(authority: str) -> str:
-    """Return the site of a host, which may have a port or a `*.` in front."""
+    """Return the site of a host, with or without a port or a leading `*.`."""
     host = authority.lower().removeprefix("*.")
     if host.startswith("["):
         return host.partition("]")[0] + "]"
@@ -55,8 +55,8 @@ def check_credentials(
 ) -> list[Problem]:
     """Return the warning of cors.md 61 for a route whose policy allows credentials to `origins`.
 
-    One warning per route, about the first origin of another site. None if the route changes SameSite,
-    by a rule for cookies or for Set-Cookie, or if its public name is not known.
+    At most one per route, for the first origin on another site. No warning if the route changes
+    SameSite, by a rule for cookies or for Set-Cookie, or if its public name is unknown.
     """
     sets_same_site = any(rule.same_site == b"None" for rule in cookies)
     own = names.sites()

@@ -1,4 +1,4 @@
-"""Defines a route's cookie rules as a user wrote them. Checks and compiles nothing."""
+"""Defines the settings of a cookie rule, as the user wrote them."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,10 +15,10 @@ REMOVE: Final = "remove"
 class CookieSpec:
     """How to rewrite the cookies whose name matches `name` (cors.md 60).
 
-    `name`: `*` stands for any characters, or none; case-sensitive. `domain`: "keep", "remove", or
+    `name`: case-sensitive; `*` matches any characters, including none. `domain`: "keep", "remove", or
     the value that replaces that of a Domain attribute (a cookie without one stays a cookie of its
-    host). `path`: pairs of the upstream's prefix and the public one. Of a flag, True adds the
-    attribute, False removes it, None leaves it as it is.
+    host). `path`: pairs of the upstream's prefix and the public one. For flags, True adds the
+    attribute, False removes it, None leaves it unchanged.
     """
 
     name: str = "*"

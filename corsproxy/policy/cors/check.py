@@ -1,6 +1,6 @@
-"""Checks a CORS policy as it was written, for all mistakes at once (cors.md 20-31).
+"""Checks the settings of a CORS policy and reports all problems at once (cors.md 20-31).
 
-The kinds of mistakes are in `messages`.
+The kinds of problems are in `messages`.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELET
 
 
 def check_policy(spec: PolicySpec) -> Iterator[Problem]:
-    """Yield every mistake in one policy, in the order of the keys of the configuration."""
+    """Yield every problem of one policy, in the order of the keys of the configuration."""
     yield from _check_origins(spec)
     yield from _check_methods(spec)
     yield from _check_headers(spec)
@@ -84,7 +84,7 @@ def _check_meaning(item: SourceText, spec: PolicySpec) -> Iterator[Problem]:
 
 
 def is_secure(pattern: str) -> bool:
-    """Return whether nobody on the network can change what comes from `pattern` (cors.md 23)."""
+    """Return whether pages of `pattern` are safe from the network: TLS or loopback (cors.md 23)."""
     parts = take_apart(pattern)
     if parts is None or parts.scheme == "https":
         return parts is not None
@@ -96,7 +96,7 @@ def is_secure(pattern: str) -> bool:
 
 
 def _check_wildcard(item: SourceText, spec: PolicySpec) -> Iterator[Problem]:
-    """Check who else can register a name that the wildcard matches (cors.md 17, 24)."""
+    """Check whether others can register names that the wildcard matches (cors.md 17, 24)."""
     from corsproxy.policy.suffixes import is_open_to_strangers, is_registry  # noqa: PLC0415 - only wildcards need the list
 
     parts = take_apart(item.text)
@@ -187,7 +187,7 @@ def _check_preflight(spec: PolicySpec) -> Iterator[Problem]:
 
 
 def _check_timing(spec: PolicySpec) -> Iterator[Problem]:
-    """Check a list of its own; "same" is checked with the origins (cors.md 53)."""
+    """Check `timing_allow_origins` if it is a list; "same" is checked as `allow_origins` (cors.md 53)."""
     timing = spec.timing_allow_origins
     if not isinstance(timing, tuple):
         return

@@ -1,9 +1,9 @@
-"""Decides whether a policy allows a request, and with which CORS headers. Pure: no I/O, no clock.
+"""Decides whether a policy allows a request, and which CORS headers the response gets.
 
 `decide` stops at the first step that fails; `explain` runs all steps of the same tuple (cors.md 70).
 The order of the steps is that in which a browser checks the response
-(https://fetch.spec.whatwg.org/#cors-preflight-fetch-0, step 7), so that the reason that is logged is
-the one that the browser's console reports.
+(https://fetch.spec.whatwg.org/#cors-preflight-fetch-0, step 7), so the logged reason is the
+one that the browser's console reports.
 """
 
 from typing import Final
@@ -26,22 +26,22 @@ from corsproxy.policy.cors.steps import (
 )
 from corsproxy.policy.fetch_lists import SAFELISTED_METHODS
 
-# Looking a member of an enum up by attribute is slow; these are read for every request.
+# Attribute look-up on an enum is slow, and these are read for every request.
 _ALLOWED: Final = Reason.allowed
 _NO_ORIGIN: Final = Reason.no_origin
 _YES: Final = Verdict.allowed
 _NO: Final = Verdict.refused
 _NONE: Final = Verdict.none
 
-# Of Sec-Fetch-Site: the API's own page, and a navigation of the user.
+# Values of Sec-Fetch-Site: a page of the API itself, and a navigation by the user.
 _OWN_SITE: Final = frozenset({b"same-origin", b"none"})
 
 
 def decide(policy: Policy, facts: Facts, route: bytes = b"") -> Decision:
     """Decide about a request under `policy`; `route` is named in the debug header (cors.md 68)."""
-    # A preflight comes first: only it is refused by method or header
+    # Preflights first: only they are refused for a method or header
     # (https://fetch.spec.whatwg.org/#cors-preflight-request; cors.md 1 to 4). The condition is that
-    # of `is_preflight`; a call would cost every request.
+    # of `is_preflight`, inlined because every request would pay for a call.
     if facts.request_method and facts.origin and facts.method == b"OPTIONS":
         decision = _decide_preflight(policy, facts)
     # Under any-origin no response depends on the Origin, so neither the steps nor Vary are needed
@@ -60,7 +60,7 @@ def _decide_actual(policy: Policy, facts: Facts) -> Decision:
             break
     extra = policy.fixed_extra
     if outcome.reason is _ALLOWED:
-        # One value, as received: a list of allowed origins in the header fails every CORS check
+        # One origin, as received: a list of allowed origins in the header fails every CORS check
         # (https://fetch.spec.whatwg.org/#concept-cors-check, step 4; cors.md 32).
         origin = facts.origin[0] if not policy.any_origin else b"*"
         if policy.timing_as_allow_origin:
@@ -89,25 +89,26 @@ def _decide_actual(policy: Policy, facts: Facts) -> Decision:
 
 
 def _refuse_actual(policy: Policy, facts: Facts, outcome: Outcome) -> tuple[Reason, int]:
-    """Return the reason, and the status to respond with, or 0 to forward the request."""
+    """Return the reason and the status of the response; 0 means to forward the request."""
     # Before on_refused: a handshake has an Origin but no browser checks CORS on its response
-    # (RFC 6455 10.2; cors.md 54), so only the proxy or the server can stop it. Tempting to let an Origin pass that equals the own one: under DNS
-    # rebinding the attacker chooses the Host that the own origin is derived from.
+    # (RFC 6455 10.2; cors.md 54), so only the proxy or the server can stop it. Tempting to allow an
+    # Origin that equals the proxy's own: under DNS rebinding the attacker chooses the Host from which
+    # the own origin is derived.
     if facts.is_websocket:
         if policy.checks_websockets:
             return Reason.websocket_origin_not_allowed, 403
         return outcome.reason, 0
     if not policy.blocks_refused:
         return outcome.reason, 0
-    # Browsers send Origin on same-origin POST, too
+    # Browsers send Origin on same-origin POST as well
     # (https://fetch.spec.whatwg.org/#append-a-request-origin-header), and the API's own pages have to
-    # keep working (cors.md 55). Sec-Fetch-Site is set by browsers alone, never by a page's script.
+    # keep working (cors.md 55). Only browsers set Sec-Fetch-Site, never a script of a page.
     is_own = facts.origin == (facts.own_origin,) or facts.fetch_site in _OWN_SITE
     return outcome.reason, 0 if is_own else 403
 
 
 def _own_timing(policy: Policy, facts: Facts) -> bytes:
-    """Return the Timing-Allow-Origin line if it has a list of its own that matches (cors.md 53)."""
+    """Return the Timing-Allow-Origin line if the policy has a list for it that matches (cors.md 53)."""
     own = policy.timing_origins
     if own is None or len(facts.origin) != 1 or own.match(facts.origin[0]) is None:
         return b""
@@ -128,7 +129,7 @@ def _decide_preflight(policy: Policy, facts: Facts) -> Decision:
 
 
 def _lists_for_request(policy: Policy, facts: Facts) -> bytes:
-    """Return what follows the origin if the response depends on the requested names (cors.md 35)."""
+    """Return the lines after the origin if they depend on the requested method or headers (cors.md 35)."""
     methods = _methods_line(policy, facts) if policy.reflects_method else policy.methods_line
     headers = _headers_line(facts) if policy.reflects_headers else policy.headers_line
     return b"".join(
@@ -141,8 +142,8 @@ def _refuse_preflight(policy: Policy, facts: Facts, outcome: Outcome) -> Decisio
     block, status = policy.preflight_vary, policy.refused_status
     if policy.debug and origin_step(policy, facts).reason is _ALLOWED:
         # With these headers the CORS check passes, so that the browser's console names the method or
-        # header that failed (cors.md 68). Access-Control-Max-Age is left out: no
-        # browser caches a preflight that fails.
+        # header that failed (cors.md 68). Access-Control-Max-Age is omitted: browsers do not cache a
+        # preflight that fails.
         value = facts.origin[0] if not policy.any_origin else b"*"
         block = (
             ALLOW_ORIGIN
@@ -157,7 +158,7 @@ def _refuse_preflight(policy: Policy, facts: Facts, outcome: Outcome) -> Decisio
 
 
 def _full_lists(policy: Policy, facts: Facts) -> bytes:
-    """Return the lists for a refused preflight, which never name what was refused."""
+    """Return the list headers of a refused preflight, which never name what was refused."""
     methods = policy.methods_line
     if policy.any_method and policy.reflects_method:
         passed = method_step(policy, facts).reason is _ALLOWED
@@ -166,9 +167,9 @@ def _full_lists(policy: Policy, facts: Facts) -> bytes:
 
 
 def _methods_line(policy: Policy, facts: Facts) -> bytes:
-    """Return the line that names the requested method only (cors.md 35)."""
+    """Return the line that names only the requested method (cors.md 35)."""
     method = facts.request_method[0]
-    # A CORS-safelisted method passes unlisted (cors-preflight-fetch, step 7.5).
+    # A CORS-safelisted method passes without being listed (cors-preflight-fetch, step 7.5).
     if policy.minimal and method in SAFELISTED_METHODS:
         return b""
     return ALLOW_METHODS + method + b"\r\n"

@@ -1,4 +1,4 @@
-"""Defines the input and the result of a CORS decision. Knows no policy and decides nothing."""
+"""Defines the input and the result of a CORS decision."""
 
 from typing import NamedTuple
 
@@ -7,10 +7,10 @@ from corsproxy.policy.source import SourcePos
 
 
 class Facts(NamedTuple):
-    """The parts of a request that a decision may depend on, as received (cors.md 48).
+    """The parts of a request that a decision can depend on, as received (cors.md 48).
 
-    `origin`, `request_method` and `request_headers` have the value of each line of that name, in
-    order, without white space around it. They are tuples because presence counts, not the value
+    `origin`, `request_method` and `request_headers` contain the value of each line of that name, in
+    order, without surrounding white space. They are tuples because presence matters, not the value
     (cors.md 4): an empty Origin is malformed, not missing. `own_origin` is the public origin of the
     route and is used only under `on_refused: block` (cors.md 55).
     """
@@ -35,9 +35,9 @@ class Outcome(NamedTuple):
 class Decision(NamedTuple):
     """The decision about one request.
 
-    `block` has the serialized header lines to add; `extra` are its last lines, which are not
-    `Access-Control-…`. `vary` is to be merged into the Vary of the response (cors.md 45); that of a
-    preflight is in `block`. `status` is that of the proxy's own response; 0 means to forward.
+    `block` contains the serialized header lines to add; `extra` are its last lines, which are not
+    `Access-Control-…`. `vary` is merged into the Vary of the response (cors.md 45); for a preflight
+    it is in `block`. `status` is the status of the proxy's own response; 0 means to forward.
     """
 
     verdict: Verdict

@@ -1,7 +1,7 @@
-"""Parses origins and matches them with the patterns of a policy. Knows no policy and no header.
+"""Parses origins and matches them against the patterns of a policy.
 
-No regular expression is run on what a client sent. The work is bounded by the length of the origin
-and by the number of different shapes of patterns, not by the number of patterns (cors.md 13, 19).
+No regular expression runs on what a client sent. The work is bounded by the length of the origin and
+by the number of different shapes of patterns, not by the number of patterns (cors.md 13, 19).
 """
 
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ class Origin(NamedTuple):
     port: bytes
 
 
-# Origins that no policy lists exactly recur, too: a refused page sends its origin again and again.
+# Origins that no policy lists exactly recur as well: a refused page sends its origin with each request.
 @cached(1024)
 def parse_origin(value: bytes) -> Origin | None:
     """Parse an origin; return None if it is not a valid one (cors.md 10).
@@ -59,9 +59,9 @@ def parse_origin(value: bytes) -> Origin | None:
 
 
 def split_authority(authority: bytes) -> tuple[bytes, bytes]:
-    """Split `authority` after its host; what follows is b"" or a colon and the port, if it is valid.
+    """Split `authority` after its host; of a valid one, the rest is b"" or a colon and the port.
 
-    The colons between the brackets of an IPv6 address belong to the host.
+    Colons within the brackets of an IPv6 address belong to the host.
     """
     if authority.startswith(b"["):
         host, bracket, rest = authority.partition(b"]")
@@ -78,7 +78,7 @@ def is_scheme(text: bytes) -> bool:
 
 
 def is_host(text: bytes) -> bool:
-    """Whether `text` is a host name in lower case or an IPv4 address; a root dot may end it (cors.md 10)."""
+    """Whether `text` is a lower-case host name or an IPv4 address, with or without root dot (cors.md 10)."""
     if not text or len(text) > LONGEST_HOST or text.translate(None, _HOST):
         return False
     if text.startswith(b".") or b".." in text:
@@ -107,7 +107,7 @@ def is_port(text: bytes) -> bool:
 def malformed_reason(value: bytes) -> Reason:
     """Return the reason why `value` is not one valid origin (cors.md 8-12).
 
-    `null` has a reason of its own, since a policy may list it.
+    `null` has its own reason, since a policy may list it.
     """
     if len(value) > LONGEST_ORIGIN:
         return Reason.origin_too_long
@@ -122,11 +122,11 @@ def malformed_reason(value: bytes) -> Reason:
 
 
 class OriginSet:
-    """A set of valid patterns, matched with origins (cors.md 14-19).
+    """A set of valid patterns that origins are matched against (cors.md 14-19).
 
-    `exact` maps patterns without a wildcard to where they are written, `any_pattern` is `*`. Patterns
-    with a wildcard are looked up by their text: from an origin each pattern text is derived that could
-    match it. Tempting to use a trie or one regular expression: matchers of that kind in other
+    `exact` maps patterns without a wildcard to their positions, `any_pattern` is `*`. Patterns with a
+    wildcard are looked up by their text: each pattern text that could match an origin is derived from
+    the origin. Tempting to use a trie or one regular expression: matchers of that kind in other
     proxies have accepted `barfoo.com` for `foo.com` and `bar.com` (cors.md 19).
     """
 
@@ -145,8 +145,8 @@ class OriginSet:
         self.exact: dict[bytes, SourceText] = {}
         self.any_pattern: SourceText | None = None
         self._wild: dict[bytes, SourceText] = {}
-        # Which look-ups can succeed at all: an exact host with any port; a wildcard host with one port
-        # or none; a wildcard host with any port.
+        # Which kinds of look-ups can succeed: an exact host with any port; a wildcard host with one
+        # port or none; a wildcard host with any port.
         self._ports = self._fixed_ports = self._any_ports = False
         self._depth = 0
         shapes: set[tuple[int, int]] = set()
@@ -192,7 +192,7 @@ class OriginSet:
             return None
         scheme, host, port = origin
         head = scheme + b"://"
-        # The port pattern :* matches any port and none (cors.md 16).
+        # The port pattern :* matches any port, and also no port (cors.md 16).
         if self._ports:
             item = wild.get(head + host + b":*")
             if item is not None:

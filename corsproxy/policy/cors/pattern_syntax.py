@@ -1,6 +1,7 @@
-"""Finds mistakes in the spelling of an origin pattern (cors.md 14-17, 22). Knows no policy.
+"""Finds mistakes in the spelling of an origin pattern (cors.md 14-17, 22).
 
-`diagnose` names every mistake by its slug in `messages.KINDS`; `correct` writes what was meant.
+`diagnose` returns each mistake as a slug of `messages.KINDS`; `correct` guesses the pattern that was
+meant.
 """
 
 import unicodedata
@@ -21,7 +22,7 @@ _NUMBER_CHARS: Final = frozenset("0123456789")
 
 
 class Spelling(NamedTuple):
-    """The parts of a pattern, valid or not; `port` is None without a colon."""
+    """A pattern split into parts, valid or not; `port` is None without a colon."""
 
     scheme: str
     userinfo: str
@@ -33,7 +34,7 @@ class Spelling(NamedTuple):
 def take_apart(text: str) -> Spelling | None:
     """Split `text` into its parts; return None if it has no scheme.
 
-    Lenient, unlike `origins.parse_origin`: each part has to be named in a message of its own.
+    Lenient, unlike `origins.parse_origin`, since each invalid part gets its own message.
     """
     scheme, mark, rest = text.partition("://")
     if not mark:
@@ -42,7 +43,7 @@ def take_apart(text: str) -> Spelling | None:
     authority, tail = rest[:end], rest[end:]
     userinfo, at, address = authority.rpartition("@")
     if address.startswith("["):
-        # What follows the bracket without a colon stays with the address, which makes it invalid.
+        # Without a colon, what follows the bracket stays part of the address and makes it invalid.
         name, bracket, after = address.partition("]:")
         host, port = (f"{name}]", after) if bracket else (address, None)
     else:
@@ -52,9 +53,9 @@ def take_apart(text: str) -> Spelling | None:
 
 
 def diagnose(text: str) -> Iterator[str]:
-    """Yield the slug of each mistake in one pattern; nothing if it is spelled correctly.
+    """Yield the slug of each mistake in one pattern; nothing if it is valid.
 
-    `*` and `null` are; whether a policy may have them is checked with the policy.
+    `*` and `null` are valid patterns; whether a policy may contain them is checked elsewhere.
     """
     if text in {"*", "null"}:
         return
@@ -81,7 +82,7 @@ def diagnose(text: str) -> Iterator[str]:
 
 
 def means_any(text: str) -> bool:
-    """Whether `text` is a wildcard that fixes at most scheme and port."""
+    """Whether `text` is a wildcard for any host, such as `https://*`."""
     parts = take_apart(text)
     host = parts.host if parts else text
     return "*" in host and not host.strip("*.:/")
@@ -213,7 +214,7 @@ def _decodes(label: str) -> bool:
 def to_ascii(host: str) -> str:
     """Return `host` as browsers send it: NFKC, lower case, `xn--` labels.
 
-    The part of UTS 46 that names need; the result is only suggested, never matched.
+    A subset of UTS 46: the result is only suggested to the user, never matched.
     """
     name = unicodedata.normalize("NFKC", host).replace("\u3002", ".").lower()
     return ".".join(
@@ -223,7 +224,7 @@ def to_ascii(host: str) -> str:
 
 
 def correct(text: str) -> str | None:
-    """Return the pattern that `text` most likely means; None if it is correct or nothing fits."""
+    """Return the pattern that `text` most likely means; None if it is valid or there is no guess."""
     meant = text.strip()
     if means_any(meant):
         return "*"

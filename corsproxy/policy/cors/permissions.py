@@ -1,4 +1,4 @@
-"""Compares two policies: what one permits and the other does not. Knows no routes and no requests."""
+"""Compares two policies: what one permits and the other does not."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -9,15 +9,15 @@ from corsproxy.policy.cors.steps import is_header_allowed
 from corsproxy.policy.fetch_lists import SAFELISTED_RESPONSE_HEADERS
 from corsproxy.policy.source import SourceText
 
-# A method and a header that a "*" allows and that hardly any list names.
+# A method and a header that "*" allows and that lists are unlikely to contain.
 _SAMPLE_METHOD: Final = b"ANY-METHOD"
 _SAMPLE_HEADER: Final = b"x-any-header"
 
 
 class Permission(NamedTuple):
-    """What one policy permits beyond another, as the end of a sentence.
+    """What one policy permits and another does not, as the end of a sentence.
 
-    `method` is the only method it applies to, None if it applies to any.
+    `method` is the only method that it applies to; None if it applies to any.
     """
 
     words: str
@@ -27,8 +27,8 @@ class Permission(NamedTuple):
 def extra_permissions(broader: Policy | None, stricter: Policy | None) -> Iterator[Permission]:
     """Yield what `broader` permits and `stricter` does not, each kind once.
 
-    None stands for a route without a policy: it refuses no request, and permits what the upstream's
-    own headers do. A policy for any origin refuses no origin, so only another policy for any origin
+    None means a route without a policy: it refuses no request, and permits what the upstream's own
+    headers permit. A policy for any origin refuses no origin, so only another policy for any origin
     can permit more.
     """
     if stricter is None:
@@ -44,7 +44,7 @@ def extra_permissions(broader: Policy | None, stricter: Policy | None) -> Iterat
 
 def _for_origins(broader: Policy | None, stricter: Policy) -> Iterator[Permission]:
     if stricter.blocks_refused and not (broader is not None and broader.blocks_refused):
-        yield Permission("does not block what is refused")
+        yield Permission("does not block refused requests")
     if broader is None:
         return
     if _any_outside(broader.spec.allow_origins, stricter.origins):
@@ -72,11 +72,11 @@ def _for_responses(broader: Policy, stricter: Policy) -> Iterator[Permission]:
     if "*" not in exposed and _exposed_names(broader.spec.expose_headers) - exposed:
         yield Permission("exposes a response header that this one hides")
     if _any_outside(_timing_origins(broader), OriginSet(_timing_origins(stricter))):
-        yield Permission("shows timings to an origin that this one hides them from")
+        yield Permission("exposes timings to an origin that this one does not")
 
 
 def _exposed_names(spec: tuple[SourceText, ...]) -> frozenset[str]:
-    """Return the names that `spec` exposes, without those that pages can read anyway."""
+    """Return the names that `spec` exposes, without those that pages can read in any case."""
     names = {item.text.lower() for item in spec}
     return frozenset(name for name in names if name.encode() not in SAFELISTED_RESPONSE_HEADERS)
 
@@ -92,7 +92,7 @@ def _any_outside(patterns: tuple[SourceText, ...], origins: OriginSet) -> bool:
 
 
 def _sample_origin(pattern: str) -> bytes:
-    """Return an origin that `pattern` matches and that hardly any other pattern does."""
+    """Return an origin that matches `pattern` and is unlikely to match any other."""
     if pattern == "*":
         return b"https://any-origin.invalid"
     host = pattern.removesuffix(":*")

@@ -1,4 +1,4 @@
-"""Compiles a policy to what serving a request needs: sets, flags, prebuilt bytes. Sees no request."""
+"""Compiles a CORS policy to sets, flags and prebuilt bytes for serving requests."""
 
 from typing import Final
 
@@ -24,14 +24,14 @@ _REQUESTED: Final = b"Access-Control-Request-Method, Access-Control-Request-Head
 
 
 class Policy:
-    """One policy, compiled and immutable; made by `compile_policy`.
+    """One compiled, immutable policy; `compile_policy` creates it.
 
-    `any_origin`: `*` without credentials, so that no response depends on the Origin.
-    `constant_decisions` are then the decisions for actual requests without and with an Origin.
-    `reflects_method`, `reflects_headers`: a preflight's response names what was requested instead of
-    `methods_line`, `headers_line` (cors.md 35). `expands_expose_headers`: the names of each response
-    are listed (cors.md 28). Attributes that end in `_line` or `_tail`, or name what comes after the
-    origin, are serialized, CRLF included.
+    `any_origin`: `*` without credentials, so no response depends on the Origin; then
+    `constant_decisions` are the decisions for actual requests without and with an Origin.
+    `reflects_method`, `reflects_headers`: the response to a preflight lists what was requested instead
+    of `methods_line`, `headers_line` (cors.md 35). `expands_expose_headers`: the header names of each
+    response are listed (cors.md 28). Attributes that end in `_line`, `_tail` or `after_origin` are
+    serialized header lines, CRLF included.
     """
 
     __slots__ = (
@@ -106,8 +106,8 @@ class Policy:
     def _compile_methods(self) -> None:
         spec = self.spec
         self.methods_pos = spec.place_of("allow_methods")
-        # GET, HEAD and POST pass unlisted (https://fetch.spec.whatwg.org/#cors-safelisted-method;
-        # cors.md 25, 33).
+        # GET, HEAD and POST pass without being listed
+        # (https://fetch.spec.whatwg.org/#cors-safelisted-method; cors.md 25, 33).
         self.methods: dict[bytes, Outcome] = {
             name: Outcome(Reason.allowed, name, self.methods_pos) for name in SAFELISTED_METHODS
         }
@@ -119,7 +119,7 @@ class Policy:
         self.minimal = spec.preflight.style == "minimal"
         open_to_all = self.any_method and not spec.allow_credentials
         self.methods_line = _line(ALLOW_METHODS, ["*"] if open_to_all else _names(named))
-        # For a request with credentials * is a method of that name
+        # For a request with credentials, * is literally a method called "*"
         # (https://fetch.spec.whatwg.org/#cors-protocol-and-credentials), so the method is named.
         self.reflects_method = (self.any_method or self.minimal) and not open_to_all
 
@@ -134,7 +134,7 @@ class Policy:
         if open_to_all:
             # * never covers Authorization
             # (https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name). Tempting to name it
-            # only if it was requested: then preflights of one page differ, and none serves the next.
+            # only if requested: then the cached preflights of one page would not serve each other.
             names = ["*", "authorization"] if b"authorization" in self.headers else ["*"]
         else:
             names = _names(named)
@@ -155,10 +155,10 @@ class Policy:
             own = None
         self.timing_as_allow_origin = timing == "same" and not self.any_origin
         self.timing_origins: OriginSet | None = own
-        # Vary names Origin on every response, also to a request without one: a shared cache would
-        # otherwise give one origin's response to another
+        # Vary names Origin on every response, even to a request without one: otherwise a shared cache
+        # would serve one origin's response to another
         # (https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches; cors.md 44). Tempting to omit
-        # it for a single allowed origin: then a response without CORS headers would be reused for it.
+        # it for a single allowed origin: then a cached response without CORS headers would be reused.
         self.vary = b"Origin" if own or not self.any_origin else b""
 
     def _compile_responses(self) -> None:
@@ -167,8 +167,8 @@ class Policy:
         exposed = _names(spec.expose_headers)
         self.expands_expose_headers = spec.allow_credentials and "*" in exposed
         if self.expands_expose_headers:
-            # For a request with credentials * is a header of that name, so `rewrite` lists the names
-            # of each response (cors.md 28).
+            # For a request with credentials, * is literally a header called "*", so `rewrite` lists the
+            # names of each response (cors.md 28).
             exposed = []
         self.expose_line = _line(EXPOSE_HEADERS, ["*"] if "*" in exposed else exposed)
         self.after_origin = b"\r\n" + self.allow_credentials_line + self.expose_line
@@ -187,7 +187,7 @@ class Policy:
         max_age = _MAX_AGE % spec.max_age if spec.max_age is not None else b""
         self.preflight_tail = max_age + self.expose_line + self.preflight_vary
         start = b"\r\n" + self.allow_credentials_line
-        # None if what follows the origin depends on the requested method or headers.
+        # None if the lines after the origin depend on the requested method or headers.
         self.preflight_after_origin: bytes | None = None
         if not (self.reflects_method or self.reflects_headers):
             lists = self.methods_line + self.headers_line

@@ -1,4 +1,4 @@
-"""Defines the verdicts and reasons of CORS decisions and their words. Makes no decision."""
+"""Defines the verdicts and reasons of CORS decisions, and the texts that describe them."""
 
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -15,7 +15,7 @@ class Verdict(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a policy decided so: a stable code for logs, metrics and the debug header (cors.md 66)."""
+    """Why a policy allowed or refused a request: a stable code for logs, metrics, X-CORS-Debug (cors.md 66)."""
 
     allowed = "allowed"
     no_origin = "no_origin"
@@ -36,7 +36,7 @@ class Reason(StrEnum):
 
 
 class ReasonText(NamedTuple):
-    """A reason in words: what happened ({subject} is the value that decided), how to fix it, which rule."""
+    """The text of a reason: what happened ({subject} is the deciding value), how to fix it, which rule."""
 
     what: str
     fix: str
@@ -46,54 +46,54 @@ class ReasonText(NamedTuple):
 REASON_TEXTS: Final[dict[Reason, ReasonText]] = {
     Reason.allowed: ReasonText("{subject} is allowed", "nothing to do", "32"),
     Reason.no_origin: ReasonText(
-        "the request has no Origin, so no browser asks for permission",
-        "nothing to do; a cross-origin request of a browser always carries one",
+        "the request has no Origin, so it is not a CORS request",
+        "nothing to do; browsers send an Origin with every CORS request",
         "42",
     ),
     Reason.origin_multiple: ReasonText(
-        "the request has more than one Origin, or a list in it: {subject}",
-        "send one Origin line with one origin; look for a proxy in front that adds another",
+        "the request has more than one Origin line, or a list of origins: {subject}",
+        "send one Origin line with one origin; check for a proxy in front that adds another",
         "8",
     ),
     Reason.origin_malformed: ReasonText(
         'the Origin "{subject}" is not scheme://host or scheme://host:port',
-        "send an origin as a browser writes it: no path, no user, no trailing slash",
+        "send an origin as browsers do: without path, user name or trailing slash",
         "10",
     ),
     Reason.origin_too_long: ReasonText(
         "the Origin is longer than 326 bytes: {subject}",
-        "no browser sends such an origin; look at what the client puts there",
+        "no browser sends such an origin; check what the client puts there",
         "9",
     ),
     Reason.origin_null: ReasonText(
         "the Origin is null: a sandboxed frame, a file, or a request that followed a redirect "
         "across origins",
-        "call the final address without the redirect, or serve the page over http(s); as a last "
+        "request the final URL directly, or serve the page over http(s); as a last "
         "resort list null with dangerously_allow_null_origin: true, without credentials",
         "12, 59",
     ),
     Reason.origin_default_port: ReasonText(
-        "the Origin {subject} spells out the default port of its scheme; browsers leave it out",
-        "let the client send the origin without the port",
+        "the Origin {subject} contains the default port of its scheme, which browsers omit",
+        "make the client send the origin without the port",
         "11",
     ),
     Reason.origin_case: ReasonText(
         "the Origin {subject} has upper-case letters; origins are compared byte for byte",
-        "let the client send it in lower case, as browsers do",
+        "make the client send it in lower case, as browsers do",
         "11",
     ),
     Reason.origin_not_allowed: ReasonText(
         "the origin {subject} is not in allow_origins",
-        "add it to allow_origins, if that page may read the answers",
+        "add it to allow_origins if that page may read the responses",
         "11",
     ),
     Reason.method_invalid: ReasonText(
-        'Access-Control-Request-Method is no single method: "{subject}"',
-        "send one method name of at most 128 bytes in one line",
+        'Access-Control-Request-Method is not one valid method: "{subject}"',
+        "send one method of at most 128 bytes in one line",
         "33",
     ),
     Reason.method_forbidden: ReasonText(
-        "the method {subject} is forbidden to pages by every browser",
+        "browsers forbid the method {subject}",
         "use another method; no policy can allow this one",
         "33",
     ),
@@ -103,18 +103,18 @@ REASON_TEXTS: Final[dict[Reason, ReasonText]] = {
         "33",
     ),
     Reason.headers_malformed: ReasonText(
-        'Access-Control-Request-Headers holds what is no header name: "{subject}"',
+        'Access-Control-Request-Headers contains an invalid header name: "{subject}"',
         "send header names of at most 128 bytes, separated by commas",
         "34",
     ),
     Reason.headers_too_many: ReasonText(
-        "Access-Control-Request-Headers asks for more than 64 names, 16 empty elements or 4 KiB",
+        "Access-Control-Request-Headers has more than 64 names, 16 empty elements or 4 KiB",
         "send fewer request headers",
         "34",
     ),
     Reason.header_not_allowed: ReasonText(
         "the request header {subject} is not in allow_headers",
-        "add it to allow_headers; * never covers authorization where credentials are allowed",
+        "add it to allow_headers; * does not cover authorization if credentials are allowed",
         "34, 35",
     ),
     Reason.websocket_origin_not_allowed: ReasonText(
@@ -126,7 +126,7 @@ REASON_TEXTS: Final[dict[Reason, ReasonText]] = {
 
 
 def describe(reason: Reason, subject: bytes) -> str:
-    """Describe `reason` in one sentence that names the `subject`, the value that decided."""
+    """Describe `reason` in one sentence that names `subject`, the deciding value."""
     return REASON_TEXTS[reason].what.format(subject=printable_ascii(subject) or "(empty)")
 
 

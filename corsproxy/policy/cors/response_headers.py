@@ -1,7 +1,7 @@
-"""Writes a decision into the header fields of a response. Knows fields, not status lines or bodies.
+"""Applies a decision to the header fields of a response.
 
-Every response under a policy passes through `rewrite`, the upstream's and the proxy's own, so that
-one side alone decides about its CORS headers (cors.md 41-49, 53, 54).
+Every response under a policy passes through `rewrite`, both the upstream's and the proxy's own, so
+that a single place determines its CORS headers (cors.md 41-49, 53, 54).
 """
 
 from collections.abc import Iterable
@@ -34,8 +34,8 @@ def rewrite(
 ) -> bytes:
     """Return the header lines of a response, each ending in CRLF, without the empty line.
 
-    `fields` are those of the response, without hop-by-hop and framing fields; `kinds` is the OR of
-    their `FIELD_KINDS`. Not to be called for 1xx other than 101 (cors.md 47).
+    `fields` are the response's, without hop-by-hop and framing fields; `kinds` is the OR of their
+    `FIELD_KINDS`. Must not be called for 1xx responses other than 101 (cors.md 47).
     """
     # Few upstreams send fields that have to be replaced or merged; all other responses are one join.
     if kinds & _SPECIAL or policy.expands_expose_headers or status == 101:
@@ -54,8 +54,8 @@ def _rewrite_special(policy: Policy, decision: Decision, status: int, fields: li
         # No browser checks CORS on the response to a handshake (cors.md 54).
         return _serialize(others)
     if policy.upstream_cors_headers == "keep" and _is_single_origin(upstream_cors):
-        # The upstream's CORS headers stay, and so does its Vary (cors.md 44, 49): the proxy's would
-        # claim a dependency on Origin that the upstream's set need not have.
+        # The upstream's CORS headers are kept, and so is its Vary (cors.md 44, 49): the proxy's would
+        # declare a dependency on Origin that the upstream's headers may not have.
         kept = _without_replaced(policy, _without_duplicates(fields), cors_too=False)
         return _serialize(kept) + decision.extra
     block = decision.block
@@ -109,13 +109,13 @@ def _with_expose_headers(
     fields: list[Field],
     upstream_cors: list[Field],
 ) -> bytes:
-    """Return the block with the names that this response exposes (cors.md 28, 49)."""
+    """Return the block with the header names that this response exposes (cors.md 28, 49)."""
     merges = policy.upstream_cors_headers == "merge" and bool(upstream_cors)
     if not merges and not policy.expands_expose_headers:
         return decision.block
     if policy.expands_expose_headers and status == 304:
-        # A 304 updates the fields of the stored response (RFC 9111 3.2), and has fewer fields: its
-        # list would replace the longer one (cors.md 46).
+        # A 304 updates the fields of the stored response (RFC 9111 3.2) but has fewer fields itself:
+        # its shorter list would replace the complete one (cors.md 46).
         return decision.block
     ours = parse_lines(decision.block[: len(decision.block) - len(decision.extra)])
     names = _exposed_names(ours)
@@ -134,7 +134,7 @@ def _exposed_names(fields: Iterable[Field]) -> list[bytes]:
 
 
 def _readable_names(fields: list[Field], decision: Decision) -> list[bytes]:
-    """Return the names of a response that a page can read only if they are exposed.
+    """Return the header names of a response that a page can read only if they are exposed.
 
     https://fetch.spec.whatwg.org/#concept-filtered-response-cors
     """
@@ -149,7 +149,7 @@ def merge_vary(fields: list[Field], name: bytes) -> list[Field]:
     """Return `fields` with one Vary line that contains `name`, after the upstream's own names (cors.md 45)."""
     values = [value for field, value in fields if FIELD_KINDS[field] & VARY]
     tokens = list_elements(values)
-    # "*" already varies on everything (RFC 9110 12.5.5).
+    # "*" already covers every header (RFC 9110 12.5.5).
     if b"*" in tokens:
         merged = b"*"
     elif name.lower() in {token.lower() for token in tokens}:
@@ -170,7 +170,7 @@ def merge_vary(fields: list[Field], name: bytes) -> list[Field]:
 
 
 def _unique(names: list[bytes]) -> list[bytes]:
-    """Return `names` without those that repeat an earlier one in any case."""
+    """Return `names` without case-insensitive duplicates; the first spelling is kept."""
     first: dict[bytes, bytes] = {}
     for name in names:
         first.setdefault(name.lower(), name)

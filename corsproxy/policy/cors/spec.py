@@ -1,6 +1,6 @@
-"""Defines the settings of a CORS policy as a user wrote them, with positions. Checks nothing.
+"""Defines the settings of a CORS policy, as the user wrote them.
 
-`config.compile` makes a `PolicySpec` from the file, `check` finds its mistakes, `policy` compiles it.
+`config.compile` builds a `PolicySpec` from the file, `check` validates it, `policy` compiles it.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class PolicySpec:
     """The settings of one policy.
 
     `max_age` is in seconds; None omits Access-Control-Max-Age. `timing_allow_origins` is "same" (as
-    `allow_origins`), a list of its own, or None for no Timing-Allow-Origin. `positions` are pairs of
-    a key that was written and the position of its value.
+    `allow_origins`), a separate list, or None for no Timing-Allow-Origin. `positions` are pairs of
+    a key in the file and the position of its value.
     """
 
     name: str
@@ -56,5 +56,5 @@ class PolicySpec:
     positions: tuple[tuple[str, SourcePos], ...] = ()
 
     def place_of(self, key: str) -> SourcePos | None:
-        """Return the position of the value of `key`; of the policy if the key was not written."""
+        """Return the position of the value of `key`; that of the policy if it is absent."""
         return dict(self.positions).get(key, self.pos)

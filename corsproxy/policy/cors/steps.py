@@ -1,6 +1,6 @@
-"""Defines the steps of a CORS decision: origin, method, headers. Each checks one thing only.
+"""Implements the steps of a CORS decision: origin, method, headers.
 
-A step returns its outcome as a value; none raises, logs or builds a response.
+Each step checks one thing and returns the outcome as a value; none raises, logs or builds a response.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ LONGEST_HEADER_LIST: Final = 4096
 MOST_HEADERS: Final = 64
 MOST_EMPTY: Final = 16
 
-# Looking a member of an enum up by attribute is slow; this one is read for every request.
+# Attribute look-up on an enum is slow, and this one is read for every request.
 _ALLOWED: Final = Reason.allowed
 
 _NO_ORIGIN: Final = Outcome(Reason.no_origin)
@@ -35,7 +35,7 @@ def origin_step(policy: Policy, facts: Facts) -> Outcome:
 
     https://fetch.spec.whatwg.org/#concept-cors-check, step 4
     """
-    # Exact origins first: most requests end here, and what a policy lists needs no parsing.
+    # Exact origins first: most requests end here, and a listed origin needs no parsing.
     origins = facts.origin
     if len(origins) == 1:
         outcome = policy.exact_origins.get(origins[0])
@@ -43,7 +43,7 @@ def origin_step(policy: Policy, facts: Facts) -> Outcome:
             return outcome
     if not origins:
         return _NO_ORIGIN
-    # Before the value is read: under any-origin it does not matter, not even if it is malformed.
+    # Before the value is read: under any-origin it does not matter, even if it is malformed.
     any_pattern = policy.origins.any_pattern
     if any_pattern is not None:
         return Outcome(_ALLOWED, b"*", any_pattern.pos)
@@ -53,18 +53,18 @@ def origin_step(policy: Policy, facts: Facts) -> Outcome:
 def _check_unlisted(policy: Policy, origins: tuple[bytes, ...]) -> Outcome:
     value = origins[0]
     # Browsers send one line (https://fetch.spec.whatwg.org/#append-a-request-origin-header). Tempting
-    # to take the first of several: an intermediary or the upstream may take the last.
+    # to use the first of several: an intermediary or the upstream may use the last.
     if len(origins) > 1:
         subject = b", ".join(origins[:2])[:LONGEST_ORIGIN]
         return Outcome(Reason.origin_multiple, subject, policy.origins_pos)
-    # The length comes first, so that a long value costs neither parsing nor a place in the cache.
+    # The length is checked first, so that a long value is neither parsed nor cached.
     origin = parse_origin(value) if len(value) <= LONGEST_ORIGIN else None
     if origin is None:
         return Outcome(malformed_reason(value), value[:LONGEST_ORIGIN], policy.origins_pos)
     item = policy.origins.match_wild(origin)
     if item is not None:
         return Outcome(_ALLOWED, value, item.pos)
-    # Only the reason: the port is never folded, since origins are compared byte for byte (cors.md 11).
+    # Affects only the reason: origins are compared byte for byte, default ports included (cors.md 11).
     if origin.port and DEFAULT_PORTS.get(origin.scheme) == origin.port:
         return Outcome(Reason.origin_default_port, value, policy.origins_pos)
     return Outcome(Reason.origin_not_allowed, value, policy.origins_pos)
@@ -104,12 +104,12 @@ def headers_step(policy: Policy, facts: Facts) -> Outcome:
     if not lines:
         return policy.headers_outcome
     line = lines[0]
-    # What browsers send: few and listed names in lower case. 128 bytes have no more than 64 names.
+    # The common case: a few listed names in lower case. 128 bytes contain at most 64 names.
     if len(lines) == 1 and len(line) <= 128 and policy.headers.issuperset(line.split(b",")):
         return policy.headers_outcome
     if _is_too_long(lines):
         return Outcome(Reason.headers_too_many, b"", policy.headers_pos)
-    # Names are checked to be tokens even under *, since they may be copied to the response.
+    # Names have to be tokens even under *, since they may be copied to the response.
     names = requested_names(facts)
     unlisted = [name for name in names if name not in policy.headers]
     for name in unlisted:
@@ -123,9 +123,9 @@ def headers_step(policy: Policy, facts: Facts) -> Outcome:
 
 
 def _is_too_long(lines: tuple[bytes, ...]) -> bool:
-    """Whether a list is longer than a browser's can be (cors.md 34).
+    """Whether the list is longer than any that a browser sends (cors.md 34).
 
-    Commas are counted before the list is split: a hostile list costs one scan and no allocations.
+    Commas are counted before the list is split, so that a hostile list costs one scan and no allocation.
     """
     size = sum(map(len, lines))
     commas = sum(line.count(b",") for line in lines) + len(lines) - 1
@@ -141,9 +141,9 @@ def _is_too_long(lines: tuple[bytes, ...]) -> bool:
 def is_header_allowed(policy: Policy, name: bytes) -> bool:
     """Whether the policy lists the header `name`, in lower case, or covers it with `*`.
 
-    `*` covers authorization only without credentials: the response then is a literal `*`, and it is
-    the browser that decides (cors.md 36). With credentials names are reflected, and to reflect
-    authorization would grant what `*` never does in Fetch (cors.md 35;
+    `*` covers authorization only without credentials: the response then contains a literal `*`, and
+    the browser decides (cors.md 36). With credentials names are reflected, and reflecting
+    authorization would grant what `*` never grants in Fetch (cors.md 35;
     https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name).
     """
     if name in policy.headers:

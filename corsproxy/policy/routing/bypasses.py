@@ -1,4 +1,4 @@
-"""Finds other spellings of a path that bypass the stricter policy of its route. Sees no requests.
+"""Finds alternative spellings of a path that bypass the stricter policy of its route.
 
 To the route table `/admin/x`, `//admin/x`, `/admin%2Fx` and `/ADMIN/x` are four paths (cors.md 71);
 many servers treat them as one. If a more specific route has the stricter policy and a broader route
@@ -23,17 +23,17 @@ KINDS: Final = by_slug(
     ProblemKind(
         "W234",
         "route_path_broader",
-        "the policy of {value} can be avoided by another spelling if the upstream reads both alike: {detail}",
-        "give both routes the stricter policy; if the upstream tells the spellings apart, give this"
-        " route an entry of its own in upstreams",
+        "another spelling of {value} bypasses its policy if the upstream treats both alike: {detail}",
+        "give both routes the stricter policy; if the upstream distinguishes the spellings, give this"
+        " route its own entry in upstreams",
     ),
 )
 
 _SLASH: Final = 0x2F
 _SLASHES: Final = re.compile(rb"/+")
 
-# How many slashes of a path, spellings of it by other routes, and methods listed by routes are tried,
-# so that checking takes bounded time however often a file repeats them.
+# How many slashes of a path, spellings of it in other routes, and methods listed by routes are tried:
+# checking takes bounded time, however often a file repeats them.
 _MOST_SLASHES: Final = 16
 # In bytes. A look-up costs the square of the path's length if the configuration has one as long.
 _LONGEST_PATH: Final = 1024
@@ -48,7 +48,7 @@ _Compared = dict[tuple[Policy | None, Policy | None], tuple[Permission, ...]]
 
 
 class _Bypass(NamedTuple):
-    """A path as its route spells it, and a `variant` of it that the table gives to route `other`."""
+    """A path as its route spells it, and a `variant` of it that matches the route `other`."""
 
     host: bytes
     plain: bytes
@@ -80,9 +80,9 @@ class _UpstreamRoutes:
 def check_bypasses(
     entries: Sequence[tuple[Match, Route]], table: RouteTable[Route]
 ) -> Iterator[Problem]:
-    """Yield a problem of a path for each other route that one of its variants reaches.
+    """Yield a problem for each path and each other route that a variant of it reaches.
 
-    Problems quote nothing of the other route: its values may come from the environment.
+    Problems quote nothing from the other route: its values may come from the environment.
     """
     upstreams: defaultdict[str, _UpstreamRoutes] = defaultdict(_UpstreamRoutes)
     for match, route in entries:
@@ -105,7 +105,9 @@ def check_bypasses(
                 permission = _first_permission(compared[pair], bypass, route, table)
                 if permission and _is_same_path_upstream(bypass, route):
                     reached.add(other.name)
-                    detail = f"{bypass.variant.decode()} comes to {_described(other)}, which {permission}"
+                    detail = (
+                        f"{bypass.variant.decode()} matches {_described(other)}, which {permission}"
+                    )
                     pos = match.positions.paths.get(path)
                     yield KINDS["route_path_broader"].at(pos, value=path, detail=detail)
 
@@ -122,7 +124,7 @@ def _find_bypasses(
     for host in map(_sample_host, match.hosts or ("",)):
         for method in methods:
             if table.match(host, plain, method) is not route:
-                continue  # a more specific route takes the plain spelling already
+                continue  # a more specific route matches the plain spelling
             for variant in variants:
                 other = table.match(host, variant, method)
                 if other is None or other is route or other.upstream is not route.upstream:
@@ -133,10 +135,10 @@ def _find_bypasses(
 def _first_permission(
     permissions: tuple[Permission, ...], bypass: _Bypass, route: Route, table: RouteTable[Route]
 ) -> str:
-    """Return the words of the first of `permissions` that `bypass` gives; "" if it gives none.
+    """Return the text of the first of `permissions` that `bypass` grants; "" if it grants none.
 
-    A permission for one method is looked up with that method: other routes may take it for either
-    spelling.
+    A permission for one method is looked up with that method, since other routes may match it for
+    either spelling.
     """
     host, plain, variant, other = bypass
     for words, method in permissions:
@@ -155,7 +157,7 @@ def _is_same_path_upstream(bypass: _Bypass, route: Route) -> bool:
 
 
 def _described(route: Route) -> str:
-    return f"the route in line {route.pos.line}" if route.pos else f"the route {route.name}"
+    return f"the route on line {route.pos.line}" if route.pos else f"the route {route.name}"
 
 
 def _sample_host(host: str) -> bytes:
@@ -165,8 +167,8 @@ def _sample_host(host: str) -> bytes:
 def _variants(plain: bytes, path: str, others: _PathsByLowerCase) -> Iterator[bytes]:
     """Yield other spellings that lenient servers treat as `plain`, a request path of the route `path`.
 
-    Each slash doubled, each but the first percent-encoded, and letters in another case: all of them,
-    those of one segment, or as another route spells them.
+    Each slash doubled, each except the first percent-encoded, and letters in another case: all of
+    them, those of one segment, or as another route spells them.
     """
     slashes = [at for at, byte in enumerate(plain) if byte == _SLASH][:_MOST_SLASHES]
     yield b"/" + plain
@@ -184,5 +186,5 @@ def _variants(plain: bytes, path: str, others: _PathsByLowerCase) -> Iterator[by
 
 
 def _normalized(path: bytes) -> bytes:
-    """Return `path` as a lenient server compares it."""
+    """Return `path` as lenient servers compare it."""
     return _SLASHES.sub(b"/", path.lower().replace(b"%2f", b"/"))

@@ -1,7 +1,7 @@
-"""Checks the match of a route for what no request can ever have.
+"""Checks the `match` of a route for values that no request can have.
 
-More specific routes never hide all of another one (cors.md 72): there are always further hosts,
-paths below a prefix and methods. So only its own match can make a route unreachable; two routes
+More specific routes never shadow all of another route (cors.md 72): there are always further hosts,
+paths below a prefix and methods. So only its own `match` can make a route unreachable; two routes
 with the same match are ties (`table.find_ties`).
 """
 
@@ -19,32 +19,32 @@ KINDS: Final = by_slug(
     ProblemKind(
         "E230",
         "route_host_invalid",
-        '"{value}" matches no host: {detail}',
+        '"{value}" cannot match a host: {detail}',
         "write a name such as api.example.com, *.example.com, 192.0.2.1 or [::1]",
     ),
     ProblemKind(
         "E231",
         "route_path_invalid",
-        '"{value}" matches no path: {detail}',
-        "write the path as it stands in a request, such as /api/ or /health",
+        '"{value}" cannot match a path: {detail}',
+        "write the path as it appears in a request, such as /api/ or /health",
     ),
     ProblemKind(
         "W230",
         "route_path_ambiguous",
-        "{value} is refused before routes are looked at: it holds a dot segment or %00",
+        "{value} is rejected before routes are matched: it contains a dot segment or %00",
         "write the path without it, or set ambiguous_paths: forward on this route",
     ),
     ProblemKind(
         "E232",
         "route_method_invalid",
-        '"{value}" is no method',
+        '"{value}" is not a valid method',
         "write a method such as GET",
     ),
     ProblemKind(
         "W231",
         "route_method_never",
-        "{value} never reaches a route: the proxy answers it with 405",
-        "leave it out",
+        "{value} never reaches a route: the proxy rejects it with 405",
+        "remove it",
     ),
     ProblemKind(
         "W232",
@@ -56,7 +56,7 @@ KINDS: Final = by_slug(
         "W233",
         "route_methods_empty",
         "methods is empty, so the route matches nothing",
-        "list methods, or leave methods out to match any",
+        "list methods, or remove the key to match any",
     ),
 )
 
@@ -69,7 +69,7 @@ _USUAL_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELET
 
 
 def check_match(match: Match, *, rejects_ambiguous: bool = True) -> Iterator[Problem]:
-    """Yield each part of one match that no request can have: hosts, then paths, then methods.
+    """Yield a problem for each value that no request can have: hosts, then paths, then methods.
 
     `rejects_ambiguous` is whether the route rejects ambiguous paths (forwarding.md H1).
     """
@@ -105,25 +105,25 @@ def _check_method(item: SourceText) -> Iterator[Problem]:
 
 
 def _host_fault(host: str) -> str:
-    """Return why no request has this host, as the end of a message; "" if one can."""
+    """Return why no request can have this host, as the end of a message; "" if one can."""
     if _HOST.fullmatch(host):
         return ""
     faults = {
-        "requests carry its xn-- form": not host.isascii(),
+        "requests contain its xn-- form": not host.isascii(),
         "it is a URL, not a host": "/" in host,
-        "a * may only stand in front, as in *.example.com": "*" in host,
-        "hosts are compared without port": host.count(":") == 1,
-        "an IPv6 address stands in brackets": ":" in host,
+        "only the leftmost label can be *, as in *.example.com": "*" in host,
+        "hosts are matched without the port": host.count(":") == 1,
+        "an IPv6 address must be in brackets": ":" in host,
     }
-    return next((fault for fault, is_so in faults.items() if is_so), "it is no host name")
+    return next((fault for fault, is_so in faults.items() if is_so), "it is not a valid host name")
 
 
 def _path_fault(path: str) -> str:
-    """Return why no request has this path, as the end of a message; "" if one can."""
+    """Return why no request can have this path, as the end of a message; "" if one can."""
     if not path.startswith("/"):
-        return "it does not begin with /"
+        return "it does not start with /"
     if "?" in path or "#" in path:
-        return "paths are compared without query and fragment"
+        return "paths are matched without query and fragment"
     if "*" in path:
-        return "a * stands for itself; a path ending in / matches all below it"
-    return "" if _PATH.fullmatch(path) else "it holds what a request writes percent-encoded"
+        return "* is not a wildcard here; a path ending in / matches everything below it"
+    return "" if _PATH.fullmatch(path) else "it contains a character that must be percent-encoded"

@@ -1,15 +1,15 @@
-"""Maps links in response fields from the upstream's URL to the public one. Knows URLs, not messages.
+"""Maps links in response fields from the upstream's URL to the public one.
 
 A link to the upstream's own origin gets the public origin, with the path prefix restored; any other
 link keeps its bytes (cors.md 58). References without scheme (RFC 3986 4.2):
 
-- "/x" is a path of the upstream, so its prefix is restored, too;
-- "//host/x" has the scheme of the upstream;
-- "x", "../x", "?q" and "#f" are resolved by the client against the public URL, which has the prefix
-  already, so they stay.
+- "/x" is a path of the upstream, so its prefix is restored as well;
+- "//host/x" inherits the scheme of the upstream;
+- "x", "../x", "?q" and "#f" stay: the client resolves them against the public URL, which already has
+  the prefix.
 
-What clients parse in more than one way (backslashes, tabs, `http:x`) is not taken for a link to the
-upstream.
+A reference that clients parse in more than one way (backslashes, tabs, `http:x`) is not treated as a
+link to the upstream.
 """
 
 import re
@@ -22,7 +22,7 @@ from corsproxy.policy.routing.paths import UNCHANGED, PathMapping
 from corsproxy.policy.source import SourceText
 
 # scheme "://" or "//", then [userinfo "@"] host [":" port], then the rest. A backslash, which
-# browsers parse as "/", matches nowhere before the rest.
+# browsers parse as "/", is accepted only in the rest.
 _URL: Final = re.compile(
     rb"(?:([A-Za-z][A-Za-z0-9+.-]*+):)?//(?:([^/?#\\@\s]*+)@)?([^/?#\\@\s]*+)((?:[/?#].*)?)",
     re.DOTALL,
@@ -46,7 +46,7 @@ class BaseUrl(NamedTuple):
 
 
 class Links(NamedTuple):
-    """How to map the links of one exchange.
+    """The names and the path mapping for the links of one exchange.
 
     `upstreams` are the names that the upstream may use for itself: its address, and the Host that was
     sent to it if that differs. `public` is the URL by which the client reaches the proxy.
@@ -60,10 +60,10 @@ class Links(NamedTuple):
 def rewrite_link(value: bytes, links: Links) -> bytes:
     """Map the value of Location or Content-Location to public names."""
     if b"\t" in value:
-        return value  # browsers remove tabs from URLs, so "/\t/host" names another host
+        return value  # browsers remove tabs from URLs, so "/\t/host" refers to another host
     if value[:1] == b"/" and value[1:2] not in {b"/", b"\\"}:
         path = links.mapping.to_public(value)
-        # "/v1//host" without its "/v1" would name another host, so the origin is written out.
+        # "/v1//host" without its "/v1" would refer to another host, so the origin is written out.
         if path[1:2] in {b"/", b"\\"}:
             return b"%b://%b%b" % (*links.public, path)
         return path
@@ -80,7 +80,7 @@ def rewrite_link(value: bytes, links: Links) -> bytes:
 
 
 def rewrite_refresh(value: bytes, links: Links) -> bytes:
-    """Map the URL in a value of Refresh; the delay and the quotes stay."""
+    """Map the URL in a Refresh value; the delay and the quotes stay."""
     found = _REFRESH.fullmatch(value)
     if found is None:
         return value
@@ -97,7 +97,7 @@ def rewrite_field(name: bytes, value: bytes, links: Links) -> bytes:
 
 
 def _is_same(scheme: bytes | None, authority: bytes, base: BaseUrl) -> bool:
-    """Whether both are one origin; a reference without scheme has that of `base`."""
+    """Whether both are the same origin; a reference without scheme has that of `base`."""
     named = base.scheme if scheme is None else scheme.lower()
     return named == base.scheme and _host_port(named, authority) == _host_port(*base) is not None
 
@@ -113,17 +113,17 @@ KINDS: Final = by_slug(
     ProblemKind(
         "E243",
         "public_url_invalid",
-        '"{value}" is no public URL: {detail}',
-        "write scheme and host as clients know them, such as https://api.example.com",
+        '"{value}" is not a valid public URL: {detail}',
+        "write scheme and host as clients use them, such as https://api.example.com",
     ),
 )
 
-_BAD_HOST: Final = "its host is no name in lower case and no address"
-_BAD_PORT: Final = "its port is no number from 1 to 65535"
+_BAD_HOST: Final = "the host is not a valid lower-case name or address"
+_BAD_PORT: Final = "the port is not a number from 1 to 65535"
 
 
 def check_public_url(url: SourceText) -> list[Problem]:
-    """Return what is wrong with a `public_url`."""
+    """Return the problems of a `public_url`."""
     fault = _fault(url.text)
     return [KINDS["public_url_invalid"].at(url.pos, value=url.text, detail=fault)] if fault else []
 
@@ -136,14 +136,14 @@ def compile_public_url(url: SourceText, report: Report = ignore) -> BaseUrl:
 
 
 def _fault(text: str) -> str:
-    """Return why `text` is not valid, as the end of a message; "" if it is."""
+    """Return why `text` is not a valid public URL, as the end of a message; "" if it is."""
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in {"http", "https"}:
-        return "it does not begin with http:// or https://"
+        return "it does not start with http:// or https://"
     authority = rest.removesuffix("/")
     if re.search(r"[/?#]", authority):
-        return "it has a path, and prefixes are restored by the route's path"
-    return "it holds a user name" if "@" in authority else _authority_fault(authority)
+        return "it has a path; path prefixes are restored by the path of the route"
+    return "it contains a user name" if "@" in authority else _authority_fault(authority)
 
 
 def _authority_fault(authority: str) -> str:
@@ -155,5 +155,5 @@ def _authority_fault(authority: str) -> str:
         return _BAD_PORT
     if port == 0:
         return _BAD_PORT
-    # Browsers write hosts in lower case: another spelling would be a second name of one origin.
+    # Browsers write hosts in lower case: another spelling would be a second name for the same origin.
     return "" if host == host.lower() else _BAD_HOST

@@ -1,7 +1,7 @@
-"""Compares paths, finds ambiguous ones and changes their prefixes, as bytes. Knows no hosts or queries.
+"""Compares request paths, detects ambiguous ones and maps their prefixes, as bytes.
 
-A path is never decoded or normalized before it is forwarded. Only for comparing, percent-encoded
-unreserved characters are decoded, and the hex digits of other escapes are in upper case (cors.md 71;
+A path is never decoded or normalized before it is forwarded. Only for comparison, percent-encoded
+unreserved characters are decoded, and the hex digits of other escapes are upper case (cors.md 71;
 RFC 3986 6.2.2.1, 6.2.2.2).
 """
 
@@ -26,7 +26,7 @@ _AMBIGUOUS: Final = re.compile(
 # RFC 3986 2.3. None of them is a separator, so decoding them never changes the segments.
 _UNRESERVED: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 # The two hex digits of an escape, in each spelling, to what replaces the escape when paths are
-# compared: the character if it is unreserved, else the escape in upper case.
+# compared: the character if it is unreserved, else the escape with upper-case digits.
 _COMPARED: Final[dict[bytes, bytes]] = {
     spelled.encode(): bytes((byte,)) if byte in _UNRESERVED else b"%%%02X" % byte
     for byte in range(256)
@@ -75,7 +75,7 @@ def as_compared_text(path: str) -> str:
 
 
 class PathSpec(NamedTuple):
-    """A route's `path` as a user wrote it; `replace_prefix` excludes the others."""
+    """The `path` of a route as the user wrote it; `replace_prefix` excludes the other two."""
 
     strip_prefix: SourceText | None = None
     add_prefix: SourceText | None = None
@@ -83,7 +83,7 @@ class PathSpec(NamedTuple):
 
 
 class PathMapping(NamedTuple):
-    """A change of prefix, in both directions. Prefixes are whole segments without a trailing "/"."""
+    """A mapping of path prefixes, in both directions; they are whole segments without a trailing "/"."""
 
     strip: bytes = b""
     add: bytes = b""
@@ -104,7 +104,7 @@ class PathMapping(NamedTuple):
     def to_public(self, target: bytes) -> bytes:
         """Map a path of the upstream to the public one (cors.md 58).
 
-        A path that is not below the added prefix cannot be reached through this route; it stays,
+        A path that is not below the added prefix cannot be reached through this route; it is kept,
         since another route may match it.
         """
         swapped = _swap(target, self.add, self.strip)
@@ -140,26 +140,26 @@ KINDS: Final = by_slug(
     ProblemKind(
         "E240",
         "path_prefix_invalid",
-        '"{value}" is no path prefix: {detail}',
-        "write it as it stands in a request, such as /api",
+        '"{value}" is not a valid path prefix: {detail}',
+        "write it as it appears in a request, such as /api",
     ),
     ProblemKind(
         "E241",
         "path_prefix_twice",
-        "replace_prefix {value} cannot stand beside strip_prefix or add_prefix",
-        "keep replace_prefix alone, or strip_prefix and add_prefix",
+        "replace_prefix {value} cannot be combined with strip_prefix or add_prefix",
+        "keep either replace_prefix, or strip_prefix and add_prefix",
     ),
     ProblemKind(
         "E242",
         "path_replace_unclear",
-        "replace_prefix {value} needs the one prefix to replace: {detail}",
-        "give match.path one prefix, ending in /, or use strip_prefix and add_prefix",
+        "replace_prefix {value} needs exactly one prefix to replace: {detail}",
+        "give match.path one prefix that ends in /, or use strip_prefix and add_prefix",
     ),
     ProblemKind(
         "W240",
         "path_strip_never",
-        "strip_prefix {value} strips nothing: no path of this route begins with it ({detail})",
-        "write the prefix that match.path has",
+        "strip_prefix {value} has no effect: no path of this route starts with it ({detail})",
+        "write the prefix of match.path",
     ),
 )
 
@@ -177,7 +177,7 @@ def compile_path(spec: PathSpec, paths: Sequence[str], report: Report = ignore) 
 
 
 def check_path(spec: PathSpec, paths: Sequence[str]) -> list[Problem]:
-    """Return all that is wrong with the `path` of a route that matches `paths`."""
+    """Return all problems of the `path` of a route that matches `paths`."""
     problems = [
         KINDS["path_prefix_invalid"].at(item.pos, value=item.text, detail=fault)
         for item in spec
@@ -214,13 +214,13 @@ def _overlaps(prefix: str, paths: Sequence[str]) -> bool:
 
 
 def _fault(prefix: str) -> str:
-    """Return why `prefix` is not valid, as the end of a message; "" if it is."""
+    """Return why `prefix` is not a valid prefix, as the end of a message; "" if it is."""
     if not prefix.startswith("/"):
-        return "it does not begin with /"
+        return "it does not start with /"
     if "?" in prefix or "#" in prefix:
-        return "a prefix has no query and no fragment"
+        return "a prefix has no query or fragment"
     if not _PATH.fullmatch(prefix):
-        return "it holds what a request writes percent-encoded"
+        return "it contains a character that must be percent-encoded"
     if is_ambiguous(prefix.encode()):
-        return "it holds a dot segment or NUL"
+        return "it contains a dot segment or NUL"
     return ""

@@ -1,4 +1,4 @@
-"""Finds the route of a request. Knows hosts, paths and methods as bytes, not what a route does.
+"""Finds the route of a request by host, path and method.
 
 The most specific match wins (cors.md 72): exact host, then `*.` host with the longest first, then any
 host; within one host exact path, then the longest prefix; within one path the listed methods, then
@@ -20,9 +20,9 @@ _LONGEST_NAME: Final = 253
 
 
 class MatchPositions(NamedTuple):
-    """Where the items of a `Match` were written, for what a check finds in them.
+    """The positions of the items of a `Match` in the configuration, for reporting problems.
 
-    `no_methods` is the position of a list of methods that is empty.
+    `no_methods` is the position of an empty list of methods.
     """
 
     hosts: Mapping[str, SourcePos] = {}
@@ -34,9 +34,9 @@ class MatchPositions(NamedTuple):
 class Match(NamedTuple):
     """What a route matches.
 
-    `hosts` are names without port (`*.name`: one or more labels more; IPv6 in brackets), () means
-    any. `paths` that end in "/" are prefixes of whole segments, others are exact; () means "/".
-    `methods` are case-sensitive; None means any.
+    `hosts` are names without port (`*.name`: names with one or more labels before it; IPv6 in
+    brackets), () means any. `paths` that end in "/" are prefixes of whole segments, others are
+    exact; () means "/". `methods` are case-sensitive; None means any.
     """
 
     hosts: tuple[str, ...] = ()
@@ -46,14 +46,14 @@ class Match(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One cell of the table, which belongs to one route; `method` None means any."""
+    """One cell of the table, owned by one route; `method` None means any."""
 
     host: str
     path: str
     method: bytes | None
 
     def __str__(self) -> str:
-        """Return the cell in words, e.g. "host api.example.com, path /api/, method GET"."""
+        """Describe the cell, e.g. "host api.example.com, path /api/, method GET"."""
         method = "any method" if self.method is None else f"method {self.method.decode('latin-1')}"
         return f"{f'host {self.host}' if self.host else 'any host'}, path {self.path}, {method}"
 
@@ -61,7 +61,7 @@ class Cell(NamedTuple):
 class RouteTie(ValueError):  # noqa: N818 - named by what it is; it is reported as a problem
     """Two routes match the same host, path and method, and neither is more specific (cors.md 72).
 
-    `first` and `second` are the routes as they were given, `what` is the cell of both.
+    `first` and `second` are the routes as they were given, `what` is the cell that both match.
     """
 
     def __init__(self, first: object, second: object, what: Cell) -> None:
@@ -125,7 +125,7 @@ class _Paths(Generic[T]):
 
 
 class RouteTable(Generic[T]):
-    """All routes, to be looked up by host, path and method. Iterates in the order of the configuration."""
+    """All routes, looked up by host, path and method. Iterates in the order of the configuration."""
 
     __slots__ = ("_any", "_entries", "_exact", "_longest", "_named", "_wild")
 
@@ -168,7 +168,7 @@ class RouteTable(Generic[T]):
         """Return the route of a request, None if none matches (404, cors.md 73).
 
         `host` is the value of Host as received, port included; `path` is the target up to its "?";
-        `method` is that of the request; of a preflight the requested one (cors.md 6).
+        `method` is the method of the request; for a preflight the requested one (cors.md 6).
         """
         if PERCENT in path:
             # Only as much of the path is decoded as the longest configured path could need, at three
@@ -212,7 +212,7 @@ class RouteTable(Generic[T]):
 
 
 def cells(match: Match) -> Iterator[Cell]:
-    """Yield each cell that `match` occupies once, spelled as requests are compared."""
+    """Yield each cell that `match` covers once, spelled as requests are compared."""
     hosts = dict.fromkeys(host.lower().removesuffix(".") for host in match.hosts) or {"": None}
     paths = dict.fromkeys(map(as_compared_text, match.paths)) or {"/": None}
     methods: list[bytes | None] = [None] if match.methods is None else [*sorted(match.methods)]

@@ -1,8 +1,8 @@
-"""Compiles a route's header rules and applies them to fields. Knows fields and conditions, not messages.
+"""Compiles the header rules of a route and applies them to field lines.
 
 Rules are applied in order, each to the result of those before it. Lines that no rule changes keep
-their bytes and their order (forwarding.md H7). `rules.check` finds what a rule must not do, and
-`compile_rules` rejects it.
+their bytes and their order (forwarding.md H7). `rules.check` finds invalid rules, and `compile_rules`
+rejects them.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from corsproxy.policy.tokens import OWS
 
 
 class _Lines:
-    """Field lines and a list of their names in lower case, in which `in` and `index` run at C speed."""
+    """Field lines and the list of their names in lower case, which is searched at C speed."""
 
     __slots__ = ("fields", "names")
 
@@ -46,7 +46,7 @@ class _Lines:
 
 
 class Condition(NamedTuple):
-    """A compiled `when`: true if all given parts are."""
+    """A compiled `when`: true if all its parts are."""
 
     status: tuple[tuple[int, int], ...]
     content_types: frozenset[bytes]
@@ -55,7 +55,7 @@ class Condition(NamedTuple):
     headers: tuple[tuple[bytes, Glob], ...]
 
     def holds(self, lines: _Lines, context: Context) -> bool:
-        """Whether the rule applies; the cheap parts are tested first."""
+        """Whether the rule applies; the cheap conditions are tested first."""
         if self.origin is not None and self.origin != context.origin:
             return False
         if self.methods and context.method not in self.methods:
@@ -91,8 +91,7 @@ def compile_rules(
 ) -> tuple[Rule, ...]:
     """Compile rules for `apply`; report what `check_rules` finds, raise `BadSpec` for an error.
 
-    `side` None checks only what holds for rules on either side: no compiled rule can break a
-    message.
+    `side` None checks only what applies to both sides: no compiled rule can break a message.
     """
     require_sound(check_rules(specs, has_policy=has_policy, side=side), report)
     return tuple(_compile(spec) for spec in specs)
@@ -133,7 +132,7 @@ def apply(rules: tuple[Rule, ...], fields: Sequence[Field], context: Context) ->
 
 
 def _set(rule: Rule, lines: _Lines, context: Context) -> None:
-    """Replace all lines of that name by one, in the place of the first."""
+    """Replace all lines of that name by one at the position of the first, or append it."""
     lower = rule.lower
     value = render(rule.value, context)
     if lower not in lines.names:
@@ -159,7 +158,7 @@ def _remove(rule: Rule, lines: _Lines, _: Context) -> None:
 
 
 def _rename(rule: Rule, lines: _Lines, context: Context) -> None:
-    """Rename all lines; they replace lines that already have the new name, as `mv` does."""
+    """Rename all lines of that name; existing lines of the new name are replaced, as by `mv`."""
     if rule.lower not in lines.names:
         return
     name = render(rule.value, context)

@@ -1,4 +1,4 @@
-"""Checks the header rules of a route as they were written."""
+"""Checks the header rules of a route before they are compiled."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -15,44 +15,44 @@ KINDS: Final = by_slug(
     ProblemKind(
         "E200",
         "rule_name_invalid",
-        '"{value}" is no header name',
+        '"{value}" is not a valid header name',
         "use letters, digits and - only, such as X-Request-Source",
     ),
     ProblemKind(
         "E201",
         "rule_touches_hop_by_hop",
-        "a rule may not touch {value}: it belongs to one connection, not to the message",
+        "a rule cannot change {value}, which belongs to one connection, not to the message",
         "remove the rule; the proxy writes this header itself",
     ),
     ProblemKind(
         "E202",
         "rule_touches_length",
-        "a rule may not touch {value}: a wrong length lets one message pose as two",
-        "remove the rule; the length always follows the body",
+        "a rule cannot change {value}: with a wrong length, one message can be parsed as two",
+        "remove the rule; the proxy derives the length from the body",
     ),
     ProblemKind(
         "E203",
         "rule_touches_cors",
-        "a rule may not touch {value} on a route that has a CORS policy: the policy decides it",
-        "say it in the policy instead, or give the route cors: false",
+        "a rule cannot change {value} on a route that has a CORS policy, which sets it",
+        "change the policy instead, or set cors: false on the route",
     ),
     ProblemKind(
         "E204",
         "rule_touches_host",
-        "a rule may not touch {value}: where a request goes comes from the upstream alone",
-        "use host_header of the upstream",
+        "a rule cannot change {value}: only the upstream determines where a request goes",
+        "set host_header on the upstream",
     ),
     ProblemKind(
         "E205",
         "rule_touches_expect",
-        "a rule may not touch {value}: the proxy answers 100-continue itself",
+        "a rule cannot change {value}: the proxy handles 100-continue itself",
         "remove the rule",
     ),
     ProblemKind(
         "E206",
         "rule_value_unsendable",
-        "a text in the rule for {value} holds {detail}, which no header can carry",
-        "write it on one line, without CR, LF, NUL, other controls or half a surrogate pair",
+        "a text in the rule for {value} contains {detail}, which no header value may contain",
+        "write it on one line, without CR, LF, NUL, other control characters or lone surrogates",
     ),
     ProblemKind(
         "E207",
@@ -64,55 +64,55 @@ KINDS: Final = by_slug(
         "E208",
         "rule_find_empty",
         "replace in {value} has nothing to find",
-        "give find the literal text to look for",
+        "set find to the literal text to search for",
     ),
     ProblemKind(
         "W200",
         "rule_without_effect",
         "this rule for {value} changes nothing: {detail}",
-        "remove it, or write what was meant",
+        "remove it, or correct it",
     ),
     ProblemKind(
         "W201",
         "rule_add_repeats",
-        "add can give {value} a second line, which servers refuse: it may stand once only",
+        "add can give {value} a second line, which servers reject: it must not be repeated",
         "use set, or default to keep what the client sent",
     ),
     ProblemKind(
         "W202",
         "rule_when_empty",
-        "the when of the rule for {value} asks nothing, so the rule always applies",
-        "leave when out, or say when",
+        "the when of the rule for {value} has no condition, so the rule always applies",
+        "remove when, or add a condition",
     ),
     ProblemKind(
         "E209",
         "rule_status_invalid",
-        "{value} is no range of statuses",
-        "use statuses from 200 to 999, the lower one first, such as 500-599",
+        "{value} is not a valid status range",
+        "use status codes from 200 to 999, the lower one first, such as 500-599",
     ),
     ProblemKind(
         "E210",
         "rule_status_of_request",
-        "a rule for requests cannot ask for status {value}: there is no answer yet",
-        "move the rule to response_headers, or leave status out",
+        "a rule for requests cannot match status {value}: there is no response yet",
+        "move the rule to response_headers, or remove status",
     ),
     ProblemKind(
         "E211",
         "rule_content_type_invalid",
-        '"{value}" is no media type',
-        "write type/subtype without parameters, such as text/html, or text/* for all of a kind",
+        '"{value}" is not a valid media type',
+        "write type/subtype without parameters, such as text/html, or text/* for every text type",
     ),
     ProblemKind(
         "E212",
         "rule_method_invalid",
-        '"{value}" is no method',
+        '"{value}" is not a valid method',
         "write a method such as GET",
     ),
 )
 
 _CORS: Final = fields.CORS | fields.REQUEST_METHOD | fields.REQUEST_HEADERS
 
-# Kinds of names that no rule may touch, and the slug of the problem.
+# Kinds of names that no rule may change, and the slug of the problem.
 _FORBIDDEN: Final[dict[int, str]] = {
     (
         fields.HOP_BY_HOP
@@ -137,8 +137,8 @@ def check_rules(
 ) -> list[Problem]:
     """Return all problems of the rules of one route, in their order.
 
-    `side` is the list that they are in; None checks only what is true for both. With a policy the
-    ACA* headers of responses are the policy's (configuration.md L16, cors.md 49).
+    `side` is the list that they are in; None checks only what applies to both. On a route with a
+    policy, only the policy sets the CORS headers of responses (configuration.md L16, cors.md 49).
     """
     return [
         problem
@@ -160,7 +160,7 @@ def _names(spec: RuleSpec, side: Side | None, *, has_policy: bool) -> Iterator[P
         yield KINDS["rule_add_repeats"].at(spec.pos, value=spec.name)
     if spec.op == "rename" and spec.name == spec.value:
         yield KINDS["rule_without_effect"].at(
-            spec.pos, value=spec.name, detail="it has that name already"
+            spec.pos, value=spec.name, detail="that is its name already"
         )
 
 
@@ -200,7 +200,7 @@ def _values(spec: RuleSpec) -> Iterator[Problem]:
 
 
 def _unsendable(text: str) -> str:
-    """Describe the first character that cannot be sent, without the others: they may be secret."""
+    """Describe the first character that cannot be sent; no other is shown, as the text may be secret."""
     for position, char in enumerate(text, 1):
         if not is_sendable(char):
             return f"{printable(char)} as character {position}"

@@ -1,4 +1,4 @@
-"""Defines header rules as a user wrote them, with positions. Checks and compiles nothing."""
+"""Defines the settings of header rules, as the user wrote them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,11 +12,11 @@ Side = Literal["request", "response"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhenSpec:
-    """When a rule applies: if all given parts match; a part that is empty or None is not compared.
+    """The conditions of a rule, all of which must match; a part that is empty or None is ignored.
 
     `status`: inclusive ranges; `content_type`: media types without parameters, `text/*` for a whole
-    type; `methods`: case-sensitive; `header`: pairs of a name and the value that one of its lines
-    must have, in which `*` stands for any characters, or none.
+    type; `methods`: case-sensitive; `header`: pairs of a name and a pattern for the value of one
+    of its lines, in which `*` matches any characters, including none.
     """
 
     status: tuple[tuple[int, int], ...] = ()
@@ -31,7 +31,7 @@ class WhenSpec:
 class RuleSpec:
     """One operation on one header.
 
-    `value` is the value of set, add and default, the new name of rename, the `with` of replace;
+    `value` is the value for set, add and default, the new name for rename, `with` for replace;
     `find` is that of replace. The values of set, add, default and replace may contain variables:
     text from the environment must have passed `variables.escape`. `find` and new names are plain
     text. `pos` is the position of the header's name.

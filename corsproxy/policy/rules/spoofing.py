@@ -2,7 +2,7 @@
 
 These interfaces treat `-` and `_` alike: `X_Api_Key` and `X-Api-Key` both become HTTP_X_API_KEY
 (RFC 3875 4.1.18). If a rule sets or removes one of them, a client could pass its own value in the
-other spelling, which the rule does not match (forwarding.md S6). Does not apply the rules.
+other spelling, which the rule does not match (forwarding.md S6).
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ def cgi_name(name: bytes) -> bytes:
 
 
 class SpoofableNames(NamedTuple):
-    """The names that a route's rules decide about.
+    """The names that the rules of a route write or remove.
 
     `cgi_names` are these names as CGI compares them, `exact` as the rules spell them, in lower case.
-    Without `has_underscores` (a rule's own name has one), only a field name with an underscore
+    `has_underscores`: a name in a rule contains one. Otherwise only a field name with an underscore
     (`fields.UNDERSCORED`) can be a spoof, so most requests need no check.
     """
 
@@ -30,7 +30,7 @@ class SpoofableNames(NamedTuple):
     has_underscores: bool
 
     def without_spoofed(self, fields: Sequence[Field]) -> list[Field]:
-        """Return `fields` without those that only CGI takes for a field of the rules."""
+        """Return `fields` without those that only CGI confuses with a field of the rules."""
         cgi_names, exact = self.cgi_names, self.exact
         return [
             field
@@ -40,9 +40,9 @@ class SpoofableNames(NamedTuple):
 
 
 def find_spoofable_names(rules: Sequence[Rule]) -> SpoofableNames | None:
-    """Return the names that request `rules` decide about; None if there are none.
+    """Return the names that request `rules` write or remove; None if there are none.
 
-    A name that rules only `add` to is not among them: its value may come from the client anyway.
+    A name that rules only `add` to is not included: its value may come from the client anyway.
     """
     exact: set[bytes] = set()
     for rule in rules:

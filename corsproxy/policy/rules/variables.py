@@ -1,6 +1,6 @@
-"""Compiles and renders `${variables}` of a request in header values. Knows their syntax, not headers.
+"""Compiles and renders header values that contain `${variables}` of a request.
 
-A value is compiled once, to bytes if it has no variable. `$${` stands for `${`; any other `$` is
+A value is compiled once, to bytes if it has no variable. `$${` yields `${`; any other `$` is
 literal (configuration.md). Text from the environment has to be escaped with `escape`.
 """
 
@@ -13,8 +13,8 @@ OriginVerdict = Literal["allowed", "refused", "none"]
 class Context(NamedTuple):
     """The values of one exchange that conditions and variables can use.
 
-    `status` is 0 while there is no response yet; `origin` is the verdict, "none" without an Origin.
-    Values are bytes as received, b"" for what the request does not have.
+    `status` is 0 before there is a response; `origin` is the verdict, "none" without an Origin.
+    Values are bytes as received, b"" if the request does not have them.
     """
 
     status: int = 0
@@ -50,7 +50,7 @@ class UnknownVariable(ValueError):  # noqa: N818 - named by what is wrong with t
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"unknown variable ${{{name}}}; there are {', '.join(VARIABLES)}; $${{ writes ${{",
+            f"unknown variable ${{{name}}}; known are {', '.join(VARIABLES)}; write $${{ for ${{",
         )
         self.name = name
 
@@ -96,7 +96,7 @@ def compile_value(text: str) -> Template:
 def render(template: Template, context: Context) -> bytes:
     r"""Return the value for one exchange.
 
-    A variable whose value contains a control character counts as empty. Parsers reject such bytes,
+    A variable whose value contains a control character is rendered as empty. Parsers reject such bytes,
     so this is a second line of defence. Tempting to drop only the bytes: that could turn the value
     into another valid one (`https://ev\ril.com`). Tempting to skip the rule: then the client's own
     header would be forwarded.

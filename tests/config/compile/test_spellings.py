@@ -1,4 +1,4 @@
-"""Where a spelling leads around a stricter route of the same upstream (cors.md 72): W234, or nothing."""
+"""W234: another spelling of a path bypasses the stricter route of the same upstream (cors.md 72)."""
 
 import pytest
 
@@ -35,7 +35,7 @@ routes:
 
 
 def warned(*routes: str) -> list[str]:
-    """Return what is warned of these routes, each in flow style."""
+    """Return the warnings for these routes, each in flow style."""
     text = START + "".join(f"  - {{{route}}}\n" for route in routes)
     loaded = load_text(text, "config.yaml", {})
     assert loaded.config is not None, loaded.problems
@@ -47,7 +47,7 @@ def warned(*routes: str) -> list[str]:
 
 
 def line(number: int) -> int:
-    """Return the line of the route of that index."""
+    """Return the line of the route at that index."""
     return START.count("\n") + 1 + number
 
 
@@ -56,167 +56,167 @@ AVOIDED = {
     "a prefix": (
         WIDE,
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
     "an exact path": (
         WIDE,
         "match: {path: /admin}, upstream: api, cors: narrow",
-        "//admin comes to {}, which allows an origin that this one refuses",
+        "//admin matches {}, which allows an origin that this one refuses",
     ),
     "below a prefix": (
         "match: {path: /api/}, upstream: api, cors: wide",
         "match: {path: /api/admin/}, upstream: api, cors: narrow",
-        "/api/admin%2Fx comes to {}, which allows an origin that this one refuses",
+        "/api/admin%2Fx matches {}, which allows an origin that this one refuses",
     ),
     "in another case": (
         "match: {path: /ADMIN}, upstream: api, cors: wide",
         "match: {path: /admin}, upstream: api, cors: narrow",
-        "/ADMIN comes to {}, which allows an origin that this one refuses",
+        "/ADMIN matches {}, which allows an origin that this one refuses",
     ),
     "with prefixes that change alike": (
         "match: {path: /api/}, upstream: api, cors: wide, path: {strip_prefix: /api}",
         ("match: {path: /api/admin/}, upstream: api, cors: narrow, path: {replace_prefix: /admin}"),
-        "/api/admin%2Fx comes to {}, which allows an origin that this one refuses",
+        "/api/admin%2Fx matches {}, which allows an origin that this one refuses",
     ),
     "any origin": (
         "upstream: api, cors: public",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
     "a pattern": (
         "upstream: api, cors: subdomains",
         "match: {path: /admin/}, upstream: api, cors: local",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
     "no policy where refused requests are blocked": (
         "upstream: api, cors: false",
         "match: {path: /admin/}, upstream: api, cors: blocking",
-        "//admin/x comes to {}, which does not block what is refused",
+        "//admin/x matches {}, which does not block refused requests",
     ),
     "credentials": (
         "upstream: api, cors: cookies",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows credentials",
+        "//admin/x matches {}, which allows credentials",
     ),
     "on any host": (
         WIDE,
         "match: {host: '*.example.com', path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
     "by another method than GET and POST": (
         "match: {methods: [PATCH]}, upstream: api, cors: wide",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
     "by method": (
         "match: {methods: [POST]}, upstream: api, cors: wide",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
     "an exact path below a prefix": (
         "match: {path: /a/b/}, upstream: api, cors: wide",
         "match: {path: /a/b/c}, upstream: api, cors: narrow",
-        "/a/b//c comes to {}, which allows an origin that this one refuses",
+        "/a/b//c matches {}, which allows an origin that this one refuses",
     ),
     "a doubled slash alone": (
         "match: {path: /x//y/}, upstream: api, cors: wide",
         "match: {path: /x/y/z}, upstream: api, cors: narrow",
-        "/x//y/z comes to {}, which allows an origin that this one refuses",
+        "/x//y/z matches {}, which allows an origin that this one refuses",
     ),
     "an inner slash as an escape": (
         "match: {path: /x%2Fy/}, upstream: api, cors: wide",
         "match: {path: /x/y/z/}, upstream: api, cors: narrow",
-        "/x%2Fy/z/x comes to {}, which allows an origin that this one refuses",
+        "/x%2Fy/z/x matches {}, which allows an origin that this one refuses",
     ),
     "in lower case": (
         "match: {path: /admin/}, upstream: api, cors: wide",
         "match: {path: /Admin/}, upstream: api, cors: narrow",
-        "/admin/x comes to {}, which allows an origin that this one refuses",
+        "/admin/x matches {}, which allows an origin that this one refuses",
     ),
     "one segment in another case": (
         "match: {path: /api/ADMIN/}, upstream: api, cors: wide",
         "match: {path: /api/admin/}, upstream: api, cors: narrow",
-        "/api/ADMIN/x comes to {}, which allows an origin that this one refuses",
+        "/api/ADMIN/x matches {}, which allows an origin that this one refuses",
     ),
     "one letter in another case": (
         "match: {path: /aDmin/}, upstream: api, cors: wide",
         "match: {path: /admin/users}, upstream: api, cors: narrow",
-        "/aDmin/users comes to {}, which allows an origin that this one refuses",
+        "/aDmin/users matches {}, which allows an origin that this one refuses",
     ),
     "one letter of an exact path": (
         "match: {path: /adMin}, upstream: api, cors: wide",
         "match: {path: /admin}, upstream: api, cors: narrow",
-        "/adMin comes to {}, which allows an origin that this one refuses",
+        "/adMin matches {}, which allows an origin that this one refuses",
     ),
     "a method": (
         "upstream: api, cors: deleting",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows a method that this one refuses",
+        "//admin/x matches {}, which allows a method that this one refuses",
     ),
     "any method": (
         "upstream: api, cors: all-methods",
         "match: {path: /admin/}, upstream: api, cors: deleting",
-        "//admin/x comes to {}, which allows a method that this one refuses",
+        "//admin/x matches {}, which allows a method that this one refuses",
     ),
     "a method of a public policy": (
         "upstream: api, cors: public-deleting",
         "match: {path: /admin/}, upstream: api, cors: public",
-        "//admin/x comes to {}, which allows a method that this one refuses",
+        "//admin/x matches {}, which allows a method that this one refuses",
     ),
     "a request header": (
         "upstream: api, cors: signed",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which allows a request header that this one refuses",
+        "//admin/x matches {}, which allows a request header that this one refuses",
     ),
     "any request header": (
         "upstream: api, cors: all-headers",
         "match: {path: /admin/}, upstream: api, cors: signed",
-        "//admin/x comes to {}, which allows a request header that this one refuses",
+        "//admin/x matches {}, which allows a request header that this one refuses",
     ),
     "a response header": (
         "upstream: api, cors: showing",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which exposes a response header that this one hides",
+        "//admin/x matches {}, which exposes a response header that this one hides",
     ),
     "every response header": (
         "upstream: api, cors: showing-all",
         "match: {path: /admin/}, upstream: api, cors: showing",
-        "//admin/x comes to {}, which exposes a response header that this one hides",
+        "//admin/x matches {}, which exposes a response header that this one hides",
     ),
     "WebSockets": (
         "upstream: api, cors: sockets",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which does not check the origin of WebSockets",
+        "//admin/x matches {}, which does not check the origin of WebSockets",
     ),
     "timings of one's own": (
         "upstream: api, cors: timed",
         "match: {path: /admin/}, upstream: api, cors: timed-same",
-        "//admin/x comes to {}, which shows timings to an origin that this one hides them from",
+        "//admin/x matches {}, which exposes timings to an origin that this one does not",
     ),
     "timings of the allowed origins": (
         "upstream: api, cors: timed-same",
         "match: {path: /admin/}, upstream: api, cors: narrow",
-        "//admin/x comes to {}, which shows timings to an origin that this one hides them from",
+        "//admin/x matches {}, which exposes timings to an origin that this one does not",
     ),
     "timings of every origin": (
         "upstream: api, cors: public-timed",
         "match: {path: /admin/}, upstream: api, cors: public",
-        "//admin/x comes to {}, which shows timings to an origin that this one hides them from",
+        "//admin/x matches {}, which exposes timings to an origin that this one does not",
     ),
     "the same URL": (
         "upstream: 'http://h:1', cors: wide",
         "match: {path: /admin/}, upstream: 'http://h:1', cors: narrow",
-        "//admin/x comes to {}, which allows an origin that this one refuses",
+        "//admin/x matches {}, which allows an origin that this one refuses",
     ),
 }
 
 
 @pytest.mark.parametrize("case", AVOIDED)
-def test_72_a_spelling_that_leads_around_a_stricter_policy_is_warned_of(case: str) -> None:
-    """cors.md 72: W, with a spelling, the route it comes to, and what that one lets in."""
+def test_72_a_spelling_that_bypasses_a_stricter_policy_is_reported(case: str) -> None:
+    """cors.md 72: the warning has the spelling, the route it matches, and what that one permits."""
     broad, narrow, said = AVOIDED[case]
     for routes in ((broad, narrow), (narrow, broad)):
-        at, other = line(routes.index(narrow)), f"the route in line {line(routes.index(broad))}"
+        at, other = line(routes.index(narrow)), f"the route on line {line(routes.index(broad))}"
         assert warned(*routes) == [f"{at} {said.format(other)}"]
 
 
@@ -231,12 +231,12 @@ LONE = {
 
 @pytest.mark.parametrize("case", LONE)
 def test_72_each_spelling_is_tried_by_itself(case: str) -> None:
-    """cors.md 72: one may lead to the broader route if every other one is served strictly."""
+    """cors.md 72: each may reach the broader route while every other one is handled strictly."""
     served, path, spelled = LONE[case]
     strict = [f"match: {{path: {one}}}, {SERVED}" for one in (path, *served)]
     words = "allows an origin that this one refuses"
     said = warned(WIDE, *strict)
-    assert f"{line(1)} {spelled} comes to the route in line {line(0)}, which {words}" in said
+    assert f"{line(1)} {spelled} matches the route on line {line(0)}, which {words}" in said
 
 
 SOUND = {
@@ -333,13 +333,13 @@ SOUND = {
 
 
 @pytest.mark.parametrize("case", SOUND)
-def test_72_what_no_spelling_opens_is_not_warned_of(case: str) -> None:
-    """cors.md 72: a warning that cannot be followed is worse than none."""
+def test_72_no_warning_without_a_bypass(case: str) -> None:
+    """cors.md 72: a warning that cannot be acted upon is worse than none."""
     assert warned(*SOUND[case]) == []
 
 
 @pytest.mark.parametrize(("length", "count"), [(1024, 1), (1025, 0), (500_000, 0)])
-def test_72_a_path_without_end_is_not_tried(length: int, count: int) -> None:
+def test_72_a_very_long_path_is_not_tried(length: int, count: int) -> None:
     """K1: a hostile file is checked quickly: the last of these took minutes."""
     path = "/a" + "/" * (length - 2)
     assert len(warned(WIDE, f"match: {{path: {path}}}, upstream: api, cors: narrow")) == count
@@ -369,7 +369,7 @@ def test_72_eight_spellings_of_other_routes_are_tried(place: int, *, is_found: b
 
 @pytest.mark.parametrize(("methods", "count"), [(8, 1), (9, 0)])
 def test_72_eight_methods_that_routes_name_are_tried(methods: int, count: int) -> None:
-    """K1: beside GET, in the order of the alphabet."""
+    """K1: in addition to GET, in alphabetical order."""
     others = ", ".join(f"M{number}" for number in range(1, methods))
     routes = (
         f"match: {{path: /other/, methods: [{others}]}}, upstream: api, cors: narrow",
@@ -379,7 +379,7 @@ def test_72_eight_methods_that_routes_name_are_tried(methods: int, count: int) -
     assert len(warned(*routes)) == count
 
 
-def test_72_each_route_that_is_reached_is_named_once() -> None:
+def test_72_each_route_that_is_reached_is_reported_once() -> None:
     """Not once for each path, host or method."""
     many = "match: {host: [x.example, y.example], path: [/a/, /b/], methods: [GET, PUT]}"
     assert len(warned(WIDE, f"{many}, upstream: api, cors: narrow")) == 1

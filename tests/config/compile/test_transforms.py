@@ -1,4 +1,4 @@
-"""What a file says of headers, paths, links and cookies reaches the plan, and no secret shows."""
+"""Rules for headers, paths, links and cookies are compiled, and no secret is shown."""
 
 from typing import Final
 
@@ -43,8 +43,8 @@ def routes() -> tuple[Route, ...]:
     return tuple(loaded.config.routes)
 
 
-def test_every_key_reaches_the_plan() -> None:
-    """What a route and its upstream say is in what the proxy reads, compiled."""
+def test_every_key_is_compiled() -> None:
+    """Each setting of a route and its upstream is in the compiled configuration."""
     first, second, third = routes()
     assert first.upstream.origin_header == "rewrite"
     assert first.upstream.public == BaseUrl(b"https", b"api.example.com:8443")
@@ -66,8 +66,8 @@ def test_every_key_reaches_the_plan() -> None:
     assert third.mapping == UNCHANGED
 
 
-def test_a_route_knows_at_once_whether_anything_is_to_be_done() -> None:
-    """A route without rules costs one test; which fields call for more is known beforehand."""
+def test_a_route_has_flags_for_what_it_transforms() -> None:
+    """A route without rules costs one test; the kinds of fields to transform are computed once."""
     first, second, third = routes()
     assert first.reshapes_requests
     assert first.reshaped_kinds == LOCATION | SET_COOKIE | REQUEST_ID
@@ -77,7 +77,7 @@ def test_a_route_knows_at_once_whether_anything_is_to_be_done() -> None:
     assert third.reshaped_kinds == LOCATION
 
 
-def test_what_the_environment_gives_to_a_rule_is_inert() -> None:
+def test_a_value_of_the_environment_in_a_rule_is_literal() -> None:
     """L11: a value of the environment is text, never a variable of the request."""
     rules = routes()[0].request_rules
     assert apply(rules, [], Context(method=b"PUT", request_id=b"id")) == [

@@ -19,6 +19,6 @@ from corsproxy.config.load import load_text
     ],
 )
 def test_a_protocol_is_a_token_with_or_without_a_version(name: str, slugs: list[str]) -> None:
-    """RFC 9110 7.8; what carries requests would pass them by every route."""
+    """RFC 9110 7.8; a protocol that carries requests would bypass every route."""
     text = f"version: 1\nroutes: [{{upstream: 'http://h', cors: false, upgrades: ['{name}']}}]\n"
     assert [problem.slug for problem in load_text(text, "f.yaml", {}).problems] == slugs

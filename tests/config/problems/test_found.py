@@ -7,8 +7,8 @@ from corsproxy.config.problems.found import MOST_PROBLEMS, Found, TooMany, probl
 from corsproxy.policy.source import SourcePos
 
 
-def test_errors_too_many_stop_the_reading_and_warnings_do_not() -> None:
-    """What nobody reads is not collected; a file with warnings alone is still of use."""
+def test_too_many_errors_stop_the_reading_and_warnings_do_not() -> None:
+    """Above the limit nothing is collected; a file with only warnings is still used."""
     found = Found("f.yaml")
     for line in range(MOST_PROBLEMS + 1):
         found.add(problem("policy_unused", SourcePos("f.yaml", line + 1, 1), found="p"))
@@ -19,8 +19,8 @@ def test_errors_too_many_stop_the_reading_and_warnings_do_not() -> None:
         found.add(problem("routes_empty", SourcePos("f.yaml", 1, 1)))
 
 
-def test_a_plan_with_many_warnings_is_a_plan() -> None:
-    """A limit on what is shown is none on what works."""
+def test_a_configuration_with_many_warnings_is_valid() -> None:
+    """The limit applies to what is shown, not to what works."""
     routes = "".join(
         f"  - {{upstream: 'http://h', match: {{path: /{number}/}}}}\n" for number in range(300)
     )
@@ -29,8 +29,8 @@ def test_a_plan_with_many_warnings_is_a_plan() -> None:
     assert loaded.problems[-1].slug == "problems_left_out"
 
 
-def test_a_problem_that_is_found_again_is_not_one_more() -> None:
-    """Only what is new counts, also at the limit: checks may find the same twice."""
+def test_a_problem_that_is_found_twice_counts_once() -> None:
+    """Also at the limit: two checks may find the same problem."""
     found = Found("f.yaml")
     error = problem("routes_empty", SourcePos("f.yaml", 1, 1))
     found.add(error)

@@ -1,4 +1,4 @@
-"""The index of all kinds of problems: it is complete, and nothing is in it twice."""
+"""The index of all kinds of problems: it is complete and without duplicates."""
 
 import pkgutil
 from importlib import import_module
@@ -24,8 +24,8 @@ def test_the_index_contains_the_kinds_of_all_modules() -> None:
     assert set(ALL) == kinds_of_all_modules()
 
 
-def test_no_id_and_no_slug_is_given_twice() -> None:
-    """L6: an id and a slug are one kind each."""
+def test_ids_and_slugs_are_unique() -> None:
+    """L6: each id and each slug is one kind."""
     assert len(ALL) == len(BY_ID) == len(BY_SLUG)
 
 

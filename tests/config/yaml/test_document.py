@@ -1,4 +1,4 @@
-"""From text to tree: places, traps of YAML, and caps that hold against hostile files."""
+"""From text to tree: positions, pitfalls of YAML, and limits for hostile files."""
 
 import subprocess
 import sys
@@ -27,13 +27,13 @@ def read(text: str) -> Document:
 
 
 def fault_of(text: str) -> str:
-    """Return the slug of what makes a text unreadable."""
+    """Return the slug of the problem that makes a text unreadable."""
     with pytest.raises(Unreadable) as caught:
         compose(text, "f.yaml", Found("f.yaml"))
     return caught.value.problem.slug
 
 
-def test_every_value_and_key_knows_its_place() -> None:
+def test_every_value_and_key_has_its_position() -> None:
     """L6: file:line:column, counted from 1, in characters."""
     document = read("a: 1\n'ü€': {b: [x, \"y\"]}\n")
     assert str(document.pos(("a",))) == "f.yaml:1:4"
@@ -42,15 +42,15 @@ def test_every_value_and_key_knows_its_place() -> None:
     assert document.key_span(("ü€", "b")) == (2, 8, 1)
 
 
-def test_what_is_not_written_stands_where_it_would_be() -> None:
-    """A problem of a value that is missing points at what should hold it."""
+def test_an_absent_value_has_the_position_of_its_section() -> None:
+    """A problem with an absent value points at the section that lacks it."""
     document = read("a: {b: c}\n")
     assert document.pos(("a", "x", 3)) == document.pos(("a",))
     assert not document.wrote(("a", "x"))
     assert document.wrote(("a", "b"))
 
 
-def test_an_alias_repeats_a_value_and_a_scalar_keeps_its_own_place() -> None:
+def test_an_alias_repeats_a_value_and_a_scalar_has_its_own_position() -> None:
     """forwarding.md K1: anchors and aliases are allowed."""
     document = read("a: &x [1, 2]\nb: *x\nc: &y text\nd: *y\n")
     assert to_tree(document.root) == {"a": ["1", "2"], "b": ["1", "2"], "c": "text", "d": "text"}
@@ -58,18 +58,18 @@ def test_an_alias_repeats_a_value_and_a_scalar_keeps_its_own_place() -> None:
 
 
 def test_the_style_of_a_scalar_decides_what_it_means() -> None:
-    """Quoted, it is text; plain, it is what YAML 1.2 says."""
+    """Quoted, it is text; plain, it is resolved by YAML 1.2."""
     document = read("a: true\nb: 'true'\nc: \"1\"\nd: |\n  1\n")
     leaves = [document.node((key,)) for key in "abcd"]
     assert [leaf.value for leaf in leaves if isinstance(leaf, Scalar)] == [True, "true", "1", "1\n"]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_key() -> None:
-    """Editors write one; UTF-8 it is with and without."""
+def test_a_byte_order_mark_is_not_part_of_the_first_key() -> None:
+    """Some editors write one; the file is UTF-8 with and without it."""
     assert decode(b"\xef\xbb\xbfversion: 1\n", "f.yaml") == "version: 1\n"
 
 
-def test_a_bad_byte_is_found_at_its_place() -> None:
+def test_an_invalid_byte_is_reported_at_its_position() -> None:
     """Line and column count characters before it, not bytes."""
     with pytest.raises(Unreadable) as caught:
         decode("a: 1\né€: ".encode() + b"\xff", "f.yaml")
@@ -81,7 +81,7 @@ def test_a_bad_byte_is_found_at_its_place() -> None:
     ["? a\n: b\n", "a: [b, ]\n", "%YAML 1.2\n---\na: b\n...\n", "a: b # c\n", '"a": b', "{a: b}"],
 )
 def test_ordinary_yaml_is_read(text: str) -> None:
-    """The language is YAML 1.2, whole; only tags, merge keys and second documents are refused."""
+    """All of YAML 1.2 is supported except tags, merge keys and several documents."""
     assert isinstance(to_tree(read(text).root), dict)
 
 
@@ -130,7 +130,7 @@ HOSTILE: Final[dict[str, Callable[[], str]]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_of_a_mebibyte_is_refused_in_time(name: str) -> None:
-    """forwarding.md K1: within 200 ms; the best of several, in CPU time, for machines are busy."""
+    """forwarding.md K1: within 200 ms; the best of several, in CPU time, since machines may be busy."""
     text = HOSTILE[name]()
     assert len(text) <= LARGEST_FILE
     best = 1.0

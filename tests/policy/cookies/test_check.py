@@ -1,4 +1,4 @@
-"""check_cookies(): what a cookie rule may not say, and how it is told (cors.md 60)."""
+"""check_cookies(): what is not valid in a cookie rule, and how it is reported (cors.md 60)."""
 
 import pytest
 
@@ -13,7 +13,7 @@ BAD = [
     (CookieSpec(name="a b", secure=True), "cookie_name_invalid", '"a b"'),
     (CookieSpec(name="", secure=True), "cookie_name_invalid", '""'),
     (CookieSpec(domain=""), "cookie_domain_invalid", '""'),
-    (CookieSpec(domain="Example.com"), "cookie_domain_invalid", "lower case"),
+    (CookieSpec(domain="Example.com"), "cookie_domain_invalid", "lower-case"),
     (CookieSpec(domain="a.com; Secure"), "cookie_domain_invalid", "a.com; Secure"),
     (CookieSpec(domain="https://a.com"), "cookie_domain_invalid", "https://a.com"),
     (CookieSpec(domain="a\r\n"), "cookie_domain_invalid", r"a\r\n"),
@@ -28,13 +28,13 @@ BAD = [
     (CookieSpec(name="__Secure-a", secure=False), "cookie_prefix_broken", "secure: false"),
     (CookieSpec(name="__Http-a", http_only=False), "cookie_prefix_broken", "http_only: false"),
     (CookieSpec(name="x"), "cookie_rule_idle", "changes nothing"),
-    (CookieSpec(name="fine", http_only=True), "cookie_rule_unreached", "fine stands before"),
+    (CookieSpec(name="fine", http_only=True), "cookie_rule_unreached", "earlier rule for fine"),
 ]
 
 
 @pytest.mark.parametrize(("spec", "slug", "says"), BAD)
-def test_each_fault_is_told_with_value_and_cure(spec: CookieSpec, slug: str, says: str) -> None:
-    """cors.md 60: what can not work is a configuration error, what does nothing a warning."""
+def test_each_fault_is_reported_with_value_and_fix(spec: CookieSpec, slug: str, says: str) -> None:
+    """cors.md 60: a rule that cannot work is an error, one without effect a warning."""
     (problem,) = check_cookies([FINE, spec])
     assert problem.slug == slug
     assert says in str(problem)
@@ -47,7 +47,7 @@ def test_every_slug_has_a_case() -> None:
     assert {slug for _, slug, _ in BAD} == set(KINDS)
 
 
-def test_findings_have_the_place_of_their_rule() -> None:
+def test_problems_have_the_position_of_their_rule() -> None:
     """L6: file:line:column."""
     (problem,) = check_cookies([CookieSpec(pos=PLACE)])
     assert str(problem).startswith("config.yaml:9:9: warning: ")
@@ -64,7 +64,7 @@ def test_findings_have_the_place_of_their_rule() -> None:
         CookieSpec(path=(("/", "/api%20x"),), same_site="lax"),
     ],
 )
-def test_what_can_work_passes(spec: CookieSpec) -> None:
+def test_valid_rules_have_no_problems(spec: CookieSpec) -> None:
     """cors.md 60: nothing else is forbidden."""
     assert check_cookies([spec]) == []
 
@@ -80,12 +80,12 @@ def test_what_can_work_passes(spec: CookieSpec) -> None:
         ("a*", "*a", True),
     ],
 )
-def test_a_rule_behind_a_wider_one_is_never_reached(
+def test_a_rule_after_a_wider_one_is_never_reached(
     first: str,
     second: str,
     reached: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    """cors.md 30 in spirit: the first rule that fits is the one that counts."""
+    """cors.md 30 applied to cookies: only the first rule that matches is used."""
     specs = [CookieSpec(name=first, secure=True), CookieSpec(name=second, secure=True)]
     slugs = [problem.slug for problem in check_cookies(specs)]
     assert slugs == ([] if reached else ["cookie_rule_unreached"])

@@ -67,7 +67,7 @@ EXAMPLES = [
 
 @pytest.mark.parametrize(("value", "expected"), EXAMPLES)
 def test_the_examples_of_the_rfc(value: bytes, expected: bytes) -> None:
-    """cors.md 60: what the rule names changes, all else keeps its bytes and order."""
+    """cors.md 60: only what the rule names changes; everything else keeps its bytes and order."""
     assert rewritten(EVERYTHING, value) == Rewritten(expected)
 
 
@@ -158,7 +158,7 @@ def test_a_cookie_that_browsers_would_reject_is_left_and_reported(
 
 
 def test_the_first_rule_whose_name_fits_applies() -> None:
-    """cors.md 60: one rule a cookie; what fits none is untouched."""
+    """cors.md 60: one rule per cookie; a cookie that matches none is unchanged."""
     rules = compile_cookies(
         [
             CookieSpec(name="session", http_only=True),
@@ -201,7 +201,7 @@ def test_pair_and_unknown_attributes_survive_and_twice_is_once(
     value: bytes,
     spec: CookieSpec,
 ) -> None:
-    """cors.md 60: the pair and what is unknown keep their bytes; a second pass changes nothing."""
+    """cors.md 60: the pair and unknown attributes keep their bytes; a second pass changes nothing."""
     once = rewritten(spec, value).value
     assert once.split(b";")[0] == b"a=\x80 b=c"
     assert once.count(b"; Foo=\xff") == value.count(b"; Foo=\xff")

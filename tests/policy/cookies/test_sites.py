@@ -31,7 +31,7 @@ from corsproxy.policy.source import SourcePos, SourceText
     ],
 )
 def test_a_site_is_a_registrable_domain(authority: str, site: str) -> None:
-    """RFC 6265bis 5.2: the public suffix and one label more; addresses are sites of their own."""
+    """RFC 6265bis 5.2: the public suffix and one more label; each address is its own site."""
     assert site_of(authority) == site
 
 
@@ -46,7 +46,7 @@ def warned(
     cookies: tuple[CookieSpec, ...] = (),
     rules: tuple[RuleSpec, ...] = (),
 ) -> list[str]:
-    """Return the origins that are warned of."""
+    """Return the origins in the warnings."""
     specs = [
         SourceText(text, SourcePos("config.yaml", line, 7)) for line, text in enumerate(origins, 1)
     ]
@@ -61,7 +61,7 @@ def warned(
 
 
 def test_61_the_first_origin_of_another_site_is_reported() -> None:
-    """cors.md 61: cookies stay SameSite=Lax, and the origin is another site; one a route."""
+    """cors.md 61: cookies stay SameSite=Lax, and the origin is on another site; one warning per route."""
     assert warned(*ORIGINS) == ["https://shop.example"]
 
 
@@ -71,7 +71,7 @@ def test_61_other_names_of_the_same_site_work() -> None:
 
 
 def test_61_hosts_count_if_there_is_no_public_url() -> None:
-    """What clients call a route is public_url, else the hosts it matches; neither: nothing known."""
+    """The public name is public_url, else the hosts of the match; with neither it is unknown."""
     assert warned(*ORIGINS, public=None, hosts=("*.shop.example",)) == ["https://app.example.com"]
     assert warned(*ORIGINS, public=None, hosts=("api.example.com", "shop.example")) == [
         "https://other.example",
@@ -79,8 +79,8 @@ def test_61_hosts_count_if_there_is_no_public_url() -> None:
     assert warned(*ORIGINS, public=None) == []
 
 
-def test_61_whoever_sets_same_site_is_taken_to_know() -> None:
-    """A rule that makes some cookies SameSite=None, or rewrites Set-Cookie, ends the warning."""
+def test_61_a_rule_that_sets_same_site_ends_the_warning() -> None:
+    """No warning if a rule makes some cookies SameSite=None, or changes Set-Cookie."""
     assert warned(*ORIGINS, cookies=(CookieSpec(name="sid", same_site="none"),)) == []
     assert warned(*ORIGINS, cookies=(CookieSpec(same_site="lax"),)) != []
     replace = RuleSpec(op="replace", name="Set-Cookie", find="Lax", value="None")
@@ -89,5 +89,5 @@ def test_61_whoever_sets_same_site_is_taken_to_know() -> None:
 
 
 def test_61_only_web_origins_have_a_site() -> None:
-    """Extensions and apps keep cookies by rules of their own."""
+    """Extensions and apps have their own rules for cookies."""
     assert warned("chrome-extension://abc", "capacitor://localhost") == []

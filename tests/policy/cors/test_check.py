@@ -1,4 +1,4 @@
-"""What a policy may say: cors.md 20-31. One row for each mistake, and good policies stay silent."""
+"""check_policy(): one row for each mistake; valid policies have no problems (cors.md 20-31)."""
 
 import string
 from typing import Any
@@ -116,8 +116,8 @@ def slugs(*origins: str, **keys: Any) -> list[str]:  # noqa: ANN401 - any key of
 
 
 @pytest.mark.parametrize(("pattern", "slug", "meant"), SPELLING)
-def test_each_misspelling_has_its_own_word(pattern: str, slug: str, meant: str | None) -> None:
-    """Named by its slug, with the right spelling where there is one (cors.md 17, 22)."""
+def test_each_misspelling_has_its_own_slug(pattern: str, slug: str, meant: str | None) -> None:
+    """The slug, and the correct spelling if there is one (cors.md 17, 22)."""
     assert slug in slugs(pattern)
     assert correct(pattern) == meant
     if meant is not None and slug != "origin_means_any":
@@ -126,7 +126,7 @@ def test_each_misspelling_has_its_own_word(pattern: str, slug: str, meant: str |
 
 
 @pytest.mark.parametrize("pattern", GOOD)
-def test_a_good_pattern_is_not_complained_of(pattern: str) -> None:
+def test_a_valid_pattern_has_no_problem(pattern: str) -> None:
     """All forms of cors.md 14-17; suffixes that no list knows do not count (cors.md 24)."""
     assert list(diagnose(pattern)) == []
     assert slugs(pattern) == []
@@ -134,12 +134,12 @@ def test_a_good_pattern_is_not_complained_of(pattern: str) -> None:
 
 
 @pytest.mark.parametrize("meant", sorted({row[2] for row in SPELLING if row[2]} - {"null", "*"}))
-def test_what_is_suggested_is_itself_good(meant: str) -> None:
-    """A suggestion that is refused in turn would help nobody (cors.md 22)."""
+def test_a_suggestion_is_itself_valid(meant: str) -> None:
+    """A suggestion that is rejected in turn would be useless (cors.md 22)."""
     assert list(diagnose(meant)) == []
 
 
-def test_several_mistakes_of_one_pattern_are_told_together() -> None:
+def test_all_mistakes_of_one_pattern_are_reported_together() -> None:
     """All at once, so that one run is enough (cors.md 22)."""
     found = slugs("HTTPS://me@App.example.com:443/a")
     assert found == ["origin_userinfo", "origin_path", "origin_uppercase", "origin_default_port"]
@@ -220,7 +220,7 @@ def test_each_mistake_of_a_policy_is_found(
 
 
 def test_all_mistakes_are_reported_in_the_order_of_the_keys() -> None:
-    """One run tells everything (cors.md section 4)."""
+    """One run reports everything (cors.md section 4)."""
     found = slugs(
         "https://a.example/",
         "http://b.example",
@@ -240,8 +240,8 @@ def test_all_mistakes_are_reported_in_the_order_of_the_keys() -> None:
     ]
 
 
-def test_a_finding_has_the_place_of_its_item() -> None:
-    """Line and column of the item, or of the key (style: where)."""
+def test_a_problem_has_the_position_of_its_item() -> None:
+    """Line and column of the item, or of the key."""
     spec = spec_of(
         "https://a.example",
         "https://b.example/",
@@ -261,7 +261,7 @@ def test_the_did_you_mean_of_a_joined_domain() -> None:
     assert problem.severity == "error"
 
 
-def test_every_word_has_a_test() -> None:
+def test_every_kind_has_a_test() -> None:
     """No kind without a row here, and no row without a kind."""
     tested = {row[1] for row in SPELLING} | {slug for row in POLICIES for slug in row[3]}
     assert tested == set(KINDS)
@@ -269,7 +269,7 @@ def test_every_word_has_a_test() -> None:
 
 @pytest.mark.parametrize("slug", KINDS)
 def test_messages_are_complete_and_differ(slug: str) -> None:
-    """Each says what and what to do, with no other values than value and detail."""
+    """Each has a message and an advice, with no other placeholders than value and detail."""
     kind = KINDS[slug]
     for text in (kind.message, kind.advice):
         fields = {field for _, field, _, _ in string.Formatter().parse(text) if field}
@@ -279,7 +279,7 @@ def test_messages_are_complete_and_differ(slug: str) -> None:
 
 
 def test_a_policy_without_wildcards_reads_no_suffix_list() -> None:
-    """The list is read only where it is needed, so that commands start fast (cors.md 24)."""
+    """The list is read only if it is needed, so that commands start fast (cors.md 24)."""
     import subprocess  # noqa: PLC0415 - modules are only fresh in a process of its own
     import sys  # noqa: PLC0415
 

@@ -179,7 +179,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-def test_every_case_of_the_table_is_decided_to_the_letter(case: Case) -> None:
+def test_every_case_of_the_table_is_decided_exactly(case: Case) -> None:
     """Reason, status and headers, exactly and in order; the number in the id is the rule."""
     decision = decide(case.policy, case.facts, b"api")
     got = [(name.decode(), value.decode()) for name, value in decision.headers]
@@ -234,7 +234,7 @@ HEADER_LISTS: list[tuple[str, bytes, Reason]] = [
 @pytest.mark.parametrize(
     ("value", "reason"), [case[1:] for case in HEADER_LISTS], ids=[case[0] for case in HEADER_LISTS]
 )
-def test_requested_headers_are_read_as_a_list_within_bounds(value: bytes, reason: Reason) -> None:
+def test_requested_headers_are_parsed_as_a_list_within_bounds(value: bytes, reason: Reason) -> None:
     """Order, case, duplicates and white space do not matter; sizes do (cors.md 34)."""
     assert decide(PLAIN, preflight(headers=value)).reason is reason
 
@@ -255,7 +255,7 @@ def test_the_bounds_hold_under_a_star_too(value: bytes, reason: Reason) -> None:
 
 
 def test_several_lines_of_requested_headers_are_one_list() -> None:
-    """All of them count, and for the bounds together (cors.md 34)."""
+    """All lines count, and the bounds apply to their sum (cors.md 34)."""
     facts = preflight()._replace(request_headers=(b"content-type", b"authorization"))
     assert decide(PLAIN, facts).reason is Reason.allowed
     facts = preflight()._replace(request_headers=(b"content-type", b"x-a"))
@@ -274,7 +274,7 @@ def test_the_bound_on_names_applies_to_the_shortest_ones() -> None:
 
 
 @pytest.mark.parametrize("spaces", [b"", b" "])
-def test_the_quick_way_and_the_long_way_through_a_list_agree(spaces: bytes) -> None:
+def test_the_fast_path_for_a_list_agrees_with_the_slow_one(spaces: bytes) -> None:
     """A short list without white space is looked up whole; the result is the same (cors.md 34)."""
     for names in ([b"content-type"], [b"authorization", b"content-type"], [b"x-a"], [b""]):
         facts = preflight(headers=(b"," + spaces).join(names))
@@ -349,7 +349,7 @@ def test_a_websocket_handshake_needs_an_allowed_origin(
 
 
 def test_the_own_origin_alone_opens_no_websocket() -> None:
-    """Under DNS rebinding the Host, and so our own origin, is the attacker's choice (cors.md 54)."""
+    """Under DNS rebinding the attacker chooses the Host, and so our own origin (cors.md 54)."""
     facts = actual(EVIL, is_websocket=True, own_origin=EVIL, fetch_site=b"same-origin")
     assert decide(PLAIN, facts).status == 403
 
@@ -441,7 +441,7 @@ def test_a_preflight_is_options_with_origin_and_acrm(facts: Facts, expected: boo
     [(), ("*", "https://a.example"), ("https://a.example/",), ("HTTPS://a.example",)],
 )
 def test_a_bad_policy_cannot_be_compiled(origins: tuple[str, ...]) -> None:
-    """The message describes its first mistake (cors.md 20-30)."""
+    """The exception contains its first mistake (cors.md 20-30)."""
     with pytest.raises(ValueError, match="error: "):
         compile_policy(spec_of(*origins))
 

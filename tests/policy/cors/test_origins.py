@@ -1,4 +1,4 @@
-"""Reading origins and matching them with patterns: cors.md 8-19."""
+"""Parsing origins and matching them against patterns: cors.md 8-19."""
 
 import random
 from collections.abc import Callable
@@ -87,7 +87,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("value", "parts"), READABLE)
-def test_a_well_formed_origin_is_taken_apart(value: bytes, parts: Origin) -> None:
+def test_a_valid_origin_is_parsed(value: bytes, parts: Origin) -> None:
     """Scheme, host and port of RFC 3986 within the lengths of the DNS (cors.md 10, 14)."""
     assert parse_origin(value) == parts
 
@@ -198,7 +198,7 @@ def test_a_pattern_matches_as_its_rule_describes(
     origin: bytes,
     matches: bool,  # noqa: FBT001 - an expectation
 ) -> None:
-    """Every pattern form, also beside others (cors.md 14-17)."""
+    """Every form of pattern, alone and among others (cors.md 14-17)."""
     alone = OriginSet([SourceText(pattern)])
     others = ["https://a.test", "https://*.b.test", "http://c.test:*", "https://d-*.e.test"]
     among = OriginSet([SourceText(text) for text in (*others, pattern)])
@@ -344,7 +344,7 @@ def test_no_hostile_origin_is_granted() -> None:
 
 
 class Counting:
-    """Patterns that count how often they are asked."""
+    """A dictionary that counts look-ups."""
 
     def __init__(self, patterns: dict[bytes, SourceText]) -> None:
         self.patterns = patterns
@@ -371,7 +371,7 @@ def test_the_number_of_look_ups_does_not_grow_with_patterns_or_client(size: int)
         assert counting.asked <= 2 * 5
 
 
-def test_an_8_kilobyte_origin_is_refused_unread() -> None:
+def test_an_8_kilobyte_origin_is_refused_without_parsing() -> None:
     """Longer than 326 bytes is refused without parsing, and cut in what is reported (cors.md 9)."""
     decision = decide(policy_of("https://app.example.com"), Facts(b"GET", (b"https://" * 1024,)))
     assert decision.reason is Reason.origin_too_long

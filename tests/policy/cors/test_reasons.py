@@ -1,4 +1,4 @@
-"""The page about reasons is the table of the code (cors.md 66)."""
+"""docs/reasons.md contains the table that the code generates (cors.md 66)."""
 
 from pathlib import Path
 

@@ -89,7 +89,7 @@ def test_any_origin_adds_nothing_to_vary(origin: bytes | None) -> None:
 
 @pytest.mark.parametrize("origin", [APP, EVIL, None])
 def test_strip_removes_every_header_of_the_upstream(origin: bytes | None) -> None:
-    """One authority, whatever the outcome (cors.md 49)."""
+    """Only the policy sets CORS headers, whatever the verdict (cors.md 49)."""
     expected = [TYPE, VARY, *(OURS if origin == APP else [])]
     assert respond(STRIP, *THEIRS, TYPE, origin=origin) == expected
 
@@ -275,6 +275,6 @@ def test_there_is_never_a_second_allow_origin(
 
 
 def test_a_response_without_fields_has_what_the_decision_adds() -> None:
-    """The quick way copes with nothing at all."""
+    """The fast path handles an empty list."""
     assert respond(OPEN) == [(ACAO, "*"), (ACEH, "x-a")]
     assert respond(STRIP, origin=None) == [VARY]

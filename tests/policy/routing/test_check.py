@@ -9,32 +9,32 @@ from corsproxy.policy.source import SourcePos
 
 BAD = [
     (Match(hosts=("http://a.example",)), "route_host_invalid", "URL"),
-    (Match(hosts=("a.example:80",)), "route_host_invalid", "without port"),
+    (Match(hosts=("a.example:80",)), "route_host_invalid", "without the port"),
     (Match(hosts=("::1",)), "route_host_invalid", "brackets"),
-    (Match(hosts=("a.*.example",)), "route_host_invalid", "in front"),
-    (Match(hosts=("*",)), "route_host_invalid", "in front"),
+    (Match(hosts=("a.*.example",)), "route_host_invalid", "leftmost label"),
+    (Match(hosts=("*",)), "route_host_invalid", "leftmost label"),
     (Match(hosts=("bücher.example",)), "route_host_invalid", "xn--"),
-    (Match(hosts=("a..example",)), "route_host_invalid", "no host name"),
-    (Match(hosts=("",)), "route_host_invalid", "no host name"),
-    (Match(hosts=("a" * 64,)), "route_host_invalid", "no host name"),
-    (Match(paths=("api/",)), "route_path_invalid", "begin with /"),
+    (Match(hosts=("a..example",)), "route_host_invalid", "not a valid host name"),
+    (Match(hosts=("",)), "route_host_invalid", "not a valid host name"),
+    (Match(hosts=("a" * 64,)), "route_host_invalid", "not a valid host name"),
+    (Match(paths=("api/",)), "route_path_invalid", "start with /"),
     (Match(paths=("/api?x",)), "route_path_invalid", "query"),
     (Match(paths=("/api/*",)), "route_path_invalid", "ending in /"),
     (Match(paths=("/a b",)), "route_path_invalid", "percent-encoded"),
     (Match(paths=("/ä",)), "route_path_invalid", "percent-encoded"),
     (Match(paths=("/a/../b",)), "route_path_ambiguous", "dot segment"),
     (Match(paths=("/%2E%2e/",)), "route_path_ambiguous", "dot segment"),
-    (Match(methods=frozenset({b"GET "})), "route_method_invalid", "no method"),
+    (Match(methods=frozenset({b"GET "})), "route_method_invalid", "not a valid method"),
     (Match(methods=frozenset({b"TRACE"})), "route_method_never", "405"),
     (Match(methods=frozenset({b"CONNECT"})), "route_method_never", "405"),
     (Match(methods=frozenset({b"patch"})), "route_method_case", "did you mean PATCH?"),
-    (Match(methods=frozenset()), "route_methods_empty", "leave methods out"),
+    (Match(methods=frozenset()), "route_methods_empty", "remove the key"),
 ]
 
 
 @pytest.mark.parametrize(("match", "slug", "says"), BAD)
-def test_what_no_request_has_is_found(match: Match, slug: str, says: str) -> None:
-    """cors.md 30, 71: a match that can never fit is reported with its value and cure."""
+def test_a_value_that_no_request_has_is_reported(match: Match, slug: str, says: str) -> None:
+    """cors.md 30, 71: a value that can never match is reported with the fix."""
     (problem,) = check_match(match)
     assert problem.slug == slug
     assert says in str(problem)
@@ -83,12 +83,12 @@ def test_every_slug_has_a_case() -> None:
         Match(methods=frozenset({b"GET", b"PURGE", b"OPTIONS", b"foo"})),
     ],
 )
-def test_what_requests_can_have_passes(match: Match) -> None:
-    """cors.md 71: nothing that can be sent is called unreachable."""
+def test_values_that_requests_can_have_are_accepted(match: Match) -> None:
+    """cors.md 71: nothing that can be sent is reported as unreachable."""
     assert list(check_match(match)) == []
 
 
 def test_a_general_route_is_not_hidden_by_more_specific_ones() -> None:
-    """cors.md 72: fall-through leaves every route something."""
+    """cors.md 72: because of fall-through, every route matches something."""
     entries = [Match(("a",), ("/x",), frozenset({b"GET"})), Match(("a",)), Match()]
     assert [problem for match in entries for problem in check_match(match)] == []

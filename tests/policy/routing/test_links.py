@@ -127,13 +127,13 @@ UNTOUCHED = [
 def test_links_to_the_upstream_get_public_names(
     links: Links, value: bytes, expected: bytes
 ) -> None:
-    """cors.md 58: public origin, prefix restored; default ports, case and userinfo understood."""
+    """cors.md 58: public origin, prefix restored; default ports, case and userinfo are handled."""
     assert rewrite_link(value, links) == expected
 
 
 @pytest.mark.parametrize("value", UNTOUCHED)
 def test_all_other_links_are_untouched(value: bytes) -> None:
-    """cors.md 58: foreign ones are untouched, and what is relative fits as it is."""
+    """cors.md 58: links to other hosts are unchanged, and so are relative ones."""
     assert rewrite_link(value, STRIP) == value
 
 
@@ -184,7 +184,7 @@ def test_refresh_maps_its_url_alone(value: bytes, expected: bytes) -> None:
     assert rewrite_refresh(value, STRIP) == expected
 
 
-def test_each_field_is_read_in_its_own_way() -> None:
+def test_each_field_is_parsed_by_its_own_grammar() -> None:
     """cors.md 58: Location and Content-Location contain a link, Refresh a delay and a link."""
     assert rewrite_field(b"Location", b"/x", STRIP) == b"/api/x"
     assert rewrite_field(b"content-location", b"/x", STRIP) == b"/api/x"
@@ -219,7 +219,7 @@ def test_a_path_never_becomes_another_host(text: str, links: Links) -> None:
     "value", [b"0" + b" " * 60_000 + b"x", b"0;" + b"url " * 15_000, b"'" * 60_000]
 )
 def test_a_hostile_refresh_costs_linear_time(value: bytes) -> None:
-    """The pattern is possessive: this returns at once, or not within any patience."""
+    """The pattern is possessive: this returns at once, or practically never."""
     assert rewrite_refresh(value, STRIP) == value
 
 
@@ -239,18 +239,18 @@ PLACE = SourcePos("config.yaml", 2, 3)
         ("https://api.example.com:x", "65535"),
         ("https://api.example.com:0", "65535"),
         ("https://api.example.com:65536", "65535"),
-        ("https://API.example.com", "lower case"),
-        ("https://", "no name"),
-        ("https://a b", "no name"),
+        ("https://API.example.com", "lower-case"),
+        ("https://", "not a valid lower-case name"),
+        ("https://a b", "not a valid lower-case name"),
     ],
 )
 def test_an_invalid_public_url_is_reported(text: str, says: str) -> None:
-    """L18 `public_url`: an origin as clients know it."""
+    """L18 `public_url`: the origin that clients use."""
     (finding,) = check_public_url(SourceText(text, PLACE))
     assert finding.slug == "public_url_invalid"
     assert str(finding).startswith("config.yaml:2:3: error: ")
     assert says in str(finding)
-    with pytest.raises(ValueError, match="is no public URL"):
+    with pytest.raises(ValueError, match="is not a valid public URL"):
         compile_public_url(SourceText(text, PLACE))
 
 

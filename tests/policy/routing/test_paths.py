@@ -117,7 +117,7 @@ def test_ambiguity_agrees_with_the_rule_as_it_is_worded(path: bytes) -> None:
 
 @pytest.mark.parametrize("piece", [b"%2e", b"%61", b"/.", b".", b"%", b"/.%2e", b"%2f%2e%2ea"])
 def test_hostile_paths_cost_linear_time(piece: bytes) -> None:
-    """cors.md 13 in spirit: a megabyte takes no more than a bounded search per byte."""
+    """cors.md 13 applied to paths: a megabyte costs a bounded search per byte."""
     path = b"/a" + piece * (1_000_000 // len(piece)) + b"a"
     began = process_time()
     is_ambiguous(path)
@@ -165,7 +165,7 @@ def test_prefixes_change_by_whole_segments(
 
 @pytest.mark.parametrize("target", [b"/v2/x", b"/v1x", b"/", b"/login?next=/v1/"])
 def test_what_is_not_below_the_added_prefix_keeps_its_path(target: bytes) -> None:
-    """cors.md 58: such a path has no name behind this route."""
+    """cors.md 58: such a path has no public path on this route."""
     assert PathMapping(b"/api", b"/v1").to_public(target) == target
 
 
@@ -175,8 +175,10 @@ targets = st.text("ab/.%2?;", max_size=12).map(lambda text: b"/" + text.encode()
 
 @settings(max_examples=200, deadline=None)
 @given(prefixes, prefixes, targets)
-def test_a_way_back_leads_to_the_same_place(strip: bytes, add: bytes, rest: bytes) -> None:
-    """cors.md 58: what was public, has the prefix and goes upstream comes back as it was."""
+def test_mapping_there_and_back_returns_the_same_path(
+    strip: bytes, add: bytes, rest: bytes
+) -> None:
+    """cors.md 58: a public path mapped to the upstream maps back to itself."""
     mapping = PathMapping(strip, add)
     sent = mapping.to_upstream(strip + rest)
     assert sent == add + rest
@@ -206,13 +208,13 @@ def naive(path: bytes) -> bytes:
         | pieces
     ).map(b"".join)
 )
-def test_71_paths_are_compared_as_a_naive_decoder_has_them(path: bytes) -> None:
+def test_71_comparison_agrees_with_a_naive_decoder(path: bytes) -> None:
     """cors.md 71, forwarding.md H1: unreserved characters decoded, once, escapes in upper case."""
     assert as_compared(path) == naive(path)
     assert as_compared(path.replace(b"%", b"")) == path.replace(b"%", b"")
 
 
-def test_71_every_spelling_of_every_byte_is_compared_as_the_naive_decoder_has_it() -> None:
+def test_71_comparison_agrees_for_every_spelling_of_every_byte() -> None:
     """cors.md 71: 256 bytes, hex digits in each case."""
     for byte in range(256):
         for spelled in (b"%%%02x" % byte, b"%%%02X" % byte, b"%%%x%X" % divmod(byte, 16)):
@@ -249,7 +251,7 @@ def test_a_prefix_that_matched_is_stripped_in_every_spelling(data: st.DataObject
 
 @pytest.mark.parametrize("path", ["/p%3Aq", "/p%3aq", "/a/p%3Aq/", "/x%e4%B8%ad"])
 def test_71_the_case_of_hex_digits_does_not_distinguish_routes(path: str) -> None:
-    """cors.md 71, H1: `%2f` and `%2F` are one (RFC 3986 6.2.2.1), so a stricter route takes both."""
+    """cors.md 71, H1: `%2f` and `%2F` are equal (RFC 3986 6.2.2.1), so a stricter route matches both."""
     table = RouteTable.compile([(Match(paths=(path,)), "strict"), (Match(), "broad")])
     digits = re.compile(rb"%[0-9A-Fa-f]{2}")
     for spelled in (
@@ -270,12 +272,12 @@ def test_72_routes_that_differ_in_hex_digits_only_are_a_tie() -> None:
 
 
 def item(text: str) -> SourceText:
-    """Place a prefix."""
+    """Return a prefix with a position."""
     return SourceText(text, PLACE)
 
 
 BAD = [
-    (PathSpec(strip_prefix=item("api")), (), "path_prefix_invalid", "begin with /"),
+    (PathSpec(strip_prefix=item("api")), (), "path_prefix_invalid", "start with /"),
     (PathSpec(add_prefix=item("/a?b")), (), "path_prefix_invalid", "query"),
     (PathSpec(add_prefix=item("/a#b")), (), "path_prefix_invalid", "fragment"),
     (PathSpec(add_prefix=item("/a b")), (), "path_prefix_invalid", "percent-encoded"),
@@ -286,7 +288,7 @@ BAD = [
     (PathSpec(None, item("/v1"), item("/v2")), ("/a/",), "path_prefix_twice", "/v2"),
     (PathSpec(replace_prefix=item("/v1")), (), "path_replace_unclear", "any path"),
     (PathSpec(replace_prefix=item("/v1")), ("/a/", "/b/"), "path_replace_unclear", "/a/, /b/"),
-    (PathSpec(replace_prefix=item("/v1")), ("/a",), "path_replace_unclear", "ending in /"),
+    (PathSpec(replace_prefix=item("/v1")), ("/a",), "path_replace_unclear", "ends in /"),
     (PathSpec(strip_prefix=item("/x")), ("/a/", "/xy/"), "path_strip_never", "/a/, /xy/"),
     (PathSpec(strip_prefix=item("/a/b")), ("/a",), "path_strip_never", "/a/b"),
 ]
@@ -299,7 +301,7 @@ def test_invalid_prefixes_are_reported(
     slug: str,
     says: str,
 ) -> None:
-    """L6: what is wrong with which value, where, what to write instead."""
+    """L6: what is wrong with which value, where, and what to write instead."""
     (problem,) = check_path(spec, paths)
     assert problem.slug == slug
     assert says in str(problem)

@@ -1,4 +1,4 @@
-"""RouteTable: which route a request belongs to (cors.md 71-73). Pure, no loop."""
+"""RouteTable: which route a request matches (cors.md 71-73). Pure, no loop."""
 
 import sys
 from types import FrameType
@@ -14,17 +14,17 @@ Entries = list[tuple[Match, str]]
 
 
 def table(*entries: tuple[Match, str]) -> RouteTable[str]:
-    """Compile routes that are known by a word."""
+    """Compile routes that are named by a word."""
     return RouteTable.compile(entries)
 
 
 def host(*hosts: str) -> Match:
-    """Match hosts alone."""
+    """Return a match of hosts only."""
     return Match(hosts=hosts)
 
 
 def path(*paths: str) -> Match:
-    """Match paths alone."""
+    """Return a match of paths only."""
     return Match(paths=paths)
 
 
@@ -137,7 +137,7 @@ def test_paths_go_exact_then_longest_prefix_of_whole_segments(
 
 
 def test_listed_methods_win_over_none_and_fall_through() -> None:
-    """cors.md 72: methods given, none; a path whose methods do not fit is passed over."""
+    """cors.md 72: listed methods, then any; a path whose methods do not match is skipped."""
     routes = table(
         (Match(paths=("/api/",), methods=frozenset({b"GET"})), "read"),
         (Match(paths=("/api/",)), "other"),
@@ -149,7 +149,7 @@ def test_listed_methods_win_over_none_and_fall_through() -> None:
     assert routes.match(b"h", b"/api", b"DELETE") == "other"
 
 
-def test_a_host_without_a_fitting_path_or_method_falls_through() -> None:
+def test_a_host_without_a_matching_path_or_method_falls_through() -> None:
     """cors.md 72: the order is lexicographic; if one level has no match, the next is tried."""
     routes = table(
         (Match(hosts=("a.example",), paths=("/x",), methods=frozenset({b"GET"})), "exact"),
@@ -169,7 +169,7 @@ def test_an_empty_table_matches_nothing() -> None:
     assert len(table()) == 0
 
 
-def test_routes_come_in_their_given_order() -> None:
+def test_routes_are_iterated_in_their_given_order() -> None:
     """A route with several hosts and paths is one route."""
     routes = table(
         (Match(hosts=("b", "a"), paths=("/y", "/x/")), "first"),
@@ -197,7 +197,7 @@ TIES = [
 
 @pytest.mark.parametrize(("first", "second", "what"), TIES)
 def test_ties_are_errors(first: Match, second: Match, what: Cell) -> None:
-    """cors.md 72: two routes at one place are a configuration error that names both and the place."""
+    """cors.md 72: two routes for the same cell are a configuration error that names both and the cell."""
     with pytest.raises(RouteTie, match="two routes match the same requests") as raised:
         table((first, "one"), (second, "two"))
     assert (raised.value.first, raised.value.second) == ("one", "two")
@@ -217,7 +217,7 @@ def test_ties_are_errors(first: Match, second: Match, what: Cell) -> None:
     ],
 )
 def test_different_cells_are_not_ties(first: Match, second: Match) -> None:
-    """cors.md 72: what differs in any level is ordered, not tied; a name twice in one is one."""
+    """cors.md 72: routes that differ on any level are ordered, not tied; a repeated name counts once."""
     assert find_ties([(first, "one"), (second, "two")]) == []
 
 
@@ -241,7 +241,7 @@ matches = st.builds(
 
 
 def naive(entries: Entries, host: str, path: str, method: bytes) -> str | None:
-    """Rank everything that matches, as rule 72 is worded."""
+    """Rank everything that matches, literally as in rule 72."""
     found = [
         ((h == host, len(h)), (p == path and p[-1:] != "/", len(p)), m.methods is not None, route)
         for m, route in entries
@@ -260,7 +260,7 @@ def test_the_table_agrees_with_a_naive_matcher(
     given_matches: list[Match],
     requests: list[tuple[str, str]],
 ) -> None:
-    """cors.md 19 in spirit, 72: the fast structure decides as the plain ranking does."""
+    """cors.md 19, 72: the fast look-up agrees with a plain ranking."""
     entries: Entries = []
     for number, match in enumerate(given_matches):
         if not find_ties([*entries, (match, "")]):
@@ -277,7 +277,7 @@ def test_the_table_agrees_with_a_naive_matcher(
 
 
 def opcodes(routes: RouteTable[str], host: bytes, path: bytes) -> int:
-    """Count the instructions that one match executes: a cost that no load of the machine changes."""
+    """Count the instructions that one match executes: a cost that does not depend on machine load."""
     count = 0
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:  # noqa: ANN401 - what sys.settrace asks for
@@ -315,7 +315,7 @@ def test_a_thousand_routes_cost_what_one_costs(sent: bytes) -> None:
 
 
 def test_a_hostile_host_and_path_cost_no_more_than_the_configuration() -> None:
-    """The walks are bounded by DNS's longest name and by the longest prefix, not by the request."""
+    """Look-ups are bounded by the longest DNS name and the longest prefix, not by the request."""
     routes = table((Match(("*.example",), ("/a/b/",)), "r"))
     assert opcodes(routes, b"a." * 15_000, b"/" * 30_000) < 200
     assert opcodes(routes, b"a.example", b"/" * 30_000) < 400

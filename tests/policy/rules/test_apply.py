@@ -13,7 +13,7 @@ from corsproxy.policy.rules.variables import Context
 
 CONTEXT = Context(status=200, method=b"GET", request_id=b"id-1", route_name=b"api")
 
-ANSWER: list[Field] = [
+RESPONSE: list[Field] = [
     (b"Server", b"legacy/1"),
     (b"Content-Type", b"text/html; charset=utf-8"),
     (b"X-A", b"one"),
@@ -24,42 +24,42 @@ ANSWER: list[Field] = [
 
 
 def changed(
-    *specs: RuleSpec, context: Context = CONTEXT, fields: list[Field] = ANSWER
+    *specs: RuleSpec, context: Context = CONTEXT, fields: list[Field] = RESPONSE
 ) -> list[Field]:
-    """Apply rules to ANSWER."""
+    """Apply rules to RESPONSE."""
     return apply(compile_rules(specs), fields, context)
 
 
 def at(index: int, *lines: Field, drop: int = 1) -> list[Field]:
-    """Return ANSWER with `drop` lines at `index` replaced."""
-    return [*ANSWER[:index], *lines, *ANSWER[index + drop :]]
+    """Return RESPONSE with `drop` lines at `index` replaced."""
+    return [*RESPONSE[:index], *lines, *RESPONSE[index + drop :]]
 
 
 OPERATIONS = [
     (RuleSpec(op="set", name="server", value="x"), at(0, (b"server", b"x"))),
     (RuleSpec(op="set", name="X-a", value="x"), at(2, (b"X-a", b"x"), drop=2)),
-    (RuleSpec(op="set", name="X-New", value="x"), [*ANSWER, (b"X-New", b"x")]),
-    (RuleSpec(op="set", name="X-New", value=""), [*ANSWER, (b"X-New", b"")]),
-    (RuleSpec(op="set", name="X-Id", value="<${request.id}>"), [*ANSWER, (b"X-Id", b"<id-1>")]),
-    (RuleSpec(op="add", name="X-A", value="x"), [*ANSWER, (b"X-A", b"x")]),
-    (RuleSpec(op="add", name="X-R", value="${route.name}"), [*ANSWER, (b"X-R", b"api")]),
-    (RuleSpec(op="default", name="x-b", value="x"), ANSWER),
-    (RuleSpec(op="default", name="X-C", value="x"), [*ANSWER, (b"X-C", b"x")]),
-    (RuleSpec(op="remove", name="SERVER"), ANSWER[1:]),
+    (RuleSpec(op="set", name="X-New", value="x"), [*RESPONSE, (b"X-New", b"x")]),
+    (RuleSpec(op="set", name="X-New", value=""), [*RESPONSE, (b"X-New", b"")]),
+    (RuleSpec(op="set", name="X-Id", value="<${request.id}>"), [*RESPONSE, (b"X-Id", b"<id-1>")]),
+    (RuleSpec(op="add", name="X-A", value="x"), [*RESPONSE, (b"X-A", b"x")]),
+    (RuleSpec(op="add", name="X-R", value="${route.name}"), [*RESPONSE, (b"X-R", b"api")]),
+    (RuleSpec(op="default", name="x-b", value="x"), RESPONSE),
+    (RuleSpec(op="default", name="X-C", value="x"), [*RESPONSE, (b"X-C", b"x")]),
+    (RuleSpec(op="remove", name="SERVER"), RESPONSE[1:]),
     (RuleSpec(op="remove", name="X-A"), at(2, drop=2)),
-    (RuleSpec(op="remove", name="X-C"), ANSWER),
+    (RuleSpec(op="remove", name="X-C"), RESPONSE),
     (
         RuleSpec(op="rename", name="x-a", value="X-Z"),
         at(2, (b"X-Z", b"one"), (b"X-Z", b"two"), drop=2),
     ),
-    (RuleSpec(op="rename", name="X-C", value="X-A"), ANSWER),
+    (RuleSpec(op="rename", name="X-C", value="X-A"), RESPONSE),
     (
         RuleSpec(op="rename", name="x-A", value="X-a"),
         at(2, (b"X-a", b"one"), (b"X-a", b"two"), drop=2),
     ),
     (
         RuleSpec(op="rename", name="Server", value="X-A"),
-        [(b"X-A", b"legacy/1"), ANSWER[1], *ANSWER[4:]],
+        [(b"X-A", b"legacy/1"), RESPONSE[1], *RESPONSE[4:]],
     ),
     (
         RuleSpec(op="replace", name="server", find="legacy", value="new"),
@@ -69,8 +69,8 @@ OPERATIONS = [
         RuleSpec(op="replace", name="X-A", find="o", value="$${}"),
         at(2, (b"X-A", b"${}ne"), (b"x-a", b"tw${}"), drop=2),
     ),
-    (RuleSpec(op="replace", name="server", find=".*", value=""), ANSWER),
-    (RuleSpec(op="replace", name="X-C", find="a", value="b"), ANSWER),
+    (RuleSpec(op="replace", name="server", find=".*", value=""), RESPONSE),
+    (RuleSpec(op="replace", name="X-C", find="a", value="b"), RESPONSE),
     (
         RuleSpec(op="replace", name="Content-Type", find="html", value="${route.name}"),
         at(1, (b"Content-Type", b"text/api; charset=utf-8")),
@@ -81,12 +81,12 @@ OPERATIONS = [
 @pytest.mark.parametrize(("spec", "expected"), OPERATIONS)
 def test_each_operation_changes_its_lines_only(spec: RuleSpec, expected: list[Field]) -> None:
     """L13: set, add, remove, default, rename and literal replace, case-insensitive names."""
-    before = list(ANSWER)
+    before = list(RESPONSE)
     assert changed(spec) == expected
-    assert before == ANSWER, "the lines given are left alone"
+    assert before == RESPONSE, "the lines given are left alone"
 
 
-def test_rules_apply_in_order_and_see_what_is_left() -> None:
+def test_rules_apply_in_order_to_the_previous_result() -> None:
     """L13: applied in order."""
     assert changed(
         RuleSpec(op="remove", name="Server"),
@@ -96,7 +96,7 @@ def test_rules_apply_in_order_and_see_what_is_left() -> None:
         RuleSpec(
             op="set", name="X-Seen", value="1", when=WhenSpec(header=(("x-served-by", "the*"),))
         ),
-    ) == [*ANSWER[1:], (b"X-Served-By", b"the proxy"), (b"X-Seen", b"1")]
+    ) == [*RESPONSE[1:], (b"X-Served-By", b"the proxy"), (b"X-Seen", b"1")]
 
 
 WHENS = [
@@ -135,12 +135,12 @@ def test_a_rule_applies_if_all_conditions_are_met(
     context: Context,
     holds: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    """L14: when asks for status, content_type, methods, origin and header."""
+    """L14: the conditions are status, content_type, methods, origin and header."""
     marked = changed(RuleSpec(op="add", name="X-M", value="1", when=when), context=context)
-    assert marked == ([*ANSWER, (b"X-M", b"1")] if holds else ANSWER)
+    assert marked == ([*RESPONSE, (b"X-M", b"1")] if holds else RESPONSE)
 
 
-def test_without_a_content_type_none_fits() -> None:
+def test_without_a_content_type_no_type_matches() -> None:
     """L14: a response without Content-Type matches no type."""
     when = WhenSpec(content_type=("text/*",))
     spec = RuleSpec(op="add", name="X-M", value="1", when=when)
@@ -148,47 +148,50 @@ def test_without_a_content_type_none_fits() -> None:
 
 
 UNFIT = [
-    (RuleSpec(op="set", name="X-A", value="a\r\nX-Evil: 1"), r"X-A holds \r as character 2"),
-    (RuleSpec(op="set", name="X-A", value="a\nX-Evil: 1"), r"X-A holds \n as character 2"),
-    (RuleSpec(op="set", name="X-A\r\nX-Evil", value="1"), r'"X-A\r\nX-Evil" is no header name'),
-    (RuleSpec(op="rename", name="X-A", value="X\n"), r'"X\n" is no header name'),
+    (RuleSpec(op="set", name="X-A", value="a\r\nX-Evil: 1"), r"X-A contains \r as character 2"),
+    (RuleSpec(op="set", name="X-A", value="a\nX-Evil: 1"), r"X-A contains \n as character 2"),
+    (
+        RuleSpec(op="set", name="X-A\r\nX-Evil", value="1"),
+        r'"X-A\r\nX-Evil" is not a valid header name',
+    ),
+    (RuleSpec(op="rename", name="X-A", value="X\n"), r'"X\n" is not a valid header name'),
     (
         RuleSpec(op="replace", name="X-A", find="one", value="\0"),
-        r"X-A holds \x00 as character 1",
+        r"X-A contains \x00 as character 1",
     ),
-    (RuleSpec(op="set", name="Content-Length", value="5"), "may not touch Content-Length"),
+    (RuleSpec(op="set", name="Content-Length", value="5"), "cannot change Content-Length"),
     (
         RuleSpec(op="rename", name="X-A", value="Transfer-Encoding"),
-        "may not touch Transfer-Encoding",
+        "cannot change Transfer-Encoding",
     ),
     (RuleSpec(op="replace", name="X-A", find="", value="x"), "X-A has nothing to find"),
     (RuleSpec(op="set", name="X-A", value="${nothing}"), "no variable ${nothing}"),
     (
         RuleSpec(op="set", name="X-A", value="1", when=WhenSpec(header=(("X-B", "\n*"),))),
-        r"X-B holds \n as character 1",
+        r"X-B contains \n as character 1",
     ),
 ]
 
 
 @pytest.mark.parametrize(("spec", "fault"), UNFIT)
 def test_a_rule_that_could_break_a_message_does_not_compile(spec: RuleSpec, fault: str) -> None:
-    """L12, L16: no CR, LF, NUL into a header, hop-by-hop and length untouched, whoever asks."""
+    """L12, L16: no CR, LF, NUL into a header, hop-by-hop and length untouched on either side."""
     with pytest.raises(ValueError, match=re.escape(fault)):
         compile_rules([spec])
 
 
 @pytest.mark.parametrize("at", range(3))
-def test_one_unfit_rule_is_enough_wherever_it_is(at: int) -> None:
-    """L16: no list of rules compiles that has one."""
+def test_one_invalid_rule_is_enough_wherever_it_is(at: int) -> None:
+    """L16: a list of rules with one of these does not compile."""
     rules = [RuleSpec(op="remove", name=name) for name in ("X-A", "X-B", "X-C")]
     assert compile_rules(rules)
     rules[at] = RuleSpec(op="remove", name="Connection")
-    with pytest.raises(ValueError, match="may not touch Connection"):
+    with pytest.raises(ValueError, match="cannot change Connection"):
         compile_rules(rules)
 
 
-def test_a_rule_that_is_only_warned_of_compiles() -> None:
-    """L6: a warning is no error."""
+def test_a_rule_with_only_a_warning_compiles() -> None:
+    """L6: a warning is not an error."""
     renamed = RuleSpec(op="rename", name="X-A", value="X-A")
     assert changed(renamed) == at(2, (b"X-A", b"one"), (b"X-A", b"two"), drop=2)
 
@@ -213,7 +216,7 @@ specs = st.builds(
 @settings(max_examples=200, deadline=None)
 @given(lines, st.lists(specs, max_size=6))
 def test_untouched_lines_keep_bytes_and_order(fields: list[Field], rules: list[RuleSpec]) -> None:
-    """forwarding.md H7: what no rule names passes, in order, with its case and duplicates."""
+    """forwarding.md H7: lines that no rule names keep order, case and duplicates."""
     result = apply(compile_rules(rules), fields, CONTEXT)
 
     def untouched(lines: list[Field]) -> list[Field]:
@@ -230,7 +233,7 @@ def test_no_control_character_gets_in(
     request_id: bytes,
     request_origin: bytes,
 ) -> None:
-    """L12: wherever a value came from, it brings no CR, LF or NUL into a header."""
+    """L12: no value adds CR, LF or NUL to a header, wherever it comes from."""
     clean = [(name, value.translate(None, b"\r\n\0")) for name, value in fields]
     context = Context(request_id=request_id, request_origin=request_origin)
     for name, value in apply(compile_rules(rules), clean, context):
@@ -238,7 +241,7 @@ def test_no_control_character_gets_in(
 
 
 def test_without_rules_lines_are_copied() -> None:
-    """A new list comes back, so that nobody changes somebody else's."""
-    result = apply((), ANSWER, CONTEXT)
-    assert result == ANSWER
-    assert result is not ANSWER
+    """The result is a new list, so that the caller may change it."""
+    result = apply((), RESPONSE, CONTEXT)
+    assert result == RESPONSE
+    assert result is not RESPONSE

@@ -1,4 +1,4 @@
-"""check_rules(): what a header rule may not say, and how it is told (configuration.md L16)."""
+"""check_rules(): what is not valid in a header rule, and how it is reported (configuration.md L16)."""
 
 import pytest
 
@@ -16,12 +16,12 @@ def rule(
     find: str = "",
     when: WhenSpec | None = None,
 ) -> RuleSpec:
-    """Make a rule with a place."""
+    """Return a rule with a position."""
     return RuleSpec(op=op, name=name, value=value, find=find, when=when, pos=PLACE)
 
 
 def when(spec: WhenSpec) -> RuleSpec:
-    """Make a rule that is fine but for its condition."""
+    """Return a rule that is valid except for its condition."""
     return rule("X-A", when=spec)
 
 
@@ -46,24 +46,24 @@ BAD: list[tuple[RuleSpec, Side, str, str]] = [
         rule("X-A", "a\r\nB: c"),
         "response",
         "rule_value_unsendable",
-        r"X-A holds \r as character 2,",
+        r"X-A contains \r as character 2,",
     ),
-    (rule("X-A", "\0"), "request", "rule_value_unsendable", r"X-A holds \x00 as character 1,"),
-    (rule("X-A", "a", "replace", "\n"), "response", "rule_value_unsendable", r"holds \n as"),
+    (rule("X-A", "\0"), "request", "rule_value_unsendable", r"X-A contains \x00 as character 1,"),
+    (rule("X-A", "a", "replace", "\n"), "response", "rule_value_unsendable", r"contains \n as"),
     (
         when(WhenSpec(header=(("X-A", "\n*"),))),
         "response",
         "rule_value_unsendable",
-        r"X-A holds \n as",
+        r"X-A contains \n as",
     ),
     (rule("X-A", "${request.boddy}"), "response", "rule_variable_unknown", "${request.id}"),
     (rule("X-A", "a", "replace"), "response", "rule_find_empty", "nothing to find"),
     (rule("X-A", "a", "replace", "a"), "response", "rule_without_effect", "equal"),
-    (rule("X-A", "X-A", "rename"), "response", "rule_without_effect", "that name already"),
+    (rule("X-A", "X-A", "rename"), "response", "rule_without_effect", "its name already"),
     (rule("Authorization", op="add"), "request", "rule_add_repeats", "use set"),
     (rule("Origin", op="add"), "request", "rule_add_repeats", "use set"),
-    (when(WhenSpec()), "response", "rule_when_empty", "leave when out"),
-    (when(WhenSpec(pos=PLACE)), "response", "rule_when_empty", "leave when out"),
+    (when(WhenSpec()), "response", "rule_when_empty", "remove when"),
+    (when(WhenSpec(pos=PLACE)), "response", "rule_when_empty", "remove when"),
     (when(WhenSpec(status=((599, 500),))), "response", "rule_status_invalid", "599-500"),
     (when(WhenSpec(status=((100, 100),))), "response", "rule_status_invalid", "100 is"),
     (when(WhenSpec(status=((500, 599),))), "request", "rule_status_of_request", "500-599"),
@@ -77,13 +77,13 @@ BAD: list[tuple[RuleSpec, Side, str, str]] = [
 
 
 @pytest.mark.parametrize(("spec", "side", "slug", "says"), BAD)
-def test_each_fault_is_told_with_value_place_and_cure(
+def test_each_fault_is_reported_with_value_position_and_fix(
     spec: RuleSpec,
     side: Side,
     slug: str,
     says: str,
 ) -> None:
-    """L6: what is wrong with which value, where, what to write instead."""
+    """L6: what is wrong with which value, where, and what to write instead."""
     (problem,) = check_rules([spec], has_policy=True, side=side)
     assert problem.slug == slug
     assert str(problem).startswith(f"config.yaml:7:9: {problem.severity}: ")
@@ -113,12 +113,12 @@ def test_every_slug_has_a_case() -> None:
         (when(WhenSpec(content_type=("text/*", "application/problem+json"))), "response"),
     ],
 )
-def test_what_is_allowed_passes(spec: RuleSpec, side: Side) -> None:
+def test_valid_rules_have_no_problems(spec: RuleSpec, side: Side) -> None:
     """L16: nothing else is forbidden."""
     assert check_rules([spec], has_policy=True, side=side) == []
 
 
-def test_cors_headers_are_free_where_no_policy_decides() -> None:
+def test_cors_headers_are_allowed_without_a_policy() -> None:
     """L16: the rule is for routes that have a policy; cors.md 51."""
     assert check_rules([rule("Access-Control-Allow-Origin", "*")], has_policy=False) == []
 
@@ -129,7 +129,7 @@ def test_the_value_of_a_header_is_never_shown() -> None:
     assert "hunter2" not in repr(problem)
 
 
-def test_all_faults_of_all_rules_are_told_in_order() -> None:
+def test_all_faults_of_all_rules_are_reported_in_order() -> None:
     """L6: every problem in one run, in the order of the file."""
     bad = rule("X A", "${x}", when=WhenSpec(methods=("",), status=((1, 2),)))
     slugs = [problem.slug for problem in check_rules([bad, rule("Upgrade")], has_policy=False)]

@@ -1,4 +1,4 @@
-"""The language of header values: `${variables}` and `$${` (configuration.md L11)."""
+"""The syntax of header values: `${variables}` and `$${` (configuration.md L11)."""
 
 import pytest
 from hypothesis import given
@@ -47,12 +47,12 @@ CONTEXT = Context(
     ],
 )
 def test_values_are_rendered(text: str, value: bytes) -> None:
-    """L11: five variables, `$${` for `${`, any other `$` itself."""
+    """L11: five variables, `$${` yields `${`, any other `$` is literal."""
     assert render(compile_value(text), CONTEXT) == value
 
 
 def test_a_value_without_variables_is_bytes_already() -> None:
-    """Nothing is left to do for it on the hot path."""
+    """It needs no rendering on the hot path."""
     assert compile_value("a $${b}") == b"a ${b}"
 
 
@@ -68,13 +68,13 @@ def test_anything_else_is_an_error_that_lists_the_variables(text: str) -> None:
 
 @given(st.text(st.sampled_from("${}a.request.id"), max_size=30))
 def test_escaped_text_is_inert(text: str) -> None:
-    """L11: a value from the environment can name no variable."""
+    """L11: a value from the environment cannot name a variable."""
     assert compile_value(escape(text)) == text.encode()
 
 
 @pytest.mark.parametrize("bad", [b"\r", b"\n", b"\0", b"\x7f", b"\x1f"])
 def test_a_variable_with_a_control_character_counts_as_empty(bad: bytes) -> None:
-    """L12: no value carries CR, LF or NUL into a header; nor is it mended into another."""
+    """L12: no value adds CR, LF or NUL to a header; it is not repaired either."""
     context = CONTEXT._replace(request_origin=b"https://ev" + bad + b"il.com")
     assert render(compile_value("<${request.origin}>"), context) == b"<>"
 
@@ -93,5 +93,5 @@ def test_only_bytes_of_field_values_get_through(value: bytes) -> None:
     [("ä\t ~", True), ("a\nb", False), ("a\0", False), ("\ud800", False), ("\x85", True)],
 )
 def test_text_is_sendable_if_it_encodes_without_controls(text: str, sendable: bool) -> None:  # noqa: FBT001
-    """forwarding.md H8, on the text of a configuration."""
+    """forwarding.md H8, applied to the text of a configuration."""
     assert is_sendable(text) is sendable
