@@ -2,16 +2,16 @@
 
 import pytest
 
-from tests.support.answers import ANSWERING, OK
 from tests.support.messages import parse_head
 from tests.support.pages import ANY, ORIGIN, OTHER, SPA, get, preflight
 from tests.support.proxy import as_answered, assert_untouched, through
+from tests.support.responses import ALWAYS_OK, OK
 from tests.support.upstream import Script, repeat, request, send
 
 
 async def test_41_an_allowed_answer_carries_the_headers_of_an_answer() -> None:
     """cors.md 41, 44: origin, credentials, exposed names and Vary; nothing of a preflight's."""
-    async with through(ANSWERING, route=SPA) as (client, _, upstream):
+    async with through(ALWAYS_OK, route=SPA) as (client, _, upstream):
         answer = await client.exchange(get())
         assert answer.head.cors() == {
             "access-control-allow-origin": ORIGIN,
@@ -26,7 +26,7 @@ async def test_41_an_allowed_answer_carries_the_headers_of_an_answer() -> None:
 @pytest.mark.parametrize("origin", [OTHER, "null", "", f"{ORIGIN}.evil.example", None])
 async def test_42_44_55_a_refused_one_is_forwarded_without_a_word(origin: str | None) -> None:
     """cors.md 5, 42, 44, 55: no Access-Control-*, `Vary: Origin`, and the answer untouched."""
-    async with through(ANSWERING, route=SPA) as (client, _, _):
+    async with through(ALWAYS_OK, route=SPA) as (client, _, _):
         answer = await client.exchange(get(origin))
         assert (answer.status, answer.body) == (200, b"hi")
         assert answer.head.cors() == {}
@@ -36,7 +36,7 @@ async def test_42_44_55_a_refused_one_is_forwarded_without_a_word(origin: str | 
 @pytest.mark.parametrize("origin", [OTHER, None, "null", "not an origin"])
 async def test_43_any_origin_says_so_to_everybody(origin: str | None) -> None:
     """cors.md 12, 28, 43: `*` and the exposed names with and without Origin, and no Vary."""
-    async with through(ANSWERING, route=ANY) as (client, _, _):
+    async with through(ALWAYS_OK, route=ANY) as (client, _, _):
         answer = await client.exchange(get(origin))
         assert answer.head.cors() == {
             "access-control-allow-origin": "*",
@@ -167,7 +167,7 @@ async def test_62_73_no_route_is_404_under_the_default_policy() -> None:
     """cors.md 62, 73: what matches no route is answered under `defaults.cors`."""
     route = "match: {path: /api/}\ncors: false"
     async with through(
-        ANSWERING, route=route, more=DEFAULTS.replace('  open: {allow_origins: ["*"]}\n', "")
+        ALWAYS_OK, route=route, more=DEFAULTS.replace('  open: {allow_origins: ["*"]}\n', "")
     ) as way:
         answer = await way.client.exchange(get(path="/elsewhere"))
         assert (answer.status, answer.problem()["error"]) == (404, "no_route")
@@ -184,7 +184,7 @@ async def test_62_73_no_route_is_404_under_the_default_policy() -> None:
 
 async def test_73_no_route_and_no_default_is_a_plain_404() -> None:
     """cors.md 6, 73: without `defaults.cors` there is nothing to add; preflights too."""
-    async with through(ANSWERING, route="match: {path: /api/}\n" + SPA) as way:
+    async with through(ALWAYS_OK, route="match: {path: /api/}\n" + SPA) as way:
         for data in (get(path="/elsewhere"), preflight(path="/elsewhere")):
             answer = await way.client.exchange(data)
             assert answer.status == 404
@@ -205,7 +205,7 @@ async def test_73_no_route_and_no_default_is_a_plain_404() -> None:
 )
 async def test_62_own_faults_carry_what_an_answer_would(data: bytes, status: int) -> None:
     """cors.md 62, 64: the page sees the fault, not "CORS error"; nothing of it may be stored."""
-    async with through(ANSWERING, route=SPA) as (client, _, _):
+    async with through(ALWAYS_OK, route=SPA) as (client, _, _):
         answer = await client.exchange(data)
         assert answer.status == status
         assert answer.head.cors() == {
@@ -232,7 +232,7 @@ async def test_63_before_a_head_is_read_there_is_no_origin(default: str, expecte
         "fallback": f"fallback: {{allow_origins: [{ORIGIN}]}}",
     }
     more = f"defaults:\n  cors: {default}\npolicies:\n  {policies[default]}"
-    async with through(ANSWERING, more=more) as (client, _, _):
+    async with through(ALWAYS_OK, more=more) as (client, _, _):
         bad = f"GET / HTTP/1.1\r\nHost: a\r\nOrigin: {ORIGIN}\r\nA : b\r\n\r\n".encode()
         answer = await client.exchange(bad)
         assert answer.status == 400
@@ -241,7 +241,7 @@ async def test_63_before_a_head_is_read_there_is_no_origin(default: str, expecte
 
 async def test_55_a_policy_that_blocks_shields_the_upstream() -> None:
     """cors.md 55, 5: 403 before the upstream; same-origin requests and navigations still pass."""
-    async with through(ANSWERING, route=SPA + "  on_refused: block\n") as way:
+    async with through(ALWAYS_OK, route=SPA + "  on_refused: block\n") as way:
         answer = await way.client.exchange(get(OTHER, method="POST"))
         assert (answer.status, answer.problem()["error"]) == (403, "cors_refused")
         assert answer.head.cors() == {}

@@ -10,9 +10,9 @@ import re
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.answers import ANSWERING
 from tests.support.messages import Truncated, parse_head
 from tests.support.proxy import Way, as_sent, through
+from tests.support.responses import ALWAYS_OK
 from tests.support.upstream import close, request, send
 from tests.support.wire import patiently
 
@@ -101,7 +101,7 @@ async def _read_to_the_end(way: Way) -> None:
 @FUZZ
 async def test_no_request_gets_through_by_halves(data: bytes, cuts: list[int]) -> None:
     """S1-S5: the upstream's strict reader takes every head it gets, and it is one that we write."""
-    async with through(ANSWERING, server="timeouts: {request_header: 1s}") as way:
+    async with through(ALWAYS_OK, server="timeouts: {request_header: 1s}") as way:
         start = 0
         for cut in [*sorted(cuts), len(data)]:
             await way.client.send(data[start:cut])
@@ -123,7 +123,7 @@ async def test_no_request_gets_through_by_halves(data: bytes, cuts: list[int]) -
 @FUZZ
 async def test_no_answer_gets_through_by_halves(data: bytes, method: str) -> None:
     """S11, F1, S12: a well-formed answer, a 502 or a cut; and the next request gets its own."""
-    async with through([request(), send(data), close()], ANSWERING) as way:
+    async with through([request(), send(data), close()], ALWAYS_OK) as way:
         await way.client.send(f"{method} / HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         with contextlib.suppress(Truncated):
             answer = await way.client.response(method)
@@ -136,7 +136,7 @@ async def test_no_answer_gets_through_by_halves(data: bytes, method: str) -> Non
 @FUZZ
 async def test_noise_is_not_a_request(data: bytes) -> None:
     """S3, S4: random bytes get a refusal or silence, and nothing reaches the upstream."""
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         await way.client.send(data)
         await _read_to_the_end(way)
         assert {one.target for one in way.upstream.requests} == {b"/clean"}

@@ -12,10 +12,10 @@ import pytest
 from corsproxy.policy.compiled import TcpAddress
 from corsproxy.proxy import handshakes
 from corsproxy.runtime.service import Service
-from tests.support.answers import ANSWERING
 from tests.support.certificates import Authority, Pair
 from tests.support.client import RawClient
 from tests.support.proxy import config_of, one_route
+from tests.support.responses import ALWAYS_OK
 from tests.support.served import served
 from tests.support.tls import TlsClient, tls_client
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send, wait
@@ -41,7 +41,7 @@ def pair(authority: Authority) -> Pair:
 
 @asynccontextmanager
 async def serving(
-    pair: Pair, server: str = "", script: Script = ANSWERING, listen: str = "127.0.0.1:0"
+    pair: Pair, server: str = "", script: Script = ALWAYS_OK, listen: str = "127.0.0.1:0"
 ) -> AsyncIterator[tuple[Service, Address, ScriptedUpstream]]:
     """Run the whole service with TLS in front of a scripted upstream."""
     async with ScriptedUpstream(script) as upstream:

@@ -34,7 +34,7 @@ PREFLIGHT = (
     b"OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: %b\r\nAccess-Control-Request-Method: GET\r\n\r\n"
     % ORIGIN
 )
-ANSWERING: Script = [repeat(request(), send(OK))]
+ALWAYS_OK: Script = [repeat(request(), send(OK))]
 MIB = 1024 * 1024
 SLACK = 1.0  # seconds that a busy machine may add to what a rule allows
 
@@ -151,7 +151,7 @@ async def test_connections_far_beyond_the_limit_are_reset() -> None:
 
 async def test_a_place_that_comes_free_is_taken() -> None:
     """O2: the limit is one of the present, not of the past."""
-    async with proxy_with(ANSWERING, server="limits: {max_connections: 1}") as (proxy, _, stack):
+    async with proxy_with(ALWAYS_OK, server="limits: {max_connections: 1}") as (proxy, _, stack):
         async with await proxy.client() as first:
             assert (await first.exchange(GET)).status == 200
         await eventually(lambda: proxy.server.connection_count == 0, "the first to be gone")
@@ -230,7 +230,7 @@ async def test_a_body_that_is_awaited_takes_no_turn() -> None:
     """O4: a short body is read before anything is asked for; slow senders shed nobody."""
     limit = "limits: {max_requests_in_flight: 1}"
     post = b"POST / HTTP/1.1\r\nHost: a\r\nOrigin: %b\r\nContent-Length: 5\r\n\r\n" % ORIGIN
-    async with proxy_with(ANSWERING, server=limit) as (proxy, upstream, stack):
+    async with proxy_with(ALWAYS_OK, server=limit) as (proxy, upstream, stack):
         slow = [await client_of(proxy, stack) for _ in range(5)]
         for client in slow:
             await client.send(post + b"he")
@@ -271,7 +271,7 @@ async def test_a_tunnel_takes_no_turn() -> None:
     switching = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     tunnel: Script = [head_of_request(), send(switching)]
     limit = "limits: {max_requests_in_flight: 1}"
-    async with proxy_with(tunnel, ANSWERING, server=limit) as (proxy, _, stack):
+    async with proxy_with(tunnel, ALWAYS_OK, server=limit) as (proxy, _, stack):
         client, other = await client_of(proxy, stack), await client_of(proxy, stack)
         await client.send(handshake)
         assert b" 101 " in (await read_head(client)).raw
@@ -331,7 +331,7 @@ async def test_clients_that_do_not_read_hold_half_of_the_pool() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * MIB)
     endless: Script = [request(), send(head), pour(64 * MIB)]
     pool = "pool: {max_connections: 4, queue: 5s}"
-    scripts = [endless] * 4 + [ANSWERING]
+    scripts = [endless] * 4 + [ALWAYS_OK]
     async with proxy_with(*scripts, upstream=pool) as (proxy, upstream, stack):
         stalled = [await client_of(proxy, stack) for _ in range(4)]
         for client in stalled:
@@ -350,7 +350,7 @@ async def test_clients_that_do_not_send_hold_half_of_the_pool() -> None:
     """O4: the same for uploads that came to a halt; who sends them is told (408)."""
     begun = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
     pool = "pool: {max_connections: 4, queue: 5s}"
-    scripts: list[Script] = [[head_of_request()]] * 4 + [ANSWERING]
+    scripts: list[Script] = [[head_of_request()]] * 4 + [ALWAYS_OK]
     async with proxy_with(*scripts, upstream=pool) as (proxy, upstream, stack):
         stalled = [await client_of(proxy, stack) for _ in range(4)]
         for client in stalled:
@@ -372,7 +372,7 @@ BEGUN = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nh
 async def test_a_client_that_has_just_stalled_is_not_cut() -> None:
     """O4: it has a second, however full the pool is."""
     pool = "pool: {max_connections: 2, queue: 5s}"
-    scripts: list[Script] = [[head_of_request()]] * 2 + [ANSWERING]
+    scripts: list[Script] = [[head_of_request()]] * 2 + [ALWAYS_OK]
     async with proxy_with(*scripts, upstream=pool) as (proxy, upstream, stack):
         stalled = [await client_of(proxy, stack) for _ in range(2)]
         loop = asyncio.get_running_loop()
@@ -421,7 +421,7 @@ async def ticks(proxy: Proxy, count: int) -> None:
 async def test_a_head_that_trickles_in_has_its_time_all_the_same() -> None:
     """O1: the time for a head begins with its first byte, whatever comes after it."""
     limit = "timeouts: {request_header: 200ms}"
-    async with proxy_with(ANSWERING, server=limit) as (proxy, _, stack):
+    async with proxy_with(ALWAYS_OK, server=limit) as (proxy, _, stack):
         client = await client_of(proxy, stack)
         answer = asyncio.ensure_future(client.response())
         for byte in GET[:40]:

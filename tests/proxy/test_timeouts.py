@@ -29,7 +29,7 @@ from tests.support.wire import End, eventually, patiently
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-ANSWERING: Script = [repeat(request(), send(OK))]
+ALWAYS_OK: Script = [repeat(request(), send(OK))]
 
 # Any other limit is far away, so that only the one under test can be what ends a connection.
 FAR = "request_header: 60s, request_body_idle: 60s, keepalive: 60s, write_idle: 60s"
@@ -55,7 +55,7 @@ def upstream(limit: str) -> str:
 )
 async def test_request_header_a_head_that_does_not_end_is_408(start: bytes) -> None:
     """O1, O4: counted from its first byte, however many dribble in (slowloris)."""
-    async with through(ANSWERING, server=server("request_header: 200ms")) as (client, _, upstream):
+    async with through(ALWAYS_OK, server=server("request_header: 200ms")) as (client, _, upstream):
         await client.send(start)
         dribbling = asyncio.ensure_future(_dribble(client.sock))
         answer = await client.response()
@@ -73,14 +73,14 @@ async def _dribble(sock: socket.socket) -> None:
 
 async def test_keepalive_an_idle_connection_is_closed() -> None:
     """O1: without a word: there is no request to answer."""
-    async with through(ANSWERING, server=server("keepalive: 200ms")) as (client, _, _):
+    async with through(ALWAYS_OK, server=server("keepalive: 200ms")) as (client, _, _):
         assert (await client.exchange(GET)).status == 200
         assert await client.ending() is End.FIN
 
 
 async def test_request_header_counts_for_a_connection_that_never_asks_too() -> None:
     """O1, O2: it has the time of a head from accept, not that between two requests."""
-    async with through(ANSWERING, server=server("request_header: 200ms")) as (client, _, _):
+    async with through(ALWAYS_OK, server=server("request_header: 200ms")) as (client, _, _):
         assert await client.ending() is End.FIN
 
 
@@ -115,7 +115,7 @@ async def test_request_body_idle_a_slow_body_that_goes_on_is_not(
     head: bytes, piece: bytes, end: bytes
 ) -> None:
     """O1: it is no limit for the whole."""
-    async with through(ANSWERING, server=server("request_body_idle: 1s")) as (client, _, _):
+    async with through(ALWAYS_OK, server=server("request_body_idle: 1s")) as (client, _, _):
         await client.send(head)
         for _ in range(8):
             await asyncio.sleep(0.2)
@@ -126,7 +126,7 @@ async def test_request_body_idle_a_slow_body_that_goes_on_is_not(
 
 async def test_request_body_idle_a_gathered_body_that_trickles_is_408() -> None:
     """O4: each byte comes in time, but a body that is gathered has to come at 100 B/s."""
-    async with through(ANSWERING, server=server("request_body_idle: 400ms")) as way:
+    async with through(ALWAYS_OK, server=server("request_body_idle: 400ms")) as way:
         await way.client.send(POST % 1000)
         trickling = asyncio.create_task(_trickle(way.client, 1000))
         answer = await way.client.response()
@@ -139,7 +139,7 @@ async def test_request_body_idle_a_gathered_body_that_trickles_is_408() -> None:
 async def test_request_body_idle_a_gathered_body_that_stops_is_not_given_more_time() -> None:
     """O1: what came fast before the stop does not count for it."""
     limit = 2.0
-    async with through(ANSWERING, server=server(f"request_body_idle: {limit}s")) as (client, _, _):
+    async with through(ALWAYS_OK, server=server(f"request_body_idle: {limit}s")) as (client, _, _):
         await client.send(POST % 60_000 + bytes(50_000))
         began = asyncio.get_running_loop().time()
         assert (await client.response()).status == 408
@@ -168,7 +168,7 @@ async def test_write_idle_a_client_that_does_not_read_is_cut() -> None:
 async def test_write_idle_counts_without_a_request_under_way() -> None:
     """O1, F7: the proxy's own responses, unread, hold a connection no longer than others."""
     route = "match: {path: /only/}"
-    async with through(ANSWERING, route=route, server=server("write_idle: 300ms")) as way:
+    async with through(ALWAYS_OK, route=route, server=server("write_idle: 300ms")) as way:
         shrink_buffers(way.client)
         pouring = asyncio.create_task(way.client.pour(1 << 30, GET * 1000))
         await eventually(lambda: way.proxy.server.connection_count == 0, "the client to be cut")
@@ -239,7 +239,7 @@ async def test_response_header_is_504() -> None:
 async def test_response_header_does_not_count_while_the_client_uploads() -> None:
     """O1: the upstream cannot answer what it has not got."""
     keys = upstream("response_header: 300ms")
-    async with through(ANSWERING, upstream=keys) as (client, _, _):
+    async with through(ALWAYS_OK, upstream=keys) as (client, _, _):
         await client.send(POST % 100_000 + b"x" * 99_992)
         for _ in range(8):
             await asyncio.sleep(0.1)

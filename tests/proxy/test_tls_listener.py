@@ -39,7 +39,7 @@ from tests.support.wire import Address, eventually, patiently
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-ANSWERING: Script = [repeat(request(), send(OK))]
+ALWAYS_OK: Script = [repeat(request(), send(OK))]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ async def serving(
     pair: Pair, more: str = "", server: str = "", script: Script | None = None
 ) -> AsyncIterator[tuple[Address, ScriptedUpstream]]:
     """Run the whole service with TLS in front of a scripted upstream."""
-    async with ScriptedUpstream(script or ANSWERING) as upstream:
+    async with ScriptedUpstream(script or ALWAYS_OK) as upstream:
         keys = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}{more}}}\n{server}"
         config = one_route(upstream.url, server=keys, more="health: {listen: off}")
         compiled = config_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))

@@ -7,8 +7,8 @@ import asyncio
 
 import pytest
 
-from tests.support.answers import ANSWERING, OK
 from tests.support.proxy import through
+from tests.support.responses import ALWAYS_OK, OK
 from tests.support.upstream import Script, head_of_request, repeat, request, send
 from tests.support.wire import End, patiently
 
@@ -28,7 +28,7 @@ def posting(length: int, path: bytes = b"/") -> bytes:
 async def test_s10_a_short_rest_is_read_and_the_connection_kept(sent: int) -> None:
     """S10: up to 64 KiB: the next request on the connection is served."""
     length = 64 * KIB
-    async with through(ANSWERING, route=NOWHERE) as (client, _, upstream):
+    async with through(ALWAYS_OK, route=NOWHERE) as (client, _, upstream):
         answer = await client.exchange(posting(length) + b"x" * sent)
         assert (answer.status, answer.head.value("connection")) == (404, None)
         await client.send(b"x" * (length - sent))
@@ -39,7 +39,7 @@ async def test_s10_a_short_rest_is_read_and_the_connection_kept(sent: int) -> No
 async def test_s10_what_looks_like_a_request_in_the_rest_is_none() -> None:
     """S10, S9: the rest of a body is counted, not read."""
     rest = b"GET /here HTTP/1.1\r\nHost: smuggled\r\n\r\n"
-    async with through(ANSWERING, route=NOWHERE) as (client, _, upstream):
+    async with through(ALWAYS_OK, route=NOWHERE) as (client, _, upstream):
         assert (await client.exchange(posting(10 + len(rest)) + b"x" * 10)).status == 404
         answer = await client.exchange(rest + GET.replace(b"/next", b"/here?own"))
         assert answer.status == 200
@@ -48,7 +48,7 @@ async def test_s10_what_looks_like_a_request_in_the_rest_is_none() -> None:
 
 async def test_s10_a_short_rest_that_does_not_come_ends_the_connection() -> None:
     """S10: it is waited for one second; what comes later is no request."""
-    async with through(ANSWERING, route=NOWHERE) as (client, _, upstream):
+    async with through(ALWAYS_OK, route=NOWHERE) as (client, _, upstream):
         loop = asyncio.get_running_loop()
         assert (await client.exchange(posting(100))).status == 404
         began = loop.time()
@@ -61,7 +61,7 @@ async def test_s10_a_short_rest_that_does_not_come_ends_the_connection() -> None
 @pytest.mark.parametrize("length", [64 * KIB + 1, 10_000_000])
 async def test_s10_a_long_rest_ends_the_connection_behind_a_readable_answer(length: int) -> None:
     """S10: the answer says so; what arrives is discarded, so that no reset hides the answer."""
-    async with through(ANSWERING, route=NOWHERE) as (client, _, _):
+    async with through(ALWAYS_OK, route=NOWHERE) as (client, _, _):
         answer = await client.exchange(posting(length))
         assert (answer.status, answer.head.value("connection")) == (404, b"close")
         await patiently(client.send(b"x" * length), "the body to be taken")
