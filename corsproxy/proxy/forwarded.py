@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from corsproxy.policy.cache import cached
 from corsproxy.policy.compiled import ForwardedStyle, Server, TrustedHeaders, TrustedPeer
 from corsproxy.policy.fields import Field
-from corsproxy.policy.tokens import is_token
+from corsproxy.policy.tokens import OWS, is_token
 from corsproxy.proxy.http.request_head import RequestHead, host_of
 from corsproxy.proxy.http.rfc7239 import read_line
 
@@ -196,7 +196,7 @@ def _read(fields: tuple[Field, ...]) -> _Hops:
 
 def _list(fields: tuple[Field, ...], name: bytes) -> list[bytes]:
     items = b",".join([value for key, value in fields if key.lower() == name]).split(b",")
-    return [part for item in items if (part := item.strip(b" \t"))]
+    return [part for item in items if (part := item.strip(OWS))]
 
 
 def _read_forwarded(fields: tuple[Field, ...]) -> _Hops:
@@ -224,6 +224,9 @@ def _pick(values: list[bytes], at: int, count: int) -> bytes:
 @cached(4096)
 def _address_in(node: bytes) -> bytes:
     """Return the address in `1.2.3.4:80`, `[::1]:80` or a plain one; b"" if there is none."""
+    # Not `host_of`: a node is an address, `unknown` or an obfuscated identifier (RFC 7239 6,
+    # https://www.rfc-editor.org/rfc/rfc7239.html#section-6), a Host may be any registered name. And
+    # X-Forwarded-For has bare IPv6 addresses, which are not valid in Host.
     text = node.decode("ascii", "replace")
     if text.startswith("["):
         text = text[1:].partition("]")[0]

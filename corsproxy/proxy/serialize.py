@@ -12,7 +12,7 @@ from corsproxy.policy.fields import Field
 from corsproxy.proxy.context import RequestContext, host_sent
 from corsproxy.proxy.faults import title_of
 from corsproxy.proxy.forwarded import Caller, forwarded_lines
-from corsproxy.proxy.http.bodies import Body, ChunkedBody, LengthBody
+from corsproxy.proxy.http.bodies import Body, ChunkedBody
 from corsproxy.proxy.http.request_head import RequestHead
 from corsproxy.proxy.http.response_head import ResponseHead
 
@@ -137,8 +137,3 @@ def connection_line(minor: int, *, keep_alive: bool) -> bytes:
     if not keep_alive:
         return CLOSE
     return b"" if minor else _KEEP_ALIVE
-
-
-def is_length(body: Body | None) -> bool:
-    """Return whether `body` ends after a number of bytes that was announced."""
-    return isinstance(body, LengthBody)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from corsproxy.policy.cache import cached
 from corsproxy.policy.fields import Field
-from corsproxy.policy.tokens import is_token
+from corsproxy.policy.tokens import OWS, is_token
 
 # Returns the field lines of a head, in their order and case; raises ValueError if one is malformed.
 ParseFields = Callable[[bytes], tuple[Field, ...]]
@@ -67,7 +67,7 @@ class Connection(NamedTuple):
 @cached(256)
 def read_connection(value: bytes) -> Connection:
     """Parse one Connection field value (RFC 9110 7.6.1)."""
-    listed = [name for option in value.split(b",") if (name := option.strip(b" \t").lower())]
+    listed = [name for option in value.split(b",") if (name := option.strip(OWS).lower())]
     options = frozenset(listed)
     named = frozenset(options - {b"close", b"keep-alive", b"upgrade"})
     return Connection(
@@ -105,7 +105,7 @@ def is_chunked(value: bytes) -> bool:
 
 def is_unknown_coding(value: bytes) -> bool:
     """Return whether `value` ends in chunked behind unsupported codings: 501, not 400 (S2)."""
-    *codings, last = [coding.strip(b" \t").lower() for coding in value.split(b",")]
+    *codings, last = [coding.strip(OWS).lower() for coding in value.split(b",")]
     return (
         bool(codings)
         and last == b"chunked"

@@ -238,6 +238,9 @@ def host_of(value: bytes) -> bytes | None:
 
     An empty port is dropped with its colon (RFC 3986 6.2.3).
     """
+    # Wider than the grammars of origins (`policy.cors.origins`) and of the configuration
+    # (`policy.authority`): clients may send any reg-name (RFC 3986 3.2.2,
+    # https://www.rfc-editor.org/rfc/rfc3986.html#section-3.2.2), and no name is resolved here.
     match = _HOST.fullmatch(value) if len(value) <= _LONGEST_HOST else None
     if match is None:
         return None

@@ -9,6 +9,7 @@ from typing import Final
 
 from corsproxy.policy import fields as f
 from corsproxy.policy.fields import Field
+from corsproxy.policy.tokens import OWS
 from corsproxy.proxy import faults
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.http.bodies import Body, ChunkedBody, LengthBody, UntilClose
@@ -166,7 +167,7 @@ def _read_field(head: ResponseHead, kind: int, value: bytes) -> None:
 def _read_keep_alive(value: bytes) -> float | None:
     """Return the seconds of `Keep-Alive: timeout=N`, or None without a valid timeout (F4)."""
     for part in value.split(b","):
-        name, _, number = part.strip(b" \t").partition(b"=")
+        name, _, number = part.strip(OWS).partition(b"=")
         if name.lower() == b"timeout" and 0 < len(number) <= 9 and not number.strip(_DIGITS):
             return float(number)
     return None

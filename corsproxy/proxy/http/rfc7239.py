@@ -8,12 +8,13 @@ import re
 from typing import Final, NamedTuple
 
 from corsproxy.policy.cache import cached
+from corsproxy.policy.tokens import OWS, TOKEN_BYTES
 
 # In place of hops that cannot be parsed (RFC 7239 6.2).
 _UNREADABLE: Final = b"for=unknown"
 
 # Quantifiers are possessive: no byte is matched twice, whatever a client sends.
-_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_TOKEN: Final = rb"[%b]++" % re.escape(TOKEN_BYTES)
 _QUOTED: Final = rb'"(?:[^"\\]|\\.)*+"'
 # Everything up to the next comma outside quotes.
 _BETWEEN_COMMAS: Final = re.compile(rb'(?:[^",]++|%b)*+' % _QUOTED, re.DOTALL)
@@ -21,7 +22,6 @@ _BETWEEN_COMMAS: Final = re.compile(rb'(?:[^",]++|%b)*+' % _QUOTED, re.DOTALL)
 _PARAMETER: Final = re.compile(
     rb"[ \t]*+(?:(%b)=(%b|%b)[ \t]*+)?+(?:;|\Z)" % (_TOKEN, _TOKEN, _QUOTED), re.DOTALL
 )
-_BLANK: Final = b" \t"
 
 
 class Hop(NamedTuple):
@@ -58,7 +58,7 @@ def read_line(value: bytes) -> Line:
         end = _end_of_element(value, at)
         if value[end : end + 1] == b'"':
             return Line((Hop(),), _UNREADABLE)
-        element = value[at:end].strip(_BLANK)
+        element = value[at:end].strip(OWS)
         hop = _read_element(element) if element else None
         if hop is not None:
             hops.append(hop)
