@@ -173,7 +173,7 @@ def _lost_as_json(count: int) -> str:
 
 
 def _lost(count: int) -> str:
-    return f"{count} lines of the access log were lost: its reader is too slow"
+    return f"{count} lines of the access log were lost: its reader is too slow or gone"
 
 
 class AccessLog:

@@ -71,7 +71,7 @@ def configure(settings: LogSettings, target: int, *, is_terminal: bool) -> None:
     formatter = JsonFormatter() if as_json else TextFormatter()
 
     def lost_line(count: int) -> str:
-        text = "%d messages were lost: nobody read them in time"
+        text = "%d log messages were lost: the reader of the log is too slow or gone"
         lost = logging.LogRecord("corsproxy", logging.WARNING, "", 0, text, (count,), None)
         return formatter.format(lost) + "\n"
 

@@ -119,7 +119,7 @@ class Refusals:
         """Log that `what` is at its `limit`, and excess is rejected `unless` … (forwarding.md O2 to O4)."""
         if self._overload.take(self._clock()):
             self._log.warning(
-                "overloaded: %s is at its limit of %d; what is beyond it is turned away%s%s",
+                "overloaded: %s is at its limit of %d; excess is rejected%s%s",
                 what,
                 limit,
                 f", unless {unless}" if unless else "",
@@ -128,4 +128,4 @@ class Refusals:
 
 
 def _and_more(count: int) -> str:
-    return f"; {count} more since the last such line" if count else ""
+    return f"; {count} more since the last such message" if count else ""

@@ -221,7 +221,7 @@ class Forwarding(ForwardingDeadlines):
         # A server may only switch to what was asked for
         # (https://www.rfc-editor.org/rfc/rfc9110.html#section-7.8).
         if not protocol or head.upgrade != protocol:
-            raise Fault(faults.UPSTREAM_INVALID, "a 101 that was not asked for")
+            raise Fault(faults.UPSTREAM_INVALID, "a 101 without a matching Upgrade in the request")
         self.pool.record_success()
         self._leave_flight()  # a tunnel is a connection, however long it lasts (O3)
         self._enter(TUNNELLING)

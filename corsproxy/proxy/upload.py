@@ -86,7 +86,10 @@ class Upload:
         """Keep `payload` until there is a connection. Raise Fault above the worker's limit (O4)."""
         buffers = self._buffers
         if buffers.size + len(payload) > buffers.limit:
-            raise Fault(faults.OVERLOADED, "the bodies that wait for an upstream connection")
+            raise Fault(
+                faults.OVERLOADED,
+                "the memory for request bodies that wait for an upstream connection is full",
+            )
         buffers.size += len(payload)
         if not self._held:
             self._held = payload  # most bodies come in one piece, which needs no copy

@@ -67,15 +67,15 @@ def _load_pair(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:
     )
     text = _read("private key", key_file, Path(key_file).read_bytes)
     if b"ENCRYPTED" in text:
-        raise BadTlsFile(
-            "private key", key_file, "it is encrypted, and nobody is there to be asked"
-        )
+        raise BadTlsFile("private key", key_file, "it is encrypted; write it without a passphrase")
     try:
         # Without a function OpenSSL would prompt for the password on the terminal.
         context.load_cert_chain(cert_file, key_file, password=lambda: b"")
     except ssl.SSLError as error:
         mismatch = error.reason == "KEY_VALUES_MISMATCH"
-        detail = "it is not the certificate's" if mismatch else "it is no private key in PEM"
+        detail = (
+            "it does not match the certificate" if mismatch else "it is not a private key in PEM"
+        )
         raise BadTlsFile("private key", key_file, detail) from error
 
 
@@ -88,6 +88,6 @@ def _read(purpose: TlsFile, file: str, read: Callable[[], _T]) -> _T:
     try:
         return read()
     except ssl.SSLError as error:
-        raise BadTlsFile(purpose, file, "it holds no certificate in PEM") from error
+        raise BadTlsFile(purpose, file, "it contains no certificate in PEM") from error
     except OSError as error:
         raise BadTlsFile(purpose, file, (error.strerror or str(error)).lower()) from error

@@ -52,7 +52,7 @@ class RenewedContext:
             if seen != self._seen:
                 self._seen = seen
                 if self._renew(now):
-                    log.info("TLS files were read again: %s", ", ".join(self._files))
+                    log.info("TLS files were reloaded: %s", ", ".join(self._files))
             elif self._ends_sessions and now - self._made_at >= _SESSION_LIFETIME:
                 self._renew(now)
         return self._context
@@ -63,7 +63,7 @@ class RenewedContext:
         try:
             self._context = self._make()
         except BadTlsFile as fault:
-            log.error("TLS goes on with the old files: %s", fault)  # noqa: TRY400 - no bug of ours
+            log.error("TLS files were not reloaded, the old ones stay in use: %s", fault)  # noqa: TRY400 - no bug of ours
             return False
         return True
 

@@ -134,7 +134,7 @@ async def test_a_broken_renewal_is_told_and_the_old_one_stays(
             async with tls_client(address, authority.trust()) as client:
                 assert name_of(client.certificate) == "old"
         assert [record.getMessage() for record in caplog.records] == [
-            f"TLS goes on with the old files: private key {installed.key}: it is no private key in PEM"
+            f"TLS files were not reloaded, the old ones stay in use: private key {installed.key}: it is not a private key in PEM"
         ]
 
 
@@ -334,7 +334,7 @@ async def test_bad_files_at_the_start_are_told_in_one_line(
     compiled = config_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))
     installed.key.write_bytes(authority.sign("another").key.read_bytes())
     with pytest.raises(
-        CannotStart, match=r"cannot speak TLS: key_file .*: it is not the certificate's"
+        CannotStart, match=r"cannot speak TLS: key_file .*: it does not match the certificate"
     ):
         async with served(compiled):
             pass

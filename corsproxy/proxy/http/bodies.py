@@ -115,9 +115,9 @@ class ChunkedBody:
         by byte is not waited for.
         """
         if self._left == self._CRLF and start != b"\r":
-            raise BadChunk("a chunk is longer than its size says")
+            raise BadChunk("a chunk does not end after its size")
         if len(start) > _LONGEST_CHUNK_LINE or b"\n" in start:
-            raise BadChunk("a chunk line has no proper end")
+            raise BadChunk("a chunk size line is too long or ends in a bare LF")
         if self._left == self._SIZE and start[:1] not in (b"\r", b"") and start[0] not in _HEX:
             raise BadChunk("a chunk size is not hexadecimal")
         self._line = start
@@ -127,7 +127,7 @@ class ChunkedBody:
             self._left = self._read_size(line) or self._TRAILER
         elif self._left == self._CRLF:
             if line:
-                raise BadChunk("a chunk is longer than its size says")
+                raise BadChunk("a chunk does not end after its size")
             self._left = self._SIZE
         elif line:
             self._check_trailer(line)

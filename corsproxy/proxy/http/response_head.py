@@ -114,7 +114,7 @@ def _read_status_line(line: bytes) -> ResponseHead:
     else:
         raise Fault(faults.UPSTREAM_INVALID, "a status line that is not HTTP/1")
     if len(code) != 3 or code.strip(_DIGITS) or code[0] == 0x30 or line[12:13] not in {b" ", b""}:
-        raise Fault(faults.UPSTREAM_INVALID, "a bad status")
+        raise Fault(faults.UPSTREAM_INVALID, "an invalid status code")
     return ResponseHead(minor, int(code), line[9:] if len(line) > 12 else code + b" ")
 
 
@@ -147,11 +147,11 @@ def _read_field(head: ResponseHead, kind: int, value: bytes) -> None:
     if kind == f.CONTENT_LENGTH:
         length = read_length(value)
         if length is None or head.length is not None:
-            raise Fault(faults.UPSTREAM_INVALID, "a bad Content-Length")
+            raise Fault(faults.UPSTREAM_INVALID, "an invalid Content-Length")
         head.length = length
     elif kind == f.TRANSFER_ENCODING:
         if head.chunked or not is_chunked(value):
-            raise Fault(faults.UPSTREAM_INVALID, "a bad Transfer-Encoding")
+            raise Fault(faults.UPSTREAM_INVALID, "an invalid Transfer-Encoding")
         head.chunked = True
     elif kind == f.CONNECTION:
         earlier = head.connection
@@ -178,7 +178,7 @@ def _settle(head: ResponseHead) -> None:
     # RFC 9112 6.3 lets Transfer-Encoding override Content-Length; a cache or a client that reads it the
     # other way round would take the rest for another response.
     if head.chunked and (head.length is not None or head.minor == 0):
-        raise Fault(faults.UPSTREAM_INVALID, "Transfer-Encoding beside Content-Length or on 1.0")
+        raise Fault(faults.UPSTREAM_INVALID, "Transfer-Encoding with Content-Length or in HTTP/1.0")
     options = head.connection
     if options.close:
         head.keep_alive = False

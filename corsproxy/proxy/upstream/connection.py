@@ -349,7 +349,10 @@ class UpstreamConnection(asyncio.Protocol):
         if self._reader.body is not None or self.tunnel is not None:
             fault = Fault(faults.UPSTREAM_TRUNCATED, "the connection was lost")
         else:
-            fault = Fault(faults.UPSTREAM_CLOSED, "reset" if exc is not None else "closed")
+            fault = Fault(
+                faults.UPSTREAM_CLOSED,
+                "connection reset" if exc is not None else "connection closed",
+            )
         handler, tunnel = self.handler, self.tunnel
         self.is_open = False
         self.handler = self.tunnel = None

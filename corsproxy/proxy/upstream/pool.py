@@ -296,7 +296,7 @@ class Pool:
             raise
         if not connection.is_open:
             self._not_opened(
-                Fault(faults.UPSTREAM_CLOSED, "closed, or it sent data, before its request")
+                Fault(faults.UPSTREAM_CLOSED, "closed, or sent data, before the request was sent")
             )
             return
         connection.opened(sock)
