@@ -1,7 +1,7 @@
-"""Lists what can go wrong with one request: each kind with its word, side, status and text.
+"""Defines the faults of a request: each kind with its word, side, status and text.
 
-A fault is an exception of such a kind; the text that clients get is fixed and never an
-exception's (forwarding.md F8).
+A `Fault` is an exception of such a kind. The text for clients is fixed and never that of an
+exception (forwarding.md F8).
 """
 
 import json
@@ -12,7 +12,7 @@ Side = Literal["client", "upstream", "proxy"]
 
 
 class FaultKind(NamedTuple):
-    """One kind of fault: its stable word, who caused it, the status and the text for the client."""
+    """One kind of fault: its stable word, the side that caused it, and the client's status and text."""
 
     word: str
     side: Side
@@ -185,7 +185,7 @@ _TITLES: Final = {status.value: status.phrase for status in HTTPStatus} | {
 
 
 def title_of(status: int) -> str:
-    """Return the reason phrase of `status` ("" for one that is not registered)."""
+    """Return the reason phrase of `status`, "" if it is not registered."""
     return _TITLES.get(status, "")
 
 
