@@ -1,7 +1,7 @@
-"""Defines the metrics, and snapshots of them that can be summed. Knows no requests and no output format.
+"""Defines the metrics, and snapshots of their values that can be summed over workers.
 
-A snapshot consists of strings, numbers and sequences, so that a worker can send it as JSON or
-pickled, and the supervisor can sum those of all workers.
+A snapshot consists of strings, numbers and sequences, so that a worker can send it as JSON or pickled
+to the supervisor, which sums them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 
 
 class Family(NamedTuple):
-    """One metric: its kind, help and labels, and how the figures of workers are joined."""
+    """One metric: its kind, help and labels, and how to join the values of several workers."""
 
     kind: Literal["counter", "gauge", "histogram"]
     help: str
@@ -102,14 +102,14 @@ FAMILIES: Final[dict[str, Family]] = {
     "corsproxy_build_info": Family("gauge", "Always 1.", ("version",), "min"),
 }
 
-# The values of the labels and the figures: one number; for a histogram the count of each bucket (not
-# cumulative) and last the sum of seconds.
+# The values of the labels, and the figures: one number or, for a histogram, the count of each bucket
+# (not cumulative) followed by the sum of seconds.
 Series = tuple[Sequence[str], Sequence[float]]
 Snapshot = dict[str, list[Series]]
 
 
 def sum_snapshots(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """Join snapshots into one: figures are summed; of flags and timestamps the minimum counts.
+    """Join snapshots into one: figures are summed, flags and timestamps joined by their minimum.
 
     Families that this version does not define are dropped.
     """

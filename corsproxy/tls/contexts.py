@@ -1,6 +1,6 @@
 """Makes TLS contexts from certificate and key files, and reports which file is unusable and why.
 
-Knows files and OpenSSL, not sockets and not the configuration keys that name the files.
+It names files by their purpose; callers map that to a configuration key.
 """
 
 import ssl
@@ -18,8 +18,8 @@ TlsFile = Literal["certificate", "private key", "certificate authorities"]
 _T = TypeVar("_T")
 
 
-class BadTlsFile(ValueError):  # noqa: N818 - what is wrong with a file, not an error of ours
-    """A file is unusable: `purpose` is what it is for, `file` its path, `detail` the reason."""
+class BadTlsFile(ValueError):  # noqa: N818 - it describes a file
+    """A TLS file is unusable: `purpose` is its use, `file` its path, `detail` the reason."""
 
     def __init__(self, purpose: TlsFile, file: str, detail: str) -> None:
         super().__init__(f"{purpose} {file}: {detail}")
@@ -36,7 +36,7 @@ def server_context(tls: ServerTls) -> ssl.SSLContext:
     if tls.client_ca_file:
         _load_authorities(context, tls.client_ca_file)
         context.verify_mode = ssl.CERT_REQUIRED
-        # A resumed session shows no certificate, so authorities that changed since could not reject it.
+        # A resumed session sends no certificate, so authorities that changed since could not reject it.
         context.num_tickets = 0
         context.options |= ssl.OP_NO_TICKET
     return context
