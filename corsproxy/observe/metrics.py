@@ -54,7 +54,7 @@ class RouteCounters:
         self.upstream_durations = [0] * (len(BOUNDS) + 1)
         self.upstream_seconds = 0.0
 
-    def answered(self, method: bytes, status: int) -> None:
+    def responded(self, method: bytes, status: int) -> None:
         """Count a request by method and status of the response, within bounded labels."""
         outcome = (
             method if method in METHODS else _OTHER,

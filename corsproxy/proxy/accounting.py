@@ -65,7 +65,7 @@ def account(state: ServerState, exchange: EndedExchange) -> None:
 def _count(state: ServerState, exchange: EndedExchange, ended: float) -> None:
     route, head, status = exchange.route, exchange.head, exchange.status
     counters = state.metrics.of(NO_ROUTE if route is None else route.name)
-    counters.answered(head.method, status)
+    counters.responded(head.method, status)
     if not is_tunnel(status):  # the lifetime of a tunnel is not a response time
         began = exchange.upstream_started_at
         counters.lasted(ended - exchange.started_at, ended - began if began else 0.0)
@@ -79,7 +79,7 @@ def _count(state: ServerState, exchange: EndedExchange, ended: float) -> None:
 def account_unread(state: ServerState, record: Record) -> None:
     """Count a request whose head could not be parsed, log it, and call the observers."""
     counters = state.metrics.of(NO_ROUTE)
-    counters.answered(record.method, record.status)
+    counters.responded(record.method, record.status)
     counters.failed(record.fault)
     if state.reports.refusals is not None:
         state.reports.refusals.malformed(record)
