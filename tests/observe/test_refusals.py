@@ -75,7 +75,7 @@ def test_each_route_has_a_rate_of_its_own_and_reports_what_it_suppressed(
     log: logging.Logger,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """cors.md 69: a noisy route silences neither another one nor itself for good."""
+    """cors.md 69: a noisy route silences neither another one nor itself forever."""
     clock = Time()
     refusals = Refusals(log, clock)
     due = [refusals.is_due("api") for _ in range(100)]
@@ -126,7 +126,7 @@ def test_overload_is_logged_once_in_ten_seconds(
     log: logging.Logger,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A thousand requests turned away are one line, then one more with their number."""
+    """A thousand requests rejected are one line, then one more with their number."""
     clock = Time()
     refusals = Refusals(log, clock)
     for _ in range(1000):

@@ -69,7 +69,7 @@ async def test_o7_first_byte_timeouts_open_the_circuit() -> None:
 
 
 async def test_o7_after_its_time_a_trial_closes_it() -> None:
-    """O7: the upstream answers again, and all is as before."""
+    """O7: the upstream responds again, and all is as before."""
     async with through(SILENT, SILENT, ALWAYS_OK, upstream=BREAKER) as way:
         for _ in range(2):
             assert (await outcome(way))[0] == 504
@@ -82,7 +82,7 @@ async def test_o7_after_its_time_a_trial_closes_it() -> None:
 
 
 async def test_o7_refused_connections_count_and_statuses_do_not() -> None:
-    """O7: 503 of the upstream's own is an answer; what counts is that nobody is there."""
+    """O7: 503 of the upstream's own is a response; what counts is that nobody is there."""
     bad = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     async with through([request(), send(bad), close()], upstream=BREAKER) as way:
         for _ in range(4):

@@ -1,4 +1,4 @@
-"""Answers under a policy over sockets: cors.md 41-47, 49, 51, 55, 58, 62-65, 72-73."""
+"""Responses under a policy over sockets: cors.md 41-47, 49, 51, 55, 58, 62-65, 72-73."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.support.responses import ALWAYS_OK, OK
 from tests.support.upstream import Script, repeat, request, send
 
 
-async def test_41_an_allowed_answer_carries_the_headers_of_an_answer() -> None:
+async def test_41_an_allowed_response_carries_the_headers_of_a_response() -> None:
     """cors.md 41, 44: origin, credentials, exposed names and Vary; nothing of a preflight's."""
     async with through(ALWAYS_OK, route=SPA) as (client, _, upstream):
         answer = await client.exchange(get())
@@ -25,7 +25,7 @@ async def test_41_an_allowed_answer_carries_the_headers_of_an_answer() -> None:
 
 @pytest.mark.parametrize("origin", [OTHER, "null", "", f"{ORIGIN}.evil.example", None])
 async def test_42_44_55_a_refused_one_is_forwarded_without_a_word(origin: str | None) -> None:
-    """cors.md 5, 42, 44, 55: no Access-Control-*, `Vary: Origin`, and the answer untouched."""
+    """cors.md 5, 42, 44, 55: no Access-Control-*, `Vary: Origin`, and the response untouched."""
     async with through(ALWAYS_OK, route=SPA) as (client, _, _):
         answer = await client.exchange(get(origin))
         assert (answer.status, answer.body) == (200, b"hi")
@@ -59,7 +59,7 @@ async def test_43_any_origin_says_so_to_everybody(origin: str | None) -> None:
         ("503 Busy", "GET"),
     ],
 )
-async def test_44_46_58_every_answer_carries_them(status: str, method: str) -> None:
+async def test_44_46_58_every_response_carries_them(status: str, method: str) -> None:
     """cors.md 41, 44, 46, 58: errors, redirects, HEAD, 206 and 304 like a 200."""
     bodiless = method == "HEAD" or status[:3] in {"204", "304"}
     head = f"HTTP/1.1 {status}\r\n" + ("" if bodiless else "Content-Length: 2\r\n") + "\r\n"
@@ -145,8 +145,8 @@ async def test_51_a_route_without_a_policy_passes_everything() -> None:
         assert upstream.requests[1].head.value("access-control-request-method") == b"PUT"
 
 
-async def test_47_interim_answers_carry_none() -> None:
-    """cors.md 47: a 103 stays as it is; the final answer carries them."""
+async def test_47_interim_responses_carry_none() -> None:
+    """cors.md 47: a 103 stays as it is; the final response carries them."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     async with through([request(), send(hints + OK)], route=SPA) as (client, _, _):
         answer = await client.exchange(get())
@@ -164,7 +164,7 @@ policies:
 
 
 async def test_62_73_no_route_is_404_under_the_default_policy() -> None:
-    """cors.md 62, 73: what matches no route is answered under `defaults.cors`."""
+    """cors.md 62, 73: what matches no route gets its response under `defaults.cors`."""
     route = "match: {path: /api/}\ncors: false"
     async with through(
         ALWAYS_OK, route=route, more=DEFAULTS.replace('  open: {allow_origins: ["*"]}\n', "")
@@ -203,7 +203,7 @@ async def test_73_no_route_and_no_default_is_a_plain_404() -> None:
         (get(more="Expect: 200-maybe\r\n"), 417),
     ],
 )
-async def test_62_own_faults_carry_what_an_answer_would(data: bytes, status: int) -> None:
+async def test_62_own_faults_carry_what_a_response_would(data: bytes, status: int) -> None:
     """cors.md 62, 64: the page sees the fault, not "CORS error"; nothing of it may be stored."""
     async with through(ALWAYS_OK, route=SPA) as (client, _, _):
         answer = await client.exchange(data)

@@ -72,7 +72,7 @@ async def test_h14_an_old_client_does_not_know_100() -> None:
 
 @pytest.mark.parametrize("expect", [b"200-ok", b"100-continue, x", b"", b"100-continue;q=1"])
 async def test_h14_any_other_expectation_is_417(expect: bytes) -> None:
-    """H14: refused; what the client sends on is no request."""
+    """H14: refused; what the client sends afterwards is not a request."""
     fields, body = FRAMED["length"]
     async with through(ALWAYS_OK) as way:
         answer = await way.client.exchange(asking(fields, expect) + body)
@@ -125,7 +125,7 @@ async def test_h14_100_waits_for_its_turn() -> None:
 
 
 async def test_h14_the_upstreams_own_100_is_not_passed_on() -> None:
-    """H13, H14: the client gets one 100, ours, before the answer."""
+    """H13, H14: the client gets one 100, ours, before the response."""
     fields, body = FRAMED["length"]
     both = send(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)
     async with through([request(), both]) as (client, _, _):

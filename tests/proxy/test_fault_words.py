@@ -1,4 +1,4 @@
-"""What a client is told of each fault: word, status and text are kept (cors.md 64, forwarding.md F8)."""
+"""The response to each fault: word, status and text are kept (cors.md 64, forwarding.md F8)."""
 
 import json
 from http import HTTPStatus

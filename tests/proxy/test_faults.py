@@ -95,7 +95,7 @@ async def test_f2_a_fault_before_the_head_is_502(steps: Script, error: str) -> N
         assert (await client.exchange(GET)).status == 200
 
 
-async def test_f2_an_upstream_that_never_answers_is_504() -> None:
+async def test_f2_an_upstream_that_never_responds_is_504() -> None:
     """F2, O1: no byte within `response_header`."""
     timeouts = "timeouts: {response_header: 50ms}"
     async with through([request(), black_hole()], upstream=timeouts, route=POLICY) as way:
@@ -105,8 +105,8 @@ async def test_f2_an_upstream_that_never_answers_is_504() -> None:
         assert way.client.is_open
 
 
-async def test_f2_an_upstream_that_falls_silent_cuts_its_answer() -> None:
-    """F2, F1, O1: idle in the middle of a body: the answer breaks off."""
+async def test_f2_an_upstream_that_falls_silent_cuts_its_response() -> None:
+    """F2, F1, O1: idle in the middle of a body: the response breaks off."""
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
     timeouts = "timeouts: {idle: 50ms}"
     async with through([request(), send(start), black_hole()], upstream=timeouts) as (client, _, _):
@@ -149,7 +149,7 @@ async def test_f2_a_request_that_queued_is_served_when_a_connection_is_free() ->
         assert len(upstream.connections) == 1
 
 
-async def test_f5_an_early_answer_is_relayed_while_the_client_uploads() -> None:
+async def test_f5_an_early_response_is_relayed_while_the_client_uploads() -> None:
     """F5: 413 from the upstream reaches the client, and the upload to the upstream stops."""
     early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"
     async with through([until(b"x" * 1000), send(early)]) as (client, _, upstream):
@@ -163,7 +163,7 @@ async def test_f5_an_early_answer_is_relayed_while_the_client_uploads() -> None:
 
 
 async def test_f3_a_safe_request_on_a_dead_kept_connection_is_sent_again() -> None:
-    """F3: a reused connection that ends without a byte of answer is no fault of a GET."""
+    """F3: a reused connection that ends without a byte of response is not a fault of a GET."""
     async with through([request(), send(OK), request(), close()], ALWAYS_OK) as (
         client,
         _,
@@ -182,7 +182,7 @@ async def test_f3_a_fresh_connection_that_fails_is_not_tried_again() -> None:
 
 
 async def test_a_server_that_ends_cuts_what_runs() -> None:
-    """F1: shutting the proxy down in the middle of an answer leaves it visibly cut."""
+    """F1: shutting the proxy down in the middle of a response leaves it visibly cut."""
     start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
     async with ScriptedUpstream([request(), send(start), black_hole()]) as upstream:
         async with running_proxy(one_route(upstream.url)) as proxy:

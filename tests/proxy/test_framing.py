@@ -1,4 +1,4 @@
-"""What becomes of bodies and of interim answers: forwarding.md H11-H13, H15, H18."""
+"""The treatment of bodies and of interim responses: forwarding.md H11-H13, H15, H18."""
 
 import pytest
 
@@ -133,7 +133,7 @@ async def test_h12_204_and_304_have_no_body(head: bytes, kept: bytes | None) -> 
     ],
 )
 async def test_h12_a_body_where_none_may_be_is_not_passed_on(method: str, head: bytes) -> None:
-    """H12: the answer goes without it, and the upstream connection is not used again."""
+    """H12: the response goes without it, and the upstream connection is not used again."""
     async with through([request(), send(head + b"POISON")], ALWAYS_OK) as (client, _, upstream):
         await client.exchange(method.encode() + b" / HTTP/1.1\r\n" + HOST + b"\r\n", method)
         assert (await client.exchange(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")).body == b"hi"
@@ -145,7 +145,7 @@ HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
 PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 
 
-async def test_h13_interim_answers_pass_but_for_100() -> None:
+async def test_h13_interim_responses_pass_except_for_100() -> None:
     """H13, cors.md 47: 102 and 103 reach an HTTP/1.1 client in order, 100 ends here."""
     async with through([request(), send(CONTINUE + PROCESSING + HINTS + OK)]) as (client, _, _):
         answer = await client.exchange(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -157,7 +157,7 @@ async def test_h13_interim_answers_pass_but_for_100() -> None:
         assert (answer.status, answer.body) == (200, b"hi")
 
 
-async def test_h13_an_old_client_sees_no_interim_answer() -> None:
+async def test_h13_an_old_client_sees_no_interim_response() -> None:
     """H13: HTTP/1.0 knows no 1xx."""
     async with through([request(), send(CONTINUE + HINTS + OK)]) as (client, _, _):
         answer = await client.exchange(b"GET / HTTP/1.0\r\n" + HOST + b"\r\n")

@@ -1,7 +1,7 @@
 """Generated input at the borders of the parsers: forwarding.md S1-S5, S11, F1.
 
 No input raises out of a connection (the loop's error handler sees what does), none reaches the
-upstream half-parsed, and what the client gets is a well-formed answer or a visible cut.
+upstream half-parsed, and what the client gets is a well-formed response or a visible cut.
 """
 
 import contextlib
@@ -83,7 +83,7 @@ ANSWERS = spoiled([b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 204 x", b"
 
 
 async def _read_to_the_end(way: Way) -> None:
-    """Read every answer that comes; each must be one (the reader is strict), or be cut.
+    """Read every response that comes; each must be one (the reader is strict), or be cut.
 
     Two requests of somebody else's come first, so that what was sent has had its time: a FIN right
     behind it would count as the client leaving (H20).
@@ -121,8 +121,8 @@ async def test_no_request_gets_through_by_halves(data: bytes, cuts: list[int]) -
 
 @given(data=ANSWERS, method=st.sampled_from(["GET", "HEAD"]))
 @FUZZ
-async def test_no_answer_gets_through_by_halves(data: bytes, method: str) -> None:
-    """S11, F1, S12: a well-formed answer, a 502 or a cut; and the next request gets its own."""
+async def test_no_response_gets_through_by_halves(data: bytes, method: str) -> None:
+    """S11, F1, S12: a well-formed response, a 502 or a cut; and the next request gets its own."""
     async with through([request(), send(data), close()], ALWAYS_OK) as way:
         await way.client.send(f"{method} / HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         with contextlib.suppress(Truncated):

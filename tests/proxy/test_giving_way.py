@@ -1,4 +1,4 @@
-"""Who waits for a request gives way to a newcomer; what is silent has the time of a head: O2."""
+"""An idle connection is closed for a new one; a silent one has the time limit of a head: O2."""
 
 import asyncio
 import socket
@@ -75,7 +75,7 @@ async def test_who_never_asked_gives_way_too() -> None:
 
 
 async def test_who_is_served_does_not_give_way() -> None:
-    """O2: with a request at work, or more of them behind it, nobody is closed: the newcomer is told 503."""
+    """O2: with a request in flight, or more of them behind it, none is closed: the new connection gets 503."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
     async with proxy_for(held, "limits: {max_connections: 1}") as (proxy, upstream, stack):
@@ -96,7 +96,7 @@ def waiting(proxy: Proxy) -> list[ClientConnection]:
 
 
 def begun(proxy: Proxy) -> list[bytes]:
-    """Return the starts of heads that the proxy holds, the first to give way in front."""
+    """Return the starts of heads that the proxy keeps, the first to be evicted in front."""
     return [client._held for client in waiting(proxy)]
 
 
@@ -153,7 +153,7 @@ async def test_whole_requests_that_wait_for_their_turn_do_not_give_way(
 
 
 async def test_who_was_refused_and_does_not_leave_holds_no_place() -> None:
-    """O2, S10: a refusal may be read for two seconds, in the room of those that are turned away."""
+    """O2, S10: a refusal may be read for two seconds, in the room of those that are rejected."""
     async with proxy_for(ALWAYS_OK, "limits: {max_connections: 2}") as (proxy, _, stack):
         for _ in range(10):
             refused = await client_of(proxy, stack)
@@ -206,7 +206,7 @@ async def test_giving_way_cuts_no_response() -> None:
 
 
 async def test_those_that_give_way_slowly_are_cut_off_in_the_end() -> None:
-    """O2: they hold no more places than those who are turned away do."""
+    """O2: they hold no more places than those who are rejected do."""
     async with proxy_for(LARGE, "limits: {max_connections: 1}") as (proxy, _, stack):
         first = await slow_client(proxy, stack)
         second = await slow_client(proxy, stack)

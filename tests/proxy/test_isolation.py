@@ -271,7 +271,9 @@ async def test_f6_a_client_that_leaves_while_it_does_not_read_ends_its_request(e
 
 
 @pytest.mark.parametrize("half_close", ["close", "answer"])
-async def test_h20_a_fin_behind_what_is_unread_waits_if_it_may_be_answered(half_close: str) -> None:
+async def test_h20_a_fin_behind_what_is_unread_waits_if_it_may_get_a_response(
+    half_close: str,
+) -> None:
     """H20, F6: with `half_close: answer` a client that does not read yet may still have sent its FIN."""
     big = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (16 * MIB)
     script: Script = [request(), send(big), pour(16 * MIB)]
@@ -686,7 +688,7 @@ EXCESS = OK + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
 
 @pytest.mark.parametrize("when", ["with the response", "while idle", "before the next request"])
 async def test_s12_an_upstream_that_showed_excess_is_not_reused_for_a_minute(when: str) -> None:
-    """S12: what it sends late nobody could tell from the next response; it is logged once."""
+    """S12: what it sends late cannot be distinguished from the next response; it is logged once."""
     more = asyncio.Event()
     first: Script = [request(), send(EXCESS if when == "with the response" else OK), wait(more)]
     if when != "with the response":
@@ -767,7 +769,7 @@ async def test_p2_who_queues_when_an_upstream_changes_is_still_served(reuse: str
 
 
 async def test_f2_an_upstream_that_speaks_first_leaves_nobody_waiting() -> None:
-    """F2, S12: its bytes are no response, its connection is closed, and the request gets a 502."""
+    """F2, S12: its bytes are not a response, its connection is closed, and the request gets a 502."""
     keys = "timeouts: {connect: 0s, response_header: 0s}\npool: {reuse: never}"
     async with through([send(OK)], upstream=keys) as way:
         for _ in range(20):

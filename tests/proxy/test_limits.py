@@ -1,4 +1,4 @@
-"""What is beyond a limit is turned away at once, readably, and costs others nothing: O2, O3, O4."""
+"""What is beyond a limit is rejected at once, readably, and costs others nothing: O2, O3, O4."""
 
 import asyncio
 import json
@@ -80,7 +80,7 @@ def assert_shed(answer: Response, word: str) -> None:
 
 
 class Busy(NamedTuple):
-    """Clients whose requests are at work until `go_on`."""
+    """Clients whose requests are in flight until `go_on`."""
 
     clients: list[RawClient]
     go: asyncio.Event
@@ -94,7 +94,7 @@ class Busy(NamedTuple):
 
 @asynccontextmanager
 async def busy_proxy(limit: int) -> AsyncIterator[tuple[Proxy, AsyncExitStack, Busy]]:
-    """Run a proxy whose `limit` of connections is reached by clients with a request at work."""
+    """Run a proxy whose `limit` of connections is reached by clients with a request in flight."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
     server = f"limits: {{max_connections: {limit}}}"
@@ -106,7 +106,7 @@ async def busy_proxy(limit: int) -> AsyncIterator[tuple[Proxy, AsyncExitStack, B
         yield proxy, stack, busy
 
 
-async def test_a_connection_beyond_the_limit_gets_one_readable_answer() -> None:
+async def test_a_connection_beyond_the_limit_gets_one_readable_response() -> None:
     """O2, cors.md 62: 503 with the CORS headers of its route, then close; the others are served."""
     async with busy_proxy(3) as (proxy, stack, busy):
         surplus = await client_of(proxy, stack)
@@ -117,7 +117,7 @@ async def test_a_connection_beyond_the_limit_gets_one_readable_answer() -> None:
             assert (await client.exchange(GET)).status == 200
 
 
-async def test_a_preflight_is_answered_beyond_the_limit() -> None:
+async def test_a_preflight_gets_a_response_beyond_the_limit() -> None:
     """cors.md 6: it is decided before any limit of load; the connection ends all the same."""
     async with busy_proxy(1) as (proxy, stack, busy):
         surplus = await client_of(proxy, stack)
@@ -138,7 +138,7 @@ async def test_a_connection_beyond_the_limit_may_not_linger() -> None:
 
 
 async def test_connections_far_beyond_the_limit_are_reset() -> None:
-    """O2: turning away is bounded, too; a flood costs no more than the limit again."""
+    """O2: rejecting is bounded, too; a flood costs no more than the limit again."""
     async with busy_proxy(2) as (proxy, stack, busy):
         surplus = [await client_of(proxy, stack) for _ in range(2)]
         await eventually(lambda: proxy.server.connection_count == 4, "four connections")
@@ -161,7 +161,7 @@ async def test_a_place_that_comes_free_is_taken() -> None:
 
 
 async def test_a_higher_limit_of_connections_is_in_force_after_a_reload() -> None:
-    """O2, P2: who was turned away before is served."""
+    """O2, P2: who was rejected before is served."""
     go = asyncio.Event()
     held: Script = [repeat(request(), wait(go), send(OK))]
     async with proxy_with(held, server="limits: {max_connections: 1}") as (proxy, upstream, stack):
@@ -202,7 +202,7 @@ async def test_a_lower_limit_of_connections_is_in_force_after_a_reload() -> None
 # --- O3: requests in flight ----------------------------------------------------------------
 
 
-async def test_requests_beyond_the_limit_are_answered_at_once() -> None:
+async def test_requests_beyond_the_limit_get_a_response_at_once() -> None:
     """O3: 503 with Retry-After within 50 ms, the connection stays; then all is as before."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
@@ -244,7 +244,7 @@ async def test_a_body_that_is_awaited_takes_no_turn() -> None:
 
 
 async def test_a_body_that_comes_while_all_turns_are_taken_is_shed() -> None:
-    """O3: the turn is taken when the body is whole; if there is none, the answer is 503."""
+    """O3: the turn is taken when the body is whole; if there is none, the response is 503."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK)]
     limit = "limits: {max_requests_in_flight: 1}"
@@ -263,7 +263,7 @@ async def test_a_body_that_comes_while_all_turns_are_taken_is_shed() -> None:
 
 
 async def test_a_tunnel_takes_no_turn() -> None:
-    """O3: an open WebSocket is a connection, not a request at work."""
+    """O3: an open WebSocket is a connection, not a request in flight."""
     handshake = (
         b"GET /ws HTTP/1.1\r\nHost: a\r\nOrigin: %b\r\nConnection: Upgrade\r\n"
         b"Upgrade: websocket\r\n\r\n" % ORIGIN
@@ -279,7 +279,7 @@ async def test_a_tunnel_takes_no_turn() -> None:
         assert gauges(proxy) == {"open_exchanges": 1, "requests_in_flight": 0}
 
 
-async def test_a_full_queue_answers_at_once() -> None:
+async def test_a_full_queue_responds_at_once() -> None:
     """O3: sixteen wait for the one connection there may be; the next one is told not to."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]

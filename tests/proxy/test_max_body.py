@@ -100,7 +100,7 @@ async def test_o5_a_body_that_grows_too_large_is_never_a_complete_request() -> N
 
 @pytest.mark.parametrize("head", [announced(5_000_000), CHUNKED], ids=["length", "chunked"])
 async def test_s10_who_still_sends_hears_the_413(head: bytes) -> None:
-    """S10: what arrives for a while is discarded, so that no reset hides the answer."""
+    """S10: what arrives for a while is discarded, so that no reset hides the response."""
     async with through(ALWAYS_OK, route="max_body: 1KiB") as (client, _, _):
         body = b"x" * 5_000_000 if head != CHUNKED else chunks(5_000_000)
         sending = asyncio.ensure_future(client.send(head + body))
@@ -121,8 +121,8 @@ async def test_s10_who_never_stops_is_cut_off() -> None:
         await patiently(pouring, "the sender to be cut off", 4.0)
 
 
-async def test_f5_an_answer_that_came_first_is_not_replaced() -> None:
-    """F5, O5: the upstream has answered; how long the body grows afterwards is no matter."""
+async def test_f5_a_response_that_came_first_is_not_replaced() -> None:
+    """F5, O5: the upstream has responded; how long the body grows afterwards does not matter."""
     early = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbig"
     async with through([head_of_request(), send(early)], route="max_body: 2KiB") as (client, _, _):
         await client.send(CHUNKED + chunks(1000))

@@ -1,4 +1,4 @@
-"""What becomes of header fields, status and reason: forwarding.md H6-H10, H16, S13."""
+"""The treatment of header fields, status and reason: forwarding.md H6-H10, H16, S13."""
 
 import re
 
@@ -105,7 +105,7 @@ async def test_h7_all_other_lines_pass_both_ways_in_order_case_and_number() -> N
 
 
 async def test_h9_nothing_is_invented() -> None:
-    """H9: a bare request stays bare but for Host and the proxy's own fields; so does a response."""
+    """H9: a bare request stays bare except for Host and the proxy's own fields; so does a response."""
     async with through([request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]) as way:
         answer = await way.client.exchange(b"POST / HTTP/1.1\r\n" + HOST + b"\r\n")
         assert as_answered(answer.head) == ((b"Content-Length", b"0"),)

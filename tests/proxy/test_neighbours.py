@@ -18,7 +18,7 @@ def asking(path: bytes) -> bytes:
 
 
 async def test_a_black_hole_beside_a_healthy_upstream_holds_only_its_own_up() -> None:
-    """O1: requests that nobody answers wait for their time limit; those of the neighbour do not."""
+    """O1: requests that get no response wait for their time limit; those of the neighbour do not."""
     async with (
         ScriptedUpstream([head_of_request(), black_hole()]) as hole,
         ScriptedUpstream(ALWAYS_OK) as healthy,

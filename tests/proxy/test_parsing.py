@@ -274,7 +274,7 @@ async def test_s5_an_empty_port_goes_upstream_without_its_colon(host: bytes) -> 
 
 
 async def test_s5_an_old_client_may_leave_host_out() -> None:
-    """S5: HTTP/1.0 has no Host, and gets its answer."""
+    """S5: HTTP/1.0 has no Host, and gets its response."""
     async with through(ALWAYS_OK) as (client, _, upstream):
         assert (await client.exchange(b"GET / HTTP/1.0\r\n\r\n")).status == 200
         assert len(upstream.requests[0].head.values("host")) == 1
@@ -305,8 +305,8 @@ async def test_s7_what_is_just_within_a_limit_of_chunks_passes(chunks: bytes) ->
         assert [one.body for one in upstream.requests] == [b"hi"]
 
 
-async def test_a_refusal_after_a_good_request_keeps_the_good_answer() -> None:
-    """S4: what was answered before stays answered; the end comes after the refusal."""
+async def test_a_refusal_after_a_good_request_keeps_the_good_response() -> None:
+    """S4: earlier requests keep their responses; the end comes after the refusal."""
     async with through(ALWAYS_OK) as (client, _, upstream):
         await client.send(get() + get(b"A : b"))
         assert (await client.response()).status == 200

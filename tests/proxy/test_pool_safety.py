@@ -1,4 +1,4 @@
-"""No answer ever reaches another request: forwarding.md S12, F3."""
+"""No response ever reaches another request: forwarding.md S12, F3."""
 
 import array
 import asyncio
@@ -86,8 +86,8 @@ async def test_a_connection_that_its_upstream_ended_is_not_used(how: object) -> 
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" + POISON,
     ],
 )
-async def test_excess_behind_an_answer_is_cut_off(answer: bytes) -> None:
-    """S11, S12: the answer goes without what came behind it, and the connection is dropped."""
+async def test_excess_behind_a_response_is_cut_off(answer: bytes) -> None:
+    """S11, S12: the response goes without what came behind it, and the connection is dropped."""
     async with through([request(), send(answer)], ALWAYS_OK) as (client, _, upstream):
         first = await client.exchange(GET)
         assert first.body in (b"hi", b"")
@@ -116,7 +116,7 @@ async def test_a_connection_that_will_end_is_not_kept(answer: bytes) -> None:
 
 @pytest.mark.parametrize("size", [64 * 1024, 128 * 1024, 256_000, 256 * 1024])
 async def test_excess_behind_the_end_of_a_read_is_found(size: int) -> None:
-    """S12: poison that a read just did not reach must not answer the one who queues."""
+    """S12: poison that a read just did not reach must not be the response to the one that queues."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
     body = b"x" * (size - len(head % size))
     first: Script = [request(), send(head % len(body) + body + POISON)]
@@ -174,7 +174,7 @@ async def test_an_old_upstream_may_keep_its_connection() -> None:
 
 
 async def test_a_connection_with_an_unfinished_upload_is_not_kept() -> None:
-    """S12, F5: after an early answer the rest of a body is never read as a request there."""
+    """S12, F5: after an early response the rest of a body is never read as a request there."""
     early: Script = [head_of_request(), send(OK)]
     async with through(early, ALWAYS_OK) as (client, proxy, upstream):
         await client.send(
@@ -188,7 +188,7 @@ async def test_a_connection_with_an_unfinished_upload_is_not_kept() -> None:
 
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"PATCH"])
 async def test_f3_what_is_not_safe_is_never_sent_twice(method: bytes) -> None:
-    """F3: a reused connection that dies without an answer: 502 for it, and it was sent once."""
+    """F3: a reused connection that dies without a response: 502 for it, and it was sent once."""
     async with through([request(), send(OK), request(), reset()], ALWAYS_OK) as (
         client,
         _,
@@ -208,10 +208,10 @@ def _unread_by(connection: UpstreamConnection) -> int:
 
 
 class PoisoningUpstream:
-    """Answers each request with its own target, and pushes poison onto idle connections.
+    """Respond to each request with its own target, and pushes poison onto idle connections.
 
     A push happens only while no request stands in that connection: after one was written, nobody
-    could tell a push from its answer.
+    could tell a push from its response.
     """
 
     def __init__(self, seed: int) -> None:
@@ -262,7 +262,7 @@ async def _poison(probes: int, clients: int) -> None:
 
 
 async def test_no_poison_reaches_anybody() -> None:
-    """S12: 600 tagged requests of 8 clients, an upstream that pushes: each gets its own answer."""
+    """S12: 600 tagged requests of 8 clients, an upstream that pushes: each gets its own response."""
     await _poison(probes=600, clients=8)
 
 

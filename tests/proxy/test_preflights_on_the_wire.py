@@ -11,13 +11,13 @@ PREFLIGHT_VARY = b"Origin, Access-Control-Request-Method, Access-Control-Request
 
 
 def is_clean(answer: Response) -> bool:
-    """Tell whether an answer of the proxy's own carries none of what cors.md 31 forbids it."""
+    """Return whether a response of the proxy's own carries none of what cors.md 31 forbids it."""
     forbidden = {"set-cookie", "location", "content-type", "transfer-encoding", "www-authenticate"}
     return not forbidden & set(answer.head.names()) and answer.body == b""
 
 
-async def test_31_an_allowed_preflight_is_answered_here() -> None:
-    """cors.md 31, 32, 35, 37, 38: 204, no body, all lists, and the upstream never hears of it."""
+async def test_31_an_allowed_preflight_gets_a_local_response() -> None:
+    """cors.md 31, 32, 35, 37, 38: 204, no body, all lists, and the upstream does not receive it."""
     async with through(ALWAYS_OK, route=SPA) as way:
         answer = await way.client.exchange(preflight(headers="content-type"))
         assert (answer.status, answer.framing) == (204, "none")
@@ -67,7 +67,7 @@ async def test_31_an_allowed_preflight_is_answered_here() -> None:
         preflight(headers="content-type," + "a" * 129),
     ],
 )
-async def test_31_a_refused_preflight_is_answered_here_without_a_word(refused: bytes) -> None:
+async def test_31_a_refused_preflight_gets_a_local_response_without_a_word(refused: bytes) -> None:
     """cors.md 8-12, 31, 33, 34, 38: 403, length 0, no Access-Control-*; the upstream is unaware."""
     async with through(ALWAYS_OK, route=SPA) as way:
         answer = await way.client.exchange(refused)
@@ -100,8 +100,8 @@ async def test_33_34_what_browsers_and_middleboxes_send_is_tolerated(tolerated: 
         assert "access-control-allow-private-network" not in answer.head.cors()
 
 
-async def test_35_any_origin_answers_with_stars() -> None:
-    """cors.md 32, 35, 36, 38: `*` for everything, Vary names nothing the answer does not depend on."""
+async def test_35_any_origin_responds_with_stars() -> None:
+    """cors.md 32, 35, 36, 38: `*` for everything, Vary names nothing the response does not depend on."""
     async with through(ALWAYS_OK, route=ANY) as (client, _, _):
         answer = await client.exchange(preflight(origin=OTHER, headers="x-anything"))
         cors = answer.head.cors()
@@ -143,7 +143,7 @@ async def test_35_minimal_style_says_only_what_was_asked() -> None:
 
 
 async def test_31_the_statuses_of_preflights_are_configured() -> None:
-    """cors.md 31: `preflight.status` and `refused_status`; both with `Content-Length: 0` but for 204."""
+    """cors.md 31: `preflight.status` and `refused_status`; both with `Content-Length: 0` except for 204."""
     route = SPA + "  preflight: {status: 200, refused_status: 404}\n"
     async with through(ALWAYS_OK, route=route) as (client, _, _):
         for data, status in ((preflight(), 200), (preflight(origin=OTHER), 404)):
@@ -185,7 +185,7 @@ async def test_1_2_3_what_is_no_preflight_is_forwarded(ordinary: bytes) -> None:
 
 
 async def test_6_a_preflight_is_routed_as_the_request_that_it_announces() -> None:
-    """cors.md 6, 72: the route of PUT answers a preflight for PUT, the general one any other."""
+    """cors.md 6, 72: the route of PUT responds to a preflight for PUT, the general one any other."""
     more = f"""
   - match: {{methods: [PUT]}}
     upstream: legacy

@@ -78,7 +78,7 @@ def reason_of(record: Record) -> tuple[Verdict, Reason] | None:
 
 
 async def test_a_request_that_was_served_is_written_down_in_full() -> None:
-    """M4: who asked, for what, and what came of it; behind a trusted proxy, its client."""
+    """M4: who asked, for what, and what the outcome was; behind a trusted proxy, its client."""
     data = (
         b"PUT /users/1?token=x HTTP/1.1\r\nHost: api.example:8443\r\nOrigin: %b\r\n"
         b"X-Forwarded-For: 192.0.2.7\r\nTraceParent: %b\r\nX-Request-Id: r1\r\n"
@@ -225,7 +225,7 @@ async def test_a_fault_of_the_upstream_has_its_word_and_a_note_for_the_log() -> 
 
 
 async def test_a_response_that_breaks_off_keeps_its_status() -> None:
-    """F1: the fault says what became of it, `sent` how much of it there was."""
+    """F1: the fault is the outcome, `sent` how much of the body was sent."""
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"
     async with recorded([request(), send(start), close()]) as (way, records):
         with pytest.raises(Truncated):
@@ -272,7 +272,7 @@ async def test_a_tunnel_is_written_down_when_it_ends() -> None:
 
 
 async def test_what_could_not_be_read_is_written_down_all_the_same() -> None:
-    """P3: who sent it, what it was answered with and the word of the fault; nothing of its own."""
+    """P3: who sent it, its response and the word of the fault; nothing of its own."""
     async with recorded(ALWAYS_OK) as (way, records):
         answer = await way.client.exchange(b"GET / secret HTTP/1.1\r\nHost: a\r\n\r\n")
     (record,) = records

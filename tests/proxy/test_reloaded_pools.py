@@ -111,7 +111,7 @@ async def test_p2_an_upstream_that_is_gone_has_no_connections_left() -> None:
 
 
 async def test_p2_a_connection_in_use_is_closed_when_its_response_ends() -> None:
-    """P2: a request in flight is answered on it, and no later one."""
+    """P2: a request in flight gets its response on it, and no later one."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK)]
     async with way_to(held, ALWAYS_OK) as (way, text):

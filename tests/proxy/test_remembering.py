@@ -58,7 +58,7 @@ async def ask(proxy: Proxy, line: bytes) -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_o6_long_values_of_clients_are_not_remembered(attack: str) -> None:
-    """O6: 31 KB of Connection in 256 requests, or Hosts of that size, stayed for good once."""
+    """O6: 31 KB of Connection in 256 requests, or Hosts of that size, were once kept forever."""
     server = "trusted_proxies: [127.0.0.0/8]"
     if attack == "Forwarded":
         server += "\ntrusted_headers: forwarded"
@@ -112,7 +112,7 @@ async def test_o6_a_connection_of_more_than_32_names_is_refused(lines: bytes) ->
 
 
 async def test_o6_a_connection_of_32_names_passes() -> None:
-    """O6, H6: they are dropped as before; empty members are no names."""
+    """O6, H6: they are dropped as before; empty members are not names."""
     names = b",,".join(b"x-%d" % number for number in range(32))
     fields = b"".join(b"X-%d: 1\r\n" % number for number in range(33))
     async with through(ALWAYS_OK) as (client, _, upstream):

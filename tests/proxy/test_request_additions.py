@@ -1,4 +1,4 @@
-"""What the proxy adds to requests and answers, on the wire: who asked, an id, Via.
+"""What the proxy adds to requests and responses, on the wire: who asked, an id, Via.
 
 forwarding.md H9, K3; operations.md M6, M7. Whose word is taken is in tests/proxy/http/test_forwarded.py.
 """
@@ -178,7 +178,7 @@ async def test_the_stripped_prefix_is_told() -> None:
 
 
 async def test_the_request_id_is_kept_or_made() -> None:
-    """H9, M6: one that could be an id is kept; others are made; the answer has the same."""
+    """H9, M6: one that could be an id is kept; others are made; the response has the same."""
     async with through(ALWAYS_OK) as (client, _, upstream):
         for sent in (b"abc-123", None, b"a b", b"x" * 200):
             line = b"" if sent is None else b"X-Request-Id: %b\r\n" % sent
@@ -189,7 +189,7 @@ async def test_the_request_id_is_kept_or_made() -> None:
         assert len({one.head.value("x-request-id") for one in upstream.requests}) == 4
 
 
-async def test_an_answers_own_request_id_stays() -> None:
+async def test_a_responses_own_request_id_stays() -> None:
     """H7: an upstream that has its own idea of the id is not corrected."""
     own = b"HTTP/1.1 200 OK\r\nX-Request-Id: theirs\r\nContent-Length: 2\r\n\r\nhi"
     async with through([request(), send(own)]) as (client, _, _):

@@ -34,7 +34,7 @@ def test_the_time_it_kept_pace_never_goes_back(looks: list[tuple[float, int]]) -
 
 @given(st.integers(1, 100_000), st.integers(100, 1_000_000))
 def test_descriptors_are_never_promised_twice(wanted: int, allowed: int) -> None:
-    """O2: clients, those that are turned away, and a fifth of all for upstreams fit into the limit."""
+    """O2: clients, those that are rejected, and a fifth of all for upstreams fit into the limit."""
     room = limits_for(wanted, allowed)
     assert 1 <= room.served <= wanted
     assert 1 <= room.held <= room.served

@@ -186,7 +186,7 @@ async def test_h2_h3_a_target_can_not_name_another_place(target: bytes) -> None:
         await assert_untouched(way)
 
 
-async def test_h4_options_of_the_proxy_itself_is_answered_here() -> None:
+async def test_h4_options_of_the_proxy_itself_gets_a_local_response() -> None:
     """H4: `OPTIONS *` is 204 from the proxy, and the connection goes on."""
     async with through(ALWAYS_OK) as way:
         answer = await way.client.exchange(b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -206,7 +206,7 @@ async def test_h4_connect_and_trace_are_not_served(line: bytes) -> None:
 
 @pytest.mark.parametrize("method", [b"CONNECT", b"TRACE"])
 async def test_h4_nothing_behind_a_refused_connect_or_trace_is_a_request(method: bytes) -> None:
-    """H4, RFC 9110 9.3.6: what stands there may be a tunnel's bytes, which anybody can choose."""
+    """H4, RFC 9110 9.3.6: what is there may be a tunnel's bytes, which anybody can choose."""
     async with through(ALWAYS_OK) as way:
         line = method + b" / HTTP/1.1\r\n" + HOST + b"\r\n"
         answer = await way.client.exchange(line + b"GET /chosen HTTP/1.1\r\n" + HOST + b"\r\n")

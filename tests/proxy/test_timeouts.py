@@ -72,7 +72,7 @@ async def _dribble(sock: socket.socket) -> None:
 
 
 async def test_keepalive_an_idle_connection_is_closed() -> None:
-    """O1: without a word: there is no request to answer."""
+    """O1: without a word: there is no request to respond to."""
     async with through(ALWAYS_OK, server=server("keepalive: 200ms")) as (client, _, _):
         assert (await client.exchange(GET)).status == 200
         assert await client.ending() is End.FIN
@@ -114,7 +114,7 @@ async def test_request_body_idle_a_body_that_stops_is_408(size: int) -> None:
 async def test_request_body_idle_a_slow_body_that_goes_on_is_not(
     head: bytes, piece: bytes, end: bytes
 ) -> None:
-    """O1: it is no limit for the whole."""
+    """O1: it is not a limit for the whole."""
     async with through(ALWAYS_OK, server=server("request_body_idle: 1s")) as (client, _, _):
         await client.send(head)
         for _ in range(8):
@@ -209,7 +209,7 @@ async def test_write_idle_a_buffer_that_empties_slowly_is_not() -> None:
 
 
 async def test_connect_an_upstream_that_does_not_accept_is_504() -> None:
-    """O1, F2: the handshake of TCP stays without an answer."""
+    """O1, F2: the handshake of TCP stays without a response."""
     full = socket.socket()
     full.bind(("127.0.0.1", 0))
     full.listen(0)
@@ -237,7 +237,7 @@ async def test_response_header_is_504() -> None:
 
 
 async def test_response_header_does_not_count_while_the_client_uploads() -> None:
-    """O1: the upstream cannot answer what it has not got."""
+    """O1: the upstream cannot respond to what it has not received."""
     keys = upstream("response_header: 300ms")
     async with through(ALWAYS_OK, upstream=keys) as (client, _, _):
         await client.send(POST % 100_000 + b"x" * 99_992)
@@ -247,7 +247,7 @@ async def test_response_header_does_not_count_while_the_client_uploads() -> None
         assert (await client.response()).status == 200
 
 
-async def test_idle_between_two_pieces_cuts_the_answer() -> None:
+async def test_idle_between_two_pieces_cuts_the_response() -> None:
     """O1, F1."""
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
     keys = upstream("idle: 200ms")
@@ -263,7 +263,7 @@ async def _tick(connection: UpstreamConnection) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_total_cuts_an_answer_that_goes_on() -> None:
+async def test_total_cuts_a_response_that_goes_on() -> None:
     """O1, F1: although each piece came in time."""
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
     async with through([request(), send(start), _tick], upstream=upstream("total: 300ms")) as way:
@@ -272,8 +272,8 @@ async def test_total_cuts_an_answer_that_goes_on() -> None:
         await patiently(way.upstream.connections[0].peer_ended.wait(), "the upstream's side to end")
 
 
-async def test_total_is_504_before_the_answer() -> None:
-    """O1: nothing of the answer had come."""
+async def test_total_is_504_before_the_response() -> None:
+    """O1: nothing of the response had come."""
     keys = upstream("total: 200ms")
     async with through([request(), black_hole()], upstream=keys) as (client, _, _):
         answer = await client.exchange(GET)

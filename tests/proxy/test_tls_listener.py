@@ -89,7 +89,7 @@ def name_of(certificate: object) -> str:
 async def test_requests_over_tls_are_served_and_said_to_be_so(
     installed: Pair, authority: Authority
 ) -> None:
-    """K3: the upstream hears `https`; several requests share one connection."""
+    """K3: the upstream receives `https`; several requests share one connection."""
     async with serving(installed) as (address, upstream):
         async with tls_client(address, authority.trust()) as client:
             for _ in range(3):
@@ -179,7 +179,7 @@ class Session(NamedTuple):
 
 
 async def resumed(to: Address, context: ssl.SSLContext, session: ssl.SSLSession | None) -> Session:
-    """Sign in by TLS 1.2, with a session if there is one; return the new one and what came of it."""
+    """Sign in by TLS 1.2, with a session if there is one; return the new one and the outcome."""
 
     def ask() -> Session:
         with (

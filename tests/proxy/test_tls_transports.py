@@ -230,7 +230,7 @@ async def test_who_never_says_goodbye_over_tls_is_not_waited_for(
 async def test_who_takes_nothing_over_tls_is_cut_off_after_write_idle(
     authority: Authority, pair: Pair
 ) -> None:
-    """O1: `write_idle` limits what is closed too, and that a client stands still in."""
+    """O1: `write_idle` also limits a closing connection whose client stalls."""
     async with (
         ScriptedUpstream(answering(LARGE)) as upstream,
         serving(upstream.url, pair, "timeouts: {write_idle: 1s}") as (address, server),
@@ -286,7 +286,7 @@ async def test_what_a_client_sent_into_a_tunnel_arrives_after_it_left(
 async def test_a_tunnel_to_an_upstream_that_takes_nothing_ends_after_write_idle(
     authority: Authority, pair: Pair
 ) -> None:
-    """H17, F6: what a client left behind is not kept for an upstream that stands still."""
+    """H17, F6: what a client left behind is not kept for an upstream that stalls."""
     done = asyncio.Event()
 
     async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

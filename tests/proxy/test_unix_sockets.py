@@ -65,7 +65,7 @@ async def test_a_socket_is_gone_when_the_service_is(tmp_path: Path) -> None:
 
 
 async def test_a_socket_that_nobody_serves_is_taken_over(tmp_path: Path) -> None:
-    """What a killed process left behind is no obstacle."""
+    """What a killed process left behind does not matter."""
     listener = tmp_path / "proxy.sock"
     listen(str(listener)).close()
     async with (

@@ -54,7 +54,7 @@ class Head:
         return tuple(field for field in self.fields if field[0].lower() not in dropped)
 
     def cors(self) -> dict[str, str]:
-        """Return the Access-Control-* lines by lower-case name; no name may stand twice."""
+        """Return the Access-Control-* lines by lower-case name; no name may appear twice."""
         lines = [name for name in self.names() if name.startswith("access-control-")]
         assert len(lines) == len(set(lines)), f"a CORS header stands twice in {self.raw!r}"
         return {name: (self.value(name) or b"").decode("latin-1") for name in lines}

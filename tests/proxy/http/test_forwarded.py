@@ -55,7 +55,7 @@ def tell(
     host: bytes = b"api.example.com",
     family: TrustedHeaders = "x-forwarded",
 ) -> Head:
-    """Return what the upstream is told."""
+    """Return the lines that the upstream gets."""
     head = head_with(*fields, host=host)
     lines = forwarded_lines(head, caller_of(head, peer, server(family)), style, prefix)
     return parse_head(b"told\r\n" + lines + b"\r\n")

@@ -46,7 +46,7 @@ def names() -> Iterator[Names]:
 
 @pytest.fixture
 def time() -> Time:
-    """Return a time that stands still."""
+    """Return a time that does not advance."""
     return Time()
 
 
