@@ -112,6 +112,7 @@ class Forwarding(ForwardingDeadlines):
     def _pass_on(self, upload: Upload, payload: bytes) -> None:
         """Buffer `payload` until there is a connection, then send it (O4)."""
         phase = self.phase
+        # One branch per phase in which a body can arrive.
         if phase is BUFFERING:
             upload.hold(payload)
             if upload.may_begin():
@@ -333,7 +334,11 @@ class Forwarding(ForwardingDeadlines):
     # --- the end ---------------------------------------------------------------------------
 
     def client_half_closed(self) -> bool:
-        """Handle a client's FIN; return whether the response is still sent (H20)."""
+        """Handle a client's FIN; return whether the response is still sent (H20).
+
+        A FIN within the request's body makes the request incomplete, which is not served
+        (https://www.rfc-editor.org/rfc/rfc9112.html#section-8).
+        """
         responds = self.exchange.config.server.half_close == "answer" and self.upload_complete
         return responds and self.client.transport.can_write_eof()
 

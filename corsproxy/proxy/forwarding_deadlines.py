@@ -144,6 +144,8 @@ class ForwardingDeadlines:
 
     def stalled_since(self, now: float) -> float:
         """Return since when the client has stalled this transfer; 0 if it has not (O4)."""
+        # The client stalls a response that it does not read, or a request whose body it does not send
+        # although it is read. Otherwise the upstream is the slow side, and `expired` limits that (O1).
         client, upload = self.client, self.upload
         uploads = upload is not None and not upload.complete and not upload.is_stopped
         if not (

@@ -1,4 +1,4 @@
-"""A side that stalls holds the other back: forwarding.md F7, O6."""
+"""A side that stalls pauses the other one: forwarding.md F7, O6."""
 
 import asyncio
 

@@ -18,7 +18,7 @@ from tests.support.wire import eventually
 CLIENTS = 8
 _BETWEEN = 40  # requests that reach the upstream between its start and its death
 
-# What a client may be told of an upstream that died: it broke off, refused, or is slow to return.
+# What a client may learn about an upstream that died: it broke off, refused, or is slow to return.
 TOLD = {502, 503, 504}
 
 

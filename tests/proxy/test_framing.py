@@ -158,7 +158,7 @@ async def test_h13_interim_responses_pass_except_for_100() -> None:
 
 
 async def test_h13_an_old_client_sees_no_interim_response() -> None:
-    """H13: HTTP/1.0 knows no 1xx."""
+    """H13: HTTP/1.0 has no 1xx."""
     async with through([request(), send(CONTINUE + HINTS + OK)]) as (client, _, _):
         answer = await client.exchange(b"GET / HTTP/1.0\r\n" + HOST + b"\r\n")
         assert answer.interim == ()

@@ -129,7 +129,7 @@ async def test_a_preflight_gets_a_response_beyond_the_limit() -> None:
 
 
 async def test_a_connection_beyond_the_limit_may_not_linger() -> None:
-    """O2: who says nothing, or says it slowly, is told so after a second."""
+    """O2: a client that sends nothing, or sends it slowly, gets 503 after a second."""
     async with busy_proxy(1) as (proxy, stack, busy):
         silent = await client_of(proxy, stack)
         assert (await silent.response()).status == 503
@@ -280,7 +280,7 @@ async def test_a_tunnel_takes_no_turn() -> None:
 
 
 async def test_a_full_queue_responds_at_once() -> None:
-    """O3: sixteen wait for the one connection there may be; the next one is told not to."""
+    """O3: sixteen wait for the one connection there may be; the next one gets 503."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
     pool = "pool: {max_connections: 1, queue: 5s}"

@@ -24,7 +24,7 @@ POLICY = f"cors: {{allow_origins: ['{ORIGIN}']}}"
 
 
 def announced(size: int, more: bytes = b"") -> bytes:
-    """Return the head of a request that says how long its body is."""
+    """Return the head of a request that announces the length of its body."""
     return b"POST / HTTP/1.1\r\nHost: a\r\n%bContent-Length: %d\r\n\r\n" % (more, size)
 
 

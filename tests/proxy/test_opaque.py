@@ -100,7 +100,7 @@ async def test_h1_ambiguous_paths_pass_where_the_route_says_so(target: bytes) ->
 
 
 async def test_h1_ambiguous_paths_are_a_matter_of_the_route() -> None:
-    """H1: the bytes that were matched are judged under the route that they matched."""
+    """H1: the bytes that were matched are checked under the route that they matched."""
     more = "  - upstream: legacy\n    match: {path: /strict/}"
     async with through(ALWAYS_OK, route="ambiguous_paths: forward", more=more) as (client, _, up):
         for target, status in ((b"/lax/../strict/", 200), (b"/strict/../lax/", 400)):

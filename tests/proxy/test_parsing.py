@@ -266,7 +266,7 @@ async def test_s5_a_good_host_passes(host: bytes) -> None:
 
 @pytest.mark.parametrize("host", [b"a.example:", b"A.example.:", b"[::1]:"])
 async def test_s5_an_empty_port_goes_upstream_without_its_colon(host: bytes) -> None:
-    """S5: it is none, also in what the upstream is told."""
+    """S5: it is none, also in what is sent to the upstream."""
     async with through(ALWAYS_OK, upstream="host_header: preserve") as (client, _, upstream):
         await client.exchange(get(host=b"Host: " + host + b"\r\n"))
         (seen,) = upstream.requests

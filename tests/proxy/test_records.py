@@ -238,7 +238,7 @@ async def test_a_response_that_breaks_off_keeps_its_status() -> None:
 async def test_a_client_that_left_is_a_499_unless_its_response_had_begun(
     begun: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    """F6: 499 stands in the place of a status that nobody got."""
+    """F6: 499 is logged in place of a status that nobody got."""
     asked = asyncio.Event()
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"
     script: Script = [request(), tell(asked), *([send(start)] if begun else []), black_hole()]

@@ -16,7 +16,7 @@ def blocks(language: str) -> list[str]:
 
 
 def wire(text: str) -> bytes:
-    """Return a head as it stands in the guide as bytes."""
+    """Return a head as it is in the guide as bytes."""
     return text.replace("\n", "\r\n").encode() + b"\r\n"
 
 

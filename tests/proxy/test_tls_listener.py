@@ -100,7 +100,7 @@ async def test_requests_over_tls_are_served_and_said_to_be_so(
 
 
 async def test_http_1_1_is_what_is_agreed_on(installed: Pair, authority: Authority) -> None:
-    """RFC 7301: a browser that offers h2 too is told which of the two it is."""
+    """RFC 7301: a browser that offers h2 too is shown which of the two it is."""
     context = authority.trust()
     context.set_alpn_protocols(["h2", "http/1.1"])
     async with serving(installed) as (address, _), tls_client(address, context) as client:

@@ -37,7 +37,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 ASKING = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 LARGE = 8_000_000  # more than the kernel takes for a client that reads nothing
-# Longer than TLS's goodbye may take, and than a connection lingers.
+# Longer than TLS's shutdown may take, and than a connection lingers.
 LONGER = 2.6
 
 
@@ -216,7 +216,7 @@ async def test_a_slow_reader_of_an_early_response_gets_all_of_it() -> None:
 async def test_who_never_says_goodbye_over_tls_is_not_waited_for(
     authority: Authority, pair: Pair
 ) -> None:
-    """P1: once all has arrived, a client that does not end TLS holds up no drain."""
+    """P1: once all has arrived, a client that does not end TLS does not delay draining."""
     async with (
         ScriptedUpstream(answering(2)) as upstream,
         serving(upstream.url, pair) as (address, server),

@@ -1,4 +1,4 @@
-"""https upstreams: who is believed, what is sent, what comes of a connection that breaks.
+"""https upstreams: which are trusted, what is sent, what comes of a connection that breaks.
 
 configuration.md L21; forwarding.md F1, F2, S12.
 """
@@ -132,7 +132,7 @@ async def test_an_address_is_no_name_to_ask_for(authority: Authority, server: Pa
 async def test_whom_nobody_vouches_for_is_not_believed(
     case: str, authority: Authority, server: Pair, tmp_path: Path
 ) -> None:
-    """F2, F8: 502 `upstream_tls`, no request was sent, and nothing of the reason is told."""
+    """F2, F8: 502 `upstream_tls`, no request was sent, and nothing of the reason is disclosed."""
     other = Authority(tmp_path, "other") if case == "another authority" else authority
     tls = {
         "system authorities": "",

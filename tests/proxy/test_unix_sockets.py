@@ -45,7 +45,7 @@ async def test_from_a_unix_socket_to_a_unix_socket(tmp_path: Path) -> None:
 
 
 async def test_who_comes_by_a_socket_may_be_believed(tmp_path: Path) -> None:
-    """K3, L19 `trusted_proxies: [unix]`: a local proxy in front is heard."""
+    """K3, L19 `trusted_proxies: [unix]`: a local proxy in front is trusted."""
     listener = tmp_path / "proxy.sock"
     asking = GET[:-2] + b"X-Forwarded-For: 1.1.1.1\r\n\r\n"
     async with ScriptedUpstream(ALWAYS_OK) as upstream:

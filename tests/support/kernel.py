@@ -1,4 +1,4 @@
-"""How many bytes of a transfer stand in the kernel's buffers, and so how many in the proxy."""
+"""How many bytes of a transfer are in the kernel's buffers, and so how many in the proxy."""
 
 import array
 import asyncio

@@ -132,6 +132,8 @@ class Allocation(Generic[C, R]):
 
     def returned(self, connection: C, idle_until: float) -> list[Assign[C, R] | Close[C]]:
         """Assign a reusable connection to the first in the queue, else keep it idle or close it."""
+        # The queue first: no later request may overtake one that waits (O3). A pool that is retired
+        # serves it, too (P2).
         if self._queue:
             request = self._next_request()
             if request is not None:

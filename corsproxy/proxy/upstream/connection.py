@@ -220,6 +220,8 @@ class UpstreamConnection(asyncio.Protocol):
                 self.fail(fault)
         elif self.tunnel is not None:
             self.tunnel.upstream_sent(data)
+        # Last: without an outstanding request the data cannot be a response (S12;
+        # https://www.rfc-editor.org/rfc/rfc9112.html#section-9.2).
         elif self.is_open and self._farewell is None:
             self._pool.record_excess()
             self.close()

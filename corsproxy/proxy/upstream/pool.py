@@ -175,6 +175,8 @@ class Pool:
     def _idle_until(self, connection: UpstreamConnection) -> float:
         """Return when to close an idle connection: before the upstream would (F4)."""
         idle = self.upstream.pool.idle
+        # The upstream's own announcement overrides a longer setting: a request sent as it closes would
+        # be lost (https://www.rfc-editor.org/rfc/rfc9112.html#section-9.5).
         if connection.kept_for is not None:
             idle = max(0.0, min(idle, connection.kept_for - _MARGIN))
         return self._clock.now + idle
@@ -182,7 +184,10 @@ class Pool:
     # --- what connections report -----------------------------------------------------------
 
     def record_excess(self) -> None:
-        """Stop reusing connections for a while: bytes arrived that belong to no response (S12)."""
+        """Stop reusing connections for a while: bytes arrived that belong to no response (S12).
+
+        https://www.rfc-editor.org/rfc/rfc9112.html#section-9.2
+        """
         is_news = self._distrusted_until <= self._clock.now
         self._distrusted_until = self._clock.now + _DISTRUST
         self._act(self._allocation.idle_dropped())

@@ -43,6 +43,8 @@ class ResponseReader:
         if self._held:
             data = self._held + data
             self._held = b""
+        # The end of the head before its size: a head that has not ended is checked by `_hold`, at the
+        # first byte that makes it invalid (S11; https://www.rfc-editor.org/rfc/rfc9112.html#section-2.2).
         end = data.find(b"\r\n\r\n")
         if end < 0:
             self._hold(data)

@@ -383,7 +383,7 @@ def test_a_host_with_a_port_is_quoted() -> None:
     ],
 )
 def test_a_peers_address_is_told_without_what_is_local(written: str, known: bytes) -> None:
-    """K3: an IPv4 client of an IPv6 socket is trusted and told by its IPv4 address; no zones."""
+    """K3: an IPv4 client of an IPv6 socket is trusted and forwarded by its IPv4 address; no zones."""
     assert address_of_peer(written) == known
 
 
