@@ -42,7 +42,7 @@ def microseconds(call: Callable[[], object]) -> float:
 def count(metrics: Metrics) -> None:
     """Count one request as the server does."""
     route = metrics.of("legacy")
-    route.answered(RECORD.method, RECORD.status)
+    route.responded(RECORD.method, RECORD.status)
     route.lasted(RECORD.duration, RECORD.upstream_duration)
     route.decided(ALLOWED, preflight=False)
 

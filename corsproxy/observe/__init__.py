@@ -1,1 +1,1 @@
-"""Logs and metrics of requests, made from records of what happened. Changes no request."""
+"""Logs and metrics of requests, made from records of their outcome."""

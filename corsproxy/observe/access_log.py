@@ -1,7 +1,7 @@
-"""Writes the access log: one line per request, as JSON (ECS names) or text. Knows records, not sockets.
+"""Writes the access log: one line per request, as JSON (ECS field names) or text.
 
-A client cannot inject lines: whatever could end a line or be taken for one is escaped, and long
-values are truncated (cors.md 69).
+A client cannot inject lines: line ends and control characters are escaped, and long values are
+truncated (cors.md 69).
 """
 
 import re
@@ -14,10 +14,10 @@ from corsproxy.observe.record import Record
 from corsproxy.observe.writer import LineWriter
 
 _LONGEST_VALUE: Final = 512
-# Escapes make a value longer; a line has to fit into one atomic write to a pipe.
+# In characters, after escaping: a line has to fit into one atomic write to a pipe.
 _LONGEST_SHOWN: Final = 640
 _LONGEST_ESCAPED: Final = 100
-# What ends a line, moves the cursor or is the escape character; and every byte that is not ASCII.
+# Control characters, spaces, the backslash that begins an escape, and bytes that are not ASCII.
 _ESCAPED: Final = {code: f"\\x{code:02x}" for code in [*range(0x21), 0x5C, *range(0x7F, 0x100)]}
 _TRACE: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _NO_TRACE: Final = b"0" * 32
@@ -26,14 +26,14 @@ Format = Callable[[Record], str]
 
 
 def _text(value: bytes) -> str:
-    """Return bytes of a client as text, truncated (cors.md 69)."""
+    """Return bytes from a client as text, truncated (cors.md 69)."""
     if len(value) > _LONGEST_VALUE:
         value = value[:_LONGEST_VALUE] + b"..."
     return value.decode("latin-1")
 
 
 def _quoted(value: bytes) -> str:
-    """Return bytes of a client as a JSON string, truncated."""
+    """Return bytes from a client as a JSON string, truncated."""
     shown = quote(_text(value))
     if len(shown) <= _LONGEST_SHOWN:
         return shown
@@ -41,7 +41,7 @@ def _quoted(value: bytes) -> str:
 
 
 def _plain(value: bytes) -> str:
-    """Return bytes of a client as one word of a line, truncated."""
+    """Return bytes from a client as one word of a line, truncated."""
     shown = _text(value).translate(_ESCAPED)
     if len(shown) > _LONGEST_SHOWN:
         return _plain(value[:_LONGEST_ESCAPED]) + "..."
@@ -60,7 +60,7 @@ def _path(record: Record) -> bytes:
 
 
 class _Stamp:
-    """Formats the current time; the seconds only once a second, since that is the slow part."""
+    """Formats the current time; caches the part up to the seconds, which is slow to format."""
 
     def __init__(self) -> None:
         self._second = 0
@@ -173,11 +173,11 @@ def _lost_as_json(count: int) -> str:
 
 
 def _lost(count: int) -> str:
-    return f"{count} lines of the access log were lost: its reader is too slow"
+    return f"{count} lines of the access log were lost: its reader is too slow or gone"
 
 
 class AccessLog:
-    """Writes a line per request to the file descriptor `target`. An observer; to be closed at the end."""
+    """Writes a line per request to the file descriptor `target`; an observer that must be closed."""
 
     def __init__(self, target: int, format_name: str, which: Literal["all", "errors"]) -> None:
         lost_line = _lost_as_json if format_name == "json" else lambda count: f"{_lost(count)}\n"

@@ -1,6 +1,6 @@
-"""Renders a snapshot in the formats of Prometheus. Counts nothing.
+"""Renders a snapshot in the Prometheus text format or in OpenMetrics.
 
-prometheus-client is imported by the first scrape, so that it does not delay the start.
+The first scrape imports prometheus-client, so that it does not delay the start.
 """
 
 from itertools import accumulate
@@ -53,7 +53,7 @@ def _add_histogram(metric: "HistogramMetricFamily", series: Series) -> None:
 def render(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
     """Render `snapshot` in the format that the Accept header selects; return it with its content type.
 
-    Takes milliseconds, tens of them for hundreds of routes: not to be called in the event loop.
+    Takes milliseconds, tens of them for hundreds of routes: do not call it in the event loop.
     """
     return render_each(snapshot, [accept])[accept]
 

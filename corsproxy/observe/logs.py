@@ -1,6 +1,6 @@
-"""Configures the log of the program itself: format, level, target. Knows `logging`, not requests.
+"""Configures the program's own log: format, level and target.
 
-Messages are written by a `LineWriter`, like the access log: a standard error that nobody reads must
+Messages are written by a `LineWriter`, like the access log, because a full pipe on standard error must
 not block the event loop. Each message is one line, whatever it contains.
 """
 
@@ -13,7 +13,7 @@ from corsproxy.observe.writer import LineWriter
 from corsproxy.policy.compiled import LogSettings
 from corsproxy.policy.printable import printable, printable_lines
 
-# The key of `extra` for the fields of a message, named as in the Elastic Common Schema or `corsproxy.…`.
+# The key in `extra` of the fields of a message; their names are those of ECS, or `corsproxy.…`.
 FIELDS: Final = "fields"
 
 _LEVELS: Final = {"WARNING": "warn", "CRITICAL": "fatal"}
@@ -71,7 +71,7 @@ def configure(settings: LogSettings, target: int, *, is_terminal: bool) -> None:
     formatter = JsonFormatter() if as_json else TextFormatter()
 
     def lost_line(count: int) -> str:
-        text = "%d messages were lost: nobody read them in time"
+        text = "%d log messages were lost: the reader of the log is too slow or gone"
         lost = logging.LogRecord("corsproxy", logging.WARNING, "", 0, text, (count,), None)
         return formatter.format(lost) + "\n"
 

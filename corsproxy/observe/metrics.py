@@ -1,7 +1,7 @@
-"""Counts requests, decisions and faults by route. Knows outcomes, no sockets and no output format.
+"""Counts requests, decisions and faults by route.
 
-Tempting to count with prometheus-client: that costs 6 to 12 µs per request. Here it is a few
-additions to the counters of one route, and `exposition` renders a copy for a scrape.
+Not with prometheus-client, which would cost 6 to 12 µs per request. Here a request is a few additions
+to the counters of its route, and `exposition` renders a copy for a scrape.
 """
 
 import time
@@ -17,8 +17,8 @@ from corsproxy.version import __version__
 # The label of requests that no route matched.
 NO_ROUTE: Final = "-"
 
-# The methods of RFC 9110 9 and RFC 5789; every other token counts as `other`, since clients choose
-# them and the number of labels has to be bounded (cors.md 69).
+# The methods of RFC 9110 9 and RFC 5789; any other counts as `other`, because clients choose them and
+# the number of labels must be bounded (cors.md 69).
 METHODS: Final = frozenset(
     {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"},
 )
@@ -29,7 +29,7 @@ _SWITCHED: Final = 101
 
 
 class RouteCounters:
-    """The counters of one route. Made once per route, never copied."""
+    """The counters of one route; one object per route for the life of a worker."""
 
     __slots__ = (
         "decisions",
@@ -54,7 +54,7 @@ class RouteCounters:
         self.upstream_durations = [0] * (len(BOUNDS) + 1)
         self.upstream_seconds = 0.0
 
-    def answered(self, method: bytes, status: int) -> None:
+    def responded(self, method: bytes, status: int) -> None:
         """Count a request by method and status of the response, within bounded labels."""
         outcome = (
             method if method in METHODS else _OTHER,
@@ -66,7 +66,7 @@ class RouteCounters:
             self.responses[outcome] = 1
 
     def lasted(self, seconds: float, upstream_seconds: float) -> None:
-        """Count how long a request took, and its upstream (0 if it was not forwarded)."""
+        """Count the duration of a request, and that of its upstream (0 if it was not forwarded)."""
         self.durations[bisect_left(BOUNDS, seconds)] += 1
         self.seconds += seconds
         if upstream_seconds:
@@ -86,7 +86,7 @@ class RouteCounters:
         self.faults[fault] = self.faults.get(fault, 0) + 1
 
     def series(self) -> Iterator[tuple[str, Series]]:
-        """Yield the name, labels and figures of everything that was counted."""
+        """Yield the metric name, labels and values of everything that was counted."""
         route = self.route
         for (method, code), count in self.responses.items():
             shown = str(code) if code >= 100 else f"{code}xx"
@@ -108,7 +108,7 @@ class RouteCounters:
 
 
 def is_tunnel(status: int) -> bool:
-    """Whether a request became a tunnel, whose duration says nothing of speed (forwarding.md H17)."""
+    """Whether a request became a tunnel, whose duration is not a response time (forwarding.md H17)."""
     return status == _SWITCHED
 
 
@@ -121,7 +121,7 @@ class Metrics:
         self._loaded_at = time.time()
 
     def of(self, route: str) -> RouteCounters:
-        """Return the counters of a route by its name; those of a route that a reload removed are kept."""
+        """Return the counters of the route named `route`; they stay after a reload removes the route."""
         counters = self._routes.get(route)
         if counters is None:
             counters = self._routes[route] = RouteCounters(route)
@@ -134,7 +134,7 @@ class Metrics:
             self._loaded_at = time.time()
 
     def snapshot(self, live: Iterable[tuple[str, Series]] = ()) -> Snapshot:
-        """Return a copy of all counters and `live`: values of others, such as the number of connections."""
+        """Return a copy of all counters, and of `live`: gauges such as the number of connections."""
         copy: Snapshot = {}
         for counters in self._routes.values():
             for name, series in counters.series():

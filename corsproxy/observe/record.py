@@ -1,4 +1,4 @@
-"""Defines the record of one request, which logs and counters read. Knows no sockets."""
+"""Defines the record of one request, which logs and observers read."""
 
 from typing import NamedTuple
 

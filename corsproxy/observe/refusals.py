@@ -1,7 +1,7 @@
-"""Logs refused and malformed requests at a bounded rate. Knows outcomes and `logging`, no sockets.
+"""Logs refused and malformed requests, and overload, at a bounded rate.
 
-A page with a wrong policy can be refused a thousand times a second; a line for each would hide the
-one that matters (cors.md 69). The access log and the metrics still have all of them.
+A page can be refused a thousand times a second, and a line for each would bury other messages
+(cors.md 69). The access log and the metrics contain all of them.
 """
 
 import logging
@@ -21,7 +21,7 @@ _LONGEST_PATH: Final = 256
 
 
 class Bucket:
-    """A token bucket: `burst` at once, then `rate` per second. Times are of a monotonic clock."""
+    """A token bucket: `burst` at once, then `rate` per second. Times are monotonic, in seconds."""
 
     __slots__ = ("_filled_at", "_rate", "_size", "_tokens", "suppressed")
 
@@ -33,7 +33,7 @@ class Bucket:
         self.suppressed = 0
 
     def take(self, now: float) -> bool:
-        """Take a token if there is one; count the line as suppressed if not."""
+        """Take a token and return True; if there is none, count the message as suppressed."""
         filled = self._tokens + (now - self._filled_at) * self._rate
         self._tokens = min(self._size, filled)
         self._filled_at = now
@@ -44,7 +44,7 @@ class Bucket:
         return True
 
     def take_suppressed(self) -> int:
-        """Return and reset the number of suppressed lines."""
+        """Return and reset the number of suppressed messages."""
         count, self.suppressed = self.suppressed, 0
         return count
 
@@ -52,8 +52,7 @@ class Bucket:
 class Refusals:
     """Logs refusals: a bucket for each route, one for malformed requests, one for overload.
 
-    `clock` returns the seconds of a monotonic clock. Call `is_due` before making a record: most
-    records would be made for nothing.
+    `clock` returns monotonic seconds. Call `is_due` before making a record, because most are not logged.
     """
 
     def __init__(self, log: logging.Logger, clock: Callable[[], float]) -> None:
@@ -64,7 +63,7 @@ class Refusals:
         self._overload = Bucket(clock(), burst=1.0, rate=0.1)
 
     def is_due(self, route: str) -> bool:
-        """Whether a refusal on `route` is to be logged; count it as suppressed if not."""
+        """Return whether to log a refusal on `route`; count it as suppressed if not."""
         now = self._clock()
         bucket = self._routes.get(route)
         if bucket is None:
@@ -72,10 +71,10 @@ class Refusals:
         return bucket.take(now)
 
     def refused(self, record: Record) -> None:
-        """Log a request that its policy refused, if `is_due` returned true."""
+        """Log a request that its policy refused; call this only if `is_due` returned True."""
         decision = record.decision
         if decision is None:
-            raise ValueError("a request without a decision was not refused by a policy")
+            raise ValueError("a request without a decision cannot have been refused by a policy")
         more = self._routes[record.route].take_suppressed()
         pos = f", {decision.pos}" if decision.pos is not None else ""
         self._log.warning(
@@ -98,7 +97,7 @@ class Refusals:
         )
 
     def malformed(self, record: Record) -> None:
-        """Log a malformed request, without any byte of it (forwarding.md P3)."""
+        """Log a malformed request, without any of its bytes (forwarding.md P3)."""
         if record.status not in _MALFORMED or not self._malformed.take(self._clock()):
             return
         self._log.warning(
@@ -116,10 +115,10 @@ class Refusals:
         )
 
     def overloaded(self, what: str, limit: int, unless: str = "") -> None:
-        """Log that `what` is at its `limit`, and excess is rejected `unless` … (forwarding.md O2 to O4)."""
+        """Log that `what` is at its `limit`; excess is rejected `unless` that applies (forwarding.md O2 to O4)."""
         if self._overload.take(self._clock()):
             self._log.warning(
-                "overloaded: %s is at its limit of %d; what is beyond it is turned away%s%s",
+                "overloaded: %s is at its limit of %d; excess is rejected%s%s",
                 what,
                 limit,
                 f", unless {unless}" if unless else "",
@@ -128,4 +127,4 @@ class Refusals:
 
 
 def _and_more(count: int) -> str:
-    return f"; {count} more since the last such line" if count else ""
+    return f"; {count} more since the last such message" if count else ""

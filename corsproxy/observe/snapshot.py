@@ -1,7 +1,7 @@
-"""Defines the metrics, and snapshots of them that can be summed. Knows no requests and no output format.
+"""Defines the metrics, and snapshots of their values that can be summed over workers.
 
-A snapshot consists of strings, numbers and sequences, so that a worker can send it as JSON or
-pickled, and the supervisor can sum those of all workers.
+A snapshot consists of strings, numbers and sequences, so that a worker can send it as JSON or pickled
+to the supervisor, which sums them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 
 
 class Family(NamedTuple):
-    """One metric: its kind, help and labels, and how the figures of workers are joined."""
+    """One metric: its kind, help and labels, and how to join the values of several workers."""
 
     kind: Literal["counter", "gauge", "histogram"]
     help: str
@@ -23,93 +23,93 @@ class Family(NamedTuple):
 FAMILIES: Final[dict[str, Family]] = {
     "corsproxy_requests_total": Family(
         "counter",
-        "Requests that ended; the route is - where none matched or no head could be read.",
+        "Requests that ended; the route is - if none matched or the head could not be parsed.",
         ("route", "method", "code"),
     ),
     "corsproxy_request_duration_seconds": Family(
         "histogram",
-        "From the head of a request to the end of its answer; tunnels are left out.",
+        "Time from the head of a request to the end of its response; without tunnels.",
         ("route",),
     ),
     "corsproxy_upstream_duration_seconds": Family(
         "histogram",
-        "From asking for an upstream connection to the end of the answer; tunnels are left out.",
+        "Time from requesting an upstream connection to the end of the response; without tunnels.",
         ("route",),
     ),
     "corsproxy_cors_decisions_total": Family(
         "counter",
-        "CORS decisions: kind is preflight or actual, reason says why.",
+        "CORS decisions by verdict and reason; kind is preflight or actual.",
         ("route", "kind", "verdict", "reason"),
     ),
     "corsproxy_faults_total": Family(
         "counter",
-        "Requests that could not be served as asked, by what went wrong.",
+        "Requests that failed or were rejected, by fault.",
         ("route", "fault"),
     ),
     "corsproxy_upstream_sent_cors_total": Family(
         "counter",
-        "Answers whose upstream sent CORS headers of its own (cors.md 50).",
+        "Upstream responses with CORS headers of their own, which the policy replaced (cors.md 50).",
         ("route",),
     ),
     "corsproxy_cookies_left_total": Family(
         "counter",
-        "Cookies left as they were: rewritten, browsers would refuse them (cors.md 60).",
+        "Cookies that were not rewritten, because browsers would reject the result (cors.md 60).",
         ("route", "reason"),
     ),
     "corsproxy_open_exchanges": Family(
         "gauge",
-        "Requests whose response has not ended, bodies that are still buffered and tunnels included.",
+        "Requests whose response has not ended, including tunnels and bodies that are being buffered.",
         (),
     ),
     "corsproxy_requests_in_flight": Family(
         "gauge",
-        "Requests that `max_requests_in_flight` bounds: those at an upstream or in its queue.",
+        "Requests that count for `max_requests_in_flight`: at an upstream or in its queue.",
         (),
     ),
-    "corsproxy_connections": Family("gauge", "Connections of clients.", ()),
+    "corsproxy_connections": Family("gauge", "Client connections, including TLS handshakes.", ()),
     "corsproxy_tasks": Family(
         "gauge",
-        "Tasks of the event loop; neither connections nor requests take one for long.",
+        "Tasks of the event loop; grows if tasks leak, since neither connections nor requests keep one.",
         (),
     ),
     "corsproxy_upstream_connections": Family(
         "gauge",
-        "Connections to an upstream: connecting, active, idle or tunnel.",
+        "Connections to an upstream by state: connecting, active, idle or tunnel.",
         ("upstream", "state"),
     ),
     "corsproxy_upstream_circuit": Family(
         "gauge",
-        "Workers whose circuit breaker for an upstream is in this state (forwarding.md O7).",
+        "Workers whose circuit breaker for the upstream is in this state (forwarding.md O7).",
         ("upstream", "state"),
     ),
     "corsproxy_config_last_reload_successful": Family(
         "gauge",
-        "Whether the last reading of the configuration was taken into force: 1 or 0.",
+        "Whether the last reload of the configuration succeeded: 1 or 0.",
         (),
         "min",
     ),
     "corsproxy_config_last_reload_success_timestamp_seconds": Family(
         "gauge",
-        "When the configuration in force was read, in Unix time.",
+        "When the active configuration was loaded, in Unix time.",
         (),
         "min",
     ),
     "corsproxy_worker_deaths_total": Family(
         "counter",
-        "Workers that died and were replaced; counted by the supervisor of several.",
+        "Workers that died and were replaced; only with several workers.",
         (),
     ),
     "corsproxy_build_info": Family("gauge", "Always 1.", ("version",), "min"),
 }
 
-# The values of the labels and the figures: one number; for a histogram the count of each bucket (not
-# cumulative) and last the sum of seconds.
+# The values of the labels, and the figures: one number or, for a histogram, the count of each bucket
+# (not cumulative) followed by the sum of seconds.
 Series = tuple[Sequence[str], Sequence[float]]
 Snapshot = dict[str, list[Series]]
 
 
 def sum_snapshots(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """Join snapshots into one: figures are summed; of flags and timestamps the minimum counts.
+    """Join snapshots into one: figures are summed, flags and timestamps joined by their minimum.
 
     Families that this version does not define are dropped.
     """
@@ -137,7 +137,7 @@ def _add(one: float, other: float) -> float:
 
 def families_table() -> str:
     """Return all families as a Markdown table, which docs/operations.md contains."""
-    rows = ["| metric | kind | labels | tells |", "|---|---|---|---|"]
+    rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     rows += [
         f"| `{name}` | {family.kind} | {', '.join(family.labels)} | {family.help} |"
         for name, family in FAMILIES.items()

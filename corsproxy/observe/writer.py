@@ -1,7 +1,7 @@
-"""Writes lines to a file descriptor without ever blocking the caller. Knows lines, not their content.
+"""Writes lines to a file descriptor in a thread, so that the caller never blocks.
 
-A thread writes them, five times a second, so that a slow or full pipe never blocks the event loop.
-Above a bound of waiting text lines are dropped, and a line reports how many were.
+The thread writes five times a second; a slow or full pipe does not block the event loop. If too much
+text is waiting, lines are dropped, and a later line reports how many.
 """
 
 import os
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 INTERVAL: Final = 0.2
-# In characters: above it lines are dropped.
+# In characters; above this, lines are dropped.
 MAX_WAITING: Final = 4 * 1024 * 1024
 # In bytes: several processes may write to one pipe, and a longer write could be split (POSIX write).
 _ATOMIC: Final = select.PIPE_BUF
@@ -21,7 +21,7 @@ _PIECE: Final = 256 * 1024
 
 
 class LineWriter:
-    """Queues lines, each with its line end, for the descriptor `target`; `close` writes what is left.
+    """Queues lines, each with its line end, for the descriptor `target`; `close` writes the rest.
 
     `lost_line` returns the line that reports how many were dropped.
     """
@@ -59,7 +59,7 @@ class LineWriter:
         return self._dropped + self._unwritten
 
     def close(self, seconds: float = 1.0) -> None:
-        """Write what is left, for at most `seconds`: a pipe that nobody reads must not block the exit."""
+        """Write the rest, for at most `seconds`, so that a full pipe does not block the exit."""
         self._closing.set()
         self._wake.set()
         self._thread.join(seconds)
@@ -94,7 +94,7 @@ class LineWriter:
         return lines
 
     def _write(self, data: bytes) -> bool:
-        """Write all of `data`, however long that takes; return False if the reader is gone."""
+        """Write all of `data`, however long that takes; return False if the reader has closed."""
         while data:
             try:
                 data = data[os.write(self._target, data) :]

@@ -7,14 +7,14 @@ from typing import Final
 OWS: Final = b" \t"
 
 # tchar (RFC 9110 5.6.2).
-_TOKEN_BYTES: Final = (
+TOKEN_BYTES: Final = (
     b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
 
 
 def is_token(text: bytes) -> bool:
-    """Whether `text` is a token, as methods and field names must be."""
-    return bool(text) and not text.translate(None, _TOKEN_BYTES)
+    """Whether `text` is a token, as method and field names must be."""
+    return bool(text) and not text.translate(None, TOKEN_BYTES)
 
 
 def is_token_text(text: str) -> bool:

@@ -1,1 +1,1 @@
-"""The data path: connections, one request's way, and what may go wrong on it. Knows no YAML."""
+"""The data path: client and upstream connections, the exchanges between them, and their faults."""

@@ -1,4 +1,4 @@
-"""Counts a request that ended, passes its record on, and reads the gauges of a worker."""
+"""Counts requests that ended, logs and observes their records, and reads the gauges of a worker."""
 
 import asyncio
 from collections import Counter
@@ -22,7 +22,10 @@ from corsproxy.proxy.upstream.breaker import State
 
 
 class EndedExchange(Protocol):
-    """The facts of an exchange that ended. Times are of `perf_counter`, 0 for no upstream."""
+    """An exchange that ended, as accounting reads it.
+
+    Times are seconds of `perf_counter`; `upstream_started_at` is 0 if no upstream was used.
+    """
 
     head: RequestHead
     request_id: bytes
@@ -48,7 +51,7 @@ def account(state: ServerState, exchange: EndedExchange) -> None:
     refusals = state.reports.refusals
     if refusals is not None:
         is_refused = decision is not None and decision.verdict is Verdict.refused
-        # Above the rate of the log the record is not made at all.
+        # The rate limit first: above it no record is made, and refusals can be frequent.
         if is_refused and refusals.is_due("" if exchange.route is None else exchange.route.name):
             refusals.refused(record_of(exchange, ended))
         if fault is not None and fault in faults.MALFORMED_BODY:
@@ -62,8 +65,8 @@ def account(state: ServerState, exchange: EndedExchange) -> None:
 def _count(state: ServerState, exchange: EndedExchange, ended: float) -> None:
     route, head, status = exchange.route, exchange.head, exchange.status
     counters = state.metrics.of(NO_ROUTE if route is None else route.name)
-    counters.answered(head.method, status)
-    if not is_tunnel(status):  # how long a tunnel lasts has nothing to do with speed
+    counters.responded(head.method, status)
+    if not is_tunnel(status):  # the lifetime of a tunnel is not a response time
         began = exchange.upstream_started_at
         counters.lasted(ended - exchange.started_at, ended - began if began else 0.0)
     if exchange.decision is not None:
@@ -74,9 +77,9 @@ def _count(state: ServerState, exchange: EndedExchange, ended: float) -> None:
 
 
 def account_unread(state: ServerState, record: Record) -> None:
-    """Count a request whose head could not be read, log it, and call the observers."""
+    """Count a request whose head could not be parsed, log it, and call the observers."""
     counters = state.metrics.of(NO_ROUTE)
-    counters.answered(record.method, record.status)
+    counters.responded(record.method, record.status)
     counters.failed(record.fault)
     if state.reports.refusals is not None:
         state.reports.refusals.malformed(record)
@@ -85,7 +88,7 @@ def account_unread(state: ServerState, record: Record) -> None:
 
 
 def snapshot(state: ServerState) -> Snapshot:
-    """Return what was counted so far, and the gauges of this moment."""
+    """Return the counters and the current values of the gauges."""
     return state.metrics.snapshot(_gauges(state))
 
 
@@ -135,7 +138,7 @@ def record_of(exchange: EndedExchange, ended: float) -> Record:
 def record_of_unread(
     fault: Fault, response: LocalResponse, peer: Peer, request_id: bytes
 ) -> Record:
-    """Return the record of a request whose head could not be read, and of its response."""
+    """Return the record of a request whose head could not be parsed, and of its response."""
     return Record(
         client=peer.address,
         method=b"",

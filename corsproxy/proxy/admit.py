@@ -1,6 +1,6 @@
-"""Decides what becomes of a request, at once and from its head alone: match a route, decide CORS.
+"""Decides from a request's head alone whether to forward it: matches a route, then decides CORS.
 
-`admit` is the only place that does; everything behind it carries out what it returned.
+`admit` is the only place where that is decided; later stages carry out its result.
 """
 
 from typing import Final, NamedTuple
@@ -19,7 +19,7 @@ from corsproxy.proxy.http.request_head import RequestHead
 
 
 class Forward(NamedTuple):
-    """The request goes to the route's upstream; `decision` is None on a route without a policy."""
+    """Forward the request to the route's upstream; `decision` is None on a route without a policy."""
 
     route: Route
     policy: Policy | None
@@ -27,7 +27,7 @@ class Forward(NamedTuple):
 
 
 class LocalResponse(NamedTuple):
-    """The proxy responds by itself. `lines` are the serialised header lines, framing left out.
+    """Send a response of the proxy's own. `lines` are serialized header lines without the framing.
 
     `fault` is None for a preflight and for `OPTIONS *`.
     """
@@ -47,7 +47,7 @@ _UNREAD: Final = Facts(b"GET")
 def admit(
     config: CompiledConfig, head: RequestHead, peer: Peer, request_id: bytes
 ) -> LocalResponse | Forward:
-    """Decide what becomes of the request: forward it, or respond here."""
+    """Decide whether to forward the request or to respond locally."""
     if head.target == b"*" and head.method == b"OPTIONS":
         # Before any route, because "*" has no path that could match one (H4;
         # https://www.rfc-editor.org/rfc/rfc9112.html#section-3.2.4).
@@ -56,7 +56,7 @@ def admit(
     facts = head.facts
     route, policy = match(config, head.host, head.path, facts)
     if head.upgrade and (route is None or head.upgrade not in route.upgrades):
-        # Before CORS is decided: it goes on as an ordinary request, and is judged as one (H17;
+        # Before CORS is decided: it continues as an ordinary request, so that is what CORS checks (H17;
         # https://www.rfc-editor.org/rfc/rfc9110.html#section-7.8).
         head.upgrade = b""
         facts = head.facts
@@ -66,7 +66,7 @@ def admit(
         None if policy is None else decide(policy, facts, route.name.encode() if route else b"")
     )
 
-    # The faults come before the decision is carried out, because they hold for every origin.
+    # Faults come before the decision is carried out, because they apply to every origin.
     if route is None or head.method in _NOT_SERVED:
         is_served = head.method not in _NOT_SERVED
         fault = faults.NO_ROUTE if is_served else faults.METHOD_NOT_ALLOWED  # cors.md 73, H4
@@ -74,7 +74,7 @@ def admit(
     found = _find_fault(head, route)
     if found is not None:
         return refuse(found, request_id, route, policy, facts)
-    # A preflight has its response even if it is refused: its status is part of the decision
+    # A preflight gets its own response even if it is refused: the decision includes the status
     # (cors.md 6, https://fetch.spec.whatwg.org/#cors-preflight-fetch).
     if decision is not None and is_preflight(facts):
         return LocalResponse(decision.status, decision.block, b"", route, decision, None)
@@ -86,12 +86,12 @@ def admit(
 def _own_origin(
     config: CompiledConfig, route: Route | None, head: RequestHead, peer: Peer
 ) -> bytes:
-    """Return the public origin of the route: `public_url`, else what the client asked for (cors.md 55)."""
+    """Return the public origin of the route: `public_url`, else scheme and Host of the request (cors.md 55)."""
     return public_origin(route) or own_origin(head, peer, config.server)
 
 
 def _find_fault(head: RequestHead, route: Route) -> FaultKind | None:
-    """Return what forbids serving this request, whatever its origin."""
+    """Return why this request cannot be served, whatever its origin; None if it can."""
     if route.reject_ambiguous_paths and is_ambiguous(head.path):
         return faults.AMBIGUOUS_PATH  # H1, cors.md 71
     if head.expect is not None and head.expect.lower() != b"100-continue":
@@ -100,7 +100,7 @@ def _find_fault(head: RequestHead, route: Route) -> FaultKind | None:
 
 
 def _find_fault_of_body(head: RequestHead, route: Route) -> FaultKind | None:
-    """Return what forbids a body as it is announced."""
+    """Return why the body that the head announces is rejected; None if it is not."""
     if head.upgrade:
         return faults.BAD_UPGRADE  # S8
     if head.length is not None and 0 < route.max_body < head.length:
@@ -115,12 +115,12 @@ def refuse(
     policy: Policy | None,
     facts: Facts = _UNREAD,
 ) -> LocalResponse:
-    """Return the response to a fault, with the CORS headers that an upstream's has (cors.md 62)."""
+    """Return the response to a fault, with the same CORS headers as an upstream's response (cors.md 62)."""
     fields, body = faults.problem_fields(fault, request_id)
     if policy is None:
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
         return LocalResponse(fault.status, lines, body, route, None, fault)
-    # The response to a preflight's fault is that to any request's: it lists no methods or headers.
+    # The fault of a preflight gets the headers of an ordinary response: no list of methods or headers.
     facts = facts if not facts.request_method else facts._replace(request_method=())
     decision = decide(policy, facts, route.name.encode() if route else b"")
     lines = rewrite(policy, decision, fault.status, fields, 0)

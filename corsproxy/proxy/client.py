@@ -1,7 +1,7 @@
-"""Finds heads in what arrives from one client, and runs one exchange after the other.
+"""Splits the bytes of one client into requests and runs their exchanges one after the other.
 
-What becomes of a request is the exchange's matter. When the connection is read from, written to and
-ended is that of `ClientInput` and `ClientStream`.
+`Exchange` serves a request; `ClientInput` and `ClientStream` decide when the connection is read,
+written and closed.
 """
 
 import asyncio
@@ -30,17 +30,17 @@ from corsproxy.proxy.upstream.connection import LARGE_READ
 if TYPE_CHECKING:
     from corsproxy.proxy.http.framing import ParseFields
 
-# How many requests of one client may begin before others have their turn (S9).
+# How many requests of one client may begin in one turn of the loop (S9).
 _MOST_A_TURN: Final = 16
-# How long what is left of a body is read after the response, in seconds (S10).
+# For how long the rest of a body is read after the response, in seconds (S10).
 _DRAIN_TIME: Final = 1.0
-# How long a connection beyond the limit may take for the request that gets 503, in seconds.
+# How long a connection above the limit may take to send the request that gets 503, in seconds.
 _SURPLUS_TIME: Final = 1.0
-_NOBODY: Final = Peer(b"unknown", b"http")
+_NO_PEER: Final = Peer(b"unknown", b"http")
 
 
 class TlsHandshake(Protocol):
-    """The handshake that a TLS connection went through before it became a client's."""
+    """The TLS handshake that preceded a client's connection."""
 
     deadline: float
 
@@ -49,10 +49,10 @@ class TlsHandshake(Protocol):
 
 
 class ClientConnection(ClientInput):
-    """A client's connection. Its requests are answered in order, one at a time (S9).
+    """A client's connection. Its requests are served in order, one at a time (S9).
 
-    While more is waiting to be written than `HIGH_WATER`, no request is begun and none read (F7):
-    what a client does not read can only ever hold up itself.
+    While more than `HIGH_WATER` bytes wait to be written, no request is begun or read (F7): a client
+    that does not read delays only itself.
     """
 
     __slots__ = (
@@ -69,7 +69,7 @@ class ClientConnection(ClientInput):
 
     def __init__(self, state: ServerState, handshake: TlsHandshake | None = None) -> None:
         super().__init__(state)
-        self.peer = _NOBODY
+        self.peer = _NO_PEER
         self.is_surplus = False
         self._handshake = handshake
         self._parser: ParseFields | None = None
@@ -84,7 +84,7 @@ class ClientConnection(ClientInput):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register the connection; reject it with 503 above `max_connections` (O2).
 
-        The time for the head of its first request began when it was accepted.
+        The time limit of its first head runs from accept on, TLS handshake included.
         """
         self._attach(transport)
         peername = transport.get_extra_info("peername")
@@ -102,7 +102,7 @@ class ClientConnection(ClientInput):
         connections.register(self, self.transport)
         count, served = connections.count, connections.limits.served
         if count > served:
-            idle = "an idle connection makes way"
+            idle = "an idle connection can be closed"
             state.reports.overloaded("the number of connections", served, idle)
         if connections.make_room(count):
             self._waiting[self] = None
@@ -122,40 +122,45 @@ class ClientConnection(ClientInput):
         self.deadline = self.clock.after(_SURPLUS_TIME)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """Unregister; whatever was under way is not wanted any more (F6)."""
+        """Unregister the connection and abandon its exchange (F6)."""
         connections = self.state.connections
         connections.unregister(self)
         self._closing = True
         self._held = b""
         self.leftover = None
-        # They lead back here: what is closed would wait for the garbage collector.
+        # Both refer back to this connection: without this only the garbage collector frees it (O6).
         self._parser = self._wire = None
         connections.watch.discard(self)
         connections.write_paused.discard(self)
-        # Last of all, so that nothing which the end of the exchange does finds the connection open.
+        # Last of all, so that the end of the exchange finds the connection unregistered.
         handler, self.handler = self.handler, None
         if handler is not None:
             handler.client_left()
 
     def data_received(self, data: bytes) -> None:
-        """Pass what arrived to what it belongs to: the exchange, the next head, or nothing."""
+        """Pass `data` to the exchange under way, else parse it as the next request."""
         if len(data) >= LARGE_READ:
             self._end_turn()
         self._receive(data)
 
     def _receive(self, data: bytes) -> None:
+        # In the order of the stream: the body of the request under way, then the rest of a body
+        # whose response was sent early, and only then the next head (S1, S10;
+        # https://www.rfc-editor.org/rfc/rfc9112.html#section-9.3).
         handler = self.handler
         if handler is not None:
             data = handler.receive(data)
             if self.is_write_paused:
-                self._pause_for_write()  # the body that was still to be read may have ended
+                self._pause_for_write()  # not before: the body had to be read to its end
             if data:
                 if self.handler is None:
                     self._serve(data)
                 else:
                     self._hold(data, handler)
         elif self._lingering or self._closing:
-            return  # S10: discarded
+            # Discarded: its response could not be sent any more (S10;
+            # https://www.rfc-editor.org/rfc/rfc9112.html#section-9.6).
+            return
         elif self.leftover is not None:
             data = self._drain(self.leftover, data)
             if data:
@@ -164,11 +169,12 @@ class ClientConnection(ClientInput):
             self._serve(self._held + data if self._held else data)
 
     def eof_received(self) -> bool:
-        """Handle a FIN: a tunnel passes it on, else it may mean that the client has left (H20)."""
+        """Handle a FIN: forward it in a tunnel, else treat it as `half_close` is configured (H20)."""
         handler = self.handler
         self._half_closed = handler is not None and handler.client_half_closed()
         if self._wire is not None and not self._half_closed:
-            # Nothing can be written from now on: TLS closes by itself, however long that takes (F6).
+            # The loops reply to a close_notify with their own and close, so nothing can be written any
+            # more (F6; https://www.rfc-editor.org/rfc/rfc8446.html#section-6.1).
             self._await_end()
             if handler is not None:
                 handler.client_left()
@@ -177,7 +183,7 @@ class ClientConnection(ClientInput):
     # --- requests --------------------------------------------------------------------------
 
     def _serve(self, data: bytes) -> None:
-        """Serve the requests in `data`, which begins with a head; hold what cannot begin yet."""
+        """Serve the requests in `data`, which begins with a head; keep those that cannot begin yet."""
         self._serving = True
         try:
             self._serve_heads(data)
@@ -189,9 +195,10 @@ class ClientConnection(ClientInput):
     def _serve_heads(self, data: bytes) -> None:
         is_begun = bool(self._held)
         self._held = b""
-        at = begun = read = 0  # an index, for to cut off each head would copy all that is behind it
+        at = begun = read = 0  # an index: cutting off each head would copy all bytes after it
         while at < len(data) and not self._closing and takes_writes(self.transport, self._wire):
-            # First of all, because a request that is begun has to be answered (F7, S9).
+            # Before a head is parsed, because a request that has begun must get its response, and that
+            # would be buffered (F7, S9; https://www.rfc-editor.org/rfc/rfc9112.html#section-9.3.2).
             if self.is_write_paused or begun == _MOST_A_TURN or read > LARGE_READ:
                 self._postpone(data[at:])
                 return
@@ -219,7 +226,7 @@ class ClientConnection(ClientInput):
                 data, at = self._drain(self.leftover, data[at:]), 0
 
     def _begin(self, head: RequestHead, data: bytes) -> bytes:
-        """Begin the exchange of a request; return what in `data`, behind its head, was not taken."""
+        """Begin the exchange of a request; return the bytes of `data`, after its head, that it did not take."""
         self._waiting.pop(self, None)
         exchange = Exchange(self, self.state, head)
         admitted = exchange.admit()
@@ -229,19 +236,22 @@ class ClientConnection(ClientInput):
         return forwarding.begin(data)
 
     def begin_tunnel(self, tunnel: Tunnel) -> bytes:
-        """Give what arrives to `tunnel` from now on; return what was held for it.
+        """Pass what arrives to `tunnel` from now on; return the bytes that were kept for it.
 
-        A client that does not read what it is sent only holds up that direction of a tunnel (F7).
+        A client that does not read delays only that direction of its tunnel (F7).
         """
         self.handler = tunnel
         self.resume(WRITE)
         return self._take_held()
 
     def exchange_ended(self, exchange: Exchange) -> None:
-        """Go on behind a response that is complete."""
+        """Prepare for the next request after a complete response, or close."""
         self.handler = None
         unread = exchange.unread
         self.resume_upload()
+        # Closing first: the response announced it, so no later request may be read. Then the rest of
+        # the body, because the next head begins behind it (S10;
+        # https://www.rfc-editor.org/rfc/rfc9112.html#section-9.3).
         if not exchange.keep_alive or (self._half_closed and not self._held):
             self._close(linger=unread is not None or bool(exchange.head.upgrade))
         elif unread is not None:
@@ -260,10 +270,10 @@ class ClientConnection(ClientInput):
         if self._held and not self._serving:
             self._go_on()
         elif self.state.closing and not self._serving:
-            self.close()  # its response promised to keep it, before the drain began
+            self.close()  # the response was sent before draining began, so it did not announce this
 
     def _drain(self, body: Body, data: bytes) -> bytes:
-        """Read on what is left of a body whose request has its response (S10)."""
+        """Read the rest of a body whose response has been sent (S10)."""
         try:
             body.feed(data)
         except BadChunk:
@@ -282,7 +292,7 @@ class ClientConnection(ClientInput):
         return b""
 
     def _refuse(self, fault: Fault) -> None:
-        """Respond to a request whose head could not be read, and close (cors.md 63)."""
+        """Respond to a request whose head could not be parsed, and close (cors.md 63)."""
         state = self.state
         request_id = state.new_request_id()
         response = refuse(fault.kind, request_id, None, state.config.default_policy)
@@ -293,33 +303,36 @@ class ClientConnection(ClientInput):
         self._close(linger=True)
 
     def _hold_head(self, data: bytes, *, is_begun: bool) -> None:
-        """Keep the start of a head; `is_begun` if a piece of it came before."""
+        """Keep the start of a head; `is_begun` if an earlier piece of it was kept."""
         check_start(data, self.state.config.server.limits)
-        if not self.is_surplus:  # whose time is that of the 503
+        if not self.is_surplus:  # that has the deadline of its 503 already
             self._await_rest_of_head(is_begun=is_begun)
         self._held = data
         if self._half_closed:
-            self.close_now()  # the rest of it will never come
+            self.close_now()  # after a FIN the rest cannot arrive
 
     def _await_rest_of_head(self, *, is_begun: bool) -> None:
-        """Give way after all whose heads began before; later pieces make nobody younger (O2, O1)."""
+        """Queue for eviction behind the heads that began earlier, and start the limit for this one.
+
+        Later pieces of a head change neither: a client could trickle one forever (O1, O2).
+        """
         self._waiting.setdefault(self, None)
         if not is_begun:
             self._waiting.move_to_end(self)
-            if not self._is_new:  # the first head has its time from accept on
+            if not self._is_new:  # the limit of the first head runs from accept on
                 self.deadline = self.clock.after(self.state.config.server.timeouts.request_header)
 
     # --- back-pressure (F7) ----------------------------------------------------------------
 
     def pause_writing(self) -> None:
-        """Hold everything up that would write more: the client reads more slowly than we write."""
+        """Pause everything that would write more: the client reads more slowly than we write."""
         self._begin_write_pause()
         if self.handler is not None:
             self.handler.client_paused()
         self._pause_for_write()
 
     def _pause_for_write(self) -> None:
-        """Read no more while the client reads nothing; what is under way is read to its end."""
+        """Read no further request while the client does not read; read the current one to its end."""
         handler = self.handler
         if handler is None:
             if not self._closing and self.leftover is None:
@@ -329,7 +342,7 @@ class ClientConnection(ClientInput):
             self.pause(WRITE)
 
     def resume_writing(self) -> None:
-        """Go on: the client has caught up."""
+        """Resume what `pause_writing` paused: the client has caught up."""
         self._end_write_pause()
         self.resume(WRITE)
         if self.handler is not None:
@@ -340,7 +353,7 @@ class ClientConnection(ClientInput):
     # --- the end ---------------------------------------------------------------------------
 
     def _close(self, *, linger: bool) -> None:
-        """Close once all is sent; linger if a reset would hide the response (S10)."""
+        """Close once all is sent; `linger` if a reset could destroy the response (S10)."""
         self.leftover = None
         self._held = b""
         if linger and not self.transport.is_closing():
@@ -350,30 +363,35 @@ class ClientConnection(ClientInput):
             self.close_now()
 
     def close(self) -> None:
-        """Close an idle connection; leave one alone that has work (called when draining ends)."""
+        """Close the connection if it is idle (aiohttp calls this when draining begins)."""
         if self.handler is None and not self._closing and not self._held:
             self._close(linger=self.leftover is not None)
 
     def give_way(self) -> bool:
-        """Close for another connection's sake; return False unless a request is waited for (O2)."""
+        """Close to make room for another connection; return False if a request is under way (O2)."""
         if self._closing or self.handler is not None or (self._held and self._paused):
             return False
-        if self._held:  # the start of a head: one at a time, they would hold all places
+        if self._held:  # the start of a head: slow clients could occupy all places with these
             self._refuse(Fault(faults.OVERLOADED))
             return True
+        # A server may close an idle connection at any time, but a request that has arrived would be
+        # lost (https://www.rfc-editor.org/rfc/rfc9112.html#section-9.5).
         if self._has_unread():
             return False
         self.close_now()
         return True
 
     def cut_off(self) -> None:
-        """End at once, whatever was still to be sent, and unregister."""
+        """Abort the connection, even if data is unsent, and unregister it."""
         self.state.connections.unregister(self)
         self.transport.abort()
 
     def expired(self, now: float) -> None:
-        """Handle the end of `deadline`, by what is waited for (O1)."""
+        """Handle the end of `deadline`: it belongs to what the connection waits for now (O1)."""
         self.deadline = NEVER
+        # From the latest state of a connection to the first: an exchange sets the deadline while it
+        # runs, a connection that closes has no request any more, and 408 is sent only if a head has
+        # begun (https://www.rfc-editor.org/rfc/rfc9110.html#section-15.5.9).
         if self.handler is not None:
             self.handler.expired(now)
         elif self._closing:

@@ -1,4 +1,4 @@
-"""Holds, within bounds, what has arrived from a client and cannot be served yet; serves it in turns."""
+"""Keeps a bounded amount of client bytes that cannot be served yet, and serves them in later turns."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -11,14 +11,14 @@ from corsproxy.proxy.tunnel import Tunnel
 if TYPE_CHECKING:
     from corsproxy.proxy.http.bodies import Body
 
-# With this much held, one more read of uvloop's (up to 256 000 bytes) still fits into O6's 256 KiB.
+# With this much kept, one more read of uvloop's (up to 256 000 bytes) still fits into O6's 256 KiB.
 _MAX_HELD: Final = 4 * 1024
 
 
 class ClientInput(ClientStream):
-    """A client's stream whose bytes have their turn.
+    """A client's stream that is served a bounded share in each turn of the loop (S9).
 
-    `leftover` is what has not been read of a body whose request has its response (S10).
+    `leftover` reads the rest of a body whose response has been sent (S10).
     """
 
     __slots__ = ("_has_more", "_held", "leftover")
@@ -27,7 +27,7 @@ class ClientInput(ClientStream):
         super().__init__(state)
         self.leftover: Body | None = None
         self._held = b""
-        # What is held can be served in the next turn: nothing but this turn's share kept it.
+        # Whether `_held` can be served in the next turn: only this turn's share delayed it.
         self._has_more = False
 
     def _serve(self, data: bytes) -> None:
@@ -39,10 +39,13 @@ class ClientInput(ClientStream):
         raise NotImplementedError
 
     def _hold(self, data: bytes, handler: Forwarding | Tunnel) -> None:
-        """Keep what `handler` did not take: later requests, up to a bound, or the rest of its body."""
+        """Keep what `handler` did not take: the rest of its body, or later requests up to a bound."""
+        # A body first: it was not taken only because the share of this turn was used up (S9).
         if type(handler) is Forwarding and not handler.upload_complete:
             self._hold_for_next_turn(self._held + data)
             return
+        # Pipelined requests wait for the response under way (S9;
+        # https://www.rfc-editor.org/rfc/rfc9112.html#section-9.3.2).
         self._held += data
         if len(self._held) > _MAX_HELD:
             self.pause(PIPELINE)
@@ -54,11 +57,11 @@ class ClientInput(ClientStream):
         return held
 
     def _postpone(self, data: bytes) -> None:
-        """Hold requests that wait for the client to read (F7), or for the next turn (S9)."""
+        """Keep requests until the client reads again (F7), or until the next turn (S9)."""
         self._held = data
         self.deadline = NEVER
         if self.is_write_paused:
-            self.pause(WRITE)  # `write_idle` is running
+            self.pause(WRITE)  # first: `write_idle` limits how long it does not read (O1)
         else:
             self._hold_for_next_turn(data)
 
@@ -68,35 +71,37 @@ class ClientInput(ClientStream):
         self._end_turn()
 
     def _end_turn(self) -> None:
-        """Read no more, and serve nothing that is held, in this turn of the loop (S9)."""
+        """Read and serve nothing more in this turn of the loop (S9)."""
         if not self.is_paused(TURN):
             self.pause(TURN)
             self.loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
-        """Serve its share of what is held; what comes after it is read one turn later."""
+        """Serve a share of what was kept; resume reading one turn later."""
         handler = self.handler
         has_more, self._has_more = self._has_more, False
         if not (has_more and self._held) or self._closing:
             self.resume(TURN)
             return
+        # As in `_receive`: a body under way comes before the next head, and requests behind a complete
+        # one wait for its response.
         if handler is None and self.leftover is None:
             if self._paused & ~TURN:
-                self.resume(TURN)  # whoever takes back the other reason serves what is held
+                self.resume(TURN)  # what resumes the other pause serves what is kept
                 return
             serve = self._serve
         elif type(handler) is Forwarding and handler.upload_complete:
-            self.resume(TURN)  # what is held are later requests: they wait for its end
+            self.resume(TURN)  # later requests: `exchange_ended` serves them
             return
         else:
             serve = self._receive  # the rest of a body
-        # Reading stays paused meanwhile, so to end this turn, too, schedules no second call.
+        # Reading stays paused meanwhile, so `_end_turn` within `serve` schedules no second call.
         self.loop.call_soon(self._next_turn)
         serve(self._take_held())
 
     def _go_on(self) -> None:
-        """Serve what is held, unless something is under way or holds it up."""
+        """Serve what was kept, unless reading is paused or an exchange is under way."""
         if self._paused:
-            self.deadline = NEVER  # nothing is read, so nothing can be late
+            self.deadline = NEVER  # nothing is read, so the client cannot be late
         elif self.handler is None and self.leftover is None and not self._closing:
             self._serve(self._take_held())

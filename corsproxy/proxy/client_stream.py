@@ -1,6 +1,6 @@
-"""Pauses, writes to, watches and ends one client's connection.
+"""Pauses, writes to and closes one client's connection; notices that its client left.
 
-What arrives on it is read by `ClientConnection`.
+`ClientConnection` parses what arrives on it.
 """
 
 import asyncio
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 # Why reading is paused. Bits, because there may be several reasons at once; no enum, because its
 # members would cost more than all else that is done with them.
-UPLOAD: Final = 1  # the upstream, or the wait for it, holds the request's body back (F7)
-PIPELINE: Final = 2  # later requests are held while one is under way (S9)
+UPLOAD: Final = 1  # the request's body waits for the upstream or for a connection to it (F7)
+PIPELINE: Final = 2  # enough later requests are kept while one is under way (S9)
 WRITE: Final = 4  # the client does not read what was written to it (F7)
-TURN: Final = 8  # the client had its share of this turn of the loop (S9)
+TURN: Final = 8  # the client has used up its share of this turn of the loop (S9)
 
-# How long what a client still sends is discarded, in seconds (S10).
+# For how long to discard what a client sends after the FIN, in seconds (S10).
 _LINGER_TIME: Final = 2.0
-# How often a closed connection is looked at, in seconds; once all is sent, only TLS's close_notify or
-# a peer's FIN is left to wait for, and for no longer.
+# How often to check a connection that is closing, in seconds. Once all is sent, the peer's close_notify
+# or FIN is awaited for no longer than this.
 _LOOK: Final = 2.0
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class ClientStream(asyncio.Protocol):
-    """The stream to and from a client. `handler` is what its bytes go to, if a request is under way.
+    """The stream to and from a client. `handler` is the request or tunnel under way, None if idle.
 
-    `deadline` and `write_deadline` are looked at by the sweep (`Connections`).
+    The sweep of `Connections` checks `deadline` and `write_deadline`.
     """
 
     __slots__ = (
@@ -73,7 +73,7 @@ class ClientStream(asyncio.Protocol):
         self._wire: asyncio.Transport | None = None
 
     def _attach(self, transport: asyncio.BaseTransport) -> None:
-        """Use `transport`, within the bounds of O6."""
+        """Use `transport`, with its buffers limited as O6 demands."""
         self._wire = wire_below(transport)
         self.transport = bounded(transport, self._wire)
 
@@ -84,12 +84,12 @@ class ClientStream(asyncio.Protocol):
         if not self.transport.is_closing():
             if not self._paused:
                 self.transport.pause_reading()
-            if why != TURN:  # which is over before the next look
+            if why != TURN:  # that ends before `Watch` polls again
                 self.state.connections.watch.add(self)
         self._paused |= why
 
     def resume(self, why: int) -> None:
-        """Take back the reason `why`; read on if it was the last."""
+        """Remove the reason `why`; resume reading if it was the last one."""
         if self._paused & why:
             self._paused &= ~why
             if not self._paused & ~TURN:
@@ -102,16 +102,16 @@ class ClientStream(asyncio.Protocol):
         return bool(self._paused & why)
 
     def pause_upload(self) -> None:
-        """Stop reading the request's body: the upstream, or the wait for it, holds it back (F7)."""
+        """Stop reading the request's body: it waits for the upstream or for a connection to it (F7)."""
         self.pause(UPLOAD)
 
     def resume_upload(self) -> None:
-        """Go on reading the request's body."""
+        """Resume reading the request's body."""
         self.resume(UPLOAD)
 
     @property
     def is_upload_paused(self) -> bool:
-        """Whether the request's body is held back."""
+        """Whether reading the request's body is paused."""
         return bool(self._paused & UPLOAD)
 
     # --- a client that leaves while nothing is read from it (F6; `Watch`) ------------------
@@ -123,18 +123,20 @@ class ClientStream(asyncio.Protocol):
 
     @property
     def leaves_by_fin(self) -> bool:
-        """Whether a FIN means that the client has left, whatever is unread before it (H20)."""
+        """Whether a FIN means that the client has left, even if data before it is unread (H20)."""
         return self.state.config.server.half_close == "close" and type(self.handler) is not Tunnel
 
     def peer_left(self, *, by_reset: bool) -> None:
-        """End what the client wanted: it has left while nothing was read from it (F6)."""
+        """Abandon the exchange of a client that left while nothing was read from it (F6)."""
+        # A reset destroys unsent data in any case. After a FIN the rest of a complete response may
+        # still be read.
         if by_reset or self.handler is not None:
             self.transport.abort()
         elif not self._closing:
             self.close_now()
 
     def _has_unread(self) -> bool:
-        """Return whether something has arrived that the loop has not yet seen: likely a request."""
+        """Return whether data has arrived that the loop has not read yet: likely a request."""
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket"), select.POLLIN)
         return bool(poll.poll(0))
@@ -142,12 +144,12 @@ class ClientStream(asyncio.Protocol):
     # --- writing ---------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Send `data`, unless the client has left and only we were not notified yet."""
+        """Send `data`, unless the client has left and the loop has not reported it yet."""
         if takes_writes(self.transport, self._wire):
             self.transport.write(data)
 
     def _begin_write_pause(self) -> None:
-        """Give the client `write_idle` to take some of what waits (O1)."""
+        """Start `write_idle`, within which the client must read some of the unsent data (O1)."""
         self.is_write_paused = True
         self._unsent = self._count_unsent()
         self.write_deadline = self.clock.after(self.state.config.server.timeouts.write_idle)
@@ -158,7 +160,7 @@ class ClientStream(asyncio.Protocol):
         self.state.connections.write_paused.discard(self)
 
     def write_expired(self) -> None:
-        """End the connection if its client took nothing for `write_idle`, with or without a request."""
+        """End the connection if its client read nothing for `write_idle`, even without a request (O1)."""
         if self._took_some(self._count_unsent()):
             return
         if self.handler is not None:
@@ -167,7 +169,7 @@ class ClientStream(asyncio.Protocol):
             self.transport.abort()
 
     def _took_some(self, unsent: int) -> bool:
-        """Return whether less is `unsent` than at the last look; if so, give the client time again."""
+        """Return whether less is `unsent` than before; if so, restart `write_idle`."""
         if unsent >= self._unsent:
             return False
         self._unsent = unsent
@@ -180,13 +182,15 @@ class ClientStream(asyncio.Protocol):
     # --- the end ---------------------------------------------------------------------------
 
     def close_now(self) -> None:
-        """Close once all is sent; a client that does not take it is cut off."""
+        """Close once all is sent; abort if the client does not read it (`write_idle`)."""
         self._await_end()
-        if not self.transport.is_closing():  # a second time, asyncio's TLS would forget the first
+        if (
+            not self.transport.is_closing()
+        ):  # a second close would make asyncio's TLS drop unsent data
             self.transport.close()
 
     def _await_end(self) -> None:
-        """Expect the end of a connection that is closed; `write_idle` limits how long it sends."""
+        """Stop serving a connection that closes; `write_idle` limits how long unsent data may take."""
         self.handler = None
         self._closing = True
         if not self.is_write_paused:
@@ -194,7 +198,7 @@ class ClientStream(asyncio.Protocol):
         self._look_again()
 
     def _linger(self) -> None:
-        """Send a FIN, and discard what still arrives: a reset would hide the response (S10).
+        """Send a FIN and discard what still arrives: a reset could destroy the response (S10).
 
         https://www.rfc-editor.org/rfc/rfc9112.html#section-9.6
         """
@@ -210,7 +214,7 @@ class ClientStream(asyncio.Protocol):
         self.deadline = self.clock.after(min(idle, _LOOK) if idle else _LOOK)
 
     def _still_open(self) -> None:
-        """Go on while the client takes what is left; end a connection that only lingers (F1)."""
+        """Wait on while the client reads unsent data; abort once there is none or it stalls (F1)."""
         unsent = self._count_unsent()
         self._took_some(unsent)
         if unsent and self.write_deadline > self.clock.now:
@@ -219,7 +223,11 @@ class ClientStream(asyncio.Protocol):
             self.transport.abort()
 
     def cut(self, *, reset: bool) -> None:
-        """End the connection so that what was sent never looks whole (F1, H18)."""
+        """End the connection so that an incomplete response never looks complete (F1, H18).
+
+        `reset` for a body that the end of the connection delimits: a FIN would complete it
+        (https://www.rfc-editor.org/rfc/rfc9112.html#section-8).
+        """
         self.handler = None
         self._closing = True
         if not reset:
@@ -231,5 +239,5 @@ class ClientStream(asyncio.Protocol):
         self.transport.abort()
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - aiohttp's signature
-        """End the connection at once (called when the time to drain is over)."""
+        """Abort the connection (aiohttp calls this when the time to drain is over)."""
         self.transport.abort()

@@ -1,4 +1,4 @@
-"""Registers and counts the client connections of one worker, and sweeps those that are late."""
+"""Registers and counts the client connections of one worker, and enforces their deadlines."""
 
 import asyncio
 from typing import TYPE_CHECKING, Protocol
@@ -30,9 +30,9 @@ class WritePaused(Protocol):
 
 
 class Connections:
-    """All client connections, and those that wait for something.
+    """All client connections, and which of them can be evicted, are watched or do not read.
 
-    `handshakes` are connections that have not finished their TLS handshake: they count too (O2).
+    `handshakes` are connections that have not finished their TLS handshake: they count, too (O2).
     """
 
     def __init__(self, limits: ConnectionLimits) -> None:
@@ -41,7 +41,7 @@ class Connections:
         self.handshakes: Sized = ()
         self.eviction = Eviction()
         self.watch = Watch()
-        # Those whose client does not read what was written to it (F7).
+        # Connections whose client does not read what was written to it (F7).
         self.write_paused: set[WritePaused] = set()
         self._all_closed = asyncio.Event()
 
@@ -51,23 +51,23 @@ class Connections:
         return len(self.open) + len(self.handshakes)
 
     def register(self, connection: Connection, transport: asyncio.Transport) -> None:
-        """Count `connection` from now on."""
+        """Add `connection`, whose transport is `transport`."""
         self.open[connection] = transport
 
     def unregister(self, connection: Connection) -> None:
-        """Forget `connection`, if it is registered."""
+        """Remove `connection`, if it is registered."""
         self.open.pop(connection, None)
         self.eviction.forget(connection)
         if not self.open:
             self._all_closed.set()
 
     def make_room(self, count: int) -> bool:
-        """Return whether `count` connections can be served; close idle ones as far as needed (O2)."""
+        """Return whether `count` connections can be served, closing idle ones if necessary (O2)."""
         return self.eviction.make_room(count, self.limits)
 
     def sweep(self, now: float) -> None:
-        """End what is past its deadline, and notice clients that left while nothing was read."""
-        # Lists, because a connection that ends is removed from what is iterated over.
+        """Handle expired deadlines, and notice clients that left while nothing was read."""
+        # Lists, because a connection that ends is removed from the collection.
         for late in [one for one in self.open if one.deadline < now]:
             late.expired(now)
         for stalled in [one for one in self.write_paused if one.write_deadline < now]:

@@ -1,6 +1,6 @@
-"""Gives rules and links what they use of a request: who asked for what, by which names.
+"""Collects what rules and links need to know about a request: client, host names and decision.
 
-Made only for routes that change something.
+Used only on routes that change something.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from corsproxy.proxy.http.request_head import RequestHead
 
 
 def host_sent(head: RequestHead, upstream: Upstream) -> bytes:
-    """Return the Host that `upstream` gets; it does not decide where a request goes (H2)."""
+    """Return the Host to send to `upstream`; it does not affect which server is connected to (H2)."""
     if upstream.host_header == "upstream":
         return upstream.authority
     if upstream.host_header == "preserve":
@@ -37,13 +37,13 @@ class RequestContext(NamedTuple):
 
     @property
     def public(self) -> BaseUrl:
-        """What the client calls this proxy: `public_url`, else what it asked for (cors.md 55, 58)."""
+        """The proxy's URL for the client: `public_url`, else scheme and Host of the request (cors.md 55, 58)."""
         return self.route.upstream.public or BaseUrl(self.caller.scheme, self.caller.host.lower())
 
     def links(self) -> Links | None:
-        """Return how links of the response are mapped; None if they stay.
+        """Return how to map the links of the response; None to leave them as they are.
 
-        A client that named no host (HTTP/1.0) has no public name to map them to.
+        Without a Host (HTTP/1.0) there is no public name to map them to.
         """
         public = self.public
         if not self.route.maps_links or not public.authority:
@@ -54,12 +54,12 @@ class RequestContext(NamedTuple):
 
     @property
     def _site_sent(self) -> BaseUrl:
-        """What the upstream takes for its own name: that of the Host it gets."""
+        """The URL that the upstream considers its own: that of the Host sent to it."""
         upstream = self.route.upstream
         return BaseUrl(upstream.scheme.encode(), host_sent(self.head, upstream))
 
     def context(self, status: int = 0) -> Context:
-        """Return what conditions and variables of rules can use; `status` is the response's."""
+        """Return the values for conditions and variables of rules; `status` is the response's."""
         head, decision = self.head, self.decision
         return Context(
             status=status,
@@ -75,7 +75,7 @@ class RequestContext(NamedTuple):
     def fields_sent(self, added: bytes) -> list[Field]:
         """Return the fields for the upstream: the client's, then `added`, the proxy's own lines.
 
-        The user's rules come last and see both (configuration.md L15).
+        The user's rules are applied last, to both (configuration.md L15).
         """
         route, fields = self.route, self.head.fields
         names = route.spoofable_names
@@ -88,10 +88,11 @@ class RequestContext(NamedTuple):
         return apply(route.request_rules, fields, self.context()) if route.request_rules else fields
 
     def _may_vouch(self) -> bool:
-        """Return whether the upstream may take the request for one of its own pages.
+        """Return whether the upstream may treat the request as coming from one of its own pages.
 
-        To rewrite the Origin of a request that the policy refuses would carry another site's POST
-        through the upstream's CSRF filter (cors.md 52, 55); the API's own public pages are none.
+        Rewriting the Origin of a request that the policy refuses would carry another site's POST
+        through the upstream's CSRF filter (cors.md 52, 55). The API's own public origin is not
+        another site.
         """
         if self.decision is None or self.decision.verdict is not Verdict.refused:
             return True

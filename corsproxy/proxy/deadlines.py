@@ -1,8 +1,8 @@
 """Runs one coarse clock for all deadlines of a worker.
 
-A timer a request would cost more than the rest of its bookkeeping. Here whatever waits has a
-`deadline`, and one sweep a tick ends what is past it. A deadline is never early and
-at most two ticks late.
+A timer per request would cost more than all its other bookkeeping. Instead, everything that waits
+has a `deadline`, and one sweep per tick handles those that have passed. A deadline is never early
+and at most two ticks late.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ NEVER: Final = float("inf")
 
 
 class Clock:
-    """The time of the loop as of the last tick, and the sweep that follows each tick."""
+    """The loop's time at the last tick; calls `sweep` with it after each tick. In seconds."""
 
     __slots__ = ("_handle", "_loop", "_sweep", "now")
 
@@ -25,17 +25,17 @@ class Clock:
         self.now = self._loop.time()
 
     def start(self) -> None:
-        """Begin to tick."""
+        """Start ticking."""
         self._tick()
 
     def stop(self) -> None:
-        """Tick no more."""
+        """Stop ticking."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
     def after(self, seconds: float) -> float:
-        """Return the deadline that is `seconds` from now; NEVER for 0, which means no limit."""
+        """Return the deadline `seconds` from now; NEVER for 0, which means no limit."""
         return self.now + seconds + TICK if seconds else NEVER
 
     def _tick(self) -> None:

@@ -1,9 +1,8 @@
-"""Chooses which idle connections are closed when more clients come than can be served.
+"""Chooses which idle connections to close when more clients connect than can be served.
 
-A connection that waits for a request costs its client nothing when it is closed: the next request
-opens another one. So at the limit those that have waited longest are closed first, whether they have
-sent nothing or the start of a head; the newcomer is rejected only if none is idle (forwarding.md
-O2).
+Closing an idle connection costs its client only a new connection for the next request. So at the
+limit those that have waited longest are closed first, whether they have sent nothing or the start of
+a head; the new connection is rejected only if none is idle (forwarding.md O2).
 """
 
 from collections import OrderedDict
@@ -13,20 +12,20 @@ from corsproxy.proxy.fd_limits import ConnectionLimits
 
 
 class Evictable(Protocol):
-    """A connection that can be closed for the sake of another one."""
+    """A connection that can be closed to make room for another one."""
 
     def give_way(self) -> bool:
         """Close if it only waits for a request; return whether it did."""
 
     def cut_off(self) -> None:
-        """End at once, and unregister."""
+        """Abort and unregister."""
 
 
 class Eviction:
-    """The connections that wait for a request, and those that were closed for the sake of others.
+    """The connections that wait for a request, and those that are closing to make room.
 
-    `waiting` has those in front that became idle, or began their head, longest ago. The connections
-    themselves keep it, because it changes with every request.
+    `waiting` is ordered by when they became idle or began their head, the earliest first. The
+    connections update it themselves, because it changes with every request.
     """
 
     def __init__(self) -> None:
@@ -34,10 +33,10 @@ class Eviction:
         self._leaving: OrderedDict[Evictable, None] = OrderedDict()
 
     def make_room(self, count: int, room: ConnectionLimits) -> bool:
-        """Return whether `count` connections can be served; close idle ones as far as needed.
+        """Return whether `count` connections can be served, closing idle ones if necessary.
 
-        What is closed may take a while: its last response may still be on its way. Beyond what can
-        be held it is cut off. Each connection is looked at once, so it costs the same in any crowd.
+        Closing may take a while: the last response may still be on its way. Above `room.held` it is
+        aborted. Each connection is tried once, so the cost per connection is constant.
         """
         while count - len(self._leaving) > room.served and self.waiting:
             connection, _ = self.waiting.popitem(last=False)
@@ -51,11 +50,11 @@ class Eviction:
         return suffices
 
     def leave(self, connection: Evictable) -> None:
-        """Count a connection as closed that only waits for its client to end it, too."""
+        """Count a connection that lingers as closing: it only waits for its client's FIN."""
         self.waiting.pop(connection, None)
         self._leaving[connection] = None
 
     def forget(self, connection: Evictable) -> None:
-        """Forget a connection that has ended."""
+        """Remove a connection that has ended."""
         self.waiting.pop(connection, None)
         self._leaving.pop(connection, None)

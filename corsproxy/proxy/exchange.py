@@ -1,6 +1,6 @@
-"""Admits one request, responds to it here unless it is forwarded, and accounts for it once.
+"""Handles one request from its head to its end: admits it, responds locally, accounts for it once.
 
-How a request is forwarded is `Forwarding`'s matter.
+`Forwarding` handles those that are forwarded.
 """
 
 import asyncio
@@ -22,10 +22,11 @@ from corsproxy.proxy.upload import Upload
 if TYPE_CHECKING:
     from corsproxy.policy.cors.decision import Decision
 
-# What is left of a body when the response is complete is read up to here to keep the connection (S10).
+# To keep a connection, at most this much is read of a body after its response, in bytes (S10).
 DRAINED: Final = 64 * 1024
 
-# After these the client and the proxy may disagree on where the next request begins.
+# After these the client and the proxy may disagree on where the next request begins (S10;
+# https://www.rfc-editor.org/rfc/rfc9112.html#section-11.2).
 _ENDS_CONNECTION: Final = frozenset({400, 405, 408, 413, 414, 417, 431, 501, 505})
 
 
@@ -46,20 +47,20 @@ class Client(Protocol):
         """Stop reading the request's body."""
 
     def resume_upload(self) -> None:
-        """Go on reading the request's body."""
+        """Resume reading the request's body."""
 
     def exchange_ended(self, exchange: "Exchange") -> None:
-        """Go on behind a response that is complete."""
+        """Continue after a response that is complete."""
 
     def cut(self, *, reset: bool) -> None:
-        """End the connection behind a response that is incomplete."""
+        """End the connection after a response that is incomplete."""
 
     def close_now(self) -> None:
         """Close the connection once all is sent."""
 
 
 class Exchange:
-    """A request, its response, and what became of both."""
+    """A request, its response, and the outcome."""
 
     __slots__ = (
         "bytes_sent",
@@ -99,18 +100,18 @@ class Exchange:
         self.upload = None if body is None else Upload(body, head.length, state.uploads)
 
     def admit(self) -> LocalResponse | Forward:
-        """Decide what becomes of the request."""
+        """Decide whether the request is forwarded; keep its route and decision."""
         admitted = admit(self.config, self.head, self.client.peer, self.request_id)
         self.route = admitted.route
         self.decision = admitted.decision
         return admitted
 
     def caller(self) -> Caller:
-        """Return where the request came from, by what trusted peers say of it (K3)."""
+        """Return where the request came from, using the header fields of trusted proxies (K3)."""
         return caller_of(self.head, self.client.peer, self.config.server)
 
     def context(self, route: Route) -> RequestContext:
-        """Return the request as the rules of its `route` see it."""
+        """Return the request as conditions and variables of the rules of `route` use it."""
         return RequestContext(route, self.head, self.caller(), self.request_id, self.decision)
 
     @property
@@ -131,13 +132,14 @@ class Exchange:
         return refuse(kind, self.request_id, self.route, policy, self.head.facts)
 
     def respond(self, response: LocalResponse, data: bytes = b"") -> bytes:
-        """Send a response of the proxy's own and end; return what in `data` belongs to later requests.
+        """Send a response of the proxy's own and end; return the part of `data` that is later requests.
 
-        `data` is what has arrived of the body, if none of it was received before.
+        `data` is the start of the body, or b"" if that was received before.
         """
         upload = self.upload
         if data and upload is not None and not upload.complete:
-            # First of all, because a body whose end cannot be found changes the response.
+            # First of all, because a body whose end cannot be found changes the response to 400 (S4;
+            # https://www.rfc-editor.org/rfc/rfc9112.html#section-6.3).
             response, data = self._skip_body(upload, response, data)
         self.status = response.status
         self.fault = response.fault
@@ -146,8 +148,8 @@ class Exchange:
         connection = b"" if keep and minor else connection_line(minor, keep_alive=keep)
         if self.head.method != b"HEAD":
             self.bytes_sent += len(response.body)
-        # Before the response is written: if that fills the client's buffer, what is left of the
-        # body is read all the same, and requests behind it are not (F7).
+        # Before the response is written: if that fills the client's buffer, the rest of the body is
+        # still read, and requests after it are not (F7).
         self.client.leftover = self.unread
         self.client.write(
             serialize_local_response(
@@ -160,7 +162,7 @@ class Exchange:
     def _skip_body(
         self, upload: Upload, response: LocalResponse, data: bytes
     ) -> tuple[LocalResponse, bytes]:
-        """Return the response, and `data` behind the body; a broken framing has a response of its own."""
+        """Return the response, and `data` after the body; malformed framing replaces the response."""
         try:
             upload.take(data)
         except Fault as fault:
@@ -169,8 +171,9 @@ class Exchange:
         return response, upload.excess
 
     def _may_keep_alive_after(self, response: LocalResponse) -> bool:
-        # A client that expected 100 may send the body or not: only closing is unambiguous
-        # (https://www.rfc-editor.org/rfc/rfc9110.html#section-10.1.1).
+        # First, because it holds whatever the length is: after a final response without 100 a client
+        # may send the body or not, so the next bytes are ambiguous
+        # (H14; https://www.rfc-editor.org/rfc/rfc9110.html#section-10.1.1).
         if self.head.expect is not None and not self.upload_complete:
             return False
         if response.fault is not None and response.fault.status in _ENDS_CONNECTION:
@@ -182,24 +185,28 @@ class Exchange:
         if not self.head.keep_alive or self.state.draining or self.client.is_surplus:
             return False
         if self.head.upgrade:
-            return False  # S8: what the client sent behind it was meant for another protocol
+            # What the client sent after the head is meant for another protocol (S8;
+            # https://www.rfc-editor.org/rfc/rfc9110.html#section-7.8).
+            return False
+        # Last, because only a rest of the body can be read to keep the connection (S10;
+        # https://www.rfc-editor.org/rfc/rfc9112.html#section-9.3).
         if self.upload_complete:
             return True
         length = self.head.length
         return length is None or length <= DRAINED
 
-    # --- the end: each exchange comes by one of these, once --------------------------------
+    # --- the end: one of these is called, once ---------------------------------------------
 
     def end(self) -> None:
-        """Account for the exchange, whose response is complete, and let the client go on."""
+        """Account for the exchange, whose response is complete, and continue with the next request."""
         account(self.state, self)
         self.client.exchange_ended(self)
 
     def cut(self, *, reset: bool) -> None:
-        """Account for the exchange, and end the connection so that what was sent looks cut (F1)."""
+        """Account for the exchange, and end the connection so that the response looks incomplete (F1)."""
         account(self.state, self)
         self.client.cut(reset=reset)
 
     def abandon(self) -> None:
-        """Account for the exchange, whose client's connection has ended or ends by itself."""
+        """Account for the exchange, whose client's connection has ended or is being closed."""
         account(self.state, self)

@@ -1,7 +1,7 @@
-"""Lists what can go wrong with one request: each kind with its word, side, status and text.
+"""Defines the faults of a request: each kind with its word, side, status and text.
 
-A fault is an exception of such a kind; the text that clients get is fixed and never an
-exception's (forwarding.md F8).
+A `Fault` is an exception of such a kind. The text for clients is fixed and never that of an
+exception (forwarding.md F8).
 """
 
 import json
@@ -12,7 +12,7 @@ Side = Literal["client", "upstream", "proxy"]
 
 
 class FaultKind(NamedTuple):
-    """One kind of fault: its stable word, who caused it, the status and the text for the client."""
+    """One kind of fault: its stable word, the side that caused it, and the client's status and text."""
 
     word: str
     side: Side
@@ -42,7 +42,7 @@ BAD_TARGET: Final = _client("bad_target", 400, "The request target is malformed.
 AMBIGUOUS_PATH: Final = _client(
     "ambiguous_path",
     400,
-    "The path holds a dot segment or an encoded NUL, which servers read differently. "
+    "The path contains a dot segment or an encoded NUL, which servers interpret differently. "
     "Send the path without it.",
 )
 BAD_HEADER: Final = _client("bad_header", 400, "A header field is malformed.")
@@ -55,37 +55,37 @@ BAD_FRAMING: Final = _client(
 BAD_CONNECTION: Final = _client(
     "bad_connection_header",
     400,
-    "The Connection header names a field that must reach the server, or more than 32 names.",
+    "The Connection header lists a field that must not be removed, or more than 32 options.",
 )
 REPEATED_HEADER: Final = _client(
     "repeated_header",
     400,
-    "A header field that may stand once only was sent twice.",
+    "A header field that may appear only once was sent more than once.",
 )
 BAD_CHUNK: Final = _client("bad_chunk", 400, "The chunked body is malformed.")
-BAD_UPGRADE: Final = _client("bad_upgrade", 400, "A request that upgrades may not have a body.")
+BAD_UPGRADE: Final = _client("bad_upgrade", 400, "A request with Upgrade must not have a body.")
 # Malformed requests whose head was well-formed (forwarding.md P3).
 MALFORMED_BODY: Final = frozenset({BAD_CHUNK, BAD_UPGRADE})
 TOO_LONG_TARGET: Final = _client("uri_too_long", 414, "The request line is too long.")
 TOO_LARGE_HEAD: Final = _client(
     "header_too_large",
     431,
-    "The header section is too large or holds too many fields.",
+    "The header section is too large or has too many fields.",
 )
 UNKNOWN_CODING: Final = _client(
     "transfer_coding_unknown",
     501,
-    "Only the transfer coding chunked is understood.",
+    "The only transfer coding supported is chunked.",
 )
 VERSION_NOT_SUPPORTED: Final = _client(
     "http_version_not_supported",
     505,
-    "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
+    "Only HTTP/1.0 and HTTP/1.1 are supported.",
 )
 METHOD_NOT_ALLOWED: Final = _client(
     "method_not_allowed",
     405,
-    "CONNECT and TRACE are not served by this proxy.",
+    "CONNECT and TRACE are not supported by this proxy.",
 )
 REQUEST_TIMEOUT: Final = _client(
     "request_timeout",
@@ -96,7 +96,7 @@ BODY_TOO_LARGE: Final = _client("body_too_large", 413, "The request body is too 
 EXPECTATION_FAILED: Final = _client(
     "expectation_failed",
     417,
-    "Only the expectation 100-continue is understood.",
+    "The only expectation supported is 100-continue.",
 )
 NO_ROUTE: Final = _client("no_route", 404, "No route matches this host, path and method.")
 CORS_REFUSED: Final = _client(
@@ -104,8 +104,12 @@ CORS_REFUSED: Final = _client(
     403,
     "The CORS policy of this route does not allow this request from this origin.",
 )
-CLIENT_LEFT: Final = _client("client_left", 499, "The client left before the answer was complete.")
-WRITE_STALLED: Final = _client("client_write_stalled", 499, "The client stopped reading.")
+CLIENT_LEFT: Final = _client(
+    "client_left", 499, "The client disconnected before the response was complete."
+)
+WRITE_STALLED: Final = _client(
+    "client_write_stalled", 499, "The client stopped reading the response."
+)
 
 UPSTREAM_UNREACHABLE: Final = _upstream(
     "upstream_unreachable",
@@ -125,12 +129,12 @@ UPSTREAM_TLS: Final = _upstream(
 UPSTREAM_CLOSED: Final = _upstream(
     "upstream_closed",
     502,
-    "The upstream server closed the connection before it answered.",
+    "The upstream server closed the connection before it responded.",
 )
 UPSTREAM_INVALID: Final = _upstream(
     "upstream_invalid",
     502,
-    "The upstream server's answer is not valid HTTP.",
+    "The upstream server's response is not valid HTTP.",
 )
 UPSTREAM_CONNECT_TIMEOUT: Final = _upstream(
     "upstream_connect_timeout",
@@ -140,12 +144,12 @@ UPSTREAM_CONNECT_TIMEOUT: Final = _upstream(
 UPSTREAM_TIMEOUT: Final = _upstream(
     "upstream_timeout",
     504,
-    "The upstream server did not answer in time.",
+    "The upstream server did not respond in time.",
 )
 UPSTREAM_TRUNCATED: Final = _upstream(
     "upstream_truncated",
     502,
-    "The upstream server's answer broke off.",
+    "The upstream server's response is incomplete.",
 )
 POOL_FULL: Final = FaultKind(
     "upstream_busy",
@@ -157,13 +161,13 @@ TUNNELS_FULL: Final = FaultKind(
     "tunnels_full",
     "proxy",
     503,
-    "No more tunnels to the upstream server may be opened. Try again later.",
+    "All tunnels to the upstream server are in use. Try again later.",
 )
 CIRCUIT_OPEN: Final = FaultKind(
     "upstream_circuit_open",
     "proxy",
     503,
-    "The upstream server failed several times in a row and is left alone for a moment.",
+    "The upstream server failed several times in a row. Try again later.",
 )
 OVERLOADED: Final = FaultKind(
     "overloaded",
@@ -171,7 +175,7 @@ OVERLOADED: Final = FaultKind(
     503,
     "The proxy is at its limit. Try again shortly.",
 )
-INTERNAL: Final = FaultKind("internal", "proxy", 500, "The proxy failed; this is a bug in it.")
+INTERNAL: Final = FaultKind("internal", "proxy", 500, "The proxy failed because of a bug in it.")
 
 _RETRY_AFTER_SECONDS: Final = b"1"
 _TITLES: Final = {status.value: status.phrase for status in HTTPStatus} | {
@@ -181,7 +185,7 @@ _TITLES: Final = {status.value: status.phrase for status in HTTPStatus} | {
 
 
 def title_of(status: int) -> str:
-    """Return the reason phrase of `status` ("" for one that is not registered)."""
+    """Return the reason phrase of `status`, "" if it is not registered."""
     return _TITLES.get(status, "")
 
 

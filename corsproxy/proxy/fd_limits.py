@@ -1,22 +1,22 @@
-"""Works out how many connections the descriptors of this process suffice for.
+"""Computes how many connections the file descriptors of this process suffice for.
 
-At the limit of descriptors nothing can be accepted, connected or read any more, not even a probe of
-the health port: so clients are rejected before it is reached (forwarding.md O2).
+At the limit of descriptors nothing can be accepted or connected any more, not even a probe of the
+health port. So clients are rejected before it is reached (forwarding.md O2).
 """
 
 import resource
 from typing import Final, NamedTuple
 
-# For listeners, the loop, logs, the health port and what clients hold that are being rejected.
+# Descriptors for listeners, the loop, logs, the health port and clients that are being rejected.
 _RESERVED: Final = 64
 
 
-# So many TLS handshakes may be under way at a time, if as many clients can be served.
+# At least this many TLS handshakes may be under way at a time, if as many clients can be served.
 _FEWEST_HANDSHAKES: Final = 8
 
 
 class ConnectionLimits(NamedTuple):
-    """How many clients can be served, and how many more can be held while they are rejected.
+    """How many clients can be served, and how many more can be connected while they are rejected.
 
     Of those served, `handshaking` may be in their TLS handshake at a time.
     """
@@ -27,9 +27,9 @@ class ConnectionLimits(NamedTuple):
 
 
 def limits_for(wanted: int, allowed: int) -> ConnectionLimits:
-    """Return the room for clients if `wanted` of them are to be served by `allowed` descriptors.
+    """Return the limits for `wanted` clients with `allowed` descriptors.
 
-    Two thirds of the descriptors are for clients, for most of them idle, one for upstreams.
+    Two thirds of the descriptors are for clients, most of which are idle; one third is for upstreams.
     """
     served = max(1, min(wanted, allowed * 2 // 3 - _RESERVED))
     handshaking = max(served // 10, min(served, _FEWEST_HANDSHAKES))
@@ -37,7 +37,7 @@ def limits_for(wanted: int, allowed: int) -> ConnectionLimits:
 
 
 def make_room(wanted: int) -> ConnectionLimits:
-    """Return the room for clients; raise the limit of open files for `wanted` of them if that may be."""
+    """Return the limits for `wanted` clients; raise the limit of open files for them if permitted."""
     needed = 2 * (wanted + _RESERVED)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:

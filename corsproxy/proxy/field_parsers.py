@@ -1,7 +1,7 @@
 """Parses the field lines of message heads with aiohttp's C parsers.
 
-`http.request_head` and `http.response_head` import no aiohttp: a connection gives them the function
-that it gets here. The parsers are fed with heads only, each behind a start line of our own.
+`http.request_head` and `http.response_head` do not import aiohttp: connections pass them a function
+made here. The parsers are fed heads only, each with a start line of our own.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from aiohttp.http_parser import HttpRequestParser, HttpResponseParser
 from corsproxy.policy.fields import Field
 from corsproxy.proxy.http.framing import ParseFields
 
-# In bytes and lines. The limits that count are applied to the head as a whole (S7, S11): the
-# parser's own must never be the lower ones.
+# In bytes and lines. The effective limits apply to the head as a whole (S7, S11); those of the parser
+# must always be higher.
 _LARGEST_LINE: Final = 2**20
 _MOST_FIELDS: Final = 2**16
-# In bytes: of a buffer for bodies, which these parsers never get.
+# In bytes: the size of a buffer for bodies, which these parsers never receive.
 _BODY_BUFFER: Final = 2**16
 
 
@@ -34,8 +34,8 @@ def response_field_parser(loop: asyncio.AbstractEventLoop) -> ParseFields:
 def _parsing_by(
     kind: type[HttpRequestParser | HttpResponseParser], loop: asyncio.AbstractEventLoop
 ) -> ParseFields:
-    # Without a protocol, which the parser would call for bodies only: a connection given to it
-    # would lead back to itself, and wait for the garbage collector once it is closed (O6).
+    # Without a protocol, which the parser calls for bodies only: a connection passed to it would be
+    # part of a reference cycle, which only the garbage collector frees (O6).
     feed = kind(
         None,
         loop,
@@ -53,7 +53,7 @@ def _parsing_by(
         except HttpProcessingError as error:
             raise ValueError("a malformed field line") from error
         if len(messages) != 1:
-            raise ValueError(f"{len(messages)} heads in place of one")
+            raise ValueError(f"{len(messages)} heads instead of one")
         return messages[0][0].raw_headers
 
     return parse_fields

@@ -1,9 +1,9 @@
-"""Reads and writes the header fields that say where a request came from, and through which proxies.
+"""Parses and writes the header fields for the client and the proxies of a request.
 
-X-Forwarded-* and Forwarded (RFC 7239) of peers that are not trusted are removed and written anew;
-among trusted ones the rightmost address that is not trusted counts as the client (forwarding.md K3).
-`trusted_headers` says which family the trusted peers write. What they send of the other one may be a
-client's that they let through, so it is removed like that of a peer that is not trusted.
+X-Forwarded-* and Forwarded (RFC 7239) of untrusted peers are removed and written anew. Of trusted
+peers they are used: the rightmost address that is not trusted is the client's (forwarding.md K3).
+`trusted_headers` is the family that trusted peers write. They may pass the other family through from
+a client, so it is removed, as from an untrusted peer.
 """
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -12,13 +12,13 @@ from typing import Final, NamedTuple
 from corsproxy.policy.cache import cached
 from corsproxy.policy.compiled import ForwardedStyle, Server, TrustedHeaders, TrustedPeer
 from corsproxy.policy.fields import Field
-from corsproxy.policy.tokens import is_token
+from corsproxy.policy.tokens import OWS, is_token
 from corsproxy.proxy.http.request_head import RequestHead, host_of
 from corsproxy.proxy.http.rfc7239 import read_line
 
 Trusted = tuple[TrustedPeer, ...]
 
-# The address of a peer without one: who comes by a unix socket (RFC 7239 6.2).
+# The address of a peer that has none, on a unix socket (RFC 7239 6.2).
 UNKNOWN: Final = b"unknown"
 
 _FOR: Final = b"x-forwarded-for"
@@ -28,21 +28,21 @@ _PREFIX: Final = b"x-forwarded-prefix"
 _FORWARDED: Final = b"forwarded"
 _WRITTEN: Final = frozenset({_FOR, _PROTO, _HOST, _PREFIX, _FORWARDED})
 
-# A handshake of a WebSocket is a request like others: Traefik and Envoy name its scheme so.
+# A WebSocket handshake is an HTTP request, but Traefik and Envoy send its scheme as ws or wss.
 _SCHEMES: Final = {b"http": b"http", b"https": b"https", b"ws": b"http", b"wss": b"https"}
 
 
 class Peer(NamedTuple):
-    """Who is at the other end of a connection: its address, and the scheme it speaks to us."""
+    """The peer of a client connection: its address, and the scheme of the connection."""
 
     address: bytes
     scheme: bytes
 
 
 class Caller(NamedTuple):
-    """Where a request came from: the connection's `peer`, or what trusted peers say.
+    """Where a request came from: the connection's `peer`, or the values that a trusted peer sent.
 
-    `accepted` are the fields of a trusted peer that may be passed on.
+    `accepted` are the fields of a trusted peer that may be forwarded.
     """
 
     client: bytes
@@ -53,7 +53,7 @@ class Caller(NamedTuple):
 
 
 class _Hops(NamedTuple):
-    """The hops before a peer, the client's end first; values may be missing."""
+    """The hops before a peer, the client first; values may be missing."""
 
     addresses: list[bytes]
     schemes: list[bytes]
@@ -61,7 +61,7 @@ class _Hops(NamedTuple):
 
 
 def address_of_peer(host: str) -> bytes:
-    """Return an address as others can use it: IPv4 as such, IPv6 without its local zone."""
+    """Return an address without what is local: IPv4-mapped IPv6 as IPv4, IPv6 without its zone."""
     if ":" not in host:
         return host.encode()
     address = IPv6Address(host.partition("%")[0])
@@ -75,7 +75,7 @@ def is_trusted(address: bytes, trusted: Trusted) -> bool:
     parsed = _parsed(address)
     if parsed is None:
         return False
-    for network in trusted:  # noqa: SIM110 - a generator costs more than what it asks
+    for network in trusted:  # noqa: SIM110 - a generator would cost more than the test
         if network != "unix" and parsed in network:
             return True
     return False
@@ -90,7 +90,7 @@ def _parsed(address: bytes) -> IPv4Address | IPv6Address | None:
 
 
 def caller_of(head: RequestHead, peer: Peer, server: Server) -> Caller:
-    """Return where the request came from."""
+    """Return where the request came from (K3)."""
     trusted = server.trusted_proxies
     if not trusted or not head.forwarded or not is_trusted(peer.address, trusted):
         return Caller(peer.address, peer.scheme, head.host, peer)
@@ -100,7 +100,7 @@ def caller_of(head: RequestHead, peer: Peer, server: Server) -> Caller:
     for index in reversed(range(len(hops.addresses))):
         address = _address_in(hops.addresses[index])
         if not address:
-            break  # not an address (RFC 7239 6.3): the last one before it counts
+            break  # not an address (RFC 7239 6.3): the last one found is used
         client, at = address, index
         if not is_trusted(address, trusted):
             break
@@ -118,7 +118,7 @@ def caller_of(head: RequestHead, peer: Peer, server: Server) -> Caller:
 def _of_family(fields: tuple[Field, ...], family: TrustedHeaders) -> tuple[Field, ...]:
     """Return those of `fields` that trusted peers write themselves (K3).
 
-    Of Forwarded only what is well-formed: an open quote would swallow what is written behind it.
+    Of Forwarded only well-formed elements: after an open quote all that follows would be quoted.
     """
     if family != "forwarded":
         return tuple([field for field in fields if field[0].lower() != _FORWARDED])
@@ -127,7 +127,7 @@ def _of_family(fields: tuple[Field, ...], family: TrustedHeaders) -> tuple[Field
 
 
 def own_origin(head: RequestHead, peer: Peer, server: Server) -> bytes:
-    """Return the origin that the client asked for: a request from it is not cross-origin (cors.md 55)."""
+    """Return the origin of the request's URL: a page of that origin is same-origin (cors.md 55)."""
     caller = caller_of(head, peer, server)
     return b"%b://%b" % (caller.scheme, caller.host.lower())
 
@@ -138,12 +138,12 @@ def forwarded_lines(
     style: ForwardedStyle,
     prefix: bytes = b"",
 ) -> bytes:
-    """Return the serialised header lines that name the client to the upstream.
+    """Return the serialized header lines that name the client to the upstream.
 
-    `prefix` is the start of the path that the upstream does not get to see, b"" for none.
+    `prefix` is the start of the path that was stripped for the upstream, b"" for none.
     """
     accepted = caller.accepted
-    if style == "x-forwarded" and not accepted:  # the common case is worth a shortcut
+    if style == "x-forwarded" and not accepted:  # the common case, without lists
         return _x_forwarded(caller, caller.peer.address, prefix)
     if style == "off":
         return b"".join([b"%b: %b\r\n" % field for field in accepted])
@@ -165,7 +165,7 @@ def _x_forwarded(caller: Caller, chain: bytes, prefix: bytes) -> bytes:
 
 
 def _elements(head: RequestHead, caller: Caller, accepted: tuple[Field, ...]) -> list[bytes]:
-    """Return the elements of Forwarded: those of others, then ours (RFC 7239 4)."""
+    """Return the elements of Forwarded: those of earlier proxies, then ours (RFC 7239 4)."""
     ours = _element(caller.peer.address, head.host, caller.peer.scheme)
     if any(name.lower() == _FOR for name, _ in accepted):
         first, *others = _read(accepted).addresses or [UNKNOWN]
@@ -182,25 +182,25 @@ def _element(address: bytes, host: bytes = b"", scheme: bytes = b"") -> bytes:
 
 
 def _quoted(value: bytes) -> bytes:
-    """Return `value` as a token, or quoted if it is not one, such as IPv6 and ports (RFC 7239 4)."""
+    """Return `value`, quoted if it is not a token, such as IPv6 addresses and ports (RFC 7239 4)."""
     if is_token(value):
         return value
     return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
 def _read(fields: tuple[Field, ...]) -> _Hops:
-    """Return what `fields` say, which are of one family."""
+    """Return the hops in `fields`, which are of one family."""
     hops = _Hops(_list(fields, _FOR), _list(fields, _PROTO), _list(fields, _HOST))
     return hops if any(hops) else _read_forwarded(fields)
 
 
 def _list(fields: tuple[Field, ...], name: bytes) -> list[bytes]:
     items = b",".join([value for key, value in fields if key.lower() == name]).split(b",")
-    return [part for item in items if (part := item.strip(b" \t"))]
+    return [part for item in items if (part := item.strip(OWS))]
 
 
 def _read_forwarded(fields: tuple[Field, ...]) -> _Hops:
-    """Return what lines of Forwarded say; whoever is not named by an address is unknown."""
+    """Return the hops in lines of Forwarded; a node that is not an address is `unknown`."""
     hops = [
         hop for name, value in fields if name.lower() == _FORWARDED for hop in read_line(value).hops
     ]
@@ -212,9 +212,9 @@ def _read_forwarded(fields: tuple[Field, ...]) -> _Hops:
 
 
 def _pick(values: list[bytes], at: int, count: int) -> bytes:
-    """Return what belongs to the hop `at`, if each of the `count` hops has a value of its own.
+    """Return the value for the hop `at`, if each of the `count` hops has one.
 
-    Otherwise the first value counts: that of the client's end (K3).
+    Otherwise return the first value, which is the client's (K3).
     """
     if not values:
         return b""
@@ -224,6 +224,9 @@ def _pick(values: list[bytes], at: int, count: int) -> bytes:
 @cached(4096)
 def _address_in(node: bytes) -> bytes:
     """Return the address in `1.2.3.4:80`, `[::1]:80` or a plain one; b"" if there is none."""
+    # Not `host_of`: a node is an address, `unknown` or an obfuscated identifier (RFC 7239 6,
+    # https://www.rfc-editor.org/rfc/rfc7239.html#section-6), a Host may be any registered name. And
+    # X-Forwarded-For has bare IPv6 addresses, which are not valid in Host.
     text = node.decode("ascii", "replace")
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,7 +1,7 @@
-"""Keeps the time limits of one forwarded request, and ends it when one has passed.
+"""Enforces the time limits of one forwarded request.
 
-Each phase has its own limit (forwarding.md O1); the deadline itself is kept at the client's
-connection, because one sweep looks at all of them.
+Each phase has its own limit (forwarding.md O1). The deadline is an attribute of the client's
+connection, because one sweep checks all of them.
 """
 
 from typing import TYPE_CHECKING, Final, Protocol
@@ -19,23 +19,23 @@ from corsproxy.proxy.upload import Upload
 if TYPE_CHECKING:
     from corsproxy.proxy.upstream.connection import UpstreamConnection
 
-# Bytes a second: a buffered body that is slower over `request_body_idle` is too slow (O4).
+# In bytes per second: a body that is being buffered must not be slower over `request_body_idle` (O4).
 _SLOWEST_BUFFERED: Final = 100
 
 
 class ForwardingClient(Client, Protocol):
-    """What a forwarded request uses of its client's connection, beside what each exchange does."""
+    """What a forwarded request uses of its client's connection, in addition to an exchange."""
 
     @property
     def is_upload_paused(self) -> bool:
-        """Whether the request's body is not being read."""
+        """Whether reading the request's body is paused."""
 
     def begin_tunnel(self, tunnel: Tunnel) -> bytes:
-        """Give the client's bytes to `tunnel` from now on; return those that were held back."""
+        """Pass the client's bytes to `tunnel` from now on; return those that arrived before."""
 
 
 class ForwardingDeadlines:
-    """A forwarded request, as far as time is concerned. `Forwarding` says how it ends."""
+    """The deadlines of a forwarded request. `Forwarding` implements how it fails."""
 
     __slots__ = (
         "client",
@@ -79,10 +79,10 @@ class ForwardingDeadlines:
         """Cut the response that has begun."""
         raise NotImplementedError
 
-    # --- what is awaited -------------------------------------------------------------------
+    # --- arming the deadline ---------------------------------------------------------------
 
     def _begin_buffering(self, upload: Upload) -> None:
-        """Await the body, or as much of it as is buffered."""
+        """Start the limits for a body that is being buffered."""
         self.stall = StallDetector(self.last_activity, upload.moved, _SLOWEST_BUFFERED)
         self._await_body()
 
@@ -91,21 +91,21 @@ class ForwardingDeadlines:
 
     def _await_response(self) -> None:
         self.last_activity = self.clock.now
-        if self._is_held_back():
+        if self._is_upstream_paused():
             self.client.deadline = self.total_deadline
         else:
             self._arm(self.route.timeouts.response_header)
 
     def _await_rest(self) -> None:
-        if self._is_held_back():
+        if self._is_upstream_paused():
             self.client.deadline = self.total_deadline
         else:
             self._arm(self.route.timeouts.idle)
 
-    def _is_held_back(self) -> bool:
+    def _is_upstream_paused(self) -> bool:
         """Return whether the upstream cannot be late, because nothing is read from it (F7).
 
-        The client is, and its connection keeps the time for that (`write_idle`).
+        The client is slow then, and `write_idle` limits that.
         """
         return self.connection is not None and self.connection.is_read_paused
 
@@ -114,12 +114,13 @@ class ForwardingDeadlines:
         self.client.deadline = min(self.clock.after(seconds), self.total_deadline)
 
     def expired(self, now: float) -> None:
-        """Handle the end of the deadline; it moves if something has happened since it was set."""
+        """Handle the end of the deadline; move it if there was activity since it was set."""
         phase = self.phase
         is_over = self.total_deadline <= now
         idle_until = self.last_activity + (self.idle_timeout or NEVER)
-        # First, because a body that is buffered has a pace to keep beside its idle time (O4), and no
-        # total yet.
+        # First, because a body that is being buffered must also keep a pace (O4), and `total` has not
+        # begun. Then activity, which moves a deadline. Then a response that has begun, which can only
+        # be cut (F1; https://www.rfc-editor.org/rfc/rfc9112.html#section-8).
         if phase is BUFFERING:
             self._expired_buffering(idle_until, now)
         elif idle_until > now and not is_over:
@@ -130,7 +131,7 @@ class ForwardingDeadlines:
             self._give_up(is_over=is_over)
 
     def _expired_buffering(self, idle_until: float, now: float) -> None:
-        """Fail a body that stopped, or that trickles in: while it is buffered it costs memory (O4)."""
+        """Fail a body that stalled or trickles: while it is buffered it costs memory (O4)."""
         if self.stall is not None and self.upload is not None:
             kept_pace_at = self.stall.look(now, self.upload.moved)
             idle_until = min(idle_until, kept_pace_at + self.idle_timeout)
@@ -140,24 +141,27 @@ class ForwardingDeadlines:
             self._fail(Fault(faults.REQUEST_TIMEOUT))
 
     def _give_up(self, *, is_over: bool) -> None:
-        """Respond that no response began in time, or that the request itself did not arrive."""
-        # Before the upstream is held to be late: it cannot respond to what has not arrived.
+        """Respond 408 if the request did not arrive in time, else 504."""
+        # 408 first, because the upstream cannot respond before the request has arrived
+        # (https://www.rfc-editor.org/rfc/rfc9110.html#section-15.5.9).
         if not self.upload_complete and not self.client.is_upload_paused and not is_over:
             self._fail(Fault(faults.REQUEST_TIMEOUT))
             return
-        # Not while CONNECTING: then the dialler reports the failure, or the queue was too long.
+        # Not while CONNECTING: the pool records that, or the queue was too long (O7).
         if self.phase is AWAITING_RESPONSE:
             self.pool.record_failure()
         self._fail(Fault(faults.UPSTREAM_TIMEOUT))
 
-    # --- a client that holds the transfer up (O1, O4) --------------------------------------
+    # --- clients that stall a transfer (O1, O4) --------------------------------------------
 
     def client_stalled(self) -> None:
-        """End everything: the client reads nothing of what was written to it for `write_idle` (O1)."""
+        """Cut the response: the client has read nothing for `write_idle` (O1)."""
         self._cut(faults.WRITE_STALLED)
 
     def stalled_since(self, now: float) -> float:
-        """Return since when its client holds this transfer up; 0 if it does not (O4)."""
+        """Return since when the client has stalled this transfer; 0 if it has not (O4)."""
+        # The client stalls a response that it does not read, or a request whose body it does not send
+        # although it is read. Otherwise the upstream is the slow side, and `expired` limits that (O1).
         client, upload = self.client, self.upload
         uploads = upload is not None and not upload.complete and not upload.is_stopped
         if not (
@@ -172,8 +176,9 @@ class ForwardingDeadlines:
         return self.stall.look(now, moved)
 
     def cut_stalled(self) -> None:
-        """End the transfer: its client holds up what others need (O4)."""
-        # What holds a request up before its response is its own body, so there is still time for 408.
+        """End the transfer, whose client occupies a connection that others need (O4)."""
+        # Before the response only the request's own body can be late, so 408 can still be sent
+        # (https://www.rfc-editor.org/rfc/rfc9110.html#section-15.5.9).
         if self.phase is AWAITING_RESPONSE:
             self._fail(Fault(faults.REQUEST_TIMEOUT))
         else:

@@ -1,8 +1,8 @@
 """Counts and bounds connections from accept to the end of their TLS handshake.
 
-The loops' servers count a TLS connection only after its handshake: silent ones would take all
-descriptors unseen. Here each is counted from accept on (forwarding.md O2). Until its first byte it
-is a socket and an entry in a list; then a handshake begins, which makes a client of it.
+The loops' servers count a TLS connection only after its handshake, so silent clients could occupy
+all descriptors. Here each is counted from accept on (forwarding.md O2). Until its first byte it is a
+socket and an entry in a list; then the handshake begins, which ends in a `ClientConnection`.
 """
 
 from collections import OrderedDict
@@ -16,19 +16,19 @@ from corsproxy.tls.renewal import RenewedContext
 if TYPE_CHECKING:
     from asyncio import Task
 
-# The loops count what is still being sent as part of TLS's goodbye and cut it off at this limit, in
-# seconds. The connection's own deadlines are what limits both.
-_GOODBYE: Final = 24 * 3600.0
-# How long a handshake that has begun keeps its place when others need it, in seconds: clients that
-# mean it take a round trip or two, which is milliseconds unless they are far away.
+# The loops include unsent data in TLS's shutdown and abort both at this limit, in seconds. The
+# connection's own deadlines limit them instead.
+_SHUTDOWN: Final = 24 * 3600.0
+# For how long a handshake that has begun keeps its place if others need it, in seconds: real clients
+# take a round trip or two, which is milliseconds unless they are far away.
 _ROUND_TRIPS: Final = 0.1
-# With fewer places than these that time is shorter in proportion: however few there are, only who
-# begins a hundred handshakes a second can occupy them all the time.
+# With fewer places than these, that time is shorter in proportion: however few there are, to occupy
+# them all the time takes a hundred new handshakes a second.
 _PLACES: Final = 10
 
 
 class Handshake:
-    """One connection that is to speak TLS; `deadline` is that of its first request's head."""
+    """One connection before the end of its TLS handshake; `deadline` is that of its first head."""
 
     __slots__ = ("_all", "_context", "_is_shaking", "_sock", "_task", "began", "deadline")
 
@@ -45,7 +45,7 @@ class Handshake:
         handshakes.loop.add_reader(sock, self._begin)
 
     def _begin(self) -> None:
-        """Begin the handshake: the first byte is there."""
+        """Begin the handshake: the first byte has arrived."""
         loop = self._all.loop
         loop.remove_reader(self._sock)
         self.began = loop.time()
@@ -61,29 +61,31 @@ class Handshake:
                 self._sock,
                 ssl=self._context.context(),
                 ssl_handshake_timeout=state.config.server.timeouts.request_header or None,
-                ssl_shutdown_timeout=_GOODBYE,
+                ssl_shutdown_timeout=_SHUTDOWN,
             )
         except OSError:
-            pass  # it left, or does not speak TLS: no request was lost
+            pass  # the client left or does not use TLS: no request was lost
         finally:
             self._all.over(self)
 
     def made(self) -> None:
-        """Note that a client was made of it, which is counted from now on."""
+        """Stop counting the handshake: its client connection is counted from now on."""
         self._all.over(self)
 
     def cut(self) -> None:
-        """End it at once."""
+        """Abort the handshake."""
         self._all.over(self)
         if self._task is not None:
             self._task.cancel()
-        if not self._is_shaking:  # a task that has not run yet never will
+        if (
+            not self._is_shaking
+        ):  # its task, if there is one, is cancelled before it takes the socket
             self._all.loop.remove_reader(self._sock)
             self._sock.close()
 
 
 class Handshakes:
-    """All connections of a worker that are to speak TLS and do not yet, the longest there first."""
+    """All connections of a worker before the end of their TLS handshake, the oldest first."""
 
     def __init__(self, state: ServerState) -> None:
         self.state = state
@@ -95,7 +97,7 @@ class Handshakes:
         return len(self._silent) + len(self._begun)
 
     def take(self, sock: socket, context: RenewedContext) -> None:
-        """Take an accepted connection, or close it at once: TLS has no response to give before."""
+        """Register an accepted connection, or close it: before the handshake no response can be sent."""
         state, connections = self.state, self.state.connections
         limits = connections.limits
         if len(self) >= limits.handshaking and not self._make_room():
@@ -111,11 +113,10 @@ class Handshakes:
         self._silent[Handshake(self, sock, context, deadline)] = None
 
     def _make_room(self) -> bool:
-        """End the handshake that can be spared best; return False if there is none.
+        """Abort the least promising handshake to make room; return False if there is none.
 
-        Silent ones first: a client that means it sends its first byte at once. Those that have
-        begun are only ended if they are slow, or under load no handshake would ever come to its
-        end.
+        Silent ones first: a real client sends its first byte at once. Those that have begun are
+        aborted only if they are slow, or under load no handshake would ever complete.
         """
         for handshake in self._silent:
             handshake.cut()
@@ -129,22 +130,22 @@ class Handshakes:
         return False
 
     def begun(self, handshake: Handshake) -> None:
-        """Note that a connection is silent no more."""
+        """Record that the first byte of a connection has arrived."""
         del self._silent[handshake]
         self._begun[handshake] = None
 
     def over(self, handshake: Handshake) -> None:
-        """Count a connection here no more."""
+        """Remove a connection."""
         self._silent.pop(handshake, None)
         self._begun.pop(handshake, None)
 
     def sweep(self, now: float) -> None:
-        """End those that have taken longer than a request's head may take."""
+        """Abort those that are past the limit for a request's head."""
         late = [one for each in (self._silent, self._begun) for one in each if one.deadline < now]
         for handshake in late:
             handshake.cut()
 
     def close(self) -> None:
-        """End all of them."""
+        """Abort all of them."""
         for handshake in [*self._silent, *self._begun]:
             handshake.cut()

@@ -1,4 +1,4 @@
-"""Checks the start of a request head that has not arrived whole."""
+"""Checks the start of a request head before the rest has arrived."""
 
 from corsproxy.policy.compiled import Limits
 from corsproxy.proxy import faults
@@ -14,6 +14,6 @@ def check_start(data: bytes, limits: Limits) -> None:
         raise Fault(faults.TOO_LONG_TARGET)
     if len(data) > limits.max_request_line + limits.max_header_bytes:
         raise Fault(faults.TOO_LARGE_HEAD)
-    # A bare LF, or a request line that begins with white space: no more bytes can mend it.
+    # A bare LF, or a request line that begins with white space: no further bytes can make it valid.
     if data.count(b"\n") > data.count(b"\r\n") or data[:1] in {b"\r", b"\n", b" "}:
         raise Fault(faults.BAD_REQUEST_LINE)

@@ -1,23 +1,23 @@
-"""Defines the phases of a forwarded request, and in one table the transitions between them.
+"""Defines the phases of a forwarded request and, in one table, the transitions between them.
 
-`Forwarding` makes the transitions and checks each of them in every run.
+`Forwarding` makes the transitions and asserts each of them.
 
 Facts about the protocol that the table has to agree with:
 
 - A request without a body is never BUFFERING. With one it is, until the body is whole or, for a body
   too long to be buffered, until its first bytes have arrived (O4).
-- CONNECTING is entered even if an idle connection is at hand, and left at once: the limits on what is
-  in flight are checked there (O3).
+- CONNECTING is entered even if an idle connection is available, and left at once: the limit on requests
+  in flight is checked there (O3).
 - The only way back is from AWAITING_RESPONSE to CONNECTING. A request that was sent on a reused
-  connection and got no byte of a response is sent once more, if its method is safe (F3; RFC 9110
+  connection and got no byte of a response is retried, if its method is safe (F3; RFC 9110
   9.2.2, https://www.rfc-editor.org/rfc/rfc9110.html#section-9.2.2).
 - Interim responses leave the phase as it is, except for 101, which ends HTTP on both connections: it
   is never RELAYING before or after it (H13, H17; RFC 9110 15.2).
-- A final response may begin while the request's body still arrives (F5). RELAYING therefore says
-  nothing about the upload.
-- Every phase can end: clients leave whenever they like (F6), and so do upstreams.
-- Nothing follows ENDED. Whoever ends a request has detached it from both connections before, so what
-  still happens to them is not reported to it.
+- A final response may begin while the request's body still arrives (F5), so RELAYING does not imply
+  that the upload is complete.
+- Every phase can end, because clients (F6) and upstreams can close at any time.
+- Nothing follows ENDED. The request is detached from both connections before, so later events of these
+  are not passed to it.
 """
 
 from enum import StrEnum
@@ -27,12 +27,12 @@ from typing import Final
 class Phase(StrEnum):
     """Where a forwarded request is on its way."""
 
-    ADMITTED = "admitted"  # nothing has been done for it
-    BUFFERING = "buffering"  # a short body, or the start of a longer one, is awaited (O4)
-    CONNECTING = "connecting"  # the pool was asked for a connection
+    ADMITTED = "admitted"  # nothing has been sent or reserved
+    BUFFERING = "buffering"  # waits for a short body, or for the start of a longer one (O4)
+    CONNECTING = "connecting"  # waits for a connection from the pool
     AWAITING_RESPONSE = "awaiting response"  # the head was sent, no final response has begun
     RELAYING = "relaying"  # the head of the final response was sent to the client
-    TUNNELLING = "tunnelling"  # a 101 was sent to the client: a Tunnel has taken over (H17)
+    TUNNELLING = "tunnelling"  # a 101 was sent to the client, a `Tunnel` passes the bytes (H17)
     ENDED = "ended"  # accounted for, and detached from both connections
 
 
@@ -57,7 +57,7 @@ TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
 
 
 class IllegalTransition(AssertionError):  # noqa: N818 - the name is the message
-    """A forwarded request was about to enter a phase that cannot follow its present one: a bug."""
+    """A bug: a forwarded request was about to enter a phase that cannot follow the current one."""
 
     def __init__(self, before: Phase, after: Phase) -> None:
         super().__init__(f"a forwarded request cannot go from {before!r} to {after!r}")

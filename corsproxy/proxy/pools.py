@@ -1,4 +1,4 @@
-"""Keeps one pool for each upstream of a worker, and those that a reload retired until they are dry."""
+"""Keeps one pool for each upstream of a worker, and retired pools until their requests have ended."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -17,7 +17,7 @@ class Pools:
         self._clock = clock
         self._on_excess = on_excess
         self._by_name: dict[str, Pool] = {}
-        # They serve what is in flight and are dropped when nothing is left (P2).
+        # They serve requests that began before a reload, and are dropped once empty (P2).
         self._retired: list[Pool] = []
 
     def __iter__(self) -> Iterator[Pool]:
@@ -31,7 +31,9 @@ class Pools:
             pool = self._by_name[upstream.name] = self._new(upstream)
         elif pool.upstream is not upstream:
             if pool.upstream == upstream:
-                pool.upstream = upstream  # compared once a reload, not with every request
+                pool.upstream = (
+                    upstream  # so that they are compared once per reload, not per request
+                )
             else:
                 self._retire(pool)
                 pool = self._by_name[upstream.name] = self._new(upstream)
@@ -44,11 +46,11 @@ class Pools:
             self._retire(self._by_name.pop(name))
 
     def circuits(self) -> Iterator[tuple[str, State]]:
-        """Return the name and the circuit's state of each pool that is not retired."""
+        """Return the upstream's name and the circuit's state of each pool that is not retired."""
         return ((name, pool.circuit) for name, pool in self._by_name.items())
 
     def sweep(self, now: float, max_requests_in_flight: int) -> None:
-        """End what idled, queued or stalled too long; drop retired pools that have run dry."""
+        """Enforce the time limits of all pools; drop retired pools that are empty."""
         for pool in self:
             pool.sweep(now)
             pool.cut_stalled(now, max_requests_in_flight)

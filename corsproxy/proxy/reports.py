@@ -1,4 +1,4 @@
-"""Reports what an operator should act on: counted each time, logged once or at a bounded rate."""
+"""Reports what an operator should act on: counts each occurrence, logs it once or at a bounded rate."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Reports:
-    """The reports of one worker. Without `refusals` and callbacks they are only counted."""
+    """The reports of one worker. Without `refusals` and callbacks nothing is logged."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.refusals: Refusals | None = None
@@ -25,12 +25,12 @@ class Reports:
         self._routes_with_cors: set[str] = set()
 
     def overloaded(self, what: str, limit: int, unless: str = "") -> None:
-        """Log that `what` is at its `limit`; what is beyond it is rejected `unless` that holds."""
+        """Log that `what` is at its `limit`, and that excess is rejected `unless` that applies."""
         if self.refusals is not None:
             self.refusals.overloaded(what, limit, unless)
 
     def upstream_sent_cors(self, route: Route) -> None:
-        """Count a response whose upstream sent CORS headers; report it once a route (cors.md 50)."""
+        """Count a response whose upstream sent CORS headers; report it once per route (cors.md 50)."""
         self._metrics.of(route.name).sent_cors += 1
         if route.name not in self._routes_with_cors:
             self._routes_with_cors.add(route.name)
@@ -38,9 +38,9 @@ class Reports:
                 self.on_upstream_cors(route)
 
     def cookie_left(self, route: Route, reason: str) -> None:
-        """Count a cookie that was left as it is: rewritten, browsers would refuse it (cors.md 60).
+        """Count a cookie that was not rewritten, because browsers would reject the result (cors.md 60).
 
-        `reason` is one of `cookies.LEFT_BECAUSE`. Reported once a route and reason.
+        `reason` is one of `cookies.LEFT_BECAUSE`. Reported once per route and reason.
         """
         counted = (route.name, reason)
         self.cookies_left[counted] += 1
@@ -48,6 +48,6 @@ class Reports:
             self.on_cookie_left(route, reason)
 
     def excess(self, upstream: Upstream) -> None:
-        """Report an upstream that sent bytes which belong to no response (S12)."""
+        """Report that an upstream sent bytes that belong to no response (S12)."""
         if self.on_excess is not None:
             self.on_excess(upstream)

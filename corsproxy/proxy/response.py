@@ -1,6 +1,6 @@
 """Rewrites an upstream's response, frames it for the client's version, and sends it.
 
-Rewriting is links, cookies, rules, then CORS.
+Rewriting means links, cookies and rules, then CORS.
 """
 
 from corsproxy.policy import fields as f
@@ -14,9 +14,9 @@ from corsproxy.proxy.serialize import connection_line, join_fields, serialize_re
 
 
 class ResponseRelay:
-    """Sends the response of an upstream to the client of `exchange`.
+    """Relays the response of an upstream to the client of `exchange`.
 
-    `is_delimited` unless only the end of the connection ends the response.
+    `is_delimited` is False if only the end of the connection ends the response.
     """
 
     __slots__ = ("_admitted", "_client", "_exchange", "_is_chunked", "is_delimited")
@@ -29,7 +29,7 @@ class ResponseRelay:
         self.is_delimited = True
 
     def send_head(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
-        """Send the head of the final response, and the first piece of its body with it."""
+        """Send the head of the final response together with the first piece of its body."""
         exchange = self._exchange
         exchange.status = head.status
         minor = exchange.head.minor
@@ -47,19 +47,19 @@ class ResponseRelay:
         self._client.write(data)
 
     def send_body(self, payload: bytes) -> None:
-        """Send a piece of the body as it comes (H19)."""
+        """Send a piece of the body as it arrives (H19)."""
         self._exchange.bytes_sent += len(payload)
         self._client.write(as_chunk(payload) if self._is_chunked else payload)
 
     def send_end(self) -> None:
-        """Send what ends the body, if anything does."""
+        """Send the last chunk, if the response is chunked."""
         if self._is_chunked:
             self._client.write(LAST_CHUNK)
 
     def send_interim(self, head: ResponseHead) -> None:
-        """Send an interim response, unless the client is not to have it (H13).
+        """Relay an interim response, except 100 and to HTTP/1.0 (H13).
 
-        100 is the proxy's own (H14), and HTTP/1.0 has no interim responses
+        The proxy sends 100 by itself (H14), and HTTP/1.0 has no interim responses
         (https://www.rfc-editor.org/rfc/rfc9110.html#section-15.2).
         """
         if head.status != 100 and self._exchange.head.minor == 1:
@@ -68,7 +68,7 @@ class ResponseRelay:
             )
 
     def send_switching_protocols(self, head: ResponseHead, protocol: bytes) -> None:
-        """Send a 101, behind which both connections carry `protocol` (H17)."""
+        """Send a 101, after which both connections carry `protocol` (H17)."""
         self._exchange.status = 101
         self._client.write(
             b"HTTP/1.1 %b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
@@ -77,7 +77,7 @@ class ResponseRelay:
 
 
 def rewritten(head: ResponseHead, admitted: Forward, exchange: Exchange) -> bytes:
-    """Return the serialised header lines of a response, framing left out.
+    """Return the serialized header lines of a response, without framing.
 
     A response without X-Request-Id gets the request's.
     """

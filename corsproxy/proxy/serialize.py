@@ -1,7 +1,7 @@
-"""Serialises the heads that the proxy sends, to the upstream and to the client.
+"""Serializes the heads that the proxy sends to upstreams and clients.
 
-What goes out is always written anew from parsed parts: one version, one Host, one framing field
-(forwarding.md S13), the end-to-end fields as they came (H7) and nothing invented (H9).
+Heads are always written anew from parsed parts: one version, one Host, one framing field (forwarding.md
+S13), the end-to-end fields unchanged (H7), and added fields only as documented (H9).
 """
 
 from typing import Final
@@ -12,7 +12,7 @@ from corsproxy.policy.fields import Field
 from corsproxy.proxy.context import RequestContext, host_sent
 from corsproxy.proxy.faults import title_of
 from corsproxy.proxy.forwarded import Caller, forwarded_lines
-from corsproxy.proxy.http.bodies import Body, ChunkedBody, LengthBody
+from corsproxy.proxy.http.bodies import Body, ChunkedBody
 from corsproxy.proxy.http.request_head import RequestHead
 from corsproxy.proxy.http.response_head import ResponseHead
 
@@ -25,7 +25,7 @@ _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 
 
 def join_fields(fields: list[Field]) -> bytes:
-    """Serialise `fields`, a line each."""
+    """Serialize `fields`, one line each."""
     parts: list[bytes] = []
     for name, value in fields:
         parts += (name, b": ", value, b"\r\n")
@@ -39,14 +39,14 @@ def serialize_request_head(
     request_id: bytes,
     decision: Decision | None,
 ) -> bytes:
-    """Return the request's head as it goes to the route's upstream, its empty line included."""
+    """Return the head of the request for the route's upstream, with its empty line."""
     target, fields = head.target, head.fields
     if route.reshapes_requests:
         target = route.mapping.to_upstream(head.target)
         prefix = route.mapping.stripped(head.target)
         added = _added_lines(head, caller, request_id, route.upstream, prefix)
         fields = RequestContext(route, head, caller, request_id, decision).fields_sent(added)
-        added = b""  # it is among the fields now, where rules have seen it
+        added = b""  # they are among `fields` now, so that rules apply to them
     else:
         added = _added_lines(head, caller, request_id, route.upstream)
     host = host_sent(head, route.upstream)
@@ -71,7 +71,7 @@ def _added_lines(
     upstream: Upstream,
     prefix: bytes = b"",
 ) -> bytes:
-    """Return the lines that the proxy adds by itself (H9); `prefix` was stripped from the path."""
+    """Return the lines that the proxy adds (H9); `prefix` was stripped from the path."""
     return b"".join(
         (
             forwarded_lines(head, caller, upstream.forwarded, prefix),
@@ -89,10 +89,12 @@ def serialize_response_head(
     *,
     chunked: bool,
 ) -> bytes:
-    """Return the head of an upstream's response as it goes to the client, its empty line included.
+    """Return the head of an upstream's response for the client, with its empty line.
 
-    `lines` are the rewritten header lines, `connection` a serialised Connection field or b"".
+    `lines` are the rewritten header lines, `connection` is a serialized Connection field or b"".
     """
+    # Transfer-Encoding first: a message must not have both (S13;
+    # https://www.rfc-editor.org/rfc/rfc9112.html#section-6.2).
     if chunked:
         framing = _CHUNKED
     elif head.length is not None and head.status != 204 and not isinstance(body, ChunkedBody):
@@ -108,7 +110,7 @@ def serialize_response_head(
 def serialize_local_response(
     status: int, lines: bytes, body: bytes, connection: bytes, method: bytes
 ) -> bytes:
-    """Return a whole response of the proxy's own. A HEAD gets the length without the body."""
+    """Return a complete response of the proxy's own; to HEAD, with the length but without the body."""
     framing = b"" if status == 204 else b"Content-Length: %d\r\n" % len(body)
     return b"".join(
         (
@@ -133,12 +135,7 @@ def _status_line(status: int) -> bytes:
 
 
 def connection_line(minor: int, *, keep_alive: bool) -> bytes:
-    """Return the Connection field for a client of HTTP/1.`minor`; b"" if its default holds."""
+    """Return the Connection field for a client of HTTP/1.`minor`; b"" if the default applies."""
     if not keep_alive:
         return CLOSE
     return b"" if minor else _KEEP_ALIVE
-
-
-def is_length(body: Body | None) -> bool:
-    """Return whether `body` ends after a number of bytes that was announced."""
-    return isinstance(body, LengthBody)

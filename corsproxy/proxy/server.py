@@ -1,6 +1,6 @@
-"""Accepts client connections, ends what is past its deadline, and drains a worker at its end.
+"""Accepts client connections, enforces deadlines, and drains the worker when it stops.
 
-A subclass of aiohttp's `web.Server` whose connections are our own protocol; what they share is
+A subclass of aiohttp's `web.Server` whose connections are `ClientConnection`; they share a
 `ServerState`.
 """
 
@@ -17,13 +17,13 @@ from corsproxy.proxy.state import Observer, ServerState
 
 
 class MissingParser(RuntimeError):  # noqa: N818 - the name is the message
-    """aiohttp was installed without its C parsers; the pure-Python ones are too lenient."""
+    """aiohttp was installed without its C parsers; its pure-Python ones are too lenient."""
 
 
 class ProxyServer(web.Server):
-    """Serves one configuration. Must be made and used inside one running loop.
+    """Serves one configuration. Must be created and used in one running loop.
 
-    `observers` are called once for each request that ended. Raises MissingParser.
+    `observers` are called once with the record of each request that ended. Raises MissingParser.
     """
 
     def __init__(self, config: CompiledConfig, observers: tuple[Observer, ...] = ()) -> None:
@@ -32,13 +32,13 @@ class ProxyServer(web.Server):
         self.state = ServerState(config, Clock(self._sweep), observers)
         self.handshakes = Handshakes(self.state)
         self.state.connections.handshakes = self.handshakes
-        # `pre_shutdown` and `shutdown` of aiohttp end the connections that are registered there.
+        # aiohttp's `pre_shutdown` and `shutdown` close the connections in this dictionary.
         self._connections = self.state.connections.open  # type: ignore[assignment] # the seam
         self.state.clock.start()
 
     def __call__(self) -> RequestHandler:
         """Return the protocol for a new connection."""
-        return ClientConnection(self.state)  # type: ignore[return-value] # the seam of this design
+        return ClientConnection(self.state)  # type: ignore[return-value] # the seam
 
     @property
     def connection_count(self) -> int:
@@ -46,7 +46,7 @@ class ProxyServer(web.Server):
         return self.state.connections.count
 
     def snapshot(self) -> Snapshot:
-        """Return what was counted so far, and the gauges of this moment."""
+        """Return the counters and the current values of the gauges."""
         return snapshot(self.state)
 
     def _sweep(self, now: float) -> None:
@@ -58,8 +58,8 @@ class ProxyServer(web.Server):
     async def drain(self, seconds: float) -> bool:
         """Close idle connections and wait until all have ended; return False after `seconds`.
 
-        A response that was relayed whole may still be on its way to a slow client, so connections
-        count, not requests (P1).
+        It waits for connections, not requests: a complete response may still be on its way to a slow
+        client (P1).
         """
         self.state.draining = self.state.closing = True
         self.handshakes.close()
@@ -67,7 +67,7 @@ class ProxyServer(web.Server):
         return await self.state.connections.wait_closed(seconds)
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's signature
-        """End every connection, to clients and upstreams, at once."""
+        """Abort all connections to clients and upstreams."""
         self.handshakes.close()
         await super().shutdown(timeout)
         self.state.clock.stop()
@@ -81,10 +81,10 @@ def _require_c_parsers() -> None:
         "HttpRequestParserC",
     ):
         raise MissingParser(
-            "aiohttp's C extensions are missing: install aiohttp from a wheel, or with a C "
-            "compiler at hand and without AIOHTTP_NO_EXTENSIONS",
+            "aiohttp's C extensions are missing: install aiohttp from a wheel, or build it with a C "
+            "compiler and without AIOHTTP_NO_EXTENSIONS",
         )
 
 
 async def _never_called(request: web.BaseRequest) -> web.StreamResponse:
-    raise AssertionError(request)  # our own protocol never makes aiohttp's requests
+    raise AssertionError(request)  # ClientConnection creates no aiohttp request

@@ -1,15 +1,15 @@
-"""Measures now and then whether one transfer keeps a minimum pace."""
+"""Detects whether a transfer is slower than a minimum rate."""
 
 from typing import Final
 
-# A client that moves fewer bytes than this a second holds its transfer up (forwarding.md O4).
+# A client that moves fewer bytes per second than this stalls its transfer (forwarding.md O4).
 SLOWEST: Final = 1024
 
 
 class StallDetector:
-    """When a transfer last moved at least `slowest` bytes a second. Times only go forward.
+    """When a transfer last moved at least `slowest` bytes per second. Times are monotonic, in seconds.
 
-    Looking costs the transfer itself nothing: the bytes it has moved are counted anyway.
+    It is sampled: the transfer itself only counts its bytes, which it does anyway.
     """
 
     __slots__ = ("_moved", "_slowest", "kept_at")
@@ -20,7 +20,7 @@ class StallDetector:
         self._slowest = slowest
 
     def look(self, now: float, moved: int) -> float:
-        """Return when the transfer, of which `moved` bytes have gone, last kept the pace."""
+        """Return when the transfer, which has `moved` so many bytes, last kept the pace."""
         if moved - self._moved >= self._slowest * (now - self.kept_at):
             self.kept_at = now
             self._moved = moved

@@ -1,6 +1,6 @@
-"""What the connections of one worker share: the configuration in force, limits, counters and pools.
+"""The state that all connections of one worker share: configuration, clock, counters and pools.
 
-Connections, handshakes and exchanges are given this, never the server that accepts them.
+Connections, handshakes and exchanges get this object, not the server that accepts them.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ Observer = Callable[[Record], None]
 
 
 class ServerState:
-    """The state of one worker, bound to the running loop. `observers` get each ended request's record."""
+    """The state of one worker, bound to the running loop. `observers` get the record of each request."""
 
     def __init__(
         self, config: CompiledConfig, clock: Clock, observers: tuple[Observer, ...] = ()
@@ -36,18 +36,18 @@ class ServerState:
         self.pools = Pools(clock, self.reports.excess)
         self.uploads = UploadBuffers()
         self.open_exchanges = 0
-        # Those that `max_requests_in_flight` bounds: not those whose body is still buffered, nor
-        # tunnels (O3, O4).
+        # The requests that count for `max_requests_in_flight`: neither those whose body is still being
+        # buffered nor tunnels (O3, O4).
         self.in_flight = 0
-        # Every response closes its connection (P1)...
+        # Whether each response closes its connection (P1) ...
         self.draining = False
-        # ... and idle connections are closed, because nothing is accepted any more.
+        # ... and idle connections are closed, because no new ones are accepted.
         self.closing = False
         self._id_prefix = secrets.token_hex(6).encode()
         self._id_number = 0
 
     def new_request_id(self) -> bytes:
-        """Return an id that no other request has."""
+        """Return a unique request ID."""
         self._id_number += 1
         return b"%b-%x" % (self._id_prefix, self._id_number)
 
@@ -60,12 +60,12 @@ class ServerState:
         return True
 
     def replace_config(self, config: CompiledConfig) -> None:
-        """Serve later requests by `config`; those in flight finish under theirs (P2)."""
+        """Serve later requests with `config`; those in flight keep theirs (P2)."""
         self.config = config
         self.connections.limits = make_room(config.server.limits.max_connections)
         self.pools.keep(config.upstreams)
 
     def sweep(self, now: float) -> None:
-        """End whatever is past its deadline. Called at each tick of the clock."""
+        """Handle expired deadlines. Called at each tick of the clock."""
         self.connections.sweep(now)
         self.pools.sweep(now, self.config.server.limits.max_requests_in_flight)

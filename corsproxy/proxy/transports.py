@@ -1,7 +1,7 @@
-"""Bounds and counts what waits in a transport, and in the one below it if that speaks TLS.
+"""Limits and counts the unsent bytes of a transport, for TLS in both of its layers.
 
-A TLS transport of the loops counts only what its own layer holds; nearly all that waits is below,
-in the transport that has the socket, which neither of the loops shows.
+A TLS transport counts only the bytes in its own layer. Nearly all unsent bytes are in the transport
+below, which has the socket, and neither loop makes that one public.
 """
 
 import asyncio
@@ -17,31 +17,31 @@ from typing import Final, cast
 HIGH_WATER: Final = 4 * 1024
 # asyncio's own transports read this many bytes at a time; uvloop's cannot be configured.
 _READ_SIZE: Final = 128 * 1024
-# How often to look how much of the rest has gone, in seconds.
+# How often to check how many unsent bytes are left, in seconds.
 _LOOK: Final = 0.05
 
 
 def wire_below(transport: asyncio.BaseTransport) -> asyncio.Transport | None:
     """Return the transport that carries the bytes of a TLS `transport`, None for any other.
 
-    Raises RuntimeError if the loop does not let it be found: what it holds could not be counted.
+    Raises RuntimeError if it cannot be found: its bytes could not be counted.
     """
     asyncios = getattr(transport, "_ssl_protocol", None)
     if asyncios is not None:
-        return cast("asyncio.Transport", asyncios._transport)  # noqa: SLF001 - nothing else has it
+        return cast("asyncio.Transport", asyncios._transport)  # noqa: SLF001 - it is not public anywhere
     uvloops = transport.get_extra_info("uvloop.sslproto")
     if uvloops is None:
         return None
-    for one in gc.get_referents(uvloops):  # its attributes are not Python's to read
+    for one in gc.get_referents(uvloops):  # Cython hides its attributes
         if hasattr(one, "can_write_eof") and one.can_write_eof():
             return cast("asyncio.Transport", one)
-    raise RuntimeError("this uvloop does not show what lies below its TLS transports")
+    raise RuntimeError("cannot find the transport below a TLS transport in this version of uvloop")
 
 
 def bounded(
     transport: asyncio.BaseTransport, wire: asyncio.Transport | None = None
 ) -> asyncio.Transport:
-    """Return `transport`, limited to the bounds of O6, with the `wire` below it if it has one."""
+    """Return `transport`, with its buffers and those of the `wire` below it limited as O6 demands."""
     stream = cast("asyncio.Transport", transport)
     stream.set_write_buffer_limits(high=HIGH_WATER)
     if wire is not None:
@@ -53,7 +53,7 @@ def bounded(
 
 
 def unsent(transport: asyncio.Transport, wire: asyncio.Transport | None) -> int:
-    """Return how many bytes wait above the kernel's buffers, in both layers of a TLS transport."""
+    """Return how many bytes wait above the kernel's buffers, for TLS in both layers."""
     waiting = transport.get_write_buffer_size()
     return waiting if wire is None else waiting + wire.get_write_buffer_size()
 
@@ -61,29 +61,29 @@ def unsent(transport: asyncio.Transport, wire: asyncio.Transport | None) -> int:
 def unacknowledged(transport: asyncio.Transport, wire: asyncio.Transport | None) -> int:
     """Return how many bytes the peer has not acknowledged yet.
 
-    The kernel's queue counts too: it is so long that a slow peer, which reads all the time, may
-    need minutes until the kernel takes more from us.
+    Includes the kernel's queue: that is so long that a slow peer, although it reads all the time, may
+    take minutes until the kernel accepts more.
     """
     queued = bytearray(4)
     sock = transport.get_extra_info("socket")
-    if sock is not None:  # else it is closed, and only its user has not been notified yet
+    if sock is not None:  # else it is closed, and `connection_lost` has not been called yet
         with contextlib.suppress(
             OSError, ValueError
-        ):  # not every system counts for every kind of socket
+        ):  # not every system counts this for every kind of socket
             fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, queued)
     return unsent(transport, wire) + int.from_bytes(queued, sys.byteorder)
 
 
 def takes_writes(transport: asyncio.Transport, wire: asyncio.Transport | None) -> bool:
-    """Return whether what is written can still be sent; if not, the loops log every attempt."""
+    """Return whether a write can still be sent; if it cannot, the loops would log a warning."""
     return not transport.is_closing() and (wire is None or not wire.is_closing())
 
 
 class Farewell:
-    """Closes a transport once all is sent, or cuts it off when nothing goes out for `idle` seconds.
+    """Closes a transport once all is sent; aborts it if nothing is sent for `idle` seconds (0: no limit).
 
-    TLS limits its own goodbye, and would count what is still on its way as part of it: so that
-    begins behind the last byte. An `idle` of 0 means no limit.
+    TLS limits the time of its shutdown and would include unsent data in it, so the shutdown begins
+    after the last byte.
     """
 
     __slots__ = ("_handle", "_idle", "_left", "_loop", "_until", "_wire", "transport")
@@ -116,7 +116,7 @@ class Farewell:
         self._handle = self._loop.call_later(_LOOK, self._look)
 
     def cancel(self) -> None:
-        """Look no more: the connection is gone."""
+        """Stop checking: the connection has ended."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

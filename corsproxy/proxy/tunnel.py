@@ -1,6 +1,6 @@
-"""Passes bytes both ways behind a 101, untouched (forwarding.md H17).
+"""Passes bytes unchanged in both directions after a 101 (forwarding.md H17).
 
-A tunnel takes the place of the forwarded request on both connections from the 101 on.
+From the 101 on, a tunnel replaces the forwarded request on both connections.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from corsproxy.proxy.upstream.connection import UpstreamConnection, send_fin
 
 
 class Tunnel:
-    """A tunnel between a client and an upstream; `on_end` is called once, before the client's end.
+    """A tunnel between a client and an upstream; `on_end` is called once, before the client is closed.
 
     `idle` is for how many seconds it may be silent in both directions; 0 means no limit.
     """
@@ -37,11 +37,13 @@ class Tunnel:
         self._is_over = False
 
     def begin(self, early: bytes) -> None:
-        """Begin in the state that both connections are in; `early` waited for the 101 (S8, F7).
+        """Send `early`, which arrived before the 101, and apply back-pressure (S8, F7).
 
-        A connection reports a full buffer once, and its user of that moment was the exchange.
+        A connection reports a full buffer once, and did so to the exchange if it was full before.
         """
         self._arm()
+        # First, because `early` may itself fill the upstream's buffer
+        # (https://www.rfc-editor.org/rfc/rfc9110.html#section-7.8).
         if early:
             self._upstream.write(early)
         if self._upstream.is_write_paused:
@@ -52,19 +54,24 @@ class Tunnel:
     # --- what the client does --------------------------------------------------------------
 
     def receive(self, data: bytes) -> bytes:
-        """Pass bytes of the client on; none of them belong to a later request."""
+        """Send bytes of the client to the upstream; return b"", since none are a later request."""
         self._last_activity = self._clock.now
         self._upstream.write(data)
         return b""
 
     def client_half_closed(self) -> bool:
-        """Pass the client's FIN on; return whether more may be sent to it."""
+        """Forward the client's FIN; return whether the client's connection stays open for writing.
+
+        Each direction of a TCP connection ends by itself
+        (https://www.rfc-editor.org/rfc/rfc9293.html#section-3.6).
+        """
         transport = self._client.transport
         other = self._upstream.transport
+        # First, because the loops' TLS cannot close one direction only: then both end.
         if not (transport.can_write_eof() and other.can_write_eof()):
             return False
         if self._half_closed:
-            other.close()  # both have sent all; once this is on its way the tunnel ends
+            other.close()  # both directions have ended; `upstream_left` ends the tunnel once all is sent
         else:
             self._half_closed = True
             send_fin(other)
@@ -75,26 +82,27 @@ class Tunnel:
         self._upstream.pause_reading()
 
     def client_resumed(self) -> None:
-        """Go on reading from the upstream."""
+        """Resume reading from the upstream."""
         self._last_activity = self._clock.now
         self._upstream.resume_reading()
 
     def client_left(self) -> None:
-        """End the tunnel: its client is gone. What it sent still reaches the upstream."""
+        """End the tunnel after its client left; send the upstream what the client had sent."""
         self._end(None, flush=True)
 
     # --- what the upstream does ------------------------------------------------------------
 
     def upstream_sent(self, data: bytes) -> None:
-        """Pass bytes of the upstream on."""
+        """Send bytes of the upstream to the client."""
         self._last_activity = self._clock.now
         self._exchange.bytes_sent += len(data)
         self._client.write(data)
 
     def upstream_half_closed(self) -> bool:
-        """Pass the upstream's FIN on; return whether more may be sent to it."""
+        """Forward the upstream's FIN; return whether its connection stays open for writing."""
         transport = self._client.transport
         both = transport.can_write_eof() and self._upstream.transport.can_write_eof()
+        # As in `client_half_closed`; and if this is the second FIN, both directions have ended.
         if self._half_closed or not both:
             return False
         self._half_closed = True
@@ -106,26 +114,26 @@ class Tunnel:
         self._client.pause_upload()
 
     def upstream_resumed(self) -> None:
-        """Go on reading from the client."""
+        """Resume reading from the client."""
         self._client.resume_upload()
 
     def upstream_left(self, fault: Fault) -> None:
-        """End the tunnel: the upstream is gone."""
+        """End the tunnel after its upstream's connection was lost."""
         self._exchange.note = fault.note
         self._end(fault.kind)
 
     # --- the end ---------------------------------------------------------------------------
 
     def expired(self, now: float) -> None:
-        """End the tunnel if it was silent for `idle`; the deadline moves if it was not."""
+        """End the tunnel if it was silent for `idle`; else move the deadline."""
         idle_until = self._last_activity + (self._idle or NEVER)
         if idle_until > now:
             self._client.deadline = idle_until
         else:
-            self._end(None)  # silence is no fault
+            self._end(None)  # silence is not a fault
 
     def client_stalled(self) -> None:
-        """End the tunnel: the client reads nothing of what was written to it for `write_idle`."""
+        """End the tunnel: the client has read nothing for `write_idle` (O1)."""
         self._end(faults.WRITE_STALLED, cut=True)
 
     def _arm(self) -> None:
@@ -140,6 +148,7 @@ class Tunnel:
         else:
             self._upstream.close()
         self._exchange.fault = fault
+        # Before the client is closed: `on_end` accounts for the exchange.
         self._on_end()
         if cut:
             self._client.cut(reset=False)

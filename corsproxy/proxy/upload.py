@@ -1,4 +1,4 @@
-"""Reads, counts, buffers and frames the body of one request on its way upstream."""
+"""Parses, counts, buffers and frames the body of one request for its upstream."""
 
 from typing import Final
 
@@ -13,15 +13,15 @@ from corsproxy.proxy.http.bodies import (
     as_chunk,
 )
 
-# A body of at most this length is read whole before an upstream connection is taken (O4).
+# A body of at most this length is buffered completely before a connection is requested (O4).
 BUFFERED: Final = 64 * 1024
 
-# What all bodies of a worker that wait for an upstream connection may hold together (O4).
+# The limit for all bodies of a worker that wait for an upstream connection, in bytes (O4).
 MAX_BUFFERED: Final = 64 * 1024 * 1024
 
 
 class UploadBuffers:
-    """How many bytes the buffered bodies of one worker occupy together, at most `limit`."""
+    """The total size of the buffered bodies of one worker, in bytes, at most `limit`."""
 
     __slots__ = ("limit", "size")
 
@@ -31,11 +31,11 @@ class UploadBuffers:
 
 
 class Upload:
-    """What a client uploads with one request.
+    """The body of one request.
 
-    `is_stopped` once an early response made the rest pointless (F5); what arrives from then on is
-    dropped, so the request is never whole on its upstream connection. `limit` is the largest number
-    of bytes that a body without a length may have, 0 for none (O5). `length` is what was announced.
+    `is_stopped` is set by an early response (F5): the rest of the body is dropped, so the request is
+    never complete on its upstream connection. `limit` is the largest size in bytes of a body without
+    a length, 0 for no limit (O5). `length` is the Content-Length, None without one.
     """
 
     __slots__ = (
@@ -61,17 +61,17 @@ class Upload:
 
     @property
     def excess(self) -> bytes:
-        """What was not taken: of later requests if the body is complete, else its own."""
+        """The bytes that were not taken: later requests if the body is complete, else the body's own."""
         return self.body.excess
 
     @property
     def moved(self) -> int:
-        """A number of bytes that grows by as many as arrive."""
+        """A number that grows by each byte that arrives; only differences are meaningful."""
         body = self.body
         return -body.remaining if isinstance(body, LengthBody) else self._counted
 
     def take(self, data: bytes) -> bytes:
-        """Return the payload in `data`. Raise Fault if the framing is broken, or at the limit."""
+        """Return the payload in `data`. Raise Fault if the framing is malformed, or above the limit."""
         try:
             payload = self.body.feed(data)
         except BadChunk as error:
@@ -83,38 +83,41 @@ class Upload:
         return payload
 
     def hold(self, payload: bytes) -> None:
-        """Keep `payload` until there is a connection. Raise Fault above the worker's limit (O4)."""
+        """Buffer `payload` until there is a connection. Raise Fault above the worker's limit (O4)."""
         buffers = self._buffers
         if buffers.size + len(payload) > buffers.limit:
-            raise Fault(faults.OVERLOADED, "the bodies that wait for an upstream connection")
+            raise Fault(
+                faults.OVERLOADED,
+                "the memory for request bodies that wait for an upstream connection is full",
+            )
         buffers.size += len(payload)
         if not self._held:
-            self._held = payload  # most bodies come in one piece, which needs no copy
+            self._held = payload  # most bodies arrive in one piece, which is not copied
             return
         if isinstance(self._held, bytes):
-            # One buffer: a list of pieces would cost an object for every two bytes of a hostile body.
+            # One buffer: a list of pieces could cost an object for every two bytes of a body.
             self._held = bytearray(self._held)
         self._held += payload
 
     def drop(self) -> None:
-        """Discard what was held."""
+        """Discard what was buffered."""
         self._buffers.size -= len(self._held)
         self._held = b""
 
     def may_begin(self) -> bool:
-        """Return whether enough has arrived to take an upstream connection for it (O4)."""
+        """Return whether enough has arrived to request an upstream connection (O4)."""
         return self.complete or (bool(self._held) and not self._is_short)
 
     def release(self) -> bytes:
-        """Return what was held, framed for the upstream."""
+        """Return what was buffered, framed for the upstream."""
         payload = self._held
         self.drop()
         return self.framed(payload)
 
     def framed(self, payload: bytes | bytearray) -> bytes:
-        """Return `payload` as it goes upstream, with the end mark if it was the last of the body."""
+        """Return `payload` framed for the upstream, with the last chunk if the body is complete."""
         if not isinstance(self.body, ChunkedBody):
             return bytes(payload)
-        # An empty chunk would be the last one.
+        # Not an empty chunk: that is the last one (RFC 9112 7.1).
         chunk = as_chunk(payload) if payload else b""
         return chunk + LAST_CHUNK if self.complete else chunk

@@ -1,30 +1,30 @@
-"""Notices that a client has left while nothing is read from its connection.
+"""Detects clients that leave while reading from their connection is paused.
 
-A paused connection reads neither a FIN nor a reset, so its client could leave unnoticed and its
-upstream work on in vain (forwarding.md F6). One poll a tick asks the kernel about all of them at
-once; a pause that is over by then costs nothing but a place in a set.
+A paused connection reads neither a FIN nor a reset, so its client could leave unnoticed while its
+upstream works in vain (forwarding.md F6). One poll per tick queries the kernel about all of them; a
+pause that is over by then costs only a place in a set.
 """
 
 import select
 from typing import Final, Protocol
 
-# Resets are reported without being asked for.
+# `poll` always reports resets.
 _FIN: Final = select.POLLRDHUP
 _NOTHING_ELSE: Final = 0
 
 
 class Watched(Protocol):
-    """A connection from which nothing is read."""
+    """A connection whose reading is paused."""
 
     def descriptor(self) -> int:
-        """Return the descriptor of its socket, -1 if that is closed."""
+        """Return the descriptor of the socket, -1 if that is closed."""
 
     @property
     def leaves_by_fin(self) -> bool:
-        """Whether a FIN that is not read yet already means that its peer has left."""
+        """Whether an unread FIN means that the peer has left."""
 
     def peer_left(self, *, by_reset: bool) -> None:
-        """End what its peer wanted: it sent a reset, or else a FIN."""
+        """Handle a peer that sent a reset or, if not `by_reset`, a FIN."""
 
 
 class Watch:
@@ -37,11 +37,11 @@ class Watch:
         self._poll = select.poll()
 
     def add(self, connection: Watched) -> None:
-        """Watch `connection` from the next look on."""
+        """Watch `connection` from the next `look` on."""
         self._paused.add(connection)
 
     def discard(self, connection: Watched) -> None:
-        """Watch `connection` no more, if it is watched; to be called before its socket is closed."""
+        """Stop watching `connection`, if it is watched; call this before its socket is closed."""
         self._paused.discard(connection)
         descriptor = self._descriptors.pop(connection, None)
         if descriptor is not None and self._by_descriptor.get(descriptor) is connection:
@@ -52,7 +52,7 @@ class Watch:
         """Poll `connection` from now on.
 
         Over TLS the socket may be closed before its connection is notified. Then there is nothing left
-        to notice, and its descriptor may have become another connection's meanwhile.
+        to detect, and the descriptor may already belong to another connection.
         """
         descriptor = connection.descriptor()
         if descriptor < 0:
@@ -65,7 +65,7 @@ class Watch:
         self._poll.register(descriptor, _FIN if connection.leaves_by_fin else _NOTHING_ELSE)
 
     def look(self) -> None:
-        """Report peers that left, each once, and begin to watch what was paused since."""
+        """Watch the connections that were paused since the last look; report peers that left, each once."""
         paused, self._paused = self._paused, set()
         for connection in paused:
             self._register(connection)

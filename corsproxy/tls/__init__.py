@@ -1,1 +1,1 @@
-"""TLS contexts made from files, and their renewal."""
+"""TLS contexts: loading them from files, and renewing them when the files change."""

@@ -1,6 +1,6 @@
 """Makes TLS contexts from certificate and key files, and reports which file is unusable and why.
 
-Knows files and OpenSSL, not sockets and not the configuration keys that name the files.
+It names files by their purpose; callers map that to a configuration key.
 """
 
 import ssl
@@ -18,8 +18,8 @@ TlsFile = Literal["certificate", "private key", "certificate authorities"]
 _T = TypeVar("_T")
 
 
-class BadTlsFile(ValueError):  # noqa: N818 - what is wrong with a file, not an error of ours
-    """A file is unusable: `purpose` is what it is for, `file` its path, `detail` the reason."""
+class BadTlsFile(ValueError):  # noqa: N818 - it describes a file
+    """A TLS file is unusable: `purpose` is its use, `file` its path, `detail` the reason."""
 
     def __init__(self, purpose: TlsFile, file: str, detail: str) -> None:
         super().__init__(f"{purpose} {file}: {detail}")
@@ -36,7 +36,7 @@ def server_context(tls: ServerTls) -> ssl.SSLContext:
     if tls.client_ca_file:
         _load_authorities(context, tls.client_ca_file)
         context.verify_mode = ssl.CERT_REQUIRED
-        # A resumed session shows no certificate, so authorities that changed since could not reject it.
+        # A resumed session sends no certificate, so authorities that changed since could not reject it.
         context.num_tickets = 0
         context.options |= ssl.OP_NO_TICKET
     return context
@@ -67,15 +67,15 @@ def _load_pair(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:
     )
     text = _read("private key", key_file, Path(key_file).read_bytes)
     if b"ENCRYPTED" in text:
-        raise BadTlsFile(
-            "private key", key_file, "it is encrypted, and nobody is there to be asked"
-        )
+        raise BadTlsFile("private key", key_file, "it is encrypted; write it without a passphrase")
     try:
         # Without a function OpenSSL would prompt for the password on the terminal.
         context.load_cert_chain(cert_file, key_file, password=lambda: b"")
     except ssl.SSLError as error:
         mismatch = error.reason == "KEY_VALUES_MISMATCH"
-        detail = "it is not the certificate's" if mismatch else "it is no private key in PEM"
+        detail = (
+            "it does not match the certificate" if mismatch else "it is not a private key in PEM"
+        )
         raise BadTlsFile("private key", key_file, detail) from error
 
 
@@ -88,6 +88,6 @@ def _read(purpose: TlsFile, file: str, read: Callable[[], _T]) -> _T:
     try:
         return read()
     except ssl.SSLError as error:
-        raise BadTlsFile(purpose, file, "it holds no certificate in PEM") from error
+        raise BadTlsFile(purpose, file, "it contains no certificate in PEM") from error
     except OSError as error:
         raise BadTlsFile(purpose, file, (error.strerror or str(error)).lower()) from error

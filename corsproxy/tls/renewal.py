@@ -1,7 +1,7 @@
 """Renews TLS contexts when their files change, so that a new certificate needs no restart.
 
-Only later handshakes use the new context. A session belongs to the context that made it, so none is
-resumed after a renewal. Knows when files change, not what they contain.
+Only later handshakes use the new context. A session belongs to the context that created it, so none is
+resumed after a renewal.
 """
 
 import logging
@@ -16,18 +16,18 @@ from corsproxy.tls.contexts import BadTlsFile, server_context, upstream_context
 
 log: Final = logging.getLogger("corsproxy")
 
-# Seconds between two checks of the files, at least; they are only checked in a handshake.
+# The minimum time between two checks of the files, in seconds; they are only checked before a handshake.
 _CHECK_INTERVAL: Final = 1.0
-# Seconds for which a session made with a client certificate can be resumed, at most. A resumed session
-# shows no certificate, which may have expired or been revoked since; and OpenSSL keeps TLS 1.2 sessions
-# for two hours, which Python's ssl cannot change.
+# For how long a session with a client certificate can be resumed at most, in seconds. A resumed session
+# sends no certificate, and that may have expired or been revoked since. OpenSSL keeps TLS 1.2 sessions
+# for two hours, and Python's ssl cannot change that.
 _SESSION_LIFETIME: Final = 300.0
 
 _Fingerprint = tuple[tuple[str, int, int, int] | None, ...]
 
 
 class RenewedContext:
-    """Holds the context that `make` makes from `files`, and replaces it when they change.
+    """The context that `make` creates from `files`, replaced when they change.
 
     If the changed files are unusable, the old context stays and the reason is logged. With
     `ends_sessions` it is also replaced every five minutes. The constructor raises BadTlsFile.
@@ -52,7 +52,7 @@ class RenewedContext:
             if seen != self._seen:
                 self._seen = seen
                 if self._renew(now):
-                    log.info("TLS files were read again: %s", ", ".join(self._files))
+                    log.info("TLS files were reloaded: %s", ", ".join(self._files))
             elif self._ends_sessions and now - self._made_at >= _SESSION_LIFETIME:
                 self._renew(now)
         return self._context
@@ -63,12 +63,12 @@ class RenewedContext:
         try:
             self._context = self._make()
         except BadTlsFile as fault:
-            log.error("TLS goes on with the old files: %s", fault)  # noqa: TRY400 - no bug of ours
+            log.error("TLS files were not reloaded, the old ones stay in use: %s", fault)  # noqa: TRY400 - not a bug, so no traceback
             return False
         return True
 
     def _fingerprint(self) -> _Fingerprint:
-        """Return what changes with the files; Kubernetes changes a Secret's by a symlink (operations.md R8)."""
+        """Return a value that differs once a file changes; Kubernetes swaps a symlink (operations.md R8)."""
         found: list[tuple[str, int, int, int] | None] = []
         for file in self._files:
             try:
@@ -82,9 +82,9 @@ class RenewedContext:
 
 
 def listening_context(tls: ServerTls) -> RenewedContext:
-    """Return the context of a listener, to be read for each handshake. Raises BadTlsFile.
+    """Return the context of a listener; call its `context` for each handshake. Raises BadTlsFile.
 
-    An `sni_callback` could exchange the context, too, but CPython decodes the server name for it, and
+    An `sni_callback` could replace the context, too, but CPython decodes the server name for it, and
     reports each name that is not ASCII on standard error.
     """
     return RenewedContext(

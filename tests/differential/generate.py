@@ -1,4 +1,4 @@
-"""Generated requests and answers: good, odd, malformed, and such as smuggle. Knows no proxy.
+"""Generated requests and responses: good, odd, malformed, and such as smuggle.
 
 A message is put together slot by slot. How odd it becomes is drawn once a message: most slots of
 most messages are ordinary, so that a single oddity meets otherwise good surroundings. A quarter of

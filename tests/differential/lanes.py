@@ -1,4 +1,4 @@
-"""A recording upstream, and a client that says its piece and listens. Knows no verdicts.
+"""A recording upstream, and a client that says its piece and listens.
 
 A lane is one way through one proxy with an upstream of its own, used by one case at a time: what
 the upstream sees belongs to that case, however it was smuggled there.
@@ -28,7 +28,7 @@ _OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
 
 
 def plain_reply(seen: Seen) -> Reply:
-    """Return an ordinary answer, after which the proxy is to close."""
+    """Return an ordinary response, after which the proxy is to close."""
     return Reply(_OK if seen.method == b"HEAD" else _OK + b"hi")
 
 

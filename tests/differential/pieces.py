@@ -1,4 +1,4 @@
-"""What generated messages are put together from: ordinary pieces, and odd ones. Knows no order."""
+"""What generated messages are put together from: ordinary pieces, and odd ones."""
 
 from typing import Final
 

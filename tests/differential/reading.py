@@ -1,4 +1,4 @@
-"""What a stream of bytes holds, by the strict reading of RFC 9112 alone. Knows no sockets."""
+"""What a stream of bytes holds, by the strict reading of RFC 9112 alone."""
 
 import re
 from typing import Final, NamedTuple
@@ -11,11 +11,11 @@ _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
 
 
 class Malformed(ValueError):  # noqa: N818 - a verdict on what came, not an error of the test
-    """The stream is no message that RFC 9112 allows."""
+    """The stream is not a message that RFC 9112 allows."""
 
 
 class Seen(NamedTuple):
-    """A whole request, as far as two proxies must agree on it."""
+    """The parts of a complete request on which two proxies must agree."""
 
     method: bytes
     target: bytes
@@ -24,7 +24,7 @@ class Seen(NamedTuple):
 
 
 class Got(NamedTuple):
-    """A final answer; `framing` is close where only the connection's end delimits it."""
+    """A final response; `framing` is close where only the connection's end delimits it."""
 
     status: int
     framing: str
@@ -48,7 +48,7 @@ def take_request(data: bytes) -> tuple[Seen, int] | None:
 
 
 def read_answers(data: bytes, methods: list[bytes]) -> list[Got]:
-    """Return the final answers in `data`, a stream that has ended, to requests of `methods`."""
+    """Return the final responses in `data`, a stream that has ended, to requests of `methods`."""
     answers: list[Got] = []
     while data and len(answers) < len(methods):
         head = _take_head(data)

@@ -25,7 +25,7 @@ LANES = 16
 
 
 class Comparison(NamedTuple):
-    """What became of all streams."""
+    """The outcome of all streams."""
 
     rows: Counter[tuple[bool, ...]]
     reasons: Counter[Reason]

@@ -1,7 +1,7 @@
 """What three proxies made of one stream, compared; and why an oracle may refuse what we forward.
 
 Compared request by request, up to the first that one of the three did not forward: from there on a
-stream has no agreed borders any more. Knows no sockets.
+stream has no agreed borders any more.
 """
 
 import re
@@ -70,7 +70,7 @@ def _path_of(seen: Seen) -> bytes:
 
 
 class Verdict(NamedTuple):
-    """What became of one request: who forwarded it; `faults` says what must not be."""
+    """The outcome of one request: who forwarded it; `faults` says what must not be."""
 
     forwarded: tuple[bool, ...]
     faults: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ def verdicts(stream: bytes, made: Sequence[Sequence[Seen]]) -> list[Verdict]:
 
 
 def _is_whole(made: list[list[Seen]]) -> bool:
-    """Tell whether all forwarded the sentinel, with which a stream ends."""
+    """Return whether all forwarded the sentinel, with which a stream ends."""
     return all(one[-1].target == b"/sentinel" for one in made)
 
 
@@ -124,7 +124,7 @@ def _plain(seen: Seen) -> Seen:
 
 
 def _is_for_the_proxy(seen: Seen) -> bool:
-    return seen.method == b"OPTIONS" and seen.target == b"*"  # H4: we answer it ourselves
+    return seen.method == b"OPTIONS" and seen.target == b"*"  # H4: we respond to it ourselves
 
 
 def _are_alike(oracle: str, ours: Seen, theirs: Seen) -> bool:

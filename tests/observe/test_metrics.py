@@ -56,7 +56,7 @@ def counted(found: Iterable[Request]) -> Snapshot:
     metrics = Metrics()
     for one in found:
         route = metrics.of(one.route)
-        route.answered(one.method, one.status)
+        route.responded(one.method, one.status)
         route.lasted(one.seconds, one.upstream_seconds)
         if one.reason is not None:
             verdict = Verdict.allowed if one.reason is Reason.allowed else Verdict.refused
@@ -90,7 +90,7 @@ def figure(families: dict[str, Metric], sample: str, **labels: str) -> float:
 def test_labels_are_bounded(method: bytes, status: int) -> None:
     """cors.md 69: a method is a registered one or `other`, a code a registered one or its class."""
     metrics = Metrics()
-    metrics.of("api").answered(method, status)
+    metrics.of("api").responded(method, status)
     ((labels, figures),) = metrics.snapshot()["corsproxy_requests_total"]
     assert labels[0] == "api"
     assert labels[1] in {*(name.decode() for name in METHODS), "other"}
@@ -102,7 +102,7 @@ def test_every_odd_method_is_one_series() -> None:
     """cors.md 69: a client cannot make new series by making up methods."""
     metrics = Metrics()
     for number in range(1000):
-        metrics.of("api").answered(b"M%d" % number, 200 + number % 2 * 77)
+        metrics.of("api").responded(b"M%d" % number, 200 + number % 2 * 77)
     assert sorted(metrics.snapshot()["corsproxy_requests_total"]) == [
         (("api", "other", "200"), (500,)),
         (("api", "other", "2xx"), (500,)),

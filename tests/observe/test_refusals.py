@@ -75,7 +75,7 @@ def test_each_route_has_a_rate_of_its_own_and_reports_what_it_suppressed(
     log: logging.Logger,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """cors.md 69: a noisy route silences neither another one nor itself for good."""
+    """cors.md 69: a noisy route silences neither another one nor itself forever."""
     clock = Time()
     refusals = Refusals(log, clock)
     due = [refusals.is_due("api") for _ in range(100)]
@@ -84,7 +84,7 @@ def test_each_route_has_a_rate_of_its_own_and_reports_what_it_suppressed(
     clock.now = 1 / A_SECOND
     assert refusals.is_due("api")
     refusals.refused(record_of(decision=REFUSED))
-    assert caplog.messages[0].endswith("; 95 more since the last such line")
+    assert caplog.messages[0].endswith("; 95 more since the last such message")
 
 
 @given(hostile_records)
@@ -126,15 +126,15 @@ def test_overload_is_logged_once_in_ten_seconds(
     log: logging.Logger,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A thousand requests turned away are one line, then one more with their number."""
+    """A thousand requests rejected are one line, then one more with their number."""
     clock = Time()
     refusals = Refusals(log, clock)
     for _ in range(1000):
         refusals.overloaded("the number of requests in flight", 100)
     clock.now = 10.0
-    refusals.overloaded("the number of connections", 10, "an idle connection makes way")
-    start, away = "overloaded: the number of", "what is beyond it is turned away"
-    unless, more = "unless an idle connection makes way", "999 more since the last such line"
+    refusals.overloaded("the number of connections", 10, "an idle connection can be closed")
+    start, away = "overloaded: the number of", "excess is rejected"
+    unless, more = "unless an idle connection can be closed", "999 more since the last such message"
     assert caplog.messages == [
         f"{start} requests in flight is at its limit of 100; {away}",
         f"{start} connections is at its limit of 10; {away}, {unless}; {more}",

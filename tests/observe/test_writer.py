@@ -14,7 +14,7 @@ LINE = "x" * 999 + "\n"
 
 
 def lost_line(count: int) -> str:
-    """Tell how many were lost."""
+    """Return the line that reports how many were lost."""
     return f"lost {count}\n"
 
 

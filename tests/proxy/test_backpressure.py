@@ -1,4 +1,4 @@
-"""A side that stalls holds the other back: forwarding.md F7, O6."""
+"""A side that stalls pauses the other one: forwarding.md F7, O6."""
 
 import asyncio
 
@@ -70,7 +70,7 @@ CHUNK = b"10000\r\n" + bytes(0x10000) + b"\r\n"
 
 @pytest.mark.parametrize("size", [64 * MIB])
 async def test_chunks_are_held_back_too(size: int) -> None:
-    """F7: an endless chunked answer stalls with its client."""
+    """F7: an endless chunked response stalls with its client."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     poured = len(CHUNK) * (size // 0x10000)
     async with through([request(), send(head), pour(poured, CHUNK)]) as (client, _, upstream):

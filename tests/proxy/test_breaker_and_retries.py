@@ -32,7 +32,7 @@ from tests.support.wire import eventually, patiently
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-ANSWERING: Script = [repeat(request(), send(OK))]
+ALWAYS_OK: Script = [repeat(request(), send(OK))]
 SILENT: Script = [request(), black_hole()]
 BREAKER = "timeouts: {response_header: 50ms}\ncircuit_breaker: {failures: 2, open: 300ms}"
 POLICY = "cors: {allow_origins: ['https://app.example.com']}"
@@ -69,8 +69,8 @@ async def test_o7_first_byte_timeouts_open_the_circuit() -> None:
 
 
 async def test_o7_after_its_time_a_trial_closes_it() -> None:
-    """O7: the upstream answers again, and all is as before."""
-    async with through(SILENT, SILENT, ANSWERING, upstream=BREAKER) as way:
+    """O7: the upstream responds again, and all is as before."""
+    async with through(SILENT, SILENT, ALWAYS_OK, upstream=BREAKER) as way:
         for _ in range(2):
             assert (await outcome(way))[0] == 504
         assert await outcome(way) == (503, "upstream_circuit_open")
@@ -82,7 +82,7 @@ async def test_o7_after_its_time_a_trial_closes_it() -> None:
 
 
 async def test_o7_refused_connections_count_and_statuses_do_not() -> None:
-    """O7: 503 of the upstream's own is an answer; what counts is that nobody is there."""
+    """O7: 503 of the upstream's own is a response; what counts is that nobody is there."""
     bad = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     async with through([request(), send(bad), close()], upstream=BREAKER) as way:
         for _ in range(4):
@@ -98,7 +98,7 @@ async def test_o7_refused_connections_count_and_statuses_do_not() -> None:
 async def test_o7_other_upstreams_are_unaffected() -> None:
     """O7: a breaker is one upstream's."""
     more = "  - {upstream: 'http://127.0.0.1:1', match: {path: /dead}, cors: false}"
-    async with through(ANSWERING, upstream=BREAKER, route="match: {path: /}", more=more) as way:
+    async with through(ALWAYS_OK, upstream=BREAKER, route="match: {path: /}", more=more) as way:
         for _ in range(3):
             dead = await way.client.exchange(b"GET /dead HTTP/1.1\r\nHost: a\r\n\r\n")
             assert dead.problem()["error"] == "upstream_unreachable"
@@ -136,7 +136,7 @@ async def test_o7_our_own_lack_of_descriptors_is_not_the_upstreams(
 ) -> None:
     """O7, O2: no connection can be opened, which is 503 for now and leaves the circuit closed."""
     path = f"{tmp_path}/s" if kind == "unix" else None
-    async with ScriptedUpstream(ANSWERING, path=path) as upstream:
+    async with ScriptedUpstream(ALWAYS_OK, path=path) as upstream:
         config = one_route(upstream.url, upstream=BREAKER.replace("50ms", "60s"))
         async with running_proxy(config) as proxy, await proxy.client() as client:
             way = Way(client, proxy, upstream)
@@ -156,7 +156,7 @@ async def test_o7_a_lack_of_descriptors_anywhere_on_this_machine_is_not_either(
     def refused(*_: object, **__: object) -> NoReturn:
         raise OSError(number, os.strerror(number))
 
-    async with through(ANSWERING, upstream=BREAKER.replace("50ms", "60s")) as way:
+    async with through(ALWAYS_OK, upstream=BREAKER.replace("50ms", "60s")) as way:
         assert (await way.client.exchange(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")).status == 204
         with monkeypatch.context() as patch:
             patch.setattr(socket, "socket", refused)
@@ -198,7 +198,7 @@ async def requests_came(way: Way, count: int) -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 async def test_f3_a_safe_request_on_a_dead_connection_is_sent_again(method: str) -> None:
     """F3: by default, on another connection, and the client sees nothing of it."""
-    async with through(DIES, ANSWERING, upstream=KEPT) as way:
+    async with through(DIES, ALWAYS_OK, upstream=KEPT) as way:
         assert await outcome(way) == (200, "")
         answer = await way.client.exchange(lines(method), method)
         assert answer.status == 200
@@ -227,7 +227,7 @@ async def test_f3_a_safe_request_on_a_dead_connection_is_sent_again(method: str)
 )
 async def test_f3_no_other_method_and_nothing_with_a_body_is_sent_again(data: bytes) -> None:
     """F3: 502, and it was sent once: the upstream may have acted on it before it closed."""
-    async with through(DIES, ANSWERING, upstream=KEPT) as way:
+    async with through(DIES, ALWAYS_OK, upstream=KEPT) as way:
         assert await outcome(way) == (200, "")
         answer = await way.client.exchange(data)
         assert (answer.status, answer.problem()["error"]) == (502, "upstream_closed")
@@ -239,7 +239,7 @@ async def test_f3_no_other_method_and_nothing_with_a_body_is_sent_again(data: by
 async def test_f3_nothing_is_sent_again_once_a_byte_came_back(start: bytes) -> None:
     """F3: the upstream had begun to respond, so it had acted on the request."""
     dies_late: Script = [request(), send(OK), request(), send(start), close()]
-    async with through(dies_late, ANSWERING, upstream=KEPT) as way:
+    async with through(dies_late, ALWAYS_OK, upstream=KEPT) as way:
         assert await outcome(way) == (200, "")
         assert (await way.client.exchange(lines("GET"))).status == 502
         assert times_sent(way) == 1
@@ -250,7 +250,7 @@ async def test_f3_nothing_is_sent_again_after_an_interim_response() -> None:
     """F3: an interim response is one, too."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     dies_late: Script = [request(), send(OK), request(), send(hints), close()]
-    async with through(dies_late, ANSWERING, upstream=KEPT) as way:
+    async with through(dies_late, ALWAYS_OK, upstream=KEPT) as way:
         assert await outcome(way) == (200, "")
         answer = await way.client.exchange(lines("GET"))
         assert (answer.status, len(answer.interim)) == (502, 1)
@@ -260,7 +260,7 @@ async def test_f3_nothing_is_sent_again_after_an_interim_response() -> None:
 @pytest.mark.parametrize("ending", [close(), reset()], ids=["FIN", "reset"])
 async def test_f3_nothing_is_sent_again_if_the_connection_was_new(ending: Step) -> None:
     """F3: an upstream that closes a new connection read the request and refuses it."""
-    async with through([request(), ending], ANSWERING) as way:
+    async with through([request(), ending], ALWAYS_OK) as way:
         answer = await way.client.exchange(lines("GET"))
         assert (answer.status, answer.problem()["error"]) == (502, "upstream_closed")
         assert len(way.upstream.connections) == 1
@@ -270,7 +270,7 @@ async def test_f3_a_request_is_sent_again_once() -> None:
     """F3: no matter how many kept connections turn out dead."""
     go = asyncio.Event()
     dies: Script = [request(), wait(go), send(OK), request(), close()]
-    async with through(dies, dies, dies, ANSWERING, upstream=KEPT) as way:
+    async with through(dies, dies, dies, ALWAYS_OK, upstream=KEPT) as way:
         async with AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(await way.proxy.client()) for _ in range(3)]
             for number, client in enumerate(clients, start=1):
@@ -286,7 +286,7 @@ async def test_f3_a_request_is_sent_again_once() -> None:
 async def test_f3_without_attempts_it_is_not() -> None:
     """L20 `retries.attempts`: 0 turns it off."""
     keys = f"retries: {{attempts: 0}}\n{KEPT}"
-    async with through(DIES, ANSWERING, upstream=keys) as way:
+    async with through(DIES, ALWAYS_OK, upstream=keys) as way:
         assert await outcome(way) == (200, "")
         assert await outcome(way) == (502, "upstream_closed")
         assert len(way.upstream.connections) == 1
@@ -300,7 +300,7 @@ async def lose_at_once(clients: int, busy: int = 0) -> list[int]:
     go, end = asyncio.Event(), asyncio.Event()
     kept: Script = [request(), wait(go), send(OK), request(), black_hole()]
     held: Script = [request(), wait(end), send(OK)]
-    scripts = [kept] * clients + [held] * busy + [ANSWERING]
+    scripts = [kept] * clients + [held] * busy + [ALWAYS_OK]
     async with through(*scripts, upstream=KEPT) as way, AsyncExitStack() as stack:
         asking = [
             await stack.enter_async_context(await way.proxy.client()) for _ in range(clients + busy)

@@ -55,7 +55,7 @@ async def test_60_cookies_to_the_byte(route: str, sent: bytes, expected: bytes) 
 
 
 async def test_60_a_cookie_that_browsers_would_refuse_stays_and_is_counted() -> None:
-    """cors.md 60: left as it is; counted each time, told once a route and reason."""
+    """cors.md 60: left as it is; counted each time, reported once a route and reason."""
     upstream = answering(b"Set-Cookie: __Host-sid=1; Path=/; Secure\r\n")
     told: list[tuple[str, str]] = []
 
@@ -72,7 +72,7 @@ async def test_60_a_cookie_that_browsers_would_refuse_stays_and_is_counted() -> 
 
 
 async def test_60_cookies_left_are_counted_by_route_and_reason() -> None:
-    """cors.md 60: each route and reason is told once and counted each time; a rewritten one is not."""
+    """cors.md 60: each route and reason is reported once and counted each time; a rewritten one is not."""
     cookies = (b"__Host-a=1; Path=/; Secure", b"b=2; Secure; Partitioned", b"c=3; Secure", b"d=4")
     lines = b"".join(b"Set-Cookie: %b\r\n" % cookie for cookie in cookies)
     told: list[tuple[str, str]] = []

@@ -1,17 +1,17 @@
-"""Answers under a policy over sockets: cors.md 41-47, 49, 51, 55, 58, 62-65, 72-73."""
+"""Responses under a policy over sockets: cors.md 41-47, 49, 51, 55, 58, 62-65, 72-73."""
 
 import pytest
 
-from tests.support.answers import ANSWERING, OK
 from tests.support.messages import parse_head
 from tests.support.pages import ANY, ORIGIN, OTHER, SPA, get, preflight
 from tests.support.proxy import as_answered, assert_untouched, through
+from tests.support.responses import ALWAYS_OK, OK
 from tests.support.upstream import Script, repeat, request, send
 
 
-async def test_41_an_allowed_answer_carries_the_headers_of_an_answer() -> None:
+async def test_41_an_allowed_response_carries_the_headers_of_a_response() -> None:
     """cors.md 41, 44: origin, credentials, exposed names and Vary; nothing of a preflight's."""
-    async with through(ANSWERING, route=SPA) as (client, _, upstream):
+    async with through(ALWAYS_OK, route=SPA) as (client, _, upstream):
         answer = await client.exchange(get())
         assert answer.head.cors() == {
             "access-control-allow-origin": ORIGIN,
@@ -25,8 +25,8 @@ async def test_41_an_allowed_answer_carries_the_headers_of_an_answer() -> None:
 
 @pytest.mark.parametrize("origin", [OTHER, "null", "", f"{ORIGIN}.evil.example", None])
 async def test_42_44_55_a_refused_one_is_forwarded_without_a_word(origin: str | None) -> None:
-    """cors.md 5, 42, 44, 55: no Access-Control-*, `Vary: Origin`, and the answer untouched."""
-    async with through(ANSWERING, route=SPA) as (client, _, _):
+    """cors.md 5, 42, 44, 55: no Access-Control-*, `Vary: Origin`, and the response untouched."""
+    async with through(ALWAYS_OK, route=SPA) as (client, _, _):
         answer = await client.exchange(get(origin))
         assert (answer.status, answer.body) == (200, b"hi")
         assert answer.head.cors() == {}
@@ -36,7 +36,7 @@ async def test_42_44_55_a_refused_one_is_forwarded_without_a_word(origin: str | 
 @pytest.mark.parametrize("origin", [OTHER, None, "null", "not an origin"])
 async def test_43_any_origin_says_so_to_everybody(origin: str | None) -> None:
     """cors.md 12, 28, 43: `*` and the exposed names with and without Origin, and no Vary."""
-    async with through(ANSWERING, route=ANY) as (client, _, _):
+    async with through(ALWAYS_OK, route=ANY) as (client, _, _):
         answer = await client.exchange(get(origin))
         assert answer.head.cors() == {
             "access-control-allow-origin": "*",
@@ -59,7 +59,7 @@ async def test_43_any_origin_says_so_to_everybody(origin: str | None) -> None:
         ("503 Busy", "GET"),
     ],
 )
-async def test_44_46_58_every_answer_carries_them(status: str, method: str) -> None:
+async def test_44_46_58_every_response_carries_them(status: str, method: str) -> None:
     """cors.md 41, 44, 46, 58: errors, redirects, HEAD, 206 and 304 like a 200."""
     bodiless = method == "HEAD" or status[:3] in {"204", "304"}
     head = f"HTTP/1.1 {status}\r\n" + ("" if bodiless else "Content-Length: 2\r\n") + "\r\n"
@@ -145,8 +145,8 @@ async def test_51_a_route_without_a_policy_passes_everything() -> None:
         assert upstream.requests[1].head.value("access-control-request-method") == b"PUT"
 
 
-async def test_47_interim_answers_carry_none() -> None:
-    """cors.md 47: a 103 stays as it is; the final answer carries them."""
+async def test_47_interim_responses_carry_none() -> None:
+    """cors.md 47: a 103 stays as it is; the final response carries them."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     async with through([request(), send(hints + OK)], route=SPA) as (client, _, _):
         answer = await client.exchange(get())
@@ -164,10 +164,10 @@ policies:
 
 
 async def test_62_73_no_route_is_404_under_the_default_policy() -> None:
-    """cors.md 62, 73: what matches no route is answered under `defaults.cors`."""
+    """cors.md 62, 73: what matches no route gets its response under `defaults.cors`."""
     route = "match: {path: /api/}\ncors: false"
     async with through(
-        ANSWERING, route=route, more=DEFAULTS.replace('  open: {allow_origins: ["*"]}\n', "")
+        ALWAYS_OK, route=route, more=DEFAULTS.replace('  open: {allow_origins: ["*"]}\n', "")
     ) as way:
         answer = await way.client.exchange(get(path="/elsewhere"))
         assert (answer.status, answer.problem()["error"]) == (404, "no_route")
@@ -184,7 +184,7 @@ async def test_62_73_no_route_is_404_under_the_default_policy() -> None:
 
 async def test_73_no_route_and_no_default_is_a_plain_404() -> None:
     """cors.md 6, 73: without `defaults.cors` there is nothing to add; preflights too."""
-    async with through(ANSWERING, route="match: {path: /api/}\n" + SPA) as way:
+    async with through(ALWAYS_OK, route="match: {path: /api/}\n" + SPA) as way:
         for data in (get(path="/elsewhere"), preflight(path="/elsewhere")):
             answer = await way.client.exchange(data)
             assert answer.status == 404
@@ -203,9 +203,9 @@ async def test_73_no_route_and_no_default_is_a_plain_404() -> None:
         (get(more="Expect: 200-maybe\r\n"), 417),
     ],
 )
-async def test_62_own_faults_carry_what_an_answer_would(data: bytes, status: int) -> None:
+async def test_62_own_faults_carry_what_a_response_would(data: bytes, status: int) -> None:
     """cors.md 62, 64: the page sees the fault, not "CORS error"; nothing of it may be stored."""
-    async with through(ANSWERING, route=SPA) as (client, _, _):
+    async with through(ALWAYS_OK, route=SPA) as (client, _, _):
         answer = await client.exchange(data)
         assert answer.status == status
         assert answer.head.cors() == {
@@ -232,7 +232,7 @@ async def test_63_before_a_head_is_read_there_is_no_origin(default: str, expecte
         "fallback": f"fallback: {{allow_origins: [{ORIGIN}]}}",
     }
     more = f"defaults:\n  cors: {default}\npolicies:\n  {policies[default]}"
-    async with through(ANSWERING, more=more) as (client, _, _):
+    async with through(ALWAYS_OK, more=more) as (client, _, _):
         bad = f"GET / HTTP/1.1\r\nHost: a\r\nOrigin: {ORIGIN}\r\nA : b\r\n\r\n".encode()
         answer = await client.exchange(bad)
         assert answer.status == 400
@@ -241,7 +241,7 @@ async def test_63_before_a_head_is_read_there_is_no_origin(default: str, expecte
 
 async def test_55_a_policy_that_blocks_shields_the_upstream() -> None:
     """cors.md 55, 5: 403 before the upstream; same-origin requests and navigations still pass."""
-    async with through(ANSWERING, route=SPA + "  on_refused: block\n") as way:
+    async with through(ALWAYS_OK, route=SPA + "  on_refused: block\n") as way:
         answer = await way.client.exchange(get(OTHER, method="POST"))
         assert (answer.status, answer.problem()["error"]) == (403, "cors_refused")
         assert answer.head.cors() == {}

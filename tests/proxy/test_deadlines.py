@@ -26,7 +26,7 @@ class Timer(NamedTuple):
 
 
 class Loop:
-    """A loop whose time passes when the test says so."""
+    """A loop whose time the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -84,7 +84,7 @@ def test_a_deadline_is_never_early_and_at_most_two_ticks_late(
 
 
 def test_no_limit_is_never_reached(loop: Loop) -> None:
-    """L4: 0 is no limit."""
+    """L4: 0 is not a limit."""
     clock = Clock(lambda _: None)
     assert clock.after(0.0) == NEVER > loop.now
 

@@ -18,12 +18,12 @@ from tests.support.wire import eventually
 CLIENTS = 8
 _BETWEEN = 40  # requests that reach the upstream between its start and its death
 
-# What a client may be told of an upstream that died: it broke off, refused, or is slow to return.
+# What a client may learn about an upstream that died: it broke off, refused, or is slow to return.
 TOLD = {502, 503, 504}
 
 
 class Load:
-    """Clients that ask again and again; each notes what became of every request."""
+    """Clients that ask again and again; each notes the outcome of every request."""
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
@@ -116,7 +116,7 @@ async def _recovers(load: Load, proxy: Proxy) -> None:
 async def test_an_upstream_that_dies_under_load_costs_each_request_at_most_itself(
     tmp_path: Path,
 ) -> None:
-    """F1-F3, S12: 4 deaths; one answer or one visible cut each, no POST twice, and it recovers."""
+    """F1-F3, S12: 4 deaths; one response or one visible cut each, no POST twice, and it recovers."""
     told = await _dying(tmp_path / "notes", deaths=4)
     assert told.most_posts == 1
     assert told.most_gets <= 2

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.support.answers import ANSWERING, OK
 from tests.support.messages import read_head
 from tests.support.proxy import assert_untouched, through
+from tests.support.responses import ALWAYS_OK, OK
 from tests.support.upstream import request, send, tell, wait
 from tests.support.wire import End, patiently
 
@@ -30,7 +30,7 @@ def asking(fields: bytes, expect: bytes = b"100-continue", version: bytes = b"1.
 async def test_h14_who_asks_is_told_to_send_and_then_served(framing: str, expect: bytes) -> None:
     """H14: 100 first; no upstream connection until the body begins; Expect goes no further."""
     fields, body = FRAMED[framing]
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         await client.send(asking(fields, expect))
         head = await read_head(client)
         assert head.raw == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -46,7 +46,7 @@ async def test_h14_who_asks_is_told_to_send_and_then_served(framing: str, expect
 async def test_h14_a_body_that_is_here_is_not_asked_for() -> None:
     """H14, RFC 9110 10.1.1: no 100 where the body came with the head."""
     fields, body = FRAMED["length"]
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         answer = await client.exchange(asking(fields) + body)
         assert (answer.status, answer.interim) == (200, ())
         assert upstream.requests[0].body == BODY
@@ -54,7 +54,7 @@ async def test_h14_a_body_that_is_here_is_not_asked_for() -> None:
 
 async def test_h14_without_a_body_there_is_nothing_to_ask_for() -> None:
     """H14, RFC 9110 10.1.1: the request is served, without 100 and without Expect."""
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         answer = await client.exchange(asking(b""))
         assert (answer.status, answer.interim) == (200, ())
         assert upstream.requests[0].head.values("expect") == []
@@ -63,7 +63,7 @@ async def test_h14_without_a_body_there_is_nothing_to_ask_for() -> None:
 async def test_h14_an_old_client_does_not_know_100() -> None:
     """H14, RFC 9110 10.1.1: from HTTP/1.0 the expectation is ignored."""
     fields, body = FRAMED["length"]
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         await client.send(asking(fields, version=b"1.0"))
         answer = await client.exchange(body)
         assert (answer.status, answer.interim) == (200, ())
@@ -72,9 +72,9 @@ async def test_h14_an_old_client_does_not_know_100() -> None:
 
 @pytest.mark.parametrize("expect", [b"200-ok", b"100-continue, x", b"", b"100-continue;q=1"])
 async def test_h14_any_other_expectation_is_417(expect: bytes) -> None:
-    """H14: refused; what the client sends on is no request."""
+    """H14: refused; what the client sends afterwards is not a request."""
     fields, body = FRAMED["length"]
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         answer = await way.client.exchange(asking(fields, expect) + body)
         assert (answer.status, answer.problem()["error"]) == (417, "expectation_failed")
         assert answer.head.value("connection") == b"close"
@@ -99,7 +99,7 @@ async def test_h14_who_will_be_refused_is_not_told_to_send(
     Whether the client sends its body all the same nobody can know: what comes next may be that
     body, and is not read as a request.
     """
-    async with through(ANSWERING, route=route) as way:
+    async with through(ALWAYS_OK, route=route) as way:
         answer = await way.client.exchange(asking(more + b"Content-Length: 36\r\n"))
         assert (answer.status, answer.interim) == (status, ())
         assert answer.head.value("connection") == b"close"
@@ -111,7 +111,7 @@ async def test_h14_who_will_be_refused_is_not_told_to_send(
 async def test_h14_100_waits_for_its_turn() -> None:
     """H14, S9: behind an unanswered request no 100 comes, or the client would take it for its."""
     go, asked = asyncio.Event(), asyncio.Event()
-    script = [request(), tell(asked), wait(go), send(OK), *ANSWERING]
+    script = [request(), tell(asked), wait(go), send(OK), *ALWAYS_OK]
     async with through(script) as (client, _, upstream):
         fields, body = FRAMED["length"]
         await client.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n" + asking(fields))
@@ -125,7 +125,7 @@ async def test_h14_100_waits_for_its_turn() -> None:
 
 
 async def test_h14_the_upstreams_own_100_is_not_passed_on() -> None:
-    """H13, H14: the client gets one 100, ours, before the answer."""
+    """H13, H14: the client gets one 100, ours, before the response."""
     fields, body = FRAMED["length"]
     both = send(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)
     async with through([request(), both]) as (client, _, _):

@@ -1,8 +1,8 @@
-"""What a client sees of each way in which an upstream can answer, well or badly: forwarding.md F10.
+"""What a client sees of each way in which an upstream can respond, well or badly: forwarding.md F10.
 
 Each script runs against an HTTP/1.1 and an HTTP/1.0 client, on both loops. What is whole arrives
 whole; what is bad is a 502 with the route's CORS headers (cors.md 62); what breaks off after its
-head never looks whole (F1). Afterwards another request gets its own, clean answer (S12).
+head never looks whole (F1). Afterwards another request gets its own, clean response (S12).
 """
 
 import asyncio
@@ -38,7 +38,7 @@ POLICY = "cors: {allow_origins: [https://app.example.com]}"
 
 @dataclass(frozen=True)
 class Whole:
-    """The answer arrives whole."""
+    """The response arrives whole."""
 
     status: int = 200
     body: bytes = b"hello"
@@ -46,21 +46,21 @@ class Whole:
 
 @dataclass(frozen=True)
 class Refused:
-    """The proxy answers in the upstream's place."""
+    """The proxy responds in the upstream's place."""
 
     status: int = 502
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The head arrives, and then an answer that no client can take for whole."""
+    """The head arrives, and then a response that no client can take for whole."""
 
 
 Expected = Whole | Refused | Cut
 
 
 def with_lines(lines: bytes, body: bytes = b"hello", first: bytes = HEAD) -> list[Step]:
-    """Return the step of an answer with these header lines."""
+    """Return the step of a response with these header lines."""
     return [send(first + lines + b"\r\n" + body)]
 
 
@@ -77,7 +77,7 @@ async def _later(_: UpstreamConnection) -> None:
 TRAILERS = (b"A: " + b"b" * 1021 + b"\r\n") * 16
 FIN, RST, LATER = [close()], [reset()], [_later]
 MATRIX: dict[str, tuple[list[Step], Expected]] = {
-    # Whole answers, plain and odd.
+    # Whole responses, plain and odd.
     "a length": ([send(LENGTH + b"hello")], Whole()),
     "a length, then FIN": ([send(LENGTH + b"hello"), *FIN], Whole()),
     "a length, byte by byte": (in_pieces(LENGTH + b"hello"), Whole()),
@@ -122,7 +122,7 @@ MATRIX: dict[str, tuple[list[Step], Expected]] = {
         with_lines(b"Content-Length: 5\r\n", b"", b"HTTP/1.1 304 Not Modified\r\n"),
         Whole(304, b""),
     ),
-    # Excess: the answer without it (S11, H12).
+    # Excess: the response without it (S11, H12).
     "an answer too much": ([send(LENGTH + b"hello" + POISON)], Whole()),
     "a late answer too much": ([send(LENGTH + b"hello"), send(POISON)], Whole()),
     "a byte too much": ([send(LENGTH + b"hello!")], Whole()),
@@ -132,7 +132,7 @@ MATRIX: dict[str, tuple[list[Step], Expected]] = {
         Whole(204, b""),
     ),
     "304 with a body": ([send(b"HTTP/1.1 304 Not Modified\r\n\r\nPOISON")], Whole(304, b"")),
-    # Nothing, or no answer at all (F2).
+    # Nothing, or no response at all (F2).
     "FIN at once": (FIN, Refused()),
     "reset at once": (RST, Refused()),
     "half a status line, FIN": ([send(b"HTTP/1.1 2"), *FIN], Refused()),

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from tests.support.answers import ANSWERING, OK
 from tests.support.messages import Truncated, read_head
 from tests.support.proxy import one_route, running_proxy, through
+from tests.support.responses import ALWAYS_OK, OK
 from tests.support.upstream import (
     Script,
     ScriptedUpstream,
@@ -60,7 +60,7 @@ async def test_f1_a_body_that_breaks_off_late_never_looks_whole(start: bytes, en
 
 async def test_f2_a_refused_connection_is_a_fault_that_the_page_can_read() -> None:
     """F2, cors.md 62: 502 at once, with the CORS headers of the route."""
-    async with through(ANSWERING, route=POLICY) as (client, _, upstream):
+    async with through(ALWAYS_OK, route=POLICY) as (client, _, upstream):
         upstream.stop_listening()
         started = time.perf_counter()
         answer = await client.exchange(GET)
@@ -83,7 +83,7 @@ async def test_f2_a_refused_connection_is_a_fault_that_the_page_can_read() -> No
 )
 async def test_f2_a_fault_before_the_head_is_502(steps: Script, error: str) -> None:
     """F2, F8, cors.md 62, 64: a word that is stable, no address, no text of an exception."""
-    async with through([request(), *steps], ANSWERING, route=POLICY) as (client, _, upstream):
+    async with through([request(), *steps], ALWAYS_OK, route=POLICY) as (client, _, upstream):
         answer = await client.exchange(GET)
         problem = answer.problem()
         assert (answer.status, problem["error"], problem["status"]) == (502, error, 502)
@@ -95,7 +95,7 @@ async def test_f2_a_fault_before_the_head_is_502(steps: Script, error: str) -> N
         assert (await client.exchange(GET)).status == 200
 
 
-async def test_f2_an_upstream_that_never_answers_is_504() -> None:
+async def test_f2_an_upstream_that_never_responds_is_504() -> None:
     """F2, O1: no byte within `response_header`."""
     timeouts = "timeouts: {response_header: 50ms}"
     async with through([request(), black_hole()], upstream=timeouts, route=POLICY) as way:
@@ -105,8 +105,8 @@ async def test_f2_an_upstream_that_never_answers_is_504() -> None:
         assert way.client.is_open
 
 
-async def test_f2_an_upstream_that_falls_silent_cuts_its_answer() -> None:
-    """F2, F1, O1: idle in the middle of a body: the answer breaks off."""
+async def test_f2_an_upstream_that_falls_silent_cuts_its_response() -> None:
+    """F2, F1, O1: idle in the middle of a body: the response breaks off."""
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
     timeouts = "timeouts: {idle: 50ms}"
     async with through([request(), send(start), black_hole()], upstream=timeouts) as (client, _, _):
@@ -137,7 +137,7 @@ async def test_f2_no_free_connection_is_503() -> None:
 async def test_f2_a_request_that_queued_is_served_when_a_connection_is_free() -> None:
     """O3: within `queue` the next one gets the connection that the first gave back."""
     go, asked = asyncio.Event(), asyncio.Event()
-    script: Script = [request(), tell(asked), wait(go), send(OK), *ANSWERING]
+    script: Script = [request(), tell(asked), wait(go), send(OK), *ALWAYS_OK]
     async with through(script, upstream="pool: {max_connections: 1}") as (client, proxy, upstream):
         await client.send(GET)
         await patiently(asked.wait(), "the first request")
@@ -149,7 +149,7 @@ async def test_f2_a_request_that_queued_is_served_when_a_connection_is_free() ->
         assert len(upstream.connections) == 1
 
 
-async def test_f5_an_early_answer_is_relayed_while_the_client_uploads() -> None:
+async def test_f5_an_early_response_is_relayed_while_the_client_uploads() -> None:
     """F5: 413 from the upstream reaches the client, and the upload to the upstream stops."""
     early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"
     async with through([until(b"x" * 1000), send(early)]) as (client, _, upstream):
@@ -163,8 +163,8 @@ async def test_f5_an_early_answer_is_relayed_while_the_client_uploads() -> None:
 
 
 async def test_f3_a_safe_request_on_a_dead_kept_connection_is_sent_again() -> None:
-    """F3: a reused connection that ends without a byte of answer is no fault of a GET."""
-    async with through([request(), send(OK), request(), close()], ANSWERING) as (
+    """F3: a reused connection that ends without a byte of response is not a fault of a GET."""
+    async with through([request(), send(OK), request(), close()], ALWAYS_OK) as (
         client,
         _,
         upstream,
@@ -176,13 +176,13 @@ async def test_f3_a_safe_request_on_a_dead_kept_connection_is_sent_again() -> No
 
 async def test_f3_a_fresh_connection_that_fails_is_not_tried_again() -> None:
     """F3: only a reused one may have died of age."""
-    async with through([request(), close()], ANSWERING) as (client, _, upstream):
+    async with through([request(), close()], ALWAYS_OK) as (client, _, upstream):
         assert (await client.exchange(GET)).status == 502
         assert len(upstream.connections) == 1
 
 
 async def test_a_server_that_ends_cuts_what_runs() -> None:
-    """F1: shutting the proxy down in the middle of an answer leaves it visibly cut."""
+    """F1: shutting the proxy down in the middle of a response leaves it visibly cut."""
     start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
     async with ScriptedUpstream([request(), send(start), black_hole()]) as upstream:
         async with running_proxy(one_route(upstream.url)) as proxy:

@@ -1,9 +1,9 @@
-"""What becomes of bodies and of interim answers: forwarding.md H11-H13, H15, H18."""
+"""The treatment of bodies and of interim responses: forwarding.md H11-H13, H15, H18."""
 
 import pytest
 
-from tests.support.answers import ANSWERING, OK
 from tests.support.proxy import through
+from tests.support.responses import ALWAYS_OK, OK
 from tests.support.upstream import close, request, send
 from tests.support.wire import End
 
@@ -22,7 +22,7 @@ BODIES = {
 async def test_h11_the_framing_of_a_request_is_kept(method: bytes, framing: str) -> None:
     """H11: length stays length, chunked stays chunked, none stays none, for every method."""
     fields, body = BODIES[framing]
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         answer = await client.exchange(method + b" / HTTP/1.1\r\n" + HOST + fields + b"\r\n" + body)
         assert answer.status == 200
         sent = upstream.requests[0]
@@ -35,7 +35,7 @@ async def test_h11_the_framing_of_a_request_is_kept(method: bytes, framing: str)
 
 async def test_h11_a_length_of_zero_is_kept() -> None:
     """H11: `Content-Length: 0` is not the same as no length."""
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         await client.exchange(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n")
         assert upstream.requests[0].head.value("content-length") == b"0"
 
@@ -74,7 +74,7 @@ async def test_h18_an_old_client_gets_no_chunks() -> None:
 
 async def test_h18_an_old_client_may_keep_its_connection() -> None:
     """H18, RFC 9112 9.3: HTTP/1.0 with `Connection: keep-alive` and a known length goes on."""
-    async with through(ANSWERING) as (client, _, _):
+    async with through(ALWAYS_OK) as (client, _, _):
         for _ in range(2):
             answer = await client.exchange(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
             assert answer.head.value("connection") == b"keep-alive"
@@ -133,8 +133,8 @@ async def test_h12_204_and_304_have_no_body(head: bytes, kept: bytes | None) -> 
     ],
 )
 async def test_h12_a_body_where_none_may_be_is_not_passed_on(method: str, head: bytes) -> None:
-    """H12: the answer goes without it, and the upstream connection is not used again."""
-    async with through([request(), send(head + b"POISON")], ANSWERING) as (client, _, upstream):
+    """H12: the response goes without it, and the upstream connection is not used again."""
+    async with through([request(), send(head + b"POISON")], ALWAYS_OK) as (client, _, upstream):
         await client.exchange(method.encode() + b" / HTTP/1.1\r\n" + HOST + b"\r\n", method)
         assert (await client.exchange(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")).body == b"hi"
         assert len(upstream.connections) == 2
@@ -145,7 +145,7 @@ HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
 PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 
 
-async def test_h13_interim_answers_pass_but_for_100() -> None:
+async def test_h13_interim_responses_pass_except_for_100() -> None:
     """H13, cors.md 47: 102 and 103 reach an HTTP/1.1 client in order, 100 ends here."""
     async with through([request(), send(CONTINUE + PROCESSING + HINTS + OK)]) as (client, _, _):
         answer = await client.exchange(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -157,8 +157,8 @@ async def test_h13_interim_answers_pass_but_for_100() -> None:
         assert (answer.status, answer.body) == (200, b"hi")
 
 
-async def test_h13_an_old_client_sees_no_interim_answer() -> None:
-    """H13: HTTP/1.0 knows no 1xx."""
+async def test_h13_an_old_client_sees_no_interim_response() -> None:
+    """H13: HTTP/1.0 has no 1xx."""
     async with through([request(), send(CONTINUE + HINTS + OK)]) as (client, _, _):
         answer = await client.exchange(b"GET / HTTP/1.0\r\n" + HOST + b"\r\n")
         assert answer.interim == ()
@@ -168,7 +168,7 @@ async def test_h13_an_old_client_sees_no_interim_answer() -> None:
 async def test_h13_a_switch_nobody_asked_for_is_a_fault() -> None:
     """H13: 101 without an upgrade asked for is 502, and that connection is dropped."""
     switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
-    async with through([request(), send(switch)], ANSWERING) as (client, _, upstream):
+    async with through([request(), send(switch)], ALWAYS_OK) as (client, _, upstream):
         answer = await client.exchange(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
         assert answer.status == 502
         assert (await client.exchange(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")).status == 200

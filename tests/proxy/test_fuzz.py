@@ -1,7 +1,7 @@
 """Generated input at the borders of the parsers: forwarding.md S1-S5, S11, F1.
 
 No input raises out of a connection (the loop's error handler sees what does), none reaches the
-upstream half-parsed, and what the client gets is a well-formed answer or a visible cut.
+upstream half-parsed, and what the client gets is a well-formed response or a visible cut.
 """
 
 import contextlib
@@ -10,9 +10,9 @@ import re
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.answers import ANSWERING
 from tests.support.messages import Truncated, parse_head
 from tests.support.proxy import Way, as_sent, through
+from tests.support.responses import ALWAYS_OK
 from tests.support.upstream import close, request, send
 from tests.support.wire import patiently
 
@@ -83,7 +83,7 @@ ANSWERS = spoiled([b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 204 x", b"
 
 
 async def _read_to_the_end(way: Way) -> None:
-    """Read every answer that comes; each must be one (the reader is strict), or be cut.
+    """Read every response that comes; each must be one (the reader is strict), or be cut.
 
     Two requests of somebody else's come first, so that what was sent has had its time: a FIN right
     behind it would count as the client leaving (H20).
@@ -101,7 +101,7 @@ async def _read_to_the_end(way: Way) -> None:
 @FUZZ
 async def test_no_request_gets_through_by_halves(data: bytes, cuts: list[int]) -> None:
     """S1-S5: the upstream's strict reader takes every head it gets, and it is one that we write."""
-    async with through(ANSWERING, server="timeouts: {request_header: 1s}") as way:
+    async with through(ALWAYS_OK, server="timeouts: {request_header: 1s}") as way:
         start = 0
         for cut in [*sorted(cuts), len(data)]:
             await way.client.send(data[start:cut])
@@ -121,9 +121,9 @@ async def test_no_request_gets_through_by_halves(data: bytes, cuts: list[int]) -
 
 @given(data=ANSWERS, method=st.sampled_from(["GET", "HEAD"]))
 @FUZZ
-async def test_no_answer_gets_through_by_halves(data: bytes, method: str) -> None:
-    """S11, F1, S12: a well-formed answer, a 502 or a cut; and the next request gets its own."""
-    async with through([request(), send(data), close()], ANSWERING) as way:
+async def test_no_response_gets_through_by_halves(data: bytes, method: str) -> None:
+    """S11, F1, S12: a well-formed response, a 502 or a cut; and the next request gets its own."""
+    async with through([request(), send(data), close()], ALWAYS_OK) as way:
         await way.client.send(f"{method} / HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         with contextlib.suppress(Truncated):
             answer = await way.client.response(method)
@@ -136,7 +136,7 @@ async def test_no_answer_gets_through_by_halves(data: bytes, method: str) -> Non
 @FUZZ
 async def test_noise_is_not_a_request(data: bytes) -> None:
     """S3, S4: random bytes get a refusal or silence, and nothing reaches the upstream."""
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         await way.client.send(data)
         await _read_to_the_end(way)
         assert {one.target for one in way.upstream.requests} == {b"/clean"}

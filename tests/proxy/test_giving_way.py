@@ -1,4 +1,4 @@
-"""Who waits for a request gives way to a newcomer; what is silent has the time of a head: O2."""
+"""An idle connection is closed for a new one; a silent one has the time limit of a head: O2."""
 
 import asyncio
 import socket
@@ -10,10 +10,10 @@ import pytest
 
 from corsproxy.proxy.client import ClientConnection
 from corsproxy.proxy.fd_limits import ConnectionLimits
-from tests.support.answers import ANSWERING
 from tests.support.client import RawClient
 from tests.support.messages import Truncated
 from tests.support.proxy import Proxy, one_route, running_proxy
+from tests.support.responses import ALWAYS_OK
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send, wait
 from tests.support.wire import End, eventually
 
@@ -51,7 +51,7 @@ async def client_of(proxy: Proxy, stack: AsyncExitStack) -> RawClient:
 
 async def test_who_has_waited_longest_gives_way() -> None:
     """O2: at the limit the longest idle are closed, not the newcomer; a request makes one young."""
-    async with proxy_for(ANSWERING, "limits: {max_connections: 3}") as (proxy, _, stack):
+    async with proxy_for(ALWAYS_OK, "limits: {max_connections: 3}") as (proxy, _, stack):
         clients = [await client_of(proxy, stack) for _ in range(3)]
         for client in [*clients, clients[0]]:
             assert (await client.exchange(GET)).status == 200
@@ -65,7 +65,7 @@ async def test_who_has_waited_longest_gives_way() -> None:
 
 async def test_who_never_asked_gives_way_too() -> None:
     """O2: any number of silent connections leaves others served."""
-    async with proxy_for(ANSWERING, "limits: {max_connections: 4}") as (proxy, _, stack):
+    async with proxy_for(ALWAYS_OK, "limits: {max_connections: 4}") as (proxy, _, stack):
         for _ in range(3):
             for _ in range(10):
                 await client_of(proxy, stack)
@@ -75,7 +75,7 @@ async def test_who_never_asked_gives_way_too() -> None:
 
 
 async def test_who_is_served_does_not_give_way() -> None:
-    """O2: with a request at work, or more of them behind it, nobody is closed: the newcomer is told 503."""
+    """O2: with a request in flight, or more of them behind it, none is closed: the new connection gets 503."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
     async with proxy_for(held, "limits: {max_connections: 1}") as (proxy, upstream, stack):
@@ -96,13 +96,13 @@ def waiting(proxy: Proxy) -> list[ClientConnection]:
 
 
 def begun(proxy: Proxy) -> list[bytes]:
-    """Return the starts of heads that the proxy holds, the first to give way in front."""
+    """Return the starts of heads that the proxy keeps, the first to be evicted in front."""
     return [client._held for client in waiting(proxy)]
 
 
 async def test_the_start_of_a_head_gives_way_too() -> None:
     """O2: with 503, those that began longest ago first; another piece of it makes nobody young."""
-    async with proxy_for(ANSWERING, "limits: {max_connections: 3}") as (proxy, _, stack):
+    async with proxy_for(ALWAYS_OK, "limits: {max_connections: 3}") as (proxy, _, stack):
         idle = await client_of(proxy, stack)
         assert (await idle.exchange(GET)).status == 200
         old, drip = await client_of(proxy, stack), await client_of(proxy, stack)
@@ -120,7 +120,7 @@ async def test_the_start_of_a_head_gives_way_too() -> None:
 
 async def test_any_number_of_heads_that_never_end_leaves_others_served() -> None:
     """O2: one byte each does not hold a place for the time of a head."""
-    async with proxy_for(ANSWERING, "limits: {max_connections: 4}") as (proxy, _, stack):
+    async with proxy_for(ALWAYS_OK, "limits: {max_connections: 4}") as (proxy, _, stack):
         for _ in range(3):
             for _ in range(10):
                 await (await client_of(proxy, stack)).send(b"G")
@@ -133,7 +133,7 @@ async def test_whole_requests_that_wait_for_their_turn_do_not_give_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """O2, S9: what was sent whole is served, whoever comes between two turns of the loop."""
-    async with proxy_for(ANSWERING, "") as (proxy, _, stack):
+    async with proxy_for(ALWAYS_OK, "") as (proxy, _, stack):
         crowds: list[int] = []
         end_turn = ClientConnection._end_turn
 
@@ -153,8 +153,8 @@ async def test_whole_requests_that_wait_for_their_turn_do_not_give_way(
 
 
 async def test_who_was_refused_and_does_not_leave_holds_no_place() -> None:
-    """O2, S10: a refusal may be read for two seconds, in the room of those that are turned away."""
-    async with proxy_for(ANSWERING, "limits: {max_connections: 2}") as (proxy, _, stack):
+    """O2, S10: a refusal may be read for two seconds, in the room of those that are rejected."""
+    async with proxy_for(ALWAYS_OK, "limits: {max_connections: 2}") as (proxy, _, stack):
         for _ in range(10):
             refused = await client_of(proxy, stack)
             await refused.send(b"\r\r\n")
@@ -166,7 +166,7 @@ async def test_who_was_refused_and_does_not_leave_holds_no_place() -> None:
 
 async def test_a_request_that_is_on_its_way_in_is_served() -> None:
     """O2: bytes that the loop has not seen yet count: who has just asked does not wait."""
-    async with proxy_for(ANSWERING, "") as (proxy, _, stack):
+    async with proxy_for(ALWAYS_OK, "") as (proxy, _, stack):
         client = await client_of(proxy, stack)
         assert (await client.exchange(GET)).status == 200
         await client.send(GET)  # into the kernel: the loop has had no turn yet
@@ -206,7 +206,7 @@ async def test_giving_way_cuts_no_response() -> None:
 
 
 async def test_those_that_give_way_slowly_are_cut_off_in_the_end() -> None:
-    """O2: they hold no more places than those who are turned away do."""
+    """O2: they hold no more places than those who are rejected do."""
     async with proxy_for(LARGE, "limits: {max_connections: 1}") as (proxy, _, stack):
         first = await slow_client(proxy, stack)
         second = await slow_client(proxy, stack)
@@ -221,7 +221,7 @@ async def test_those_that_give_way_slowly_are_cut_off_in_the_end() -> None:
 async def test_a_silent_connection_has_the_time_of_a_head() -> None:
     """O2, O1: from accept; the time between requests begins after the first of them."""
     times = "timeouts: {request_header: 200ms, keepalive: 1h}"
-    async with proxy_for(ANSWERING, times) as (proxy, _, stack):
+    async with proxy_for(ALWAYS_OK, times) as (proxy, _, stack):
         silent, asking = await client_of(proxy, stack), await client_of(proxy, stack)
         assert (await asking.exchange(GET)).status == 200
         assert await silent.ending() is End.FIN
@@ -230,7 +230,7 @@ async def test_a_silent_connection_has_the_time_of_a_head() -> None:
 
 async def test_the_first_byte_does_not_put_the_first_head_off() -> None:
     """O2: the time for the first head runs from accept, for later ones from their first byte."""
-    async with proxy_for(ANSWERING, "timeouts: {request_header: 1h}") as (proxy, _, stack):
+    async with proxy_for(ALWAYS_OK, "timeouts: {request_header: 1h}") as (proxy, _, stack):
         client = await client_of(proxy, stack)
         await eventually(lambda: proxy.server.connection_count == 1, "the connection")
         (connection,) = waiting(proxy)

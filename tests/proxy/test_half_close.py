@@ -14,7 +14,7 @@ ANSWER = "half_close: answer"
 
 
 def halting(asked: asyncio.Event, go: asyncio.Event) -> Script:
-    """Answer only when the test says so."""
+    """Respond only once the test releases it."""
     return [request(), tell(asked), wait(go), send(OK), repeat(request(), send(OK))]
 
 
@@ -28,7 +28,7 @@ async def test_by_default_it_means_that_the_client_has_left() -> None:
         await patiently(upstream.connections[0].peer_ended.wait(), "the end of the request", 1.0)
 
 
-async def test_where_it_is_answered_the_client_may_wait() -> None:
+async def test_a_half_closed_client_that_is_served_may_wait() -> None:
     """H20: `answer` keeps the exchange alive; afterwards the connection ends."""
     asked, go = asyncio.Event(), asyncio.Event()
     async with through(halting(asked, go), server=ANSWER) as (client, _, _):
@@ -40,8 +40,8 @@ async def test_where_it_is_answered_the_client_may_wait() -> None:
         assert await client.ending() is End.FIN
 
 
-async def test_where_it_is_answered_pipelined_requests_are_too() -> None:
-    """H20, S9: all that was sent before the FIN is answered, in order."""
+async def test_pipelined_requests_of_a_half_closed_client_are_served_too() -> None:
+    """H20, S9: all that was sent before the FIN gets its response, in order."""
     asked, go = asyncio.Event(), asyncio.Event()
     async with through(halting(asked, go), server=ANSWER) as (client, _, upstream):
         await client.send(GET + GET + GET)
@@ -77,7 +77,7 @@ async def test_half_a_body_before_it_is_no_request() -> None:
         await patiently(upstream.connections[0].peer_ended.wait(), "the end of the request", 1.0)
 
 
-async def test_who_leaves_while_it_is_answered_is_found_out_by_writing() -> None:
+async def test_a_half_closed_client_that_leaves_is_detected_by_writing() -> None:
     """H20: `until a write fails`; nothing is left behind (the fixture looks)."""
     asked, go = asyncio.Event(), asyncio.Event()
     async with through(halting(asked, go), server=ANSWER) as (client, _, upstream):

@@ -12,10 +12,10 @@ import pytest
 from corsproxy.policy.compiled import TcpAddress
 from corsproxy.proxy import handshakes
 from corsproxy.runtime.service import Service
-from tests.support.answers import ANSWERING
 from tests.support.certificates import Authority, Pair
 from tests.support.client import RawClient
 from tests.support.proxy import config_of, one_route
+from tests.support.responses import ALWAYS_OK
 from tests.support.served import served
 from tests.support.tls import TlsClient, tls_client
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send, wait
@@ -41,7 +41,7 @@ def pair(authority: Authority) -> Pair:
 
 @asynccontextmanager
 async def serving(
-    pair: Pair, server: str = "", script: Script = ANSWERING, listen: str = "127.0.0.1:0"
+    pair: Pair, server: str = "", script: Script = ALWAYS_OK, listen: str = "127.0.0.1:0"
 ) -> AsyncIterator[tuple[Service, Address, ScriptedUpstream]]:
     """Run the whole service with TLS in front of a scripted upstream."""
     async with ScriptedUpstream(script) as upstream:
@@ -113,7 +113,7 @@ async def test_a_handshake_that_has_just_begun_keeps_its_place(
 async def test_a_handshake_that_is_slower_than_round_trips_gives_way(
     limit: int, places: int, age: float, pair: Pair, authority: Authority
 ) -> None:
-    """O2: who sends the start of a ClientHello holds a place for 0.1 s, or 10 ms times the places."""
+    """O2: a started ClientHello keeps its place for 0.1 s, or 10 ms times the places."""
     limits = f"limits: {{max_connections: {limit}}}"
     async with serving(pair, limits) as (service, to, _), AsyncExitStack() as stack:
         for _ in range(places):
@@ -132,7 +132,7 @@ async def test_a_handshake_that_is_slower_than_round_trips_gives_way(
 async def test_who_was_cut_off_for_a_newcomer_leaves_it_room(
     pair: Pair, authority: Authority
 ) -> None:
-    """O2: a client that gives way and does not say goodbye is cut off; the newcomer has its 503."""
+    """O2: a client that is evicted and sends no close_notify is cut off; the new one gets its 503."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK)]
     limits = "limits: {max_connections: 1}"
@@ -212,7 +212,7 @@ async def test_beyond_the_limit_a_client_is_told_over_tls(pair: Pair, authority:
 
 
 async def test_an_idle_client_gives_way_over_tls(pair: Pair, authority: Authority) -> None:
-    """O2: the longest idle first, with a goodbye; the newcomer has its handshake and response."""
+    """O2: the longest idle first, with a close_notify; the newcomer has its handshake and response."""
     limits = "limits: {max_connections: 2}"
     async with serving(pair, limits) as (_, to, _), AsyncExitStack() as stack:
         clients = [await client_of(to, authority, stack) for _ in range(2)]

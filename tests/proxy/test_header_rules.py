@@ -95,7 +95,7 @@ RESPONSES = [
     ("route", "sent", "expected"),
     [pytest.param(*row[1:], id=row[0]) for row in RESPONSES],
 )
-async def test_rules_for_answers_to_the_byte(route: str, sent: bytes, expected: bytes) -> None:
+async def test_rules_for_responses_to_the_byte(route: str, sent: bytes, expected: bytes) -> None:
     """L13, response_headers: what no rule names keeps its bytes and its place (H7)."""
     async with through(answering(sent), route=OFF + route) as way:
         answer = await way.client.exchange(asking())
@@ -103,7 +103,7 @@ async def test_rules_for_answers_to_the_byte(route: str, sent: bytes, expected: 
 
 
 async def test_rules_come_before_the_cors_headers() -> None:
-    """L15: after the upstream's answer, before ours; Vary is merged with what rules say."""
+    """L15: after the upstream's response, before ours; Vary is merged with what rules say."""
     route = SPA + "response_headers: [{when: {origin: allowed}, set: {Vary: Accept}}]"
     async with through(answering(b"X-A: 1\r\n"), route=route) as way:
         answer = await way.client.exchange(asking(b"Origin: %b\r\n" % APP))
@@ -120,7 +120,7 @@ async def test_rules_come_before_the_cors_headers() -> None:
         (b"GET", b"500 Oops", "length"),
     ],
 )
-async def test_rules_hold_for_every_final_answer(
+async def test_rules_hold_for_every_final_response(
     method: bytes,
     status: bytes,
     framing: str,
@@ -135,8 +135,8 @@ async def test_rules_hold_for_every_final_answer(
         assert answer.framing == framing
 
 
-async def test_rules_leave_interim_answers_and_tunnels_alone() -> None:
-    """1xx are no answers yet: they pass as they came, the 101 too."""
+async def test_rules_leave_interim_responses_and_tunnels_alone() -> None:
+    """Interim responses pass as they came, the 101 too."""
     early = b"HTTP/1.1 103 Early Hints\r\nServer: x\r\nLink: </a>\r\n\r\n"
     final = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 0\r\n\r\n"
     switch = (
@@ -155,7 +155,7 @@ async def test_rules_leave_interim_answers_and_tunnels_alone() -> None:
         assert tunnel.head.value("x-a") is None
 
 
-async def test_rules_do_not_touch_the_proxys_own_answers() -> None:
+async def test_rules_do_not_touch_the_proxys_own_responses() -> None:
     """Rules are for what the upstream says; a fault of ours keeps its words (cors.md 64)."""
     route = OFF + "response_headers: [{remove: Content-Type}, {set: {X-A: b}}]"
     async with through([request(), send(b"junk\r\n\r\n")], route=route) as way:

@@ -13,7 +13,7 @@ PLAIN: Script = [repeat(request(), send(OK % b""))]
 
 
 def keeping(value: bytes) -> Script:
-    """Return an upstream that says how long it keeps a connection."""
+    """Return an upstream that announces how long it keeps a connection."""
     return [repeat(request(), send(OK % (b"Keep-Alive: %b\r\n" % value)))]
 
 

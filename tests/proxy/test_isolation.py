@@ -19,10 +19,10 @@ from corsproxy.proxy.http.response_head import ResponseHead
 from corsproxy.proxy.tunnel import Tunnel
 from corsproxy.proxy.upstream.connect import Connector
 from corsproxy.proxy.upstream.connection import UpstreamConnection
-from tests.support.answers import ANSWERING, OK
 from tests.support.client import RawClient
 from tests.support.kernel import shrink_buffers
 from tests.support.proxy import Proxy, Way, config_of, one_route, running_proxy, through
+from tests.support.responses import ALWAYS_OK, OK
 from tests.support.upstream import (
     Script,
     ScriptedUpstream,
@@ -78,8 +78,8 @@ async def test_s12_an_upload_that_was_cut_short_ends_its_connection(
     head, body = upload
     go = asyncio.Event()
     early = b"HTTP/1.1 %b\r\nContent-Length: 10\r\n\r\nhello" % status
-    first: Script = [head_of_request(), send(early), wait(go), send(b"world"), *ANSWERING]
-    async with through(first, ANSWERING) as (client, proxy, upstream):
+    first: Script = [head_of_request(), send(early), wait(go), send(b"world"), *ALWAYS_OK]
+    async with through(first, ALWAYS_OK) as (client, proxy, upstream):
         await client.send(head + body[:-missing])
         await client.until(b"hello")
         await client.send(body[-missing:])
@@ -96,7 +96,7 @@ async def test_s12_an_upload_that_was_sent_whole_before_its_response_keeps_its_c
     """S12: an early response does no harm if every byte went out all the same."""
     early = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
     go = asyncio.Event()
-    script: Script = [request(), send(early), wait(go), send(b"world"), *ANSWERING]
+    script: Script = [request(), send(early), wait(go), send(b"world"), *ALWAYS_OK]
     async with through(script) as (client, proxy, upstream):
         await client.send(LENGTH[0] + LENGTH[1])
         await client.until(b"hello")
@@ -110,7 +110,7 @@ async def test_s12_an_upload_that_was_sent_whole_before_its_response_keeps_its_c
 async def test_s12_a_request_that_has_not_left_yet_ends_its_connection() -> None:
     """S12: the upstream responds before it has read, and what it did not read waits in the proxy."""
     first: Script = [request(), send(OK), head_of_request(), send(OK), wait(asyncio.Event())]
-    async with through(first, ANSWERING) as way:
+    async with through(first, ALWAYS_OK) as way:
         await squeeze(way)
         post = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"
         assert (await way.client.exchange(post + bytes(60_000))).body == b"hi"
@@ -199,7 +199,7 @@ async def test_f7_what_begins_behind_unread_responses_is_held_back(
 
 async def test_f7_own_responses_that_are_not_read_hold_their_client_back() -> None:
     """F7, S9: a client that pipelines and does not read is read from no more."""
-    async with through(ANSWERING, route=ONLY) as way:
+    async with through(ALWAYS_OK, route=ONLY) as way:
         shrink_buffers(way.client)
         pouring = asyncio.create_task(way.client.pour(64 * MIB, GET * 1000))
         held = await stalled(way)
@@ -213,7 +213,7 @@ async def test_f7_own_responses_that_are_not_read_hold_their_client_back() -> No
 async def test_f7_a_client_that_reads_at_last_gets_every_response() -> None:
     """F7, S9: what was held back is served in order when the client reads on."""
     count = 30_000
-    async with through(ANSWERING, route=ONLY) as way:
+    async with through(ALWAYS_OK, route=ONLY) as way:
         shrink_buffers(way.client)
         sending = asyncio.create_task(
             way.client.send(GET * count + b"GET /only/x HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -271,7 +271,9 @@ async def test_f6_a_client_that_leaves_while_it_does_not_read_ends_its_request(e
 
 
 @pytest.mark.parametrize("half_close", ["close", "answer"])
-async def test_h20_a_fin_behind_what_is_unread_waits_if_it_may_be_answered(half_close: str) -> None:
+async def test_h20_a_fin_behind_what_is_unread_waits_if_it_may_get_a_response(
+    half_close: str,
+) -> None:
     """H20, F6: with `half_close: answer` a client that does not read yet may still have sent its FIN."""
     big = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (16 * MIB)
     script: Script = [request(), send(big), pour(16 * MIB)]
@@ -314,7 +316,7 @@ def client_side(way: Way) -> ClientConnection:
 async def test_f7_a_request_that_meets_a_full_buffer_leaves_its_response_unread() -> None:
     """F7, O1: the upstream is not read from, and is not late, until the client reads again."""
     post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
-    async with through(ANSWERING, upstream="timeouts: {response_header: 1s}") as way:
+    async with through(ALWAYS_OK, upstream="timeouts: {response_header: 1s}") as way:
         await way.client.send(post)
         await way.client.until(b"100 Continue\r\n\r\n")
         client_side(way).pause_writing()  # as the 100 does if the buffer is almost full
@@ -333,7 +335,7 @@ async def test_f7_the_end_of_a_body_is_the_last_that_is_read_from_who_does_not_r
 ) -> None:
     """F7: the body goes on while its client does not read; what comes behind it waits."""
     go = asyncio.Event()
-    slow: Script = [request(), wait(go), send(OK), *ANSWERING]
+    slow: Script = [request(), wait(go), send(OK), *ALWAYS_OK]
     path = b"/only/x" if kind == "sent on" else b"/x"
     head = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n" % path
     if kind == "drained":
@@ -366,7 +368,7 @@ async def test_f7_a_response_that_fills_the_buffer_leaves_the_rest_of_the_body_t
         write(side, data)
         side.pause_writing()
 
-    async with through(ANSWERING, route=ONLY) as way:
+    async with through(ALWAYS_OK, route=ONLY) as way:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ClientConnection, "write", fill)
             head = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
@@ -497,7 +499,7 @@ LARGE_GET = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: %b\r\n\r\n" % (b"x" * 20_000)
 )
 async def test_s9_a_client_gets_16_requests_a_turn_of_the_loop(get: bytes, most: int) -> None:
     """S9: however much it pipelines, others have their turn after 16 of its requests or 64 KiB."""
-    async with Turns() as turns, through(ANSWERING, route=ONLY) as way:
+    async with Turns() as turns, through(ALWAYS_OK, route=ONLY) as way:
         way.proxy.server.state.observers = (turns.note,)
         sending = asyncio.create_task(way.client.send(get * 500))
         for _ in range(500):
@@ -515,7 +517,7 @@ async def test_s9_an_upstream_gets_its_share_of_a_turn_of_the_loop(kind: str) ->
     hints = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000 + OK
     sent, body = (chunks, b"x" * 100_000) if kind == "chunks" else (hints, b"hi")
     read_line, interim_received = ChunkedBody._read_line, Forwarding.interim_received
-    async with Turns() as turns, through([request(), send(sent), *ANSWERING]) as way:
+    async with Turns() as turns, through([request(), send(sent), *ALWAYS_OK]) as way:
 
         def count_line(self: ChunkedBody, line: bytes) -> None:
             turns.note()
@@ -548,7 +550,7 @@ async def test_s9_a_client_gets_512_chunk_lines_a_turn_of_the_loop(kind: str) ->
 
     path = b"/only/x" if kind == "sent on" else b"/x"
     head = b"POST %b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" % path
-    async with through(ANSWERING, route=ONLY) as way:
+    async with through(ALWAYS_OK, route=ONLY) as way:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ChunkedBody, "_read_line", count)
             async with turns:
@@ -586,7 +588,7 @@ async def open_tunnel(proxy: Proxy) -> RawClient:
 async def test_o4_tunnels_have_places_of_their_own(pool: str, most: int) -> None:
     """O4: above `pool.tunnels` 503; requests have all their connections, and ends free places."""
     chat: Script = [head_of_request(), send(SWITCHED)]
-    scripts = [chat] * most + [ANSWERING]
+    scripts = [chat] * most + [ALWAYS_OK]
     async with through(*scripts, upstream=f"pool: {pool}") as way:
         tunnels = [await open_tunnel(way.proxy) for _ in range(most)]
         refused = await way.client.exchange(UPGRADE)
@@ -614,7 +616,7 @@ async def test_o4_a_request_that_waited_for_an_upgrade_gets_a_connection_at_once
     go = asyncio.Event()
     chat: Script = [head_of_request(), wait(go), send(SWITCHED)]
     pool = "pool: {max_connections: 1, queue: 30s}"
-    async with through(chat, ANSWERING, upstream=pool) as (client, proxy, upstream):
+    async with through(chat, ALWAYS_OK, upstream=pool) as (client, proxy, upstream):
         await client.send(UPGRADE)
         await eventually(lambda: len(upstream.requests) == 1, "the upgrade")
         async with await proxy.client() as other:
@@ -628,7 +630,7 @@ async def test_o4_a_request_that_waited_for_an_upgrade_gets_a_connection_at_once
 async def test_o4_an_upgrade_that_fails_gives_its_place_back() -> None:
     """O4: refused by the upstream, or left by its client, it holds no place of a tunnel."""
     black: Script = [head_of_request()]
-    async with through(ANSWERING, black, ANSWERING, upstream="pool: {tunnels: 1}") as way:
+    async with through(ALWAYS_OK, black, ALWAYS_OK, upstream="pool: {tunnels: 1}") as way:
         for _ in range(3):
             async with await way.proxy.client() as client:
                 assert (await client.exchange(UPGRADE)).body == b"hi"
@@ -641,7 +643,7 @@ async def test_o4_an_upgrade_that_fails_gives_its_place_back() -> None:
 
 async def test_o4_gathered_bodies_have_a_limit_together() -> None:
     """O4: what is beyond it gets 503, the others go on, and at the end nothing is counted."""
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         gathered = way.proxy.server.state.uploads
         assert gathered.limit == 64 * MIB
         gathered.limit = 100_000
@@ -666,7 +668,7 @@ async def test_o4_a_body_that_never_goes_out_is_no_longer_counted(how: str) -> N
     """O4: its client leaves, or its framing breaks: the place is free."""
     chunks = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     length = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         gathered = way.proxy.server.state.uploads
         if how == "leaves":
             await way.client.send(length + bytes(500))
@@ -686,13 +688,13 @@ EXCESS = OK + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
 
 @pytest.mark.parametrize("when", ["with the response", "while idle", "before the next request"])
 async def test_s12_an_upstream_that_showed_excess_is_not_reused_for_a_minute(when: str) -> None:
-    """S12: what it sends late nobody could tell from the next response; it is logged once."""
+    """S12: what it sends late cannot be distinguished from the next response; it is logged once."""
     more = asyncio.Event()
     first: Script = [request(), send(EXCESS if when == "with the response" else OK), wait(more)]
     if when != "with the response":
         first.append(send(EXCESS))
     again: Script = [request(), send(EXCESS)]
-    async with through(first, again, ANSWERING) as (client, proxy, upstream):
+    async with through(first, again, ALWAYS_OK) as (client, proxy, upstream):
         warned: list[str] = []
         proxy.server.state.reports.on_excess = lambda one: warned.append(one.name)
         assert (await client.exchange(GET)).body == b"hi"
@@ -718,7 +720,7 @@ async def test_s12_excess_on_one_connection_ends_the_other_idle_ones() -> None:
     go = asyncio.Event()
     both: Script = [request(), wait(go), send(OK)]
     keep = "pool: {idle: 60s}"
-    async with through(both, both, ANSWERING, upstream=keep) as (client, proxy, upstream):
+    async with through(both, both, ALWAYS_OK, upstream=keep) as (client, proxy, upstream):
         async with await proxy.client() as other:
             await client.send(GET)
             await other.send(GET)
@@ -733,7 +735,7 @@ async def test_s12_excess_on_one_connection_ends_the_other_idle_ones() -> None:
 
 async def test_s12_reuse_never_gives_each_request_a_connection_of_its_own() -> None:
     """S12, `pool.reuse`: so what an upstream sends too much or too late reaches nobody."""
-    async with through(ANSWERING, upstream="pool: {reuse: never}") as (client, proxy, upstream):
+    async with through(ALWAYS_OK, upstream="pool: {reuse: never}") as (client, proxy, upstream):
         for number in range(5):
             assert (await client.exchange(GET)).body == b"hi"
             assert len(upstream.connections) == number + 1
@@ -747,9 +749,9 @@ async def test_s12_reuse_never_gives_each_request_a_connection_of_its_own() -> N
 async def test_p2_who_queues_when_an_upstream_changes_is_still_served(reuse: str) -> None:
     """P2: requests that wait for a connection finish under the configuration that they began with."""
     go = asyncio.Event()
-    slow: Script = [request(), wait(go), send(OK), *ANSWERING]
+    slow: Script = [request(), wait(go), send(OK), *ALWAYS_OK]
     pool = f"pool: {{max_connections: 1, queue: 60s, reuse: {reuse}}}"
-    async with ScriptedUpstream(slow, ANSWERING) as upstream:
+    async with ScriptedUpstream(slow, ALWAYS_OK) as upstream:
         config = one_route(upstream.url, upstream=pool)
         async with running_proxy(config) as proxy:
             clients = [await proxy.client() for _ in range(5)]
@@ -767,7 +769,7 @@ async def test_p2_who_queues_when_an_upstream_changes_is_still_served(reuse: str
 
 
 async def test_f2_an_upstream_that_speaks_first_leaves_nobody_waiting() -> None:
-    """F2, S12: its bytes are no response, its connection is closed, and the request gets a 502."""
+    """F2, S12: its bytes are not a response, its connection is closed, and the request gets a 502."""
     keys = "timeouts: {connect: 0s, response_header: 0s}\npool: {reuse: never}"
     async with through([send(OK)], upstream=keys) as way:
         for _ in range(20):
@@ -792,7 +794,7 @@ async def test_f2_a_connection_that_is_lost_before_its_request_leaves_nobody_wai
         return protocol, sock
 
     monkeypatch.setattr(Connector, "open", lose)
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         answer = await way.client.exchange(GET)
         assert (answer.status, answer.problem()["error"]) == (502, "upstream_closed")
 

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from tests.support.answers import ANSWERING, OK
 from tests.support.kernel import held_between, in_kernel
 from tests.support.messages import read_head
 from tests.support.proxy import Proxy, one_route, running_proxy, through
+from tests.support.responses import ALWAYS_OK, OK
 from tests.support.upstream import (
     Script,
     ScriptedUpstream,
@@ -76,7 +76,7 @@ async def test_f6_a_client_that_leaves_a_held_back_upload_ends_it() -> None:
 
 async def test_f6_a_client_that_leaves_before_its_head_is_whole_costs_nothing() -> None:
     """F6: half a head, then gone: no connection to the upstream was made for it."""
-    async with through(ANSWERING) as (client, proxy, upstream):
+    async with through(ALWAYS_OK) as (client, proxy, upstream):
         await client.send(b"GET / HTTP/1.1\r\nHo")
         client.reset()
         async with await proxy.client() as other:
@@ -87,7 +87,7 @@ async def test_f6_a_client_that_leaves_before_its_head_is_whole_costs_nothing() 
 async def test_f6_a_client_that_leaves_while_it_queues_is_forgotten() -> None:
     """F6, O3: its place in the queue is given up, and the connection serves the next."""
     go, asked = asyncio.Event(), asyncio.Event()
-    script: Script = [request(), tell(asked), wait(go), send(OK), *ANSWERING]
+    script: Script = [request(), tell(asked), wait(go), send(OK), *ALWAYS_OK]
     async with through(script, upstream="pool: {max_connections: 1}") as (client, proxy, upstream):
         await client.send(GET)
         await patiently(asked.wait(), "the first request")
@@ -106,7 +106,7 @@ async def test_f6_a_client_that_leaves_while_it_queues_is_forgotten() -> None:
 @pytest.mark.parametrize("how", ["close", "reset"])
 async def test_f6_a_client_that_does_not_wait_for_its_refusal_costs_nothing(how: str) -> None:
     """F6, S10: it is gone when the refusal is written; nothing is raised out of the connection."""
-    async with through(ANSWERING) as (client, proxy, _):
+    async with through(ALWAYS_OK) as (client, proxy, _):
         client.sock.send(b"GET / HTTP/1.1\r\nA : b\r\n\r\n")
         {"reset": client.reset, "close": client.close}[how]()
         async with await proxy.client() as other:

@@ -1,4 +1,4 @@
-"""What is beyond a limit is turned away at once, readably, and costs others nothing: O2, O3, O4."""
+"""What is beyond a limit is rejected at once, readably, and costs others nothing: O2, O3, O4."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ PREFLIGHT = (
     b"OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: %b\r\nAccess-Control-Request-Method: GET\r\n\r\n"
     % ORIGIN
 )
-ANSWERING: Script = [repeat(request(), send(OK))]
+ALWAYS_OK: Script = [repeat(request(), send(OK))]
 MIB = 1024 * 1024
 SLACK = 1.0  # seconds that a busy machine may add to what a rule allows
 
@@ -80,7 +80,7 @@ def assert_shed(answer: Response, word: str) -> None:
 
 
 class Busy(NamedTuple):
-    """Clients whose requests are at work until `go_on`."""
+    """Clients whose requests are in flight until `go_on`."""
 
     clients: list[RawClient]
     go: asyncio.Event
@@ -94,7 +94,7 @@ class Busy(NamedTuple):
 
 @asynccontextmanager
 async def busy_proxy(limit: int) -> AsyncIterator[tuple[Proxy, AsyncExitStack, Busy]]:
-    """Run a proxy whose `limit` of connections is reached by clients with a request at work."""
+    """Run a proxy whose `limit` of connections is reached by clients with a request in flight."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
     server = f"limits: {{max_connections: {limit}}}"
@@ -106,7 +106,7 @@ async def busy_proxy(limit: int) -> AsyncIterator[tuple[Proxy, AsyncExitStack, B
         yield proxy, stack, busy
 
 
-async def test_a_connection_beyond_the_limit_gets_one_readable_answer() -> None:
+async def test_a_connection_beyond_the_limit_gets_one_readable_response() -> None:
     """O2, cors.md 62: 503 with the CORS headers of its route, then close; the others are served."""
     async with busy_proxy(3) as (proxy, stack, busy):
         surplus = await client_of(proxy, stack)
@@ -117,7 +117,7 @@ async def test_a_connection_beyond_the_limit_gets_one_readable_answer() -> None:
             assert (await client.exchange(GET)).status == 200
 
 
-async def test_a_preflight_is_answered_beyond_the_limit() -> None:
+async def test_a_preflight_gets_a_response_beyond_the_limit() -> None:
     """cors.md 6: it is decided before any limit of load; the connection ends all the same."""
     async with busy_proxy(1) as (proxy, stack, busy):
         surplus = await client_of(proxy, stack)
@@ -129,7 +129,7 @@ async def test_a_preflight_is_answered_beyond_the_limit() -> None:
 
 
 async def test_a_connection_beyond_the_limit_may_not_linger() -> None:
-    """O2: who says nothing, or says it slowly, is told so after a second."""
+    """O2: a client that sends nothing, or sends it slowly, gets 503 after a second."""
     async with busy_proxy(1) as (proxy, stack, busy):
         silent = await client_of(proxy, stack)
         assert (await silent.response()).status == 503
@@ -138,7 +138,7 @@ async def test_a_connection_beyond_the_limit_may_not_linger() -> None:
 
 
 async def test_connections_far_beyond_the_limit_are_reset() -> None:
-    """O2: turning away is bounded, too; a flood costs no more than the limit again."""
+    """O2: rejecting is bounded, too; a flood costs no more than the limit again."""
     async with busy_proxy(2) as (proxy, stack, busy):
         surplus = [await client_of(proxy, stack) for _ in range(2)]
         await eventually(lambda: proxy.server.connection_count == 4, "four connections")
@@ -151,7 +151,7 @@ async def test_connections_far_beyond_the_limit_are_reset() -> None:
 
 async def test_a_place_that_comes_free_is_taken() -> None:
     """O2: the limit is one of the present, not of the past."""
-    async with proxy_with(ANSWERING, server="limits: {max_connections: 1}") as (proxy, _, stack):
+    async with proxy_with(ALWAYS_OK, server="limits: {max_connections: 1}") as (proxy, _, stack):
         async with await proxy.client() as first:
             assert (await first.exchange(GET)).status == 200
         await eventually(lambda: proxy.server.connection_count == 0, "the first to be gone")
@@ -161,7 +161,7 @@ async def test_a_place_that_comes_free_is_taken() -> None:
 
 
 async def test_a_higher_limit_of_connections_is_in_force_after_a_reload() -> None:
-    """O2, P2: who was turned away before is served."""
+    """O2, P2: who was rejected before is served."""
     go = asyncio.Event()
     held: Script = [repeat(request(), wait(go), send(OK))]
     async with proxy_with(held, server="limits: {max_connections: 1}") as (proxy, upstream, stack):
@@ -202,7 +202,7 @@ async def test_a_lower_limit_of_connections_is_in_force_after_a_reload() -> None
 # --- O3: requests in flight ----------------------------------------------------------------
 
 
-async def test_requests_beyond_the_limit_are_answered_at_once() -> None:
+async def test_requests_beyond_the_limit_get_a_response_at_once() -> None:
     """O3: 503 with Retry-After within 50 ms, the connection stays; then all is as before."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
@@ -230,7 +230,7 @@ async def test_a_body_that_is_awaited_takes_no_turn() -> None:
     """O4: a short body is read before anything is asked for; slow senders shed nobody."""
     limit = "limits: {max_requests_in_flight: 1}"
     post = b"POST / HTTP/1.1\r\nHost: a\r\nOrigin: %b\r\nContent-Length: 5\r\n\r\n" % ORIGIN
-    async with proxy_with(ANSWERING, server=limit) as (proxy, upstream, stack):
+    async with proxy_with(ALWAYS_OK, server=limit) as (proxy, upstream, stack):
         slow = [await client_of(proxy, stack) for _ in range(5)]
         for client in slow:
             await client.send(post + b"he")
@@ -244,7 +244,7 @@ async def test_a_body_that_is_awaited_takes_no_turn() -> None:
 
 
 async def test_a_body_that_comes_while_all_turns_are_taken_is_shed() -> None:
-    """O3: the turn is taken when the body is whole; if there is none, the answer is 503."""
+    """O3: the turn is taken when the body is whole; if there is none, the response is 503."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK)]
     limit = "limits: {max_requests_in_flight: 1}"
@@ -263,7 +263,7 @@ async def test_a_body_that_comes_while_all_turns_are_taken_is_shed() -> None:
 
 
 async def test_a_tunnel_takes_no_turn() -> None:
-    """O3: an open WebSocket is a connection, not a request at work."""
+    """O3: an open WebSocket is a connection, not a request in flight."""
     handshake = (
         b"GET /ws HTTP/1.1\r\nHost: a\r\nOrigin: %b\r\nConnection: Upgrade\r\n"
         b"Upgrade: websocket\r\n\r\n" % ORIGIN
@@ -271,7 +271,7 @@ async def test_a_tunnel_takes_no_turn() -> None:
     switching = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     tunnel: Script = [head_of_request(), send(switching)]
     limit = "limits: {max_requests_in_flight: 1}"
-    async with proxy_with(tunnel, ANSWERING, server=limit) as (proxy, _, stack):
+    async with proxy_with(tunnel, ALWAYS_OK, server=limit) as (proxy, _, stack):
         client, other = await client_of(proxy, stack), await client_of(proxy, stack)
         await client.send(handshake)
         assert b" 101 " in (await read_head(client)).raw
@@ -279,8 +279,8 @@ async def test_a_tunnel_takes_no_turn() -> None:
         assert gauges(proxy) == {"open_exchanges": 1, "requests_in_flight": 0}
 
 
-async def test_a_full_queue_answers_at_once() -> None:
-    """O3: sixteen wait for the one connection there may be; the next one is told not to."""
+async def test_a_full_queue_responds_at_once() -> None:
+    """O3: sixteen wait for the one connection there may be; the next one gets 503."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK), repeat(request(), send(OK))]
     pool = "pool: {max_connections: 1, queue: 5s}"
@@ -331,7 +331,7 @@ async def test_clients_that_do_not_read_hold_half_of_the_pool() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * MIB)
     endless: Script = [request(), send(head), pour(64 * MIB)]
     pool = "pool: {max_connections: 4, queue: 5s}"
-    scripts = [endless] * 4 + [ANSWERING]
+    scripts = [endless] * 4 + [ALWAYS_OK]
     async with proxy_with(*scripts, upstream=pool) as (proxy, upstream, stack):
         stalled = [await client_of(proxy, stack) for _ in range(4)]
         for client in stalled:
@@ -350,7 +350,7 @@ async def test_clients_that_do_not_send_hold_half_of_the_pool() -> None:
     """O4: the same for uploads that came to a halt; who sends them is told (408)."""
     begun = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
     pool = "pool: {max_connections: 4, queue: 5s}"
-    scripts: list[Script] = [[head_of_request()]] * 4 + [ANSWERING]
+    scripts: list[Script] = [[head_of_request()]] * 4 + [ALWAYS_OK]
     async with proxy_with(*scripts, upstream=pool) as (proxy, upstream, stack):
         stalled = [await client_of(proxy, stack) for _ in range(4)]
         for client in stalled:
@@ -372,7 +372,7 @@ BEGUN = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nh
 async def test_a_client_that_has_just_stalled_is_not_cut() -> None:
     """O4: it has a second, however full the pool is."""
     pool = "pool: {max_connections: 2, queue: 5s}"
-    scripts: list[Script] = [[head_of_request()]] * 2 + [ANSWERING]
+    scripts: list[Script] = [[head_of_request()]] * 2 + [ALWAYS_OK]
     async with proxy_with(*scripts, upstream=pool) as (proxy, upstream, stack):
         stalled = [await client_of(proxy, stack) for _ in range(2)]
         loop = asyncio.get_running_loop()
@@ -421,7 +421,7 @@ async def ticks(proxy: Proxy, count: int) -> None:
 async def test_a_head_that_trickles_in_has_its_time_all_the_same() -> None:
     """O1: the time for a head begins with its first byte, whatever comes after it."""
     limit = "timeouts: {request_header: 200ms}"
-    async with proxy_with(ANSWERING, server=limit) as (proxy, _, stack):
+    async with proxy_with(ALWAYS_OK, server=limit) as (proxy, _, stack):
         client = await client_of(proxy, stack)
         answer = asyncio.ensure_future(client.response())
         for byte in GET[:40]:

@@ -18,13 +18,13 @@ from tests.support.upstream import (
 from tests.support.wire import End, patiently
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-ANSWERING: Script = [repeat(request(), send(OK))]
+ALWAYS_OK: Script = [repeat(request(), send(OK))]
 ORIGIN = "https://app.example.com"
 POLICY = f"cors: {{allow_origins: ['{ORIGIN}']}}"
 
 
 def announced(size: int, more: bytes = b"") -> bytes:
-    """Return the head of a request that says how long its body is."""
+    """Return the head of a request that announces the length of its body."""
     return b"POST / HTTP/1.1\r\nHost: a\r\n%bContent-Length: %d\r\n\r\n" % (more, size)
 
 
@@ -49,7 +49,7 @@ def chunks(size: int, piece: int = 1000) -> bytes:
 )
 async def test_o5_the_limit_is_the_last_size_that_passes(keys: dict[str, str]) -> None:
     """O5: the route's own, else the server's; by length and by count."""
-    async with through(ANSWERING, **keys) as (client, proxy, upstream):
+    async with through(ALWAYS_OK, **keys) as (client, proxy, upstream):
         assert (await client.exchange(announced(1024) + b"x" * 1024)).status == 200
         assert (await client.exchange(CHUNKED + chunks(1024) + b"0\r\n\r\n")).status == 200
         assert [one.body for one in upstream.requests] == [b"x" * 1024] * 2
@@ -62,14 +62,14 @@ async def test_o5_the_limit_is_the_last_size_that_passes(keys: dict[str, str]) -
 
 async def test_o5_none_is_no_limit() -> None:
     """O5, L20: 0, the default; and 0 of a route that lifts the server's."""
-    async with through(ANSWERING, server="limits: {max_body: 10}", route="max_body: 0") as way:
+    async with through(ALWAYS_OK, server="limits: {max_body: 10}", route="max_body: 0") as way:
         assert (await way.client.exchange(announced(300_000) + b"x" * 300_000)).status == 200
 
 
 async def test_o5_an_announced_size_is_refused_at_once() -> None:
     """O5: before a byte of the body came, with the CORS headers of the route (cors.md 62)."""
     origin = b"Origin: %b\r\n" % ORIGIN.encode()
-    async with through(ANSWERING, route=f"{POLICY}\nmax_body: 1KiB") as (client, _, upstream):
+    async with through(ALWAYS_OK, route=f"{POLICY}\nmax_body: 1KiB") as (client, _, upstream):
         answer = await client.exchange(announced(1 << 40, origin))
         assert answer.status == 413
         assert answer.head.cors() == {"access-control-allow-origin": ORIGIN}
@@ -79,7 +79,7 @@ async def test_o5_an_announced_size_is_refused_at_once() -> None:
 
 async def test_o5_no_100_is_sent_for_what_will_be_refused() -> None:
     """H14: 100 only once the limits have passed."""
-    async with through(ANSWERING, route="max_body: 1KiB") as (client, _, _):
+    async with through(ALWAYS_OK, route="max_body: 1KiB") as (client, _, _):
         answer = await client.exchange(announced(2000, b"Expect: 100-continue\r\n"))
         assert (answer.status, answer.interim) == (413, ())
 
@@ -100,8 +100,8 @@ async def test_o5_a_body_that_grows_too_large_is_never_a_complete_request() -> N
 
 @pytest.mark.parametrize("head", [announced(5_000_000), CHUNKED], ids=["length", "chunked"])
 async def test_s10_who_still_sends_hears_the_413(head: bytes) -> None:
-    """S10: what arrives for a while is discarded, so that no reset hides the answer."""
-    async with through(ANSWERING, route="max_body: 1KiB") as (client, _, _):
+    """S10: what arrives for a while is discarded, so that no reset hides the response."""
+    async with through(ALWAYS_OK, route="max_body: 1KiB") as (client, _, _):
         body = b"x" * 5_000_000 if head != CHUNKED else chunks(5_000_000)
         sending = asyncio.ensure_future(client.send(head + body))
         assert (await client.response()).status == 413
@@ -112,7 +112,7 @@ async def test_s10_who_still_sends_hears_the_413(head: bytes) -> None:
 
 async def test_s10_who_never_stops_is_cut_off() -> None:
     """S10: for up to 2 s."""
-    async with through(ANSWERING, route="max_body: 1KiB") as (client, _, _):
+    async with through(ALWAYS_OK, route="max_body: 1KiB") as (client, _, _):
         pouring = asyncio.ensure_future(client.pour(1 << 40, b"x" * 65536))
         head = announced(1 << 41)
         await client.send(head)
@@ -121,8 +121,8 @@ async def test_s10_who_never_stops_is_cut_off() -> None:
         await patiently(pouring, "the sender to be cut off", 4.0)
 
 
-async def test_f5_an_answer_that_came_first_is_not_replaced() -> None:
-    """F5, O5: the upstream has answered; how long the body grows afterwards is no matter."""
+async def test_f5_a_response_that_came_first_is_not_replaced() -> None:
+    """F5, O5: the upstream has responded; how long the body grows afterwards does not matter."""
     early = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbig"
     async with through([head_of_request(), send(early)], route="max_body: 2KiB") as (client, _, _):
         await client.send(CHUNKED + chunks(1000))
@@ -142,7 +142,7 @@ async def test_f5_the_limit_cuts_no_response_that_has_begun() -> None:
 
     early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\n"
     script: Script = [until(b"x" * 1000), send(early), tick]
-    async with through(script, ANSWERING, route="max_body: 2KiB") as (client, _, upstream):
+    async with through(script, ALWAYS_OK, route="max_body: 2KiB") as (client, _, upstream):
         await client.send(CHUNKED + chunks(1000))
         await client.until(b"\r\n\r\n")
         await client.send(chunks(5000))

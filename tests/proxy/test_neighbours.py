@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.support.answers import ANSWERING
 from tests.support.client import RawClient
 from tests.support.proxy import one_route, running_proxy
+from tests.support.responses import ALWAYS_OK
 from tests.support.upstream import ScriptedUpstream, black_hole, head_of_request
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -18,10 +18,10 @@ def asking(path: bytes) -> bytes:
 
 
 async def test_a_black_hole_beside_a_healthy_upstream_holds_only_its_own_up() -> None:
-    """O1: requests that nobody answers wait for their time limit; those of the neighbour do not."""
+    """O1: requests that get no response wait for their time limit; those of the neighbour do not."""
     async with (
         ScriptedUpstream([head_of_request(), black_hole()]) as hole,
-        ScriptedUpstream(ANSWERING) as healthy,
+        ScriptedUpstream(ALWAYS_OK) as healthy,
     ):
         neighbour = (
             f"  - match: {{path: /dark/}}\n    upstream: {hole.url}\n"

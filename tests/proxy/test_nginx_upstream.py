@@ -1,4 +1,4 @@
-"""The proxy before a real nginx: what it makes of what we send, and we of what it answers."""
+"""The proxy before a real nginx: what it makes of what we send, and we of its responses."""
 
 import asyncio
 import os

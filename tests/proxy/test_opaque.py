@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from tests.support.answers import ANSWERING
 from tests.support.proxy import as_answered, as_sent, through
+from tests.support.responses import ALWAYS_OK
 from tests.support.upstream import Script, repeat, request, send
 
 HOST = b"Host: api.example.com\r\n"
@@ -58,7 +58,7 @@ async def test_h10_what_a_client_accepts_is_for_the_upstream_to_read(accept: byt
 async def test_h16_no_redirect_is_followed(status: bytes) -> None:
     """H16: the client decides; the upstream sees one request."""
     fields = b"Location: /elsewhere\r\nContent-Length: 0\r\n\r\n"
-    script: Script = [request(), send(b"HTTP/1.1 %b\r\n%b" % (status, fields)), *ANSWERING]
+    script: Script = [request(), send(b"HTTP/1.1 %b\r\n%b" % (status, fields)), *ALWAYS_OK]
     async with through(script) as (client, _, upstream):
         answer = await client.exchange(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n")
         assert answer.head.first_line == b"HTTP/1.1 " + status
@@ -69,7 +69,7 @@ async def test_h16_no_redirect_is_followed(status: bytes) -> None:
 async def test_h16_no_cookie_is_kept() -> None:
     """H16: what the upstream sets for one client is in no later request, whoever sends it."""
     setting = b"HTTP/1.1 200 OK\r\nSet-Cookie: session=1\r\nContent-Length: 0\r\n\r\n"
-    async with through([request(), send(setting), *ANSWERING]) as (client, proxy, upstream):
+    async with through([request(), send(setting), *ALWAYS_OK]) as (client, proxy, upstream):
         get = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
         assert (await client.exchange(get)).head.values("set-cookie") == [b"session=1"]
         assert (await client.exchange(get)).head.values("set-cookie") == []
@@ -93,16 +93,16 @@ async def test_h16_no_cookie_is_kept() -> None:
 )
 async def test_h1_ambiguous_paths_pass_where_the_route_says_so(target: bytes) -> None:
     """H1: under `ambiguous_paths: forward`, byte for byte."""
-    async with through(ANSWERING, route="ambiguous_paths: forward") as (client, _, upstream):
+    async with through(ALWAYS_OK, route="ambiguous_paths: forward") as (client, _, upstream):
         answer = await client.exchange(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
         assert answer.status == 200
         assert upstream.requests[0].request_line == b"GET " + target + b" HTTP/1.1"
 
 
 async def test_h1_ambiguous_paths_are_a_matter_of_the_route() -> None:
-    """H1: the bytes that were matched are judged under the route that they matched."""
+    """H1: the bytes that were matched are checked under the route that they matched."""
     more = "  - upstream: legacy\n    match: {path: /strict/}"
-    async with through(ANSWERING, route="ambiguous_paths: forward", more=more) as (client, _, up):
+    async with through(ALWAYS_OK, route="ambiguous_paths: forward", more=more) as (client, _, up):
         for target, status in ((b"/lax/../strict/", 200), (b"/strict/../lax/", 400)):
             data = b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n"
             assert (await client.exchange(data)).status == status

@@ -8,8 +8,8 @@ import asyncio
 
 import pytest
 
-from tests.support.answers import ANSWERING
 from tests.support.proxy import assert_untouched, through
+from tests.support.responses import ALWAYS_OK
 from tests.support.wire import End
 
 HOST = b"Host: api.example.com\r\n"
@@ -223,7 +223,7 @@ async def test_a_bad_request_gets_its_status_and_reaches_nobody(
     A fault inside a body may come when the head has gone upstream: what arrives there is then
     never a complete request.
     """
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         step = len(data) if pieces == "whole" else max(1, len(data) // 60)
         for start in range(0, len(data), step):
             await way.client.send(data[start : start + step])
@@ -260,29 +260,29 @@ GOOD_HOSTS = [
 @pytest.mark.parametrize("host", GOOD_HOSTS)
 async def test_s5_a_good_host_passes(host: bytes) -> None:
     """S5: what is one host with at most a port is not refused."""
-    async with through(ANSWERING) as (client, _, _):
+    async with through(ALWAYS_OK) as (client, _, _):
         assert (await client.exchange(get(host=b"Host: " + host + b"\r\n"))).status == 200
 
 
 @pytest.mark.parametrize("host", [b"a.example:", b"A.example.:", b"[::1]:"])
 async def test_s5_an_empty_port_goes_upstream_without_its_colon(host: bytes) -> None:
-    """S5: it is none, also in what the upstream is told."""
-    async with through(ANSWERING, upstream="host_header: preserve") as (client, _, upstream):
+    """S5: it is none, also in what is sent to the upstream."""
+    async with through(ALWAYS_OK, upstream="host_header: preserve") as (client, _, upstream):
         await client.exchange(get(host=b"Host: " + host + b"\r\n"))
         (seen,) = upstream.requests
         assert seen.head.values("host") == seen.head.values("x-forwarded-host") == [host[:-1]]
 
 
 async def test_s5_an_old_client_may_leave_host_out() -> None:
-    """S5: HTTP/1.0 has no Host, and gets its answer."""
-    async with through(ANSWERING) as (client, _, upstream):
+    """S5: HTTP/1.0 has no Host, and gets its response."""
+    async with through(ALWAYS_OK) as (client, _, upstream):
         assert (await client.exchange(b"GET / HTTP/1.0\r\n\r\n")).status == 200
         assert len(upstream.requests[0].head.values("host")) == 1
 
 
 async def test_s1_the_largest_length_is_a_length() -> None:
     """S1: 2^63-1 is still legal; the request waits for its body."""
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         await way.client.send(post(b"Content-Length: 9223372036854775807", body=b"hi"))
         way.client.reset()
         async with await way.proxy.client() as other:
@@ -300,14 +300,14 @@ async def test_s1_the_largest_length_is_a_length() -> None:
 )
 async def test_s7_what_is_just_within_a_limit_of_chunks_passes(chunks: bytes) -> None:
     """S7, H15: it is dropped, and the payload goes upstream."""
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         assert (await client.exchange(post(CHUNKED, body=chunks))).status == 200
         assert [one.body for one in upstream.requests] == [b"hi"]
 
 
-async def test_a_refusal_after_a_good_request_keeps_the_good_answer() -> None:
-    """S4: what was answered before stays answered; the end comes after the refusal."""
-    async with through(ANSWERING) as (client, _, upstream):
+async def test_a_refusal_after_a_good_request_keeps_the_good_response() -> None:
+    """S4: earlier requests keep their responses; the end comes after the refusal."""
+    async with through(ALWAYS_OK) as (client, _, upstream):
         await client.send(get() + get(b"A : b"))
         assert (await client.response()).status == 200
         assert (await client.response()).status == 400
@@ -334,7 +334,7 @@ async def test_a_refusal_after_a_good_request_keeps_the_good_answer() -> None:
 )
 async def test_s6_names_that_a_gateway_would_confuse_are_dropped(name: bytes) -> None:
     """S6: `Content_Length` and `Proxy` do not go upstream; `Host_` spells nothing and does."""
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         await client.exchange(get(name + b": 5"))
         passes = name.endswith(b"_")
         assert ((name, b"5") in upstream.requests[0].head.fields) is passes

@@ -26,7 +26,7 @@ async def test_what_goes_up_is_mapped_and_what_is_matched_is_as_sent(
     expected: bytes,
     prefix: bytes | None,
 ) -> None:
-    """forwarding.md H1: the target byte for byte but for the prefix; X-Forwarded-Prefix tells it."""
+    """forwarding.md H1: the target byte for byte except for the prefix; X-Forwarded-Prefix contains it."""
     async with through(answering(b""), route=OFF + f"path: {{{path}}}") as way:
         await way.client.exchange(asking(line=b"GET " + sent))
         (seen,) = way.upstream.requests

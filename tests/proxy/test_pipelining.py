@@ -1,4 +1,4 @@
-"""Requests sent without waiting for answers: forwarding.md S9."""
+"""Requests sent without waiting for responses: forwarding.md S9."""
 
 import asyncio
 import contextlib
@@ -33,8 +33,8 @@ def answer(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
-async def test_answers_come_in_the_order_of_the_requests() -> None:
-    """S9: twenty requests in one write get their twenty answers, in order."""
+async def test_responses_come_in_the_order_of_the_requests() -> None:
+    """S9: twenty requests in one write get their twenty responses, in order."""
     script: Script = [step for n in range(20) for step in (request(), send(answer(b"%d" % n)))]
     async with through(script) as (client, _, upstream):
         await client.send(b"".join(get(f"/{n}") for n in range(20)))
@@ -63,7 +63,7 @@ async def test_a_body_and_the_request_behind_it_are_told_apart(framing: str) -> 
             assert [one.body for one in upstream.requests] == [body, b""] * 3
 
 
-async def test_the_next_request_waits_for_the_answer_before_it() -> None:
+async def test_the_next_request_waits_for_the_response_before_it() -> None:
     """S9: while the first is unanswered the second is not started, on any connection."""
     go, asked = asyncio.Event(), asyncio.Event()
     first: Script = [request(), tell(asked), wait(go), send(answer(b"1"))]
@@ -71,7 +71,7 @@ async def test_the_next_request_waits_for_the_answer_before_it() -> None:
     async with through([*first, *later], later) as (client, proxy, upstream):
         await client.send(get("/1") + get("/2"))
         await patiently(asked.wait(), "the first request")
-        async with await proxy.client() as other:  # when it is answered, /2 had its chance
+        async with await proxy.client() as other:  # when its response arrives, /2 had its chance
             assert (await other.exchange(get("/other"))).body == b"2"
         assert [one.target for one in upstream.requests] == [b"/1", b"/other"]
         go.set()
@@ -80,7 +80,7 @@ async def test_the_next_request_waits_for_the_answer_before_it() -> None:
 
 
 async def test_a_request_starts_only_when_the_body_before_it_is_consumed() -> None:
-    """S9, F5: an early answer does not let the bytes of a body be read as a request."""
+    """S9, F5: an early response does not let the bytes of a body be read as a request."""
     early: Script = [head_of_request(), send(answer(b"early"))]
     later: Script = [repeat(request(), send(answer(b"later")))]
     smuggled = get("/smuggled").ljust(100, b"x")
@@ -95,8 +95,8 @@ async def test_a_request_starts_only_when_the_body_before_it_is_consumed() -> No
         assert [one.target for one in upstream.requests] in ([b"/1"], [b"/1", b"/2"])
 
 
-async def test_an_own_answer_waits_for_its_turn() -> None:
-    """S9: a preflight behind a slow GET is answered after it, though it needs no upstream."""
+async def test_an_own_response_waits_for_its_turn() -> None:
+    """S9: a preflight behind a slow GET gets its response after it, though it needs no upstream."""
     go, asked = asyncio.Event(), asyncio.Event()
     preflight = (
         b"OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example.com\r\n"
@@ -111,7 +111,7 @@ async def test_an_own_answer_waits_for_its_turn() -> None:
         assert (await client.response()).status == 204
 
 
-async def test_a_bad_request_in_the_line_is_answered_in_its_place_and_ends_it() -> None:
+async def test_a_bad_request_in_the_line_gets_a_response_in_its_place_and_ends_it() -> None:
     """S9, S4: the one before is served, what comes behind the bad one is never looked at."""
     script: Script = [repeat(request(), send(answer(b"good")))]
     async with through(script) as (client, _, upstream):

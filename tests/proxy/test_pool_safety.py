@@ -1,4 +1,4 @@
-"""No answer ever reaches another request: forwarding.md S12, F3."""
+"""No response ever reaches another request: forwarding.md S12, F3."""
 
 import array
 import asyncio
@@ -8,9 +8,9 @@ import termios
 
 import pytest
 
-from tests.support.answers import ANSWERING, OK
 from tests.support.client import RawClient
 from tests.support.proxy import Proxy, one_route, running_proxy, through
+from tests.support.responses import ALWAYS_OK, OK
 from tests.support.upstream import (
     Script,
     ScriptedUpstream,
@@ -30,7 +30,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 async def test_a_connection_is_used_again() -> None:
     """S12: two requests of two clients, one after the other, share one upstream connection."""
-    async with through(ANSWERING) as (client, proxy, upstream):
+    async with through(ALWAYS_OK) as (client, proxy, upstream):
         assert (await client.exchange(GET)).body == b"hi"
         async with await proxy.client() as other:
             assert (await other.exchange(GET)).body == b"hi"
@@ -41,7 +41,7 @@ async def test_a_connection_is_used_again() -> None:
 @pytest.mark.parametrize("pushed", [POISON, b"x", b"\r\n", b"HTTP/1.1 408 Timeout\r\n\r\n"])
 async def test_a_byte_on_an_idle_connection_closes_it(pushed: bytes) -> None:
     """S12: what an upstream pushes between requests reaches nobody; its connection is closed."""
-    async with through([request(), send(OK)], ANSWERING) as (client, _, upstream):
+    async with through([request(), send(OK)], ALWAYS_OK) as (client, _, upstream):
         assert (await client.exchange(GET)).body == b"hi"
         first = await upstream.connection(0)
         await first.send(pushed)
@@ -54,7 +54,7 @@ async def test_a_byte_on_an_idle_connection_closes_it(pushed: bytes) -> None:
 @pytest.mark.parametrize("order", ["push first", "request first"])
 async def test_bytes_that_the_loop_has_not_seen_are_found_before_reuse(order: str) -> None:
     """S12: poison and the next request arrive in the same turn of the loop, in either order."""
-    async with through([request(), send(OK)], ANSWERING) as (client, _, upstream):
+    async with through([request(), send(OK)], ALWAYS_OK) as (client, _, upstream):
         assert (await client.exchange(GET)).body == b"hi"
         first = upstream.connections[0]
         pushes = [(first.sock, POISON), (client.sock, GET)]
@@ -68,7 +68,7 @@ async def test_bytes_that_the_loop_has_not_seen_are_found_before_reuse(order: st
 @pytest.mark.parametrize("how", [close(), reset()], ids=["FIN", "reset"])
 async def test_a_connection_that_its_upstream_ended_is_not_used(how: object) -> None:
     """S12, F4: an idle connection that has ended is dropped, and nobody sees a fault."""
-    async with through([request(), send(OK), how], ANSWERING) as (client, _, upstream):  # type: ignore[list-item]
+    async with through([request(), send(OK), how], ALWAYS_OK) as (client, _, upstream):  # type: ignore[list-item]
         assert (await client.exchange(GET)).body == b"hi"
         assert (await client.exchange(GET)).body == b"hi"
         assert len(upstream.connections) == 2
@@ -86,9 +86,9 @@ async def test_a_connection_that_its_upstream_ended_is_not_used(how: object) -> 
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" + POISON,
     ],
 )
-async def test_excess_behind_an_answer_is_cut_off(answer: bytes) -> None:
-    """S11, S12: the answer goes without what came behind it, and the connection is dropped."""
-    async with through([request(), send(answer)], ANSWERING) as (client, _, upstream):
+async def test_excess_behind_a_response_is_cut_off(answer: bytes) -> None:
+    """S11, S12: the response goes without what came behind it, and the connection is dropped."""
+    async with through([request(), send(answer)], ALWAYS_OK) as (client, _, upstream):
         first = await client.exchange(GET)
         assert first.body in (b"hi", b"")
         assert first.status < 400
@@ -107,7 +107,7 @@ async def test_excess_behind_an_answer_is_cut_off(answer: bytes) -> None:
 )
 async def test_a_connection_that_will_end_is_not_kept(answer: bytes) -> None:
     """S12, RFC 9112 9.3: `Connection: close`, or HTTP/1.0 without keep-alive."""
-    async with through([request(), send(answer)], ANSWERING) as (client, _, upstream):
+    async with through([request(), send(answer)], ALWAYS_OK) as (client, _, upstream):
         assert (await client.exchange(GET)).body == b"hi"
         assert client.end is None
         assert (await client.exchange(GET)).body == b"hi"
@@ -116,12 +116,12 @@ async def test_a_connection_that_will_end_is_not_kept(answer: bytes) -> None:
 
 @pytest.mark.parametrize("size", [64 * 1024, 128 * 1024, 256_000, 256 * 1024])
 async def test_excess_behind_the_end_of_a_read_is_found(size: int) -> None:
-    """S12: poison that a read just did not reach must not answer the one who queues."""
+    """S12: poison that a read just did not reach must not be the response to the one that queues."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
     body = b"x" * (size - len(head % size))
     first: Script = [request(), send(head % len(body) + body + POISON)]
     pool = "pool: {max_connections: 1, queue: 2s}"
-    async with through(first, ANSWERING, upstream=pool) as (client, proxy, _):
+    async with through(first, ALWAYS_OK, upstream=pool) as (client, proxy, _):
         await client.send(GET)
         async with await proxy.client() as other:
             await other.send(GET)
@@ -139,7 +139,7 @@ async def test_poison_that_the_loop_has_not_seen_is_found_before_a_queued_reques
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     many: Script = [request(), send(head + b"1\r\nx\r\n" * chunks + b"0\r\n\r\n")]
     pool = "pool: {max_connections: 1, queue: 5s}"
-    async with through(many, ANSWERING, upstream=pool) as (client, proxy, upstream):
+    async with through(many, ALWAYS_OK, upstream=pool) as (client, proxy, upstream):
         await client.send(GET)
         first = await upstream.connection(0)
         async with await proxy.client() as other:
@@ -154,7 +154,7 @@ async def test_poison_that_the_loop_has_not_seen_is_found_before_a_queued_reques
 async def test_a_queued_request_gets_a_quiet_connection_at_once() -> None:
     """S12: the same look closes no connection that is fit to be used again."""
     pool = "pool: {max_connections: 1, queue: 5s}"
-    async with through(ANSWERING, upstream=pool) as (client, proxy, upstream):
+    async with through(ALWAYS_OK, upstream=pool) as (client, proxy, upstream):
         async with await proxy.client() as other:
             await client.send(GET)
             await upstream.connection(0)
@@ -174,9 +174,9 @@ async def test_an_old_upstream_may_keep_its_connection() -> None:
 
 
 async def test_a_connection_with_an_unfinished_upload_is_not_kept() -> None:
-    """S12, F5: after an early answer the rest of a body is never read as a request there."""
+    """S12, F5: after an early response the rest of a body is never read as a request there."""
     early: Script = [head_of_request(), send(OK)]
-    async with through(early, ANSWERING) as (client, proxy, upstream):
+    async with through(early, ALWAYS_OK) as (client, proxy, upstream):
         await client.send(
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 70_000
         )
@@ -188,8 +188,8 @@ async def test_a_connection_with_an_unfinished_upload_is_not_kept() -> None:
 
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"PATCH"])
 async def test_f3_what_is_not_safe_is_never_sent_twice(method: bytes) -> None:
-    """F3: a reused connection that dies without an answer: 502 for it, and it was sent once."""
-    async with through([request(), send(OK), request(), reset()], ANSWERING) as (
+    """F3: a reused connection that dies without a response: 502 for it, and it was sent once."""
+    async with through([request(), send(OK), request(), reset()], ALWAYS_OK) as (
         client,
         _,
         upstream,
@@ -208,10 +208,10 @@ def _unread_by(connection: UpstreamConnection) -> int:
 
 
 class PoisoningUpstream:
-    """Answers each request with its own target, and pushes poison onto idle connections.
+    """Respond to each request with its own target, and pushes poison onto idle connections.
 
     A push happens only while no request stands in that connection: after one was written, nobody
-    could tell a push from its answer.
+    could tell a push from its response.
     """
 
     def __init__(self, seed: int) -> None:
@@ -262,7 +262,7 @@ async def _poison(probes: int, clients: int) -> None:
 
 
 async def test_no_poison_reaches_anybody() -> None:
-    """S12: 600 tagged requests of 8 clients, an upstream that pushes: each gets its own answer."""
+    """S12: 600 tagged requests of 8 clients, an upstream that pushes: each gets its own response."""
     await _poison(probes=600, clients=8)
 
 

@@ -31,7 +31,7 @@ APP = b"https://app.example"
 CORS = "name: api\ncors: {allow_origins: ['https://app.example'], on_refused: block}\n"
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-ANSWERING: Script = [repeat(request(), send(OK))]
+ALWAYS_OK: Script = [repeat(request(), send(OK))]
 GET = b"GET /a HTTP/1.1\r\nHost: a.example\r\nX-Request-Id: r1\r\n\r\n"
 
 
@@ -78,7 +78,7 @@ def reason_of(record: Record) -> tuple[Verdict, Reason] | None:
 
 
 async def test_a_request_that_was_served_is_written_down_in_full() -> None:
-    """M4: who asked, for what, and what came of it; behind a trusted proxy, its client."""
+    """M4: who asked, for what, and what the outcome was; behind a trusted proxy, its client."""
     data = (
         b"PUT /users/1?token=x HTTP/1.1\r\nHost: api.example:8443\r\nOrigin: %b\r\n"
         b"X-Forwarded-For: 192.0.2.7\r\nTraceParent: %b\r\nX-Request-Id: r1\r\n"
@@ -105,7 +105,7 @@ async def test_a_request_that_was_served_is_written_down_in_full() -> None:
 async def test_what_was_not_sent_is_left_empty() -> None:
     """M4: no Origin, no trace; HTTP/1.0; a route without a policy."""
     old = b"GET /a HTTP/1.0\r\n\r\n"
-    async with recorded(ANSWERING, route="name: api\ncors: false") as (way, records):
+    async with recorded(ALWAYS_OK, route="name: api\ncors: false") as (way, records):
         answer = await way.client.exchange(old)
         own = answer.head.value("x-request-id")
     (record,) = records
@@ -116,7 +116,7 @@ async def test_what_was_not_sent_is_left_empty() -> None:
 async def test_a_name_that_ends_in_traceparent_is_not_it() -> None:
     """W3C Trace Context 3.2: the field has one name, in any case."""
     more = b"X-Traceparent: x\r\nTRACEPARENT: %b\r\n\r\n" % TRACE
-    async with recorded(ANSWERING) as (way, records):
+    async with recorded(ALWAYS_OK) as (way, records):
         await way.client.exchange(GET[:-2] + more)
     assert [record.traceparent for record in records] == [TRACE]
 
@@ -169,7 +169,7 @@ async def test_what_the_proxy_refuses_is_written_down_with_its_response(
 ) -> None:
     """M4: the word of the fault, the length of its body; no upstream was asked."""
     data = GET.replace(b"GET /a", method + b" " + target)[:-2] + b"Origin: %b\r\n\r\n" % origin
-    async with recorded(ANSWERING) as (way, records):
+    async with recorded(ALWAYS_OK) as (way, records):
         answer = await way.client.exchange(data)
     (record,) = records
     told = plain(method=method, target=target, origin=origin, bytes_sent=len(answer.body)) | changed
@@ -183,7 +183,7 @@ async def test_a_preflight_is_written_down_without_an_upstream() -> None:
     data = GET.replace(b"GET", b"OPTIONS")[:-2] + (
         b"Origin: %b\r\nAccess-Control-Request-Method: GET\r\n\r\n" % APP
     )
-    async with recorded(ANSWERING) as (way, records):
+    async with recorded(ALWAYS_OK) as (way, records):
         await way.client.exchange(data, "OPTIONS")
     (record,) = records
     assert fields_of(record) == plain(method=b"OPTIONS", origin=APP, status=204, bytes_sent=0)
@@ -192,7 +192,7 @@ async def test_a_preflight_is_written_down_without_an_upstream() -> None:
 
 async def test_a_request_without_a_route_has_none() -> None:
     """cors.md 73: the route's name is empty, and nothing else is missing."""
-    async with recorded(ANSWERING, route=CORS + "match: {path: /b}") as (way, records):
+    async with recorded(ALWAYS_OK, route=CORS + "match: {path: /b}") as (way, records):
         answer = await way.client.exchange(GET)
     (record,) = records
     assert fields_of(record) == plain(
@@ -225,7 +225,7 @@ async def test_a_fault_of_the_upstream_has_its_word_and_a_note_for_the_log() -> 
 
 
 async def test_a_response_that_breaks_off_keeps_its_status() -> None:
-    """F1: the fault says what became of it, `sent` how much of it there was."""
+    """F1: the fault is the outcome, `sent` how much of the body was sent."""
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"
     async with recorded([request(), send(start), close()]) as (way, records):
         with pytest.raises(Truncated):
@@ -238,7 +238,7 @@ async def test_a_response_that_breaks_off_keeps_its_status() -> None:
 async def test_a_client_that_left_is_a_499_unless_its_response_had_begun(
     begun: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    """F6: 499 stands in the place of a status that nobody got."""
+    """F6: 499 is logged in place of a status that nobody got."""
     asked = asyncio.Event()
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"
     script: Script = [request(), tell(asked), *([send(start)] if begun else []), black_hole()]
@@ -272,8 +272,8 @@ async def test_a_tunnel_is_written_down_when_it_ends() -> None:
 
 
 async def test_what_could_not_be_read_is_written_down_all_the_same() -> None:
-    """P3: who sent it, what it was answered with and the word of the fault; nothing of its own."""
-    async with recorded(ANSWERING) as (way, records):
+    """P3: who sent it, its response and the word of the fault; nothing of its own."""
+    async with recorded(ALWAYS_OK) as (way, records):
         answer = await way.client.exchange(b"GET / secret HTTP/1.1\r\nHost: a\r\n\r\n")
     (record,) = records
     assert fields_of(record) == plain(

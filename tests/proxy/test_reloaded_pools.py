@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.support.answers import ANSWERING, OK
 from tests.support.proxy import Way, config_of, one_route, running_proxy
+from tests.support.responses import ALWAYS_OK, OK
 from tests.support.upstream import (
     Script,
     ScriptedUpstream,
@@ -37,7 +37,7 @@ def reload(way: Way, text: str) -> None:
 
 async def test_p2_an_unchanged_upstream_keeps_its_connections() -> None:
     """P2: whatever else changes, its idle connection serves the next request."""
-    async with way_to(ANSWERING) as (way, text):
+    async with way_to(ALWAYS_OK) as (way, text):
         for limit in (100, 101, 102):
             assert (await way.client.exchange(GET)).body == b"hi"
             reload(way, text.replace("max_headers: 99", f"max_headers: {limit}"))
@@ -47,7 +47,7 @@ async def test_p2_an_unchanged_upstream_keeps_its_connections() -> None:
 
 async def test_p2_an_upstream_is_unchanged_if_only_its_line_moved() -> None:
     """P2: a comment above it throws no connection away."""
-    async with way_to(ANSWERING) as (way, text):
+    async with way_to(ALWAYS_OK) as (way, text):
         assert (await way.client.exchange(GET)).body == b"hi"
         reload(way, f"# a comment\n\n{text}")
         assert (await way.client.exchange(GET)).body == b"hi"
@@ -84,7 +84,7 @@ async def test_p2_an_unchanged_upstream_keeps_its_circuit() -> None:
 
 async def test_p2_a_changed_upstream_gets_new_connections() -> None:
     """P2: its idle ones were made under other settings; they are closed."""
-    async with way_to(ANSWERING) as (way, text):
+    async with way_to(ALWAYS_OK) as (way, text):
         assert (await way.client.exchange(GET)).body == b"hi"
         reload(way, text.replace("idle: 60s", "idle: 61s"))
         assert (await way.client.exchange(GET)).body == b"hi"
@@ -94,7 +94,7 @@ async def test_p2_a_changed_upstream_gets_new_connections() -> None:
 
 async def test_p2_an_upstream_that_moved_is_found_under_its_name() -> None:
     """P2: the next request goes to the new address, and only there."""
-    async with way_to(ANSWERING) as (way, text), ScriptedUpstream(ANSWERING) as other:
+    async with way_to(ALWAYS_OK) as (way, text), ScriptedUpstream(ALWAYS_OK) as other:
         assert (await way.client.exchange(GET)).body == b"hi"
         reload(way, text.replace(way.upstream.url, other.url))
         assert (await way.client.exchange(GET)).body == b"hi"
@@ -103,7 +103,7 @@ async def test_p2_an_upstream_that_moved_is_found_under_its_name() -> None:
 
 async def test_p2_an_upstream_that_is_gone_has_no_connections_left() -> None:
     """P2: nobody can ask for it again, so its idle connection is closed at once."""
-    async with way_to(ANSWERING) as (way, text):
+    async with way_to(ALWAYS_OK) as (way, text):
         assert (await way.client.exchange(GET)).body == b"hi"
         reload(way, text.replace("legacy", "modern"))
         (first,) = way.upstream.connections
@@ -111,10 +111,10 @@ async def test_p2_an_upstream_that_is_gone_has_no_connections_left() -> None:
 
 
 async def test_p2_a_connection_in_use_is_closed_when_its_response_ends() -> None:
-    """P2: a request in flight is answered on it, and no later one."""
+    """P2: a request in flight gets its response on it, and no later one."""
     go = asyncio.Event()
     held: Script = [request(), wait(go), send(OK)]
-    async with way_to(held, ANSWERING) as (way, text):
+    async with way_to(held, ALWAYS_OK) as (way, text):
         await way.client.send(GET)
         first = await way.upstream.connection(0)
         reload(way, text.replace("legacy", "modern"))

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 import corsproxy
-from tests.support.answers import ANSWERING
 from tests.support.proxy import Proxy, assert_untouched, through
+from tests.support.responses import ALWAYS_OK
 from tests.support.upstream import UpstreamConnection, repeat, request
 
 # How often each attack is repeated, every time with another value of about 30 KB; were the values
@@ -58,12 +58,12 @@ async def ask(proxy: Proxy, line: bytes) -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_o6_long_values_of_clients_are_not_remembered(attack: str) -> None:
-    """O6: 31 KB of Connection in 256 requests, or Hosts of that size, stayed for good once."""
+    """O6: 31 KB of Connection in 256 requests, or Hosts of that size, were once kept forever."""
     server = "trusted_proxies: [127.0.0.0/8]"
     if attack == "Forwarded":
         server += "\ntrusted_headers: forwarded"
     cors = "cors: {allow_origins: ['https://*.example.com'], on_refused: block}"
-    async with through(ANSWERING, server=server, route=cors) as way:
+    async with through(ALWAYS_OK, server=server, route=cors) as way:
         await ask(way.proxy, b"X-A: 1")
         with little_stays():
             for _ in range(TIMES):
@@ -104,7 +104,7 @@ async def test_o6_long_values_of_upstreams_are_not_remembered(name: bytes) -> No
 )
 async def test_o6_a_connection_of_more_than_32_names_is_refused(lines: bytes) -> None:
     """O6: 400; each name would cost a look at every field."""
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         answer = await way.client.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % lines)
         assert answer.status == 400
         assert answer.problem()["error"] == "bad_connection_header"
@@ -112,10 +112,10 @@ async def test_o6_a_connection_of_more_than_32_names_is_refused(lines: bytes) ->
 
 
 async def test_o6_a_connection_of_32_names_passes() -> None:
-    """O6, H6: they are dropped as before; empty members are no names."""
+    """O6, H6: they are dropped as before; empty members are not names."""
     names = b",,".join(b"x-%d" % number for number in range(32))
     fields = b"".join(b"X-%d: 1\r\n" % number for number in range(33))
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         data = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: %b\r\n%b\r\n" % (names, fields)
         assert (await client.exchange(data)).status == 200
         kept = [name for name in upstream.requests[0].head.names() if name[2:].isdecimal()]

@@ -1,4 +1,4 @@
-"""What the proxy adds to requests and answers, on the wire: who asked, an id, Via.
+"""What the proxy adds to requests and responses, on the wire: who asked, an id, Via.
 
 forwarding.md H9, K3; operations.md M6, M7. Whose word is taken is in tests/proxy/http/test_forwarded.py.
 """
@@ -17,7 +17,7 @@ from tests.support.proxy import config_of, one_route, through
 from tests.support.upstream import Script, ScriptedUpstream, repeat, request, send
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-ANSWERING: Script = [repeat(request(), send(OK))]
+ALWAYS_OK: Script = [repeat(request(), send(OK))]
 
 
 async def test_on_the_wire_a_stranger_is_overwritten() -> None:
@@ -26,7 +26,7 @@ async def test_on_the_wire_a_stranger_is_overwritten() -> None:
         b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n"
         b"X_Forwarded_For: 6.6.6.6\r\nX-Forwarded-Anything: 6.6.6.6\r\n\r\n"
     )
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         assert (await client.exchange(data)).status == 200
         head = upstream.requests[0].head
         assert b"6.6.6.6" not in head.raw
@@ -40,7 +40,7 @@ async def test_on_the_wire_a_trusted_proxy_is_believed() -> None:
         b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n\r\n"
     )
     server, style = "trusted_proxies: [127.0.0.0/8]", "forwarded: both"
-    async with through(ANSWERING, server=server, upstream=style) as (client, _, upstream):
+    async with through(ALWAYS_OK, server=server, upstream=style) as (client, _, upstream):
         assert (await client.exchange(data)).status == 200
         head = upstream.requests[0].head
         assert head.value("x-forwarded-for") == b"6.6.6.6, 127.0.0.1"
@@ -56,7 +56,7 @@ async def test_k3_on_the_wire_a_clients_line_does_not_hide_the_proxys(line: byte
     data = b"GET / HTTP/1.1\r\nHost: a\r\nForwarded: %b\r\nForwarded: for=1.1.1.1\r\n\r\n"
     server = "trusted_proxies: [127.0.0.0/8]\ntrusted_headers: forwarded"
     style = "forwarded: both"
-    async with through(ANSWERING, server=server, upstream=style) as (client, _, upstream):
+    async with through(ALWAYS_OK, server=server, upstream=style) as (client, _, upstream):
         assert (await client.exchange(data % line)).status == 200
         head = upstream.requests[0].head
         assert head.value("x-forwarded-for") == b"unknown, 1.1.1.1, 127.0.0.1"
@@ -85,7 +85,7 @@ async def test_p7_on_the_wire_an_ipv4_mapped_network_is_trusted_as_ipv4(network:
     """P7, K3: it named nobody, since every peer that it holds is known by its IPv4 address."""
     data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n"
     server = f'trusted_proxies: ["{network}"]'
-    async with through(ANSWERING, server=server) as (client, _, upstream):
+    async with through(ALWAYS_OK, server=server) as (client, _, upstream):
         assert (await client.exchange(data)).status == 200
         assert upstream.requests[0].head.value("x-forwarded-for") == b"6.6.6.6, 127.0.0.1"
 
@@ -106,7 +106,7 @@ async def test_k3_on_the_wire_only_the_configured_family_is_believed(
         b"Forwarded: for=6.6.6.6;proto=https\r\n\r\n"
     )
     server = f"trusted_proxies: [127.0.0.0/8]\ntrusted_headers: {family}"
-    async with through(ANSWERING, server=server) as (client, _, upstream):
+    async with through(ALWAYS_OK, server=server) as (client, _, upstream):
         assert (await client.exchange(data)).status == 200
         head = upstream.requests[0].head
         assert head.value("x-forwarded-for") == chain
@@ -119,7 +119,7 @@ async def test_k3_a_reload_brings_another_family_into_force() -> None:
     """P2, K3: for the next request, on a connection that stays open."""
     data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n"
     server = "trusted_proxies: [127.0.0.0/8]"
-    async with through(ANSWERING, server=server) as (client, proxy, upstream):
+    async with through(ALWAYS_OK, server=server) as (client, proxy, upstream):
         await client.exchange(data)
         other = one_route(upstream.url, server=f"{server}\ntrusted_headers: forwarded")
         proxy.server.state.replace_config(config_of(other))
@@ -132,7 +132,7 @@ async def test_k3_a_connection_header_takes_no_word_of_a_trusted_proxy_further()
     """H6, K3: a name that Connection lists is dropped, X-Real-IP like others."""
     data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 1.1.1.1\r\nConnection: x-real-ip\r\n\r\n"
     server = "trusted_proxies: [127.0.0.0/8]"
-    async with through(ANSWERING, server=server) as (client, _, upstream):
+    async with through(ALWAYS_OK, server=server) as (client, _, upstream):
         assert (await client.exchange(data)).status == 200
         assert upstream.requests[0].head.value("x-real-ip") is None
 
@@ -158,7 +158,7 @@ async def test_p7_an_ipv4_peer_of_an_ipv6_socket_is_an_ipv4_peer() -> None:
     """P7, K3: it is trusted as such, told as such and logged as such."""
     data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n"
     records: list[Record] = []
-    async with ScriptedUpstream(ANSWERING) as upstream:
+    async with ScriptedUpstream(ALWAYS_OK) as upstream:
         config = one_route(upstream.url, server="trusted_proxies: [127.0.0.0/8]")
         async with dual_stack(config, records) as client:
             assert (await client.exchange(data)).status == 200
@@ -171,15 +171,15 @@ async def test_p7_an_ipv4_peer_of_an_ipv6_socket_is_an_ipv4_peer() -> None:
 async def test_the_stripped_prefix_is_told() -> None:
     """L18: `X-Forwarded-Prefix`."""
     route = "match: {path: /api/}\npath: {strip_prefix: /api}"
-    async with through(ANSWERING, route=route) as (client, _, upstream):
+    async with through(ALWAYS_OK, route=route) as (client, _, upstream):
         assert (await client.exchange(b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n")).status == 200
         assert upstream.requests[0].target == b"/x"
         assert upstream.requests[0].head.value("x-forwarded-prefix") == b"/api"
 
 
 async def test_the_request_id_is_kept_or_made() -> None:
-    """H9, M6: one that could be an id is kept; others are made; the answer has the same."""
-    async with through(ANSWERING) as (client, _, upstream):
+    """H9, M6: one that could be an id is kept; others are made; the response has the same."""
+    async with through(ALWAYS_OK) as (client, _, upstream):
         for sent in (b"abc-123", None, b"a b", b"x" * 200):
             line = b"" if sent is None else b"X-Request-Id: %b\r\n" % sent
             answer = await client.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n" % line)
@@ -189,7 +189,7 @@ async def test_the_request_id_is_kept_or_made() -> None:
         assert len({one.head.value("x-request-id") for one in upstream.requests}) == 4
 
 
-async def test_an_answers_own_request_id_stays() -> None:
+async def test_a_responses_own_request_id_stays() -> None:
     """H7: an upstream that has its own idea of the id is not corrected."""
     own = b"HTTP/1.1 200 OK\r\nX-Request-Id: theirs\r\nContent-Length: 2\r\n\r\nhi"
     async with through([request(), send(own)]) as (client, _, _):
@@ -212,6 +212,6 @@ async def test_trace_context_passes() -> None:
         b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
         b"tracestate: a=1,b=2\r\nbaggage: user=7\r\n"
     )
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         assert (await client.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n" % lines)).status == 200
         assert lines in upstream.requests[0].head.raw

@@ -16,12 +16,12 @@ def blocks(language: str) -> list[str]:
 
 
 def wire(text: str) -> bytes:
-    """Return a head as it stands in the guide as bytes."""
+    """Return a head as it is in the guide as bytes."""
     return text.replace("\n", "\r\n").encode() + b"\r\n"
 
 
 async def test_the_guide_shows_what_is_sent_and_what_comes_back() -> None:
-    """Request, answer before and answer after, byte for byte; only the address is another."""
+    """Request, response before and response after, byte for byte; only the address is another."""
     (config,) = blocks("yaml")
     asked, before, after = map(wire, blocks("http"))
     async with ScriptedUpstream([request(), send(before)]) as upstream:

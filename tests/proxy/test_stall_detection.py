@@ -1,4 +1,4 @@
-"""Who holds a transfer up, and how many clients the descriptors suffice for: O2, O4, without sockets."""
+"""Which clients stall a transfer, and how many clients the descriptors suffice for: O2, O4, without sockets."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +23,7 @@ def test_bytes_that_trickle_are_no_pace() -> None:
 
 @given(st.lists(st.tuples(st.floats(0.1, 3), st.integers(0, 5000)), max_size=50))
 def test_the_time_it_kept_pace_never_goes_back(looks: list[tuple[float, int]]) -> None:
-    """O4: it is a time that has been, and no earlier than the one told before."""
+    """O4: it is a time that has been, and no earlier than the one returned before."""
     pace, now, moved, before = StallDetector(0.0, 0), 0.0, 0, 0.0
     for pause, more in looks:
         now, moved = now + pause, moved + more
@@ -34,7 +34,7 @@ def test_the_time_it_kept_pace_never_goes_back(looks: list[tuple[float, int]]) -
 
 @given(st.integers(1, 100_000), st.integers(100, 1_000_000))
 def test_descriptors_are_never_promised_twice(wanted: int, allowed: int) -> None:
-    """O2: clients, those that are turned away, and a fifth of all for upstreams fit into the limit."""
+    """O2: clients, those that are rejected, and a fifth of all for upstreams fit into the limit."""
     room = limits_for(wanted, allowed)
     assert 1 <= room.served <= wanted
     assert 1 <= room.held <= room.served

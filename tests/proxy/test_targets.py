@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support.answers import ANSWERING
 from tests.support.proxy import assert_untouched, through
+from tests.support.responses import ALWAYS_OK
 from tests.support.wire import End
 
 HOST = b"Host: api.example.com\r\n"
@@ -32,7 +32,7 @@ HOST = b"Host: api.example.com\r\n"
 )
 async def test_h1_the_target_goes_upstream_byte_for_byte(target: bytes) -> None:
     """H1, H2, H5: no target is decoded, normalised or read as an authority."""
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         answer = await client.exchange(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
         assert (answer.status, answer.body) == (200, b"hi")
         sent = upstream.requests[0]
@@ -63,7 +63,7 @@ async def test_h1_the_target_goes_upstream_byte_for_byte(target: bytes) -> None:
 )
 async def test_h1_ambiguous_paths_are_refused(target: bytes) -> None:
     """H1: a dot segment in any spelling, or an encoded NUL, is 400 and goes nowhere."""
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         data = b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n"
         answer = await way.client.exchange(data)
         assert answer.status == 400
@@ -93,7 +93,7 @@ FROM_OUTSIDE = b"Host: %b\r\nOrigin: https://page.example.com\r\n\r\n"
 )
 async def test_h1_no_spelling_leads_around_a_stricter_route(target: bytes, host: bytes) -> None:
     """H1, cors.md 71, 72: unreserved characters are compared decoded, hosts without a root dot."""
-    async with through(ANSWERING, more=STRICTER) as way:
+    async with through(ALWAYS_OK, more=STRICTER) as way:
         refused = await way.client.exchange(
             b"GET " + target + b" HTTP/1.1\r\n" + FROM_OUTSIDE % host
         )
@@ -104,7 +104,7 @@ async def test_h1_no_spelling_leads_around_a_stricter_route(target: bytes, host:
 @pytest.mark.parametrize("target", [b"/%61dmin/%7Es%2e?%61", b"/%2561dmin/s"])
 async def test_h1_what_is_decoded_for_matching_goes_upstream_as_it_came(target: bytes) -> None:
     """H1: decoding is for the comparison alone."""
-    async with through(ANSWERING, more=STRICTER) as way:
+    async with through(ALWAYS_OK, more=STRICTER) as way:
         line = b"GET " + target + b" HTTP/1.1\r\n"
         await way.client.exchange(line + b"Host: api.example.com\r\n\r\n")
         assert [seen.target for seen in way.upstream.requests] == [target]
@@ -125,7 +125,7 @@ async def test_h3_absolute_form_for_the_named_host_becomes_origin_form(
     target: bytes, forwarded: bytes
 ) -> None:
     """H2, H3: an absolute target that names what Host names is sent on in origin-form."""
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         await client.exchange(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
         assert upstream.requests[0].target == forwarded
 
@@ -141,14 +141,14 @@ async def test_h3_absolute_form_for_the_named_host_becomes_origin_form(
 )
 async def test_h3_an_empty_port_is_the_default_one(host: bytes, target: bytes) -> None:
     """H3, S5: on either side of the comparison."""
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         await client.exchange(b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, host))
         assert upstream.requests[0].target == b"/x"
 
 
 async def test_h3_an_old_client_names_the_host_in_its_target() -> None:
     """H3: HTTP/1.0 without Host: the authority counts, and goes where Host would."""
-    async with through(ANSWERING, upstream="host_header: preserve") as (client, _, upstream):
+    async with through(ALWAYS_OK, upstream="host_header: preserve") as (client, _, upstream):
         await client.exchange(b"GET http://a.example:/x HTTP/1.0\r\n\r\n")
         assert upstream.requests[0].target == b"/x"
         assert upstream.requests[0].head.values("host") == [b"a.example"]
@@ -157,7 +157,7 @@ async def test_h3_an_old_client_names_the_host_in_its_target() -> None:
 @pytest.mark.parametrize("authority", [b"user@a.example", b"a%2eexample", b"a:0", b""])
 async def test_h3_an_old_clients_authority_has_to_be_a_host(authority: bytes) -> None:
     """H3, S5: what no Host may say, no authority may."""
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         answer = await way.client.exchange(b"GET http://%b/x HTTP/1.0\r\n\r\n" % authority)
         assert answer.status == 400
         await assert_untouched(way)
@@ -180,15 +180,15 @@ async def test_h3_an_old_clients_authority_has_to_be_a_host(authority: bytes) ->
 )
 async def test_h2_h3_a_target_can_not_name_another_place(target: bytes) -> None:
     """H2, H3, H4: a target that is neither a path nor this host's absolute form is 400."""
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         answer = await way.client.exchange(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
         assert answer.status == 400
         await assert_untouched(way)
 
 
-async def test_h4_options_of_the_proxy_itself_is_answered_here() -> None:
+async def test_h4_options_of_the_proxy_itself_gets_a_local_response() -> None:
     """H4: `OPTIONS *` is 204 from the proxy, and the connection goes on."""
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         answer = await way.client.exchange(b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n")
         assert (answer.status, answer.body) == (204, b"")
         await assert_untouched(way)
@@ -197,7 +197,7 @@ async def test_h4_options_of_the_proxy_itself_is_answered_here() -> None:
 @pytest.mark.parametrize("line", [b"CONNECT api.example.com:443", b"TRACE /", b"CONNECT /"])
 async def test_h4_connect_and_trace_are_not_served(line: bytes) -> None:
     """H4: 405 with Allow, and nothing reaches the upstream."""
-    async with through(ANSWERING) as way:
+    async with through(ALWAYS_OK) as way:
         answer = await way.client.exchange(line + b" HTTP/1.1\r\n" + HOST + b"\r\n")
         assert answer.status == 405
         assert answer.head.value("allow")
@@ -206,8 +206,8 @@ async def test_h4_connect_and_trace_are_not_served(line: bytes) -> None:
 
 @pytest.mark.parametrize("method", [b"CONNECT", b"TRACE"])
 async def test_h4_nothing_behind_a_refused_connect_or_trace_is_a_request(method: bytes) -> None:
-    """H4, RFC 9110 9.3.6: what stands there may be a tunnel's bytes, which anybody can choose."""
-    async with through(ANSWERING) as way:
+    """H4, RFC 9110 9.3.6: what is there may be a tunnel's bytes, which anybody can choose."""
+    async with through(ALWAYS_OK) as way:
         line = method + b" / HTTP/1.1\r\n" + HOST + b"\r\n"
         answer = await way.client.exchange(line + b"GET /chosen HTTP/1.1\r\n" + HOST + b"\r\n")
         assert (answer.status, answer.head.value("connection")) == (405, b"close")
@@ -231,7 +231,7 @@ async def test_h4_nothing_behind_a_refused_connect_or_trace_is_a_request(method:
 )
 async def test_h5_any_token_is_a_method(method: bytes) -> None:
     """H5: a method travels as it was written, whatever a parser's table knows."""
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         answer = await client.exchange(method + b" /x HTTP/1.1\r\n" + HOST + b"\r\n")
         assert answer.status == 200
         assert upstream.requests[0].request_line == method + b" /x HTTP/1.1"

@@ -29,7 +29,7 @@ from tests.support.wire import End, eventually, patiently
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-ANSWERING: Script = [repeat(request(), send(OK))]
+ALWAYS_OK: Script = [repeat(request(), send(OK))]
 
 # Any other limit is far away, so that only the one under test can be what ends a connection.
 FAR = "request_header: 60s, request_body_idle: 60s, keepalive: 60s, write_idle: 60s"
@@ -55,7 +55,7 @@ def upstream(limit: str) -> str:
 )
 async def test_request_header_a_head_that_does_not_end_is_408(start: bytes) -> None:
     """O1, O4: counted from its first byte, however many dribble in (slowloris)."""
-    async with through(ANSWERING, server=server("request_header: 200ms")) as (client, _, upstream):
+    async with through(ALWAYS_OK, server=server("request_header: 200ms")) as (client, _, upstream):
         await client.send(start)
         dribbling = asyncio.ensure_future(_dribble(client.sock))
         answer = await client.response()
@@ -72,15 +72,15 @@ async def _dribble(sock: socket.socket) -> None:
 
 
 async def test_keepalive_an_idle_connection_is_closed() -> None:
-    """O1: without a word: there is no request to answer."""
-    async with through(ANSWERING, server=server("keepalive: 200ms")) as (client, _, _):
+    """O1: without a word: there is no request to respond to."""
+    async with through(ALWAYS_OK, server=server("keepalive: 200ms")) as (client, _, _):
         assert (await client.exchange(GET)).status == 200
         assert await client.ending() is End.FIN
 
 
 async def test_request_header_counts_for_a_connection_that_never_asks_too() -> None:
     """O1, O2: it has the time of a head from accept, not that between two requests."""
-    async with through(ANSWERING, server=server("request_header: 200ms")) as (client, _, _):
+    async with through(ALWAYS_OK, server=server("request_header: 200ms")) as (client, _, _):
         assert await client.ending() is End.FIN
 
 
@@ -114,8 +114,8 @@ async def test_request_body_idle_a_body_that_stops_is_408(size: int) -> None:
 async def test_request_body_idle_a_slow_body_that_goes_on_is_not(
     head: bytes, piece: bytes, end: bytes
 ) -> None:
-    """O1: it is no limit for the whole."""
-    async with through(ANSWERING, server=server("request_body_idle: 1s")) as (client, _, _):
+    """O1: it is not a limit for the whole."""
+    async with through(ALWAYS_OK, server=server("request_body_idle: 1s")) as (client, _, _):
         await client.send(head)
         for _ in range(8):
             await asyncio.sleep(0.2)
@@ -126,7 +126,7 @@ async def test_request_body_idle_a_slow_body_that_goes_on_is_not(
 
 async def test_request_body_idle_a_gathered_body_that_trickles_is_408() -> None:
     """O4: each byte comes in time, but a body that is gathered has to come at 100 B/s."""
-    async with through(ANSWERING, server=server("request_body_idle: 400ms")) as way:
+    async with through(ALWAYS_OK, server=server("request_body_idle: 400ms")) as way:
         await way.client.send(POST % 1000)
         trickling = asyncio.create_task(_trickle(way.client, 1000))
         answer = await way.client.response()
@@ -139,7 +139,7 @@ async def test_request_body_idle_a_gathered_body_that_trickles_is_408() -> None:
 async def test_request_body_idle_a_gathered_body_that_stops_is_not_given_more_time() -> None:
     """O1: what came fast before the stop does not count for it."""
     limit = 2.0
-    async with through(ANSWERING, server=server(f"request_body_idle: {limit}s")) as (client, _, _):
+    async with through(ALWAYS_OK, server=server(f"request_body_idle: {limit}s")) as (client, _, _):
         await client.send(POST % 60_000 + bytes(50_000))
         began = asyncio.get_running_loop().time()
         assert (await client.response()).status == 408
@@ -168,7 +168,7 @@ async def test_write_idle_a_client_that_does_not_read_is_cut() -> None:
 async def test_write_idle_counts_without_a_request_under_way() -> None:
     """O1, F7: the proxy's own responses, unread, hold a connection no longer than others."""
     route = "match: {path: /only/}"
-    async with through(ANSWERING, route=route, server=server("write_idle: 300ms")) as way:
+    async with through(ALWAYS_OK, route=route, server=server("write_idle: 300ms")) as way:
         shrink_buffers(way.client)
         pouring = asyncio.create_task(way.client.pour(1 << 30, GET * 1000))
         await eventually(lambda: way.proxy.server.connection_count == 0, "the client to be cut")
@@ -209,7 +209,7 @@ async def test_write_idle_a_buffer_that_empties_slowly_is_not() -> None:
 
 
 async def test_connect_an_upstream_that_does_not_accept_is_504() -> None:
-    """O1, F2: the handshake of TCP stays without an answer."""
+    """O1, F2: the handshake of TCP stays without a response."""
     full = socket.socket()
     full.bind(("127.0.0.1", 0))
     full.listen(0)
@@ -237,9 +237,9 @@ async def test_response_header_is_504() -> None:
 
 
 async def test_response_header_does_not_count_while_the_client_uploads() -> None:
-    """O1: the upstream cannot answer what it has not got."""
+    """O1: the upstream cannot respond to what it has not received."""
     keys = upstream("response_header: 300ms")
-    async with through(ANSWERING, upstream=keys) as (client, _, _):
+    async with through(ALWAYS_OK, upstream=keys) as (client, _, _):
         await client.send(POST % 100_000 + b"x" * 99_992)
         for _ in range(8):
             await asyncio.sleep(0.1)
@@ -247,7 +247,7 @@ async def test_response_header_does_not_count_while_the_client_uploads() -> None
         assert (await client.response()).status == 200
 
 
-async def test_idle_between_two_pieces_cuts_the_answer() -> None:
+async def test_idle_between_two_pieces_cuts_the_response() -> None:
     """O1, F1."""
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
     keys = upstream("idle: 200ms")
@@ -263,7 +263,7 @@ async def _tick(connection: UpstreamConnection) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_total_cuts_an_answer_that_goes_on() -> None:
+async def test_total_cuts_a_response_that_goes_on() -> None:
     """O1, F1: although each piece came in time."""
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
     async with through([request(), send(start), _tick], upstream=upstream("total: 300ms")) as way:
@@ -272,8 +272,8 @@ async def test_total_cuts_an_answer_that_goes_on() -> None:
         await patiently(way.upstream.connections[0].peer_ended.wait(), "the upstream's side to end")
 
 
-async def test_total_is_504_before_the_answer() -> None:
-    """O1: nothing of the answer had come."""
+async def test_total_is_504_before_the_response() -> None:
+    """O1: nothing of the response had come."""
     keys = upstream("total: 200ms")
     async with through([request(), black_hole()], upstream=keys) as (client, _, _):
         answer = await client.exchange(GET)

@@ -39,7 +39,7 @@ from tests.support.wire import Address, eventually, patiently
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-ANSWERING: Script = [repeat(request(), send(OK))]
+ALWAYS_OK: Script = [repeat(request(), send(OK))]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ async def serving(
     pair: Pair, more: str = "", server: str = "", script: Script | None = None
 ) -> AsyncIterator[tuple[Address, ScriptedUpstream]]:
     """Run the whole service with TLS in front of a scripted upstream."""
-    async with ScriptedUpstream(script or ANSWERING) as upstream:
+    async with ScriptedUpstream(script or ALWAYS_OK) as upstream:
         keys = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}{more}}}\n{server}"
         config = one_route(upstream.url, server=keys, more="health: {listen: off}")
         compiled = config_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))
@@ -89,7 +89,7 @@ def name_of(certificate: object) -> str:
 async def test_requests_over_tls_are_served_and_said_to_be_so(
     installed: Pair, authority: Authority
 ) -> None:
-    """K3: the upstream hears `https`; several requests share one connection."""
+    """K3: the upstream receives `https`; several requests share one connection."""
     async with serving(installed) as (address, upstream):
         async with tls_client(address, authority.trust()) as client:
             for _ in range(3):
@@ -100,7 +100,7 @@ async def test_requests_over_tls_are_served_and_said_to_be_so(
 
 
 async def test_http_1_1_is_what_is_agreed_on(installed: Pair, authority: Authority) -> None:
-    """RFC 7301: a browser that offers h2 too is told which of the two it is."""
+    """RFC 7301: a browser that offers h2 too is shown which of the two it is."""
     context = authority.trust()
     context.set_alpn_protocols(["h2", "http/1.1"])
     async with serving(installed) as (address, _), tls_client(address, context) as client:
@@ -134,7 +134,7 @@ async def test_a_broken_renewal_is_told_and_the_old_one_stays(
             async with tls_client(address, authority.trust()) as client:
                 assert name_of(client.certificate) == "old"
         assert [record.getMessage() for record in caplog.records] == [
-            f"TLS goes on with the old files: private key {installed.key}: it is no private key in PEM"
+            f"TLS files were not reloaded, the old ones stay in use: private key {installed.key}: it is not a private key in PEM"
         ]
 
 
@@ -179,7 +179,7 @@ class Session(NamedTuple):
 
 
 async def resumed(to: Address, context: ssl.SSLContext, session: ssl.SSLSession | None) -> Session:
-    """Sign in by TLS 1.2, with a session if there is one; return the new one and what came of it."""
+    """Sign in by TLS 1.2, with a session if there is one; return the new one and the outcome."""
 
     def ask() -> Session:
         with (
@@ -334,7 +334,7 @@ async def test_bad_files_at_the_start_are_told_in_one_line(
     compiled = config_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))
     installed.key.write_bytes(authority.sign("another").key.read_bytes())
     with pytest.raises(
-        CannotStart, match=r"cannot speak TLS: key_file .*: it is not the certificate's"
+        CannotStart, match=r"cannot speak TLS: key_file .*: it does not match the certificate"
     ):
         async with served(compiled):
             pass

@@ -37,7 +37,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 ASKING = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 LARGE = 8_000_000  # more than the kernel takes for a client that reads nothing
-# Longer than TLS's goodbye may take, and than a connection lingers.
+# Longer than TLS's shutdown may take, and than a connection lingers.
 LONGER = 2.6
 
 
@@ -216,7 +216,7 @@ async def test_a_slow_reader_of_an_early_response_gets_all_of_it() -> None:
 async def test_who_never_says_goodbye_over_tls_is_not_waited_for(
     authority: Authority, pair: Pair
 ) -> None:
-    """P1: once all has arrived, a client that does not end TLS holds up no drain."""
+    """P1: once all has arrived, a client that does not end TLS does not delay draining."""
     async with (
         ScriptedUpstream(answering(2)) as upstream,
         serving(upstream.url, pair) as (address, server),
@@ -230,7 +230,7 @@ async def test_who_never_says_goodbye_over_tls_is_not_waited_for(
 async def test_who_takes_nothing_over_tls_is_cut_off_after_write_idle(
     authority: Authority, pair: Pair
 ) -> None:
-    """O1: `write_idle` limits what is closed too, and that a client stands still in."""
+    """O1: `write_idle` also limits a closing connection whose client stalls."""
     async with (
         ScriptedUpstream(answering(LARGE)) as upstream,
         serving(upstream.url, pair, "timeouts: {write_idle: 1s}") as (address, server),
@@ -286,7 +286,7 @@ async def test_what_a_client_sent_into_a_tunnel_arrives_after_it_left(
 async def test_a_tunnel_to_an_upstream_that_takes_nothing_ends_after_write_idle(
     authority: Authority, pair: Pair
 ) -> None:
-    """H17, F6: what a client left behind is not kept for an upstream that stands still."""
+    """H17, F6: what a client left behind is not kept for an upstream that stalls."""
     done = asyncio.Event()
 
     async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

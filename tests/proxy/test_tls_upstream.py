@@ -1,4 +1,4 @@
-"""https upstreams: who is believed, what is sent, what comes of a connection that breaks.
+"""https upstreams: which are trusted, what is sent, what comes of a connection that breaks.
 
 configuration.md L21; forwarding.md F1, F2, S12.
 """
@@ -34,7 +34,7 @@ def server(authority: Authority) -> Pair:
 
 
 class Upstream:
-    """Answers every request with `OK` and remembers what it was shown and asked for."""
+    """An upstream that responds `OK`, and records server names and client certificates."""
 
     def __init__(self, pair: Pair) -> None:
         self.context = pair.serve()
@@ -48,7 +48,7 @@ class Upstream:
         self.names.append(name)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer until the peer ends."""
+        """Respond until the peer ends."""
         self.connections += 1
         self.client_names.append(writer.get_extra_info("peercert"))
         while True:
@@ -132,7 +132,7 @@ async def test_an_address_is_no_name_to_ask_for(authority: Authority, server: Pa
 async def test_whom_nobody_vouches_for_is_not_believed(
     case: str, authority: Authority, server: Pair, tmp_path: Path
 ) -> None:
-    """F2, F8: 502 `upstream_tls`, no request was sent, and nothing of the reason is told."""
+    """F2, F8: 502 `upstream_tls`, no request was sent, and nothing of the reason is disclosed."""
     other = Authority(tmp_path, "other") if case == "another authority" else authority
     tls = {
         "system authorities": "",
@@ -215,7 +215,7 @@ async def test_a_body_that_only_the_end_delimits_ends_by_tls_alone(
     server: Pair,
     on_purpose: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    """F1, RFC 9112 9.8: a FIN without close_notify could be anybody's: the answer is cut, not whole."""
+    """F1, RFC 9112 9.8: a FIN without close_notify could be anybody's: the response is cut, not whole."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -181,7 +181,7 @@ async def test_s8_bytes_behind_the_request_wait_for_the_101() -> None:
 
 
 async def test_s8_an_upgrade_that_is_refused_ends_the_connection() -> None:
-    """S8: what was sent behind it was meant for another protocol and is no request."""
+    """S8: what was sent behind it was meant for another protocol and is not a request."""
     smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
     refusing: Script = [
         repeat(request(), send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"))
@@ -196,7 +196,7 @@ async def test_s8_an_upgrade_that_is_refused_ends_the_connection() -> None:
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n"])
 async def test_s8_an_upgrade_with_a_body_is_400(framing: bytes) -> None:
-    """S8: nobody could tell where the body ends and the other protocol begins."""
+    """S8: it is unknown where the body ends and the other protocol begins."""
     async with through(TUNNEL) as (client, _, upstream):
         answer = await client.exchange(asking(more=framing))
         assert (answer.status, answer.problem()["error"]) == (400, "bad_upgrade")

@@ -18,7 +18,7 @@ from tests.support.wire import listen
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-ANSWERING: Script = [repeat(request(), send(OK))]
+ALWAYS_OK: Script = [repeat(request(), send(OK))]
 
 
 @asynccontextmanager
@@ -33,7 +33,7 @@ async def serving(path: Path, url: str, server: str = "") -> AsyncIterator[Servi
 async def test_from_a_unix_socket_to_a_unix_socket(tmp_path: Path) -> None:
     """Both sides at once; connections to the upstream are reused, Host is localhost."""
     listener, path = tmp_path / "proxy.sock", str(tmp_path / "app.sock")
-    async with ScriptedUpstream(ANSWERING, path=path) as upstream:
+    async with ScriptedUpstream(ALWAYS_OK, path=path) as upstream:
         async with serving(listener, upstream.url), await RawClient.to(str(listener)) as client:
             for _ in range(3):
                 assert (await client.exchange(GET)).body == b"hi"
@@ -45,10 +45,10 @@ async def test_from_a_unix_socket_to_a_unix_socket(tmp_path: Path) -> None:
 
 
 async def test_who_comes_by_a_socket_may_be_believed(tmp_path: Path) -> None:
-    """K3, L19 `trusted_proxies: [unix]`: a local proxy in front is heard."""
+    """K3, L19 `trusted_proxies: [unix]`: a local proxy in front is trusted."""
     listener = tmp_path / "proxy.sock"
     asking = GET[:-2] + b"X-Forwarded-For: 1.1.1.1\r\n\r\n"
-    async with ScriptedUpstream(ANSWERING) as upstream:
+    async with ScriptedUpstream(ALWAYS_OK) as upstream:
         trusting = serving(listener, upstream.url, "trusted_proxies: [unix]")
         async with trusting, await RawClient.to(str(listener)) as client:
             assert (await client.exchange(asking)).status == 200
@@ -65,11 +65,11 @@ async def test_a_socket_is_gone_when_the_service_is(tmp_path: Path) -> None:
 
 
 async def test_a_socket_that_nobody_serves_is_taken_over(tmp_path: Path) -> None:
-    """What a killed process left behind is no obstacle."""
+    """What a killed process left behind does not matter."""
     listener = tmp_path / "proxy.sock"
     listen(str(listener)).close()
     async with (
-        ScriptedUpstream(ANSWERING) as upstream,
+        ScriptedUpstream(ALWAYS_OK) as upstream,
         serving(listener, upstream.url),
         await RawClient.to(str(listener)) as client,
     ):
@@ -99,7 +99,7 @@ async def test_a_kept_socket_that_died_is_replaced(tmp_path: Path) -> None:
     """F3: a GET goes on a new connection."""
     path = str(tmp_path / "app.sock")
     async with ScriptedUpstream(
-        [request(), send(OK), request(), reset()], ANSWERING, path=path
+        [request(), send(OK), request(), reset()], ALWAYS_OK, path=path
     ) as upstream:
         listener = tmp_path / "proxy.sock"
         async with serving(listener, upstream.url), await RawClient.to(str(listener)) as client:

@@ -44,7 +44,7 @@ def test_an_end_is_reported_once() -> None:
 
 
 def test_a_closed_socket_is_passed_over() -> None:
-    """F7: over TLS it is closed before its connection learns of it; the others are looked at."""
+    """F7: over TLS it is closed before its connection is notified; the others are looked at."""
     ours, theirs = socket.socketpair()
     watch = Watch()
     closed, leaving = Paused(-1), Paused(ours.fileno())

@@ -86,7 +86,7 @@ async def test_messages_of_every_size_come_back() -> None:
 
 
 async def test_fragments_come_as_one_message() -> None:
-    """RFC 6455 5.4: frames are none of the proxy's business; a ping may stand between them."""
+    """RFC 6455 5.4: frames are none of the proxy's business; a ping may appear between them."""
     async with talking() as socket:
         await socket.send_frame(b"one ", WSMsgType.TEXT)
         assert await socket.receive_str() == "one "
@@ -100,8 +100,8 @@ async def test_fragments_come_as_one_message() -> None:
         assert await socket.receive_str() == "abc"
 
 
-async def test_pings_are_answered_by_the_server_itself() -> None:
-    """H17: the proxy answers none and adds none."""
+async def test_the_server_itself_replies_to_pings() -> None:
+    """H17: the proxy responds to none and adds none."""
     async with talking() as socket:
         await socket.ping(b"are you there?")
         pong = await socket.receive()
@@ -116,7 +116,7 @@ async def test_the_servers_close_code_and_reason_arrive() -> None:
         assert (message.type, message.data, message.extra) == (WSMsgType.CLOSE, 4001, "as asked")
 
 
-async def test_a_close_by_the_client_is_answered() -> None:
+async def test_the_server_replies_to_a_close_by_the_client() -> None:
     """RFC 6455 7.1: the closing handshake passes both ways."""
     heard: list[int | None] = []
     async with talking(closed=heard) as socket:
@@ -133,7 +133,7 @@ async def test_a_page_of_an_allowed_origin_gets_its_socket() -> None:
 
 
 async def test_a_page_of_another_origin_gets_none() -> None:
-    """cors.md 54: 403, and the server never hears of it."""
+    """cors.md 54: 403, and the server does not receive the request."""
     route = "cors: {allow_origins: ['https://app.example.com']}"
     with pytest.raises(WSServerHandshakeError) as refused:
         async with talking(route, Origin="https://evil.example"):

@@ -20,7 +20,7 @@ class Pair(NamedTuple):
 
 
 class Authority:
-    """An authority whose files stand in `folder`."""
+    """An authority whose files are in `folder`."""
 
     def __init__(self, folder: Path, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ class Authority:
         return pair
 
     def trust(self, client: Pair | None = None) -> ssl.SSLContext:
-        """Return what a client speaks TLS with that believes only this authority."""
+        """Return what a client speaks TLS with that trusts only this authority."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(self.file)
         if client is not None:

@@ -1,4 +1,4 @@
-"""A raw client: sends the bytes it is told to and reads answers strictly, one at a time."""
+"""A raw client: sends the given bytes and reads responses strictly, one at a time."""
 
 from typing import Self
 

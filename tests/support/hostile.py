@@ -1,4 +1,4 @@
-"""Text that a terminal must not be shown as it is, and text that it must. Knows no output."""
+"""Text that a terminal must not be shown as it is, and text that it must."""
 
 from typing import Final
 

@@ -9,7 +9,7 @@ c. While a client's write buffer is above its mark no request of its is begun, a
 d. An upstream connection has one exchange at a time, and nothing but that exchange's bytes are
    written to it; what arrives on it is written to that exchange's client alone (S12).
 
-The checks believe nothing that the product notes about itself: they wrap the transports that the
+The checks trust nothing that the product notes about itself: they wrap the transports that the
 connections get, and parse what is written to them with a reader of their own (`Sent`).
 """
 

@@ -1,4 +1,4 @@
-"""How many bytes of a transfer stand in the kernel's buffers, and so how many in the proxy."""
+"""How many bytes of a transfer are in the kernel's buffers, and so how many in the proxy."""
 
 import array
 import asyncio
@@ -39,9 +39,9 @@ def in_kernel() -> int:
 
 
 async def held_between(sender: Wire, receiver: Wire, sent: Callable[[], int]) -> int:
-    """Wait until the stalled transfer stands still; return the bytes neither kernel nor peer has.
+    """Wait until the stalled transfer no longer moves; return the bytes neither kernel nor peer has.
 
-    It stands still when nothing was sent over twenty looks, five milliseconds apart.
+    It no longer moves when nothing was sent over twenty looks, five milliseconds apart.
     """
     calm, before = 0, -1
     while calm < _CALM_LOOKS:

@@ -13,7 +13,7 @@ from tests.support.loops import pending_timers
 def open_sockets() -> set[str]:
     """Return every socket that this process has open, by descriptor, inode and addresses.
 
-    But for nameless pairs: with one of these a loop wakes itself, and uvloop makes it anew for
+    Except for nameless pairs: with one of these a loop wakes itself, and uvloop makes it anew for
     every run.
     """
     found = set()

@@ -22,7 +22,7 @@ class _Api(BaseHTTPRequestHandler):
         self._end("")
 
     def do_GET(self) -> None:
-        """Tell who is logged in; any other path is an empty page."""
+        """Return who is logged in; any other path is an empty page."""
         if self.path.startswith("/app/me"):
             is_known = SESSION in self.headers.get("Cookie", "")
             self.send_response(200 if is_known else 401)

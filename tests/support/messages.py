@@ -18,7 +18,7 @@ _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})(?:;[\t\x20-\x7e]*)?\r\n")
 
 
 class Truncated(Exception):  # noqa: N818 - what rule F1 wants to see
-    """A message ended before it was whole: `end` says how, `head` and `body` what had come."""
+    """A message ended before it was whole: `end` is how it ended, `head` and `body` what had come."""
 
     def __init__(self, end: End, head: "Head | None", body: bytes) -> None:
         super().__init__(f"cut by {end.value} after {head and head.raw!r} {body[-200:]!r}")
@@ -54,7 +54,7 @@ class Head:
         return tuple(field for field in self.fields if field[0].lower() not in dropped)
 
     def cors(self) -> dict[str, str]:
-        """Return the Access-Control-* lines by lower-case name; no name may stand twice."""
+        """Return the Access-Control-* lines by lower-case name; no name may appear twice."""
         lines = [name for name in self.names() if name.startswith("access-control-")]
         assert len(lines) == len(set(lines)), f"a CORS header stands twice in {self.raw!r}"
         return {name: (self.value(name) or b"").decode("latin-1") for name in lines}
@@ -62,7 +62,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Message:
-    """A whole message; `framing` says how its body was delimited on the wire."""
+    """A whole message; `framing` is how its body was delimited on the wire."""
 
     head: Head
     body: bytes

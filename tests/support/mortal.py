@@ -15,7 +15,7 @@ from typing import Self
 
 
 async def _serve(port: int, log: int) -> None:
-    """Answer each request with its target, in two pieces, after a moment; note it first."""
+    """Respond to each request with its target, in two pieces, after a moment; note it first."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -41,7 +41,7 @@ async def _serve(port: int, log: int) -> None:
 class MortalUpstream:
     """An upstream process on a port that stays reserved while it is dead.
 
-    `notes` is where it writes down every request that it has read whole, before it answers.
+    `notes` is where it writes down every request that it has read whole, before it responds.
     """
 
     def __init__(self, notes: Path) -> None:

@@ -1,4 +1,4 @@
-"""A resolver by script: what names have at the moment, and which lookups hang. Knows no proxy."""
+"""A resolver by script: what names have at the moment, and which lookups hang."""
 
 import socket
 import threading
@@ -43,7 +43,7 @@ class Names:
 
 
 class Time:
-    """Seconds that pass when the test says so."""
+    """Seconds that the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0

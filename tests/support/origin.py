@@ -1,4 +1,4 @@
-"""An ordinary origin server on threads, and clients that keep on asking. Knows no proxy."""
+"""An ordinary origin server on threads, and clients that keep on asking."""
 
 import socket
 from collections import Counter
@@ -16,7 +16,7 @@ BODY = b"hello"
 
 
 class Origin(ThreadingHTTPServer):
-    """Answers every request; one to /held only once `release` is set, with `arrived` set before."""
+    """Respond to every request; one to /held only once `release` is set, with `arrived` set before."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Origin
 
     def do_GET(self) -> None:
-        """Answer with the port that was asked, so that origins can be told apart."""
+        """Respond with the port that was asked, so that origins can be told apart."""
         if self.path == "/held":
             self.server.arrived.set()
             self.server.release.wait(LONG)
@@ -82,13 +82,13 @@ def ask(
     method: str = "GET",
     headers: dict[str, str] | None = None,
 ) -> LocalResponse:
-    """Send a request with an Origin and return the whole answer."""
+    """Send a request with an Origin and return the whole response."""
     connection.request(method, path, headers={"Origin": ORIGIN} | (headers or {}))
     return read(connection.getresponse())
 
 
 def read(answer: HTTPResponse) -> LocalResponse:
-    """Return the whole answer."""
+    """Return the whole response."""
     fields = {name.lower(): value for name, value in answer.getheaders()}
     return LocalResponse(answer.status, fields, answer.read())
 
@@ -105,7 +105,7 @@ def get(port: int, path: str = "/") -> LocalResponse:
 
 
 def accepts(port: int) -> bool:
-    """Tell whether somebody listens on a loopback port."""
+    """Return whether somebody listens on a loopback port."""
     with closing(socket.socket()) as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -114,7 +114,7 @@ class Load:
     """Clients that ask again and again and note what they got.
 
     `port` gives the port to ask before each new connection, None for nobody: then a client waits.
-    A connection is kept until an answer says otherwise, as a balancer's is.
+    A connection is kept until a response says otherwise, as a balancer's is.
     """
 
     def __init__(self, port: Callable[[], int | None], clients: int) -> None:
@@ -141,7 +141,7 @@ class Load:
 
     @property
     def total(self) -> int:
-        """The number of answers so far."""
+        """The number of responses so far."""
         return sum(self.answers.values())
 
     def _ask_on(self) -> None:

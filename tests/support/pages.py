@@ -1,4 +1,4 @@
-"""The requests that a page's browser sends, and two policies that answer them."""
+"""The requests that a page's browser sends, and two policies that apply to them."""
 
 ORIGIN = "https://app.example.com"
 OTHER = "https://evil.example"

@@ -14,7 +14,7 @@ _LISTS = ("allow_methods", "allow_headers", "expose_headers", "timing_allow_orig
 
 
 def spec_of(*origins: str, **keys: Any) -> PolicySpec:  # noqa: ANN401 - any key of PolicySpec
-    """Return a policy's terms: origins stand in lines 1, 2, …; lists are given as plain strings."""
+    """Return a policy's terms: origins are in lines 1, 2, …; lists are given as plain strings."""
     for key in _LISTS:
         if isinstance(keys.get(key), list):
             keys[key] = placed(*keys[key])

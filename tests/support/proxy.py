@@ -14,7 +14,7 @@ from tests.support.messages import Field, Head
 from tests.support.upstream import Script, ScriptedUpstream
 from tests.support.wire import Address
 
-# What the proxy adds by itself, to a request and to an answer (forwarding.md H9, K3).
+# What the proxy adds by itself, to a request and to a response (forwarding.md H9, K3).
 ADDED_UP = ("x-request-id", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host")
 ADDED_DOWN = ("x-request-id", "via")
 
@@ -114,7 +114,7 @@ def as_sent(head: Head) -> tuple[Field, ...]:
 
 
 def as_answered(head: Head) -> tuple[Field, ...]:
-    """Return an answer's field lines less those that the proxy adds by itself."""
+    """Return a response's field lines less those that the proxy adds by itself."""
     return head.without(*ADDED_DOWN)
 
 

@@ -1,4 +1,4 @@
-"""`corsproxy run` as a user starts it: a process of its own, what it says, its end. Knows no HTTP."""
+"""`corsproxy run` as a user starts it: a process of its own, what it says, its end."""
 
 import re
 import signal
@@ -24,14 +24,14 @@ def until(holds: Callable[[], object], what: str, seconds: float = LONG) -> None
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
-    """Tell whether the process has a handler for the signal, as the kernel knows it (proc(5))."""
+    """Return whether the process has a handler for the signal, as the kernel knows it (proc(5))."""
     status = _read(Path(f"/proc/{pid}/status"))
     caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
     return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
 def has_loaded(pid: int, library: str) -> bool:
-    """Tell whether the process has mapped a file whose path holds `library`."""
+    """Return whether the process has mapped a file whose path holds `library`."""
     return library in _read(Path(f"/proc/{pid}/maps"))
 
 
@@ -41,7 +41,7 @@ def children(pid: int) -> list[int]:
 
 
 def is_gone(pid: int) -> bool:
-    """Tell whether there is no such process any more, not even a zombie."""
+    """Return whether there is no such process any more, not even a zombie."""
     return not Path(f"/proc/{pid}").exists()
 
 

@@ -26,7 +26,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
 async def test_an_exchange_is_recorded_byte_for_byte_on_both_sides() -> None:
-    """What the client sent is what the upstream received, and the answer is read whole."""
+    """What the client sent is what the upstream received, and the response is read whole."""
     async with (
         ScriptedUpstream([repeat(request(), send(OK))]) as upstream,
         await RawClient.to(upstream.address) as client,
@@ -78,7 +78,7 @@ async def test_a_reset_and_a_fin_are_told_apart() -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Le", close(), End.FIN),
     ],
 )
-async def test_a_cut_answer_is_not_taken_for_a_whole_one(
+async def test_a_cut_response_is_not_taken_for_a_whole_one(
     data: bytes, end: object, expected: End
 ) -> None:
     """The reader raises Truncated, and says how the connection ended."""
@@ -132,7 +132,7 @@ async def test_what_is_poured_is_counted_as_it_goes() -> None:
 
 
 async def test_a_script_that_fails_fails_the_test() -> None:
-    """A request that is no request is reported when the upstream ends."""
+    """Bytes that are not a valid request are reported when the upstream ends."""
     upstream = await ScriptedUpstream([request()]).__aenter__()
     async with await RawClient.to(upstream.address) as client:
         await client.send(b"GET / HTTP/1.1\r\nA : b\r\n\r\n")

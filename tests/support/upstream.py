@@ -1,4 +1,4 @@
-"""An upstream that answers by script and remembers the exact bytes it received."""
+"""An upstream that responds by a script and remembers the exact bytes it received."""
 
 import asyncio
 import contextlib
@@ -81,7 +81,7 @@ def wait(event: asyncio.Event) -> Step:
 
 
 def tell(event: asyncio.Event) -> Step:
-    """Tell the test that the script came this far."""
+    """Let the test see that the script came this far."""
 
     async def step(_: UpstreamConnection) -> None:
         event.set()

@@ -24,7 +24,7 @@ class End(Enum):
 
 
 class Ended(Exception):  # noqa: N818 - an ending is often just what a test wants to see
-    """The peer ended while more was awaited: `end` says how, `rest` is what had come."""
+    """The peer ended while more was awaited: `end` is how it ended, `rest` is what had come."""
 
     def __init__(self, end: End, rest: bytes) -> None:
         super().__init__(f"peer ended with {end.value} after {rest[-_SHOWN:]!r}")
@@ -54,7 +54,7 @@ async def eventually(holds: Callable[[], bool], what: str, seconds: float = PATI
 class Wire:
     """A connected socket that remembers, in order, what came in (`>`) and what went out (`<`).
 
-    `peer_ended` is set when the peer's FIN or reset was seen; `end` says which it was.
+    `peer_ended` is set when the peer's FIN or reset was seen; `end` is which it was.
     `patience` is how many seconds it waits for bytes that it needs (None: for ever).
     """
 

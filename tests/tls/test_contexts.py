@@ -59,7 +59,7 @@ def test_a_key_of_another_certificate_is_reported(authority: Authority, pair: Pa
     """The commonest mistake of a renewal."""
     other = authority.sign("other")
     loaded = read(f"tls: {{cert_file: {pair.cert}, key_file: {other.key}}}")
-    detail = "it is not the certificate's"
+    detail = "it does not match the certificate"
     assert problems_of(loaded) == [("E066", f"key_file cannot be {other.key}: {detail}")]
 
 
@@ -69,15 +69,15 @@ def test_a_key_that_is_encrypted_is_reported(pair: Pair, tmp_path: Path) -> None
     key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n-----END ENCRYPTED PRIVATE KEY-----\n")
     ((id_, message),) = problems_of(read(f"tls: {{cert_file: {pair.cert}, key_file: {key}}}"))
     assert id_ == "E066"
-    assert message.endswith("it is encrypted, and nobody is there to be asked")
+    assert message.endswith("it is encrypted; write it without a passphrase")
 
 
 def test_a_certificate_in_place_of_a_key_is_reported(pair: Pair) -> None:
     """Two files that were mistaken for each other."""
     ((_, message),) = problems_of(read(f"tls: {{cert_file: {pair.cert}, key_file: {pair.cert}}}"))
-    assert message == f"key_file cannot be {pair.cert}: it is no private key in PEM"
+    assert message == f"key_file cannot be {pair.cert}: it is not a private key in PEM"
     ((_, message),) = problems_of(read(f"tls: {{cert_file: {pair.key}, key_file: {pair.key}}}"))
-    assert message == f"cert_file cannot be {pair.key}: it holds no certificate in PEM"
+    assert message == f"cert_file cannot be {pair.key}: it contains no certificate in PEM"
 
 
 def test_a_folder_in_place_of_a_file_is_reported(pair: Pair, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_folder_in_place_of_a_file_is_reported(pair: Pair, tmp_path: Path) -> 
 def test_authorities_are_reported_at_the_key_that_names_them(pair: Pair) -> None:
     """`client_ca_file` of the listener, `ca_file` of an upstream: one kind of file, two keys."""
     listener = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}, client_ca_file: {pair.key}}}"
-    detail = f"cannot be {pair.key}: it holds no certificate in PEM"
+    detail = f"cannot be {pair.key}: it contains no certificate in PEM"
     assert problems_of(read(listener)) == [("E066", f"client_ca_file {detail}")]
     assert problems_of(read(upstream=f"tls: {{ca_file: {pair.key}}}")) == [
         ("E066", f"ca_file {detail}")

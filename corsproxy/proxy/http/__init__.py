@@ -1,1 +1,1 @@
-"""Message heads and bodies, parsed and validated. Pure: no sockets, no event loop."""
+"""Parsing and validation of message heads and bodies. Pure: no sockets, no event loop."""

@@ -1,7 +1,7 @@
-"""Reads message bodies from the wire: by length, by chunks, or until the connection is closed.
+"""Parses message bodies: by length, in chunks, or until the connection is closed (RFC 9112 6 and 7).
 
-RFC 9112 6 and 7. A reader is fed what arrived and returns the payload in it; `complete` is whether
-the body has ended, and `excess` is what was not read: bytes behind its end, or beyond its share.
+`feed` takes what arrived and returns its payload. `complete` is whether the body has ended, `excess`
+the bytes that were not parsed: those after its end, or after its share of one turn.
 """
 
 from typing import Final
@@ -60,13 +60,13 @@ class UntilClose:
 class ChunkedBody:
     """A chunked body, parsed strictly by its grammar; extensions and trailers are dropped (H15).
 
-    One call of `feed` reads at most `most_lines` lines, 0 for any number: chunks of one byte cost a
+    One call of `feed` parses at most `most_lines` lines, 0 for any number: chunks of one byte cost a
     thousand times as much as large ones, and one read full of them would block the loop.
     """
 
     __slots__ = ("_extensions", "_left", "_line", "_most_lines", "_trailers", "complete", "excess")
 
-    # What is read next, as values of `_left`; a positive one is the payload left in the chunk.
+    # What comes next, as values of `_left`; a positive value is the payload left in the chunk.
     _SIZE: Final = 0
     _CRLF: Final = -1
     _TRAILER: Final = -2
@@ -109,15 +109,15 @@ class ChunkedBody:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _hold(self, start: bytes) -> None:
-        """Keep the start of a line whose end has not arrived; reject what can no longer be valid.
+        """Keep the start of a line whose end has not arrived; reject it if it can no longer be valid.
 
-        Each check runs with the first byte that decides it: a peer that sends a malformed line byte
-        by byte is not waited for.
+        Each check is made at the first byte that decides it, so that a peer which sends a malformed
+        line byte by byte is rejected at once.
         """
         if self._left == self._CRLF and start != b"\r":
-            raise BadChunk("a chunk is longer than its size says")
+            raise BadChunk("a chunk does not end after its size")
         if len(start) > _LONGEST_CHUNK_LINE or b"\n" in start:
-            raise BadChunk("a chunk line has no proper end")
+            raise BadChunk("a chunk size line is too long or ends in a bare LF")
         if self._left == self._SIZE and start[:1] not in (b"\r", b"") and start[0] not in _HEX:
             raise BadChunk("a chunk size is not hexadecimal")
         self._line = start
@@ -127,7 +127,7 @@ class ChunkedBody:
             self._left = self._read_size(line) or self._TRAILER
         elif self._left == self._CRLF:
             if line:
-                raise BadChunk("a chunk is longer than its size says")
+                raise BadChunk("a chunk does not end after its size")
             self._left = self._SIZE
         elif line:
             self._check_trailer(line)
@@ -137,8 +137,9 @@ class ChunkedBody:
     def _read_size(self, line: bytes) -> int:
         size, semicolon, extension = line.partition(b";")
         if semicolon:
-            # RFC 9112 7.1.1 lets a recipient accept BWS around ";". It is rejected here: recipients
-            # that strip it and recipients that do not would read different sizes.
+            # RFC 9112 7.1.1 permits BWS around ";"
+            # (https://www.rfc-editor.org/rfc/rfc9112.html#section-7.1.1). It is rejected here:
+            # recipients that strip it and recipients that do not would read different sizes.
             self._extensions += len(extension) + 1
             if (
                 self._extensions > MAX_CHUNK_EXTENSIONS

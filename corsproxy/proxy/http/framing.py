@@ -1,7 +1,7 @@
-"""Parses what the heads of requests and responses have in common: framing fields and Connection.
+"""Parses the fields that requests and responses have in common: framing and Connection.
 
-What is written here is stricter than any parser: a message is rejected if two recipients could
-disagree on where it ends (forwarding.md S1, S2, S11; RFC 9112 11.2 on request smuggling).
+It is stricter than other parsers: a message is rejected if two recipients could disagree on where it
+ends (forwarding.md S1, S2, S11; https://www.rfc-editor.org/rfc/rfc9112.html#section-11.2).
 """
 
 from collections.abc import Callable
@@ -9,18 +9,18 @@ from typing import Final, NamedTuple
 
 from corsproxy.policy.cache import cached
 from corsproxy.policy.fields import Field
-from corsproxy.policy.tokens import is_token
+from corsproxy.policy.tokens import OWS, is_token
 
-# Returns the field lines of a head, in their order and case; raises ValueError if one is malformed.
+# Returns the field lines of a head in their order and case; raises ValueError if one is malformed.
 ParseFields = Callable[[bytes], tuple[Field, ...]]
 
 _LARGEST_LENGTH: Final = (1 << 63) - 1
 _DIGITS: Final = b"0123456789"
 
-# Every control byte but HTAB, CR and LF: a head that contains one is rejected (S4, S11).
+# Every control byte except HTAB, CR and LF: a head that contains one is rejected (S4, S11).
 CONTROL_BYTES: Final = bytes(b for b in range(0x20) if b not in (0x09, 0x0A, 0x0D)) + b"\x7f"
 
-# Fields that recipients need: a Connection that lists one would have the proxy delete it (H6).
+# Fields that recipients need: a Connection that lists one would make the proxy remove it (H6).
 _NOT_HOP_BY_HOP: Final = frozenset(
     {
         b"host",
@@ -36,7 +36,7 @@ _NOT_HOP_BY_HOP: Final = frozenset(
 
 
 def read_length(value: bytes) -> int | None:
-    """Return the length in a Content-Length `value`; None if it is not a valid one (S1)."""
+    """Return the length in a Content-Length `value`; None if it is not valid (S1)."""
     if not value or value.strip(_DIGITS):
         return None
     significant = value.lstrip(b"0")
@@ -46,12 +46,12 @@ def read_length(value: bytes) -> int | None:
     return length if length <= _LARGEST_LENGTH else None
 
 
-# No sender needs more, and each one is compared with every field of the message (O6).
+# No sender needs more, and each option is compared with every field of the message (O6).
 MOST_OPTIONS: Final = 32
 
 
 class Connection(NamedTuple):
-    """A parsed Connection field: its well-known options, and the fields it names in lower case.
+    """A parsed Connection field: its well-known options, and the fields it lists, in lower case.
 
     `listed` is the number of its options, repeated ones included.
     """
@@ -67,7 +67,7 @@ class Connection(NamedTuple):
 @cached(256)
 def read_connection(value: bytes) -> Connection:
     """Parse one Connection field value (RFC 9110 7.6.1)."""
-    listed = [name for option in value.split(b",") if (name := option.strip(b" \t").lower())]
+    listed = [name for option in value.split(b",") if (name := option.strip(OWS).lower())]
     options = frozenset(listed)
     named = frozenset(options - {b"close", b"keep-alive", b"upgrade"})
     return Connection(
@@ -104,8 +104,11 @@ def is_chunked(value: bytes) -> bool:
 
 
 def is_unknown_coding(value: bytes) -> bool:
-    """Return whether `value` ends in chunked behind unsupported codings: 501, not 400 (S2)."""
-    *codings, last = [coding.strip(b" \t").lower() for coding in value.split(b",")]
+    """Return whether `value` ends in chunked after unsupported codings: 501, not 400 (S2).
+
+    https://www.rfc-editor.org/rfc/rfc9112.html#section-6.1
+    """
+    *codings, last = [coding.strip(OWS).lower() for coding in value.split(b",")]
     return (
         bool(codings)
         and last == b"chunked"

@@ -1,9 +1,9 @@
 """Parses and validates the head of a request.
 
 The request line, Host and the framing fields are validated here, the syntax of field lines by a
-parser that is passed in. That gets a request line of our own, so that its list of methods and its
-syntax of targets do not limit ours. What forwarding.md S1-S7 reject raises a Fault, before a route
-is matched.
+parser that is passed in. That gets a fixed request line, so that its list of methods and its syntax
+of targets do not apply. A head that forwarding.md S1-S7 reject raises a Fault before a route is
+matched.
 """
 
 import re
@@ -41,7 +41,7 @@ _DEFAULT_PORT: Final = {b"http": b":80", b"https": b":443"}
 _LONGEST_REQUEST_ID: Final = 128
 _REQUEST_ID: Final = b"-_.:+/=@~abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-# How many lines of a chunked body are read in one turn of the loop (S9).
+# How many lines of a chunked body are parsed in one turn of the loop (S9).
 _MOST_CHUNK_LINES: Final = 512
 
 _COMMON_METHODS: Final = frozenset(
@@ -58,7 +58,7 @@ class RequestHead:
     version; `length` is None without a Content-Length. `upgrade` is the protocol that the request
     asks to switch to, b"" for none.
 
-    Defaults that most requests keep are attributes of the class: there they cost nothing.
+    Defaults that most requests keep are attributes of the class, where they cost nothing.
     """
 
     host = b""
@@ -105,7 +105,7 @@ class RequestHead:
 
 def read_request_head(parse_fields: ParseFields, data: bytes, limits: Limits) -> RequestHead:
     """Parse the head in `data`, which ends with its empty line; raise Fault to reject it."""
-    # Sizes first: what is too long is not parsed at all.
+    # Sizes first, so that a head that is too large is not parsed at all (S7).
     line_end = data.find(b"\r\n")
     if line_end > limits.max_request_line:
         raise Fault(faults.TOO_LONG_TARGET)
@@ -123,7 +123,7 @@ def read_request_head(parse_fields: ParseFields, data: bytes, limits: Limits) ->
 
 
 def _parser_fault(data: bytes) -> Fault:
-    """Return the fault that fits a head which the parser rejected: it has one error for all."""
+    """Return the fault for a head that the parser rejected: it has one error for all causes."""
     lower = data.lower()
     if b"\r\nhost:" not in lower:
         return Fault(faults.BAD_HOST)
@@ -133,7 +133,7 @@ def _parser_fault(data: bytes) -> Fault:
 
 
 def _read_request_line(line: bytes) -> RequestHead:
-    """Parse exactly `method SP target SP version` (RFC 9112 3, S3)."""
+    """Parse exactly `method SP target SP version` (S3, RFC 9112 3)."""
     parts = line.split(b" ")
     if len(parts) != 3 or not (parts[0] in _COMMON_METHODS or is_token(parts[0])):
         raise Fault(faults.BAD_REQUEST_LINE)
@@ -187,8 +187,9 @@ def _check_repeated(kind: int, name: bytes, fields: tuple[Field, ...]) -> None:
 def _settle(head: RequestHead) -> None:
     """Validate what depends on more than one field."""
     seen = head.kinds
-    # RFC 9112 6.3 lets Transfer-Encoding override Content-Length, and 6.1 forbids it in HTTP/1.0. Both
-    # are how requests are smuggled past a proxy (11.2), so both are rejected.
+    # RFC 9112 6.3 permits Transfer-Encoding to override Content-Length, and 6.1 does not permit it in
+    # HTTP/1.0. Both are used to smuggle requests past a proxy, so both are rejected (S1;
+    # https://www.rfc-editor.org/rfc/rfc9112.html#section-11.2).
     if seen & f.TRANSFER_ENCODING and (seen & f.CONTENT_LENGTH or head.minor == 0):
         raise Fault(faults.BAD_FRAMING)
     if not seen & f.HOST and head.minor == 1:  # RFC 9112 3.2
@@ -197,8 +198,8 @@ def _settle(head: RequestHead) -> None:
         _settle_target(head)
     if seen & f.CONNECTION:
         named = head.connection.named
-        # Before anything else looks at the fields: what a sender calls hop-by-hop is not forwarded,
-        # whatever its name (RFC 9110 7.6.1).
+        # Before rules and CORS see the fields: a field that the sender lists is hop-by-hop, whatever
+        # its name (H6; https://www.rfc-editor.org/rfc/rfc9110.html#section-7.6.1).
         if named:
             head.fields = [field for field in head.fields if field[0].lower() not in named]
             head.forwarded = tuple([one for one in head.forwarded if one[0].lower() not in named])
@@ -206,8 +207,8 @@ def _settle(head: RequestHead) -> None:
             head.keep_alive = False
         elif head.minor == 0:
             head.keep_alive = head.connection.keep_alive
-    # Last, because it needs Connection: Upgrade without that option, or in HTTP/1.0, is ignored
-    # (RFC 9110 7.8).
+    # Last, because it depends on Connection: Upgrade without that option, or in HTTP/1.0, is ignored
+    # (H17; https://www.rfc-editor.org/rfc/rfc9110.html#section-7.8).
     if head.upgrade and (not head.connection.upgrade or head.minor == 0):
         head.upgrade = b""
 
@@ -225,7 +226,7 @@ def _settle_target(head: RequestHead) -> None:
     if named is None:
         raise Fault(faults.BAD_TARGET)
     if not head.kinds & f.HOST:
-        head.host = named  # HTTP/1.0: nothing else names a host
+        head.host = named  # HTTP/1.0 without Host: the target names it
     elif named.lower().removesuffix(port) != head.host.lower().removesuffix(port):
         raise Fault(faults.BAD_TARGET)
     head.target = rest if rest.startswith(b"/") else b"/" + rest
@@ -234,10 +235,13 @@ def _settle_target(head: RequestHead) -> None:
 
 @cached(1024)
 def host_of(value: bytes) -> bytes | None:
-    """Return the host in `value` and its port, if it has one; None if it is not a valid Host (S5).
+    """Return the host in `value` with its port, if any; None if it is not a valid Host (S5).
 
     An empty port is dropped with its colon (RFC 3986 6.2.3).
     """
+    # Wider than the grammars of origins (`policy.cors.origins`) and of the configuration
+    # (`policy.authority`): clients may send any reg-name (RFC 3986 3.2.2,
+    # https://www.rfc-editor.org/rfc/rfc3986.html#section-3.2.2), and no name is resolved here.
     match = _HOST.fullmatch(value) if len(value) <= _LONGEST_HOST else None
     if match is None:
         return None
@@ -318,7 +322,7 @@ _READERS: Final[dict[int, Callable[[RequestHead, bytes], None]]] = {
     f.REQUEST_ID: _read_request_id,
 }
 
-# Interpreted here and forwarded all the same; every other special field is dropped and, if the
+# Fields that are interpreted here and also forwarded; every other special field is dropped and, if the
 # upstream needs it, written anew (S13).
 _PASSED: Final = (
     f.ORIGIN

@@ -1,7 +1,7 @@
 """Parses and validates the head of a response.
 
-What a lenient parser would accept is rejected here (forwarding.md S11): a response that two
-recipients could read differently never reaches a client.
+It is stricter than the parser of field lines (forwarding.md S11): a response that two recipients
+could parse differently never reaches a client.
 """
 
 import re
@@ -9,6 +9,7 @@ from typing import Final
 
 from corsproxy.policy import fields as f
 from corsproxy.policy.fields import Field
+from corsproxy.policy.tokens import OWS
 from corsproxy.proxy import faults
 from corsproxy.proxy.faults import Fault
 from corsproxy.proxy.http.bodies import Body, ChunkedBody, LengthBody, UntilClose
@@ -26,7 +27,7 @@ from corsproxy.proxy.http.framing import (
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_FIELDS: Final = 200
 _DIGITS: Final = b"0123456789"
-# How many lines of a chunked body are read in one turn of the loop.
+# How many lines of a chunked body are parsed in one turn of the loop (S9).
 _MOST_CHUNK_LINES: Final = 512
 
 
@@ -54,8 +55,8 @@ class ResponseHead:
     def body(self, request_method: bytes) -> Body | None:
         """Return a reader for the body that follows, or None if there is no body.
 
-        The order is that of RFC 9112 6.3: the method and the status first, whatever framing fields
-        say; then chunked; then the length.
+        In the order of RFC 9112 6.3: method and status override framing fields, and chunked precedes
+        the length (https://www.rfc-editor.org/rfc/rfc9112.html#section-6.3).
         """
         if request_method == b"HEAD" or self.status in {204, 304}:
             return None
@@ -74,7 +75,8 @@ def read_response_head(parse_fields: ParseFields, data: bytes) -> ResponseHead:
     line_end = data.find(b"\r\n")
     head = _read_status_line(data[:line_end])
     # Before the parser, which accepts a bare LF as the end of a line: a recipient that does not would
-    # see other fields, or another end of the head (RFC 9112 2.2).
+    # find other fields, or another end of the head
+    # (https://www.rfc-editor.org/rfc/rfc9112.html#section-2.2).
     ends = data.count(b"\r\n")
     bare = data.count(b"\n") != ends or data.count(b"\r") != ends
     if bare or data.translate(None, CONTROL_BYTES) != data:
@@ -90,7 +92,7 @@ def read_response_head(parse_fields: ParseFields, data: bytes) -> ResponseHead:
 
 
 # White space before a field's colon, or before the first field: the C parser, which is lenient with
-# responses, accepts it around framing fields (RFC 9112 5.1).
+# responses, accepts it around framing fields (https://www.rfc-editor.org/rfc/rfc9112.html#section-5.1).
 _SPACED_NAME: Final = re.compile(rb"\A\r\n[ \t]|\r\n[^\r\n:]*[ \t]:")
 
 
@@ -99,7 +101,7 @@ def _check_names(fields: bytes) -> None:
         raise Fault(faults.UPSTREAM_INVALID, "white space around a field name")
 
 
-# The parser is used for fields only: this status makes it expect nothing special.
+# The parser is used for fields only; with this status it applies no special rules.
 _STATUS_LINE: Final = b"HTTP/1.1 200 OK"
 
 
@@ -113,7 +115,7 @@ def _read_status_line(line: bytes) -> ResponseHead:
     else:
         raise Fault(faults.UPSTREAM_INVALID, "a status line that is not HTTP/1")
     if len(code) != 3 or code.strip(_DIGITS) or code[0] == 0x30 or line[12:13] not in {b" ", b""}:
-        raise Fault(faults.UPSTREAM_INVALID, "a bad status")
+        raise Fault(faults.UPSTREAM_INVALID, "an invalid status code")
     return ResponseHead(minor, int(code), line[9:] if len(line) > 12 else code + b" ")
 
 
@@ -146,11 +148,11 @@ def _read_field(head: ResponseHead, kind: int, value: bytes) -> None:
     if kind == f.CONTENT_LENGTH:
         length = read_length(value)
         if length is None or head.length is not None:
-            raise Fault(faults.UPSTREAM_INVALID, "a bad Content-Length")
+            raise Fault(faults.UPSTREAM_INVALID, "an invalid Content-Length")
         head.length = length
     elif kind == f.TRANSFER_ENCODING:
         if head.chunked or not is_chunked(value):
-            raise Fault(faults.UPSTREAM_INVALID, "a bad Transfer-Encoding")
+            raise Fault(faults.UPSTREAM_INVALID, "an invalid Transfer-Encoding")
         head.chunked = True
     elif kind == f.CONNECTION:
         earlier = head.connection
@@ -166,7 +168,7 @@ def _read_field(head: ResponseHead, kind: int, value: bytes) -> None:
 def _read_keep_alive(value: bytes) -> float | None:
     """Return the seconds of `Keep-Alive: timeout=N`, or None without a valid timeout (F4)."""
     for part in value.split(b","):
-        name, _, number = part.strip(b" \t").partition(b"=")
+        name, _, number = part.strip(OWS).partition(b"=")
         if name.lower() == b"timeout" and 0 < len(number) <= 9 and not number.strip(_DIGITS):
             return float(number)
     return None
@@ -174,16 +176,17 @@ def _read_keep_alive(value: bytes) -> float | None:
 
 def _settle(head: ResponseHead) -> None:
     """Validate what depends on more than one field (S11, H12)."""
-    # RFC 9112 6.3 lets Transfer-Encoding override Content-Length; a cache or a client that reads it the
-    # other way round would take the rest for another response.
+    # RFC 9112 6.3 permits Transfer-Encoding to override Content-Length; a recipient that does the
+    # opposite would parse the rest as another response
+    # (https://www.rfc-editor.org/rfc/rfc9112.html#section-6.3).
     if head.chunked and (head.length is not None or head.minor == 0):
-        raise Fault(faults.UPSTREAM_INVALID, "Transfer-Encoding beside Content-Length or on 1.0")
+        raise Fault(faults.UPSTREAM_INVALID, "Transfer-Encoding with Content-Length or in HTTP/1.0")
     options = head.connection
     if options.close:
         head.keep_alive = False
     elif head.minor == 0:
         head.keep_alive = options.keep_alive
     if options.named:
-        # A server may not have its own framing or our CORS headers removed that way (cors.md 48),
-        # and what it calls hop-by-hop goes no further (H6).
+        # The fields that a server lists are hop-by-hop (H6). Framing fields and our CORS headers are
+        # added later, so it cannot remove those (cors.md 48).
         head.fields = [field for field in head.fields if field[0].lower() not in options.named]

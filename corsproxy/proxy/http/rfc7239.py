@@ -1,19 +1,20 @@
 """Parses one line of Forwarded (RFC 7239 4).
 
-A client writes what it likes, then each proxy appends an element. So a malformed element invalidates
-what is to its left, which was there before it, and never what was appended after it.
+A client can send anything, and each proxy appends an element. So a malformed element invalidates those
+to its left, which were sent before it, and never those that were appended after it.
 """
 
 import re
 from typing import Final, NamedTuple
 
 from corsproxy.policy.cache import cached
+from corsproxy.policy.tokens import OWS, TOKEN_BYTES
 
 # In place of hops that cannot be parsed (RFC 7239 6.2).
 _UNREADABLE: Final = b"for=unknown"
 
-# Quantifiers are possessive: no byte is matched twice, whatever a client sends.
-_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+# Quantifiers are possessive, so no input makes them backtrack.
+_TOKEN: Final = rb"[%b]++" % re.escape(TOKEN_BYTES)
 _QUOTED: Final = rb'"(?:[^"\\]|\\.)*+"'
 # Everything up to the next comma outside quotes.
 _BETWEEN_COMMAS: Final = re.compile(rb'(?:[^",]++|%b)*+' % _QUOTED, re.DOTALL)
@@ -21,7 +22,6 @@ _BETWEEN_COMMAS: Final = re.compile(rb'(?:[^",]++|%b)*+' % _QUOTED, re.DOTALL)
 _PARAMETER: Final = re.compile(
     rb"[ \t]*+(?:(%b)=(%b|%b)[ \t]*+)?+(?:;|\Z)" % (_TOKEN, _TOKEN, _QUOTED), re.DOTALL
 )
-_BLANK: Final = b" \t"
 
 
 class Hop(NamedTuple):
@@ -33,10 +33,10 @@ class Hop(NamedTuple):
 
 
 class Line(NamedTuple):
-    """The hops of one line, the client's end first, and a well-formed value to forward.
+    """The hops of one line, the client first, and a well-formed value to forward.
 
-    One empty hop, and `for=unknown` in `value`, replace all that could not be parsed. `value` is b""
-    if there are no hops.
+    One empty hop, and `for=unknown` in `value`, replace the elements that could not be parsed. `value`
+    is b"" if there are no hops.
     """
 
     hops: tuple[Hop, ...]
@@ -47,8 +47,8 @@ class Line(NamedTuple):
 def read_line(value: bytes) -> Line:
     """Parse the line `value`, from the right up to the first malformed element.
 
-    Without balanced quotes nothing distinguishes commas between elements from quoted ones, so nothing
-    is parsed. Empty elements are skipped (RFC 9110 5.6.1.2). Linear in the length of `value`.
+    With an open quote, commas between elements cannot be distinguished from quoted ones, so nothing is
+    parsed. Empty elements are skipped (RFC 9110 5.6.1.2). Linear in the length of `value`.
     """
     hops: list[Hop] = []
     kept: list[bytes] = []
@@ -58,7 +58,7 @@ def read_line(value: bytes) -> Line:
         end = _end_of_element(value, at)
         if value[end : end + 1] == b'"':
             return Line((Hop(),), _UNREADABLE)
-        element = value[at:end].strip(_BLANK)
+        element = value[at:end].strip(OWS)
         hop = _read_element(element) if element else None
         if hop is not None:
             hops.append(hop)
@@ -70,7 +70,7 @@ def read_line(value: bytes) -> Line:
 
 
 def _end_of_element(value: bytes, at: int) -> int:
-    """Return the end of the element that begins at `at`: a comma, the end, or an open quote."""
+    """Return where the element at `at` ends: at a comma, an open quote, or the end of `value`."""
     match = _BETWEEN_COMMAS.match(value, at)
     return match.end() if match else at
 

@@ -1,1 +1,1 @@
-"""Connections to upstreams: addresses, connecting, responses, the pool, the circuit breaker."""
+"""Connections to upstreams: name resolution, connecting, pooling, responses and circuit breaking."""

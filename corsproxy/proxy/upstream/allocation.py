@@ -1,14 +1,13 @@
-"""Decides which connections of a pool are closed, assigned and opened. Pure: the pool acts on it.
+"""Decides which connections of a pool to close, assign and open. Pure: the pool acts on it.
 
-Each event (a request, a returned connection, a lost one, …) changes the whole state first and
-returns the actions that follow from it, so that whatever these call may cause the next event.
-After each event:
+Each event (a request, a returned connection, a lost one, …) first updates the whole state and then
+returns the actions that follow, so an action may cause the next event at any time. After each event:
 
 - no more than `max_connections` are open or being opened, tunnels excepted;
 - a connection is idle, or lent to one request, or a tunnel, and never two of these;
 - nothing is idle while a request is queued;
 - requests get connections in the order in which they were queued;
-- for each queued request a connection is being opened, unless `max_connections` are in use: none
+- for each queued request a connection is being opened, unless `max_connections` are in use, so none
   waits for an event that may never come.
 """
 
@@ -21,8 +20,8 @@ from corsproxy.proxy import faults
 from corsproxy.proxy.faults import Fault
 
 _NEVER: Final = float("inf")
-# How many may queue: as many as are served, so that none waits much longer than a response takes; at
-# least as many as one page requests at once (O3).
+# The queue is as long as `max_connections`, so that waiting takes about as long as one response; but at
+# least as long as the number of requests that one page sends at once (O3).
 _QUEUE_AT_LEAST: Final = 16
 
 
@@ -52,7 +51,7 @@ class Assign(NamedTuple, Generic[C, R]):
 
 
 class Dial(NamedTuple):
-    """Open a connection; `opened` or `not_opened` is the event that follows."""
+    """Open a connection; the event `opened` or `not_opened` must follow."""
 
 
 class Fail(NamedTuple, Generic[R]):
@@ -65,8 +64,8 @@ class Fail(NamedTuple, Generic[R]):
 class Allocation(Generic[C, R]):
     """The connections to one upstream and the requests that are queued for them.
 
-    `idle` holds when to close each idle connection, the one that was used last at its end; `open`
-    holds the idle and the lent ones; `connecting` counts those that are being opened.
+    `idle` maps each idle connection to when to close it, the last used one at its end; `open` contains
+    the idle and the lent ones; `connecting` counts those that are being opened.
     """
 
     def __init__(self, limits: PoolLimits) -> None:
@@ -94,15 +93,18 @@ class Allocation(Generic[C, R]):
     def take(self) -> C | None:
         """Lend the idle connection that was used last; return None if none is idle.
 
-        The last one: those before it stay idle until they expire, if fewer are enough (F4).
+        The last one, so that the others expire if fewer are enough (F4).
         """
         return self.idle.popitem()[0] if self.idle else None
 
     def requested(self, request: R, now: float, until: float) -> list[Dial | Fail[R]]:
-        """Queue `request`, for which none was idle: until `until` if only others can free one.
+        """Queue `request`, for which no connection was idle, or fail it if the queue is full.
 
-        One for which a connection is opened has the time limit of that instead.
+        `until` limits its time in the queue, unless a connection is opened for it: then the limit of
+        connecting applies.
         """
+        # Before the queue's length is checked: a request for which a connection is opened waits for no
+        # other request (O3).
         if self._has_room():
             self.connecting += 1
             self._queue.append((_NEVER, request))
@@ -121,7 +123,7 @@ class Allocation(Generic[C, R]):
     def not_opened(self, fault: Fault) -> list[Fail[R] | Dial]:
         """Fail the first in the queue: connections are opened for requests in their order.
 
-        The place that is free now may be what others were queued for.
+        The place that it occupied may be used to open one for the rest of the queue.
         """
         self.connecting -= 1
         request = self._next_request()
@@ -129,7 +131,9 @@ class Allocation(Generic[C, R]):
         return failed + self._dial_for_queue()
 
     def returned(self, connection: C, idle_until: float) -> list[Assign[C, R] | Close[C]]:
-        """Assign a connection that can be reused to the first in the queue, or keep it idle."""
+        """Assign a reusable connection to the first in the queue, else keep it idle or close it."""
+        # The queue first: no later request may overtake one that waits (O3). A pool that is retired
+        # serves it, too (P2).
         if self._queue:
             request = self._next_request()
             if request is not None:
@@ -141,20 +145,20 @@ class Allocation(Generic[C, R]):
         return [Close(connection)]
 
     def removed(self, connection: C) -> list[Dial]:
-        """Remove a connection that is lost, or is being closed; its place may go to the queue."""
+        """Remove a connection that is lost or being closed; open one for the queue in its place."""
         self.open.discard(connection)
         self.tunnels.discard(connection)
         self.idle.pop(connection, None)
         return self._dial_for_queue()
 
     def became_tunnel(self, connection: C) -> list[Dial]:
-        """Count a lent connection as a tunnel: it takes no request's place any more (O4)."""
+        """Count a lent connection as a tunnel, which does not count for `max_connections` (O4)."""
         self.open.remove(connection)
         self.tunnels.add(connection)
         return self._dial_for_queue()
 
     def expired(self, now: float) -> list[Close[C] | Fail[R]]:
-        """Close what was idle for too long, and fail what was queued for too long."""
+        """Close connections that were idle, and fail requests that were queued, for too long."""
         actions: list[Close[C] | Fail[R]] = []
         for connection in [one for one, until in self.idle.items() if until < now]:
             del self.idle[connection]
@@ -167,19 +171,19 @@ class Allocation(Generic[C, R]):
         return actions
 
     def idle_dropped(self) -> list[Close[C]]:
-        """Close all that is idle."""
+        """Close all idle connections."""
         idle = list(self.idle)
         self.idle.clear()
         self.open.difference_update(idle)
         return [Close(connection) for connection in idle]
 
     def retired(self) -> list[Close[C]]:
-        """Keep nothing idle from now on; requests that are queued are still served (P2)."""
+        """Keep no connection idle from now on; queued requests are still served (P2)."""
         self._is_retired = True
         return self.idle_dropped()
 
     def closed(self) -> list[Close[C]]:
-        """Close everything, and forget the queue."""
+        """Close all connections and drop the queue."""
         self._queue.clear()
         connections = [*self.open, *self.tunnels]
         self.connecting = 0
@@ -204,7 +208,7 @@ class Allocation(Generic[C, R]):
         return len(self._queue) >= most
 
     def _next_request(self) -> R | None:
-        """Take the first request that still waits out of the queue."""
+        """Remove and return the first request in the queue that still waits."""
         while self._queue:
             _, request = self._queue.popleft()
             if request.wants_connection:
@@ -212,7 +216,7 @@ class Allocation(Generic[C, R]):
         return None
 
     def _dial_for_queue(self) -> list[Dial]:
-        """Open a connection if a request is queued only because there was no room for it."""
+        """Open a connection if a queued request still lacks one and there is room."""
         if not self._queue or not self._has_room():
             return []
         waiting = sum(1 for _, request in self._queue if request.wants_connection)

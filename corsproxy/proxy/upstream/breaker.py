@@ -1,8 +1,8 @@
-"""A circuit breaker: rejects requests to an upstream that fails (forwarding.md O7). Pure.
+"""A circuit breaker: rejects requests to an upstream that fails repeatedly (forwarding.md O7). Pure.
 
-closed --N failures in a row--> open --its time--> half-open: one request, the trial, is admitted. If
-its response begins the circuit closes, if it fails the circuit opens again. A trial without either,
-because its client left, is followed by another one after the same time.
+closed --N failures in a row--> open --`open_for`--> half-open: one request, the trial, is admitted. If
+its response begins, the circuit closes; if it fails, the circuit opens again. If neither happens,
+because its client left, another trial is admitted after `open_for`.
 """
 
 from enum import StrEnum
@@ -29,7 +29,8 @@ class Breaker:
         self.state = State.closed
 
     def admits(self, now: float) -> bool:
-        """Return whether a request may be sent; it must be sent then: it may be the trial."""
+        """Return whether a request may be sent. If so it must be sent, since it may be the trial."""
+        # Open and half-open alike: `_next_trial` is when the next trial may be sent.
         if self.state is State.closed:
             return True
         if now < self._next_trial:
@@ -39,14 +40,14 @@ class Breaker:
         return True
 
     def record_success(self) -> None:
-        """Record that a response began: whatever its status, the upstream is alive."""
+        """Record that a response began: whatever its status, the upstream works."""
         self._failed = 0
         self.state = State.closed
 
     def record_failure(self, now: float) -> None:
-        """Record that no connection could be made, or that no response began in time.
+        """Record that no connection could be opened, or that no response began in time.
 
-        In an open circuit it changes nothing: it is of a request from before.
+        If the circuit is open this has no effect: the request was sent before it opened.
         """
         self._failed += 1
         if self.state is State.half_open or (

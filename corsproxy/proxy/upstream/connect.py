@@ -1,7 +1,7 @@
 """Opens connections to upstreams: resolves the name, tries its addresses, does the TLS handshake.
 
-All addresses of a name are tried, each attempt starting before the one before has failed; if none
-succeeds, they are expired (forwarding.md F9, RFC 8305).
+All addresses of a name are tried, and an attempt starts before the previous one has failed. If none
+succeeds, the addresses are expired (forwarding.md F9, https://www.rfc-editor.org/rfc/rfc8305.html).
 """
 
 import asyncio
@@ -27,7 +27,7 @@ P = TypeVar("P", bound=asyncio.Protocol)
 _OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
 # In seconds: the Connection Attempt Delay of RFC 8305 5.
 _ATTEMPT_DELAY: Final = 0.25
-# How long an upstream may take to return a close_notify before the connection is dropped, in seconds.
+# For how long to wait for the close_notify of an upstream before the connection is aborted, in seconds.
 _CLOSE_TIMEOUT: Final = 2.0
 
 
@@ -48,7 +48,7 @@ class Connector:
         self,
         factory: Callable[[], P],
     ) -> tuple[P, socket.socket]:
-        """Return a connected protocol and its socket; raise Fault if that fails or takes too long."""
+        """Return a connected protocol and its socket. Raise Fault if that fails or takes too long."""
         upstream = self._upstream
         sock: socket.socket | None = None
         try:
@@ -57,7 +57,8 @@ class Connector:
                 with self._expiring(addresses):
                     sock = await self._connect_socket(addresses)
                     protocol = await self._start_protocol(factory, sock)
-        # TimeoutError, gaierror and SSLError are OSErrors: the order of these clauses matters.
+        # Subclasses first: TimeoutError, gaierror and SSLError are OSErrors. The kind decides the status
+        # that the client gets (F2).
         except TimeoutError as error:
             raise self._failed(sock, faults.UPSTREAM_CONNECT_TIMEOUT) from error
         except socket.gaierror as error:
@@ -67,10 +68,12 @@ class Connector:
         except ssl.SSLError as error:
             raise self._failed(sock, faults.UPSTREAM_TLS, _why(error)) from error
         except OSError as error:
-            # With a socket, the connection was made and then lost: during the TLS handshake.
+            # With a socket, the connection was opened and then lost during the TLS handshake.
             kind = faults.UPSTREAM_UNREACHABLE if sock is None else faults.UPSTREAM_TLS
             if error.errno in _OUT_OF_DESCRIPTORS:
-                kind = faults.OVERLOADED  # O2: the limit is ours, the upstream has not failed
+                kind = (
+                    faults.OVERLOADED
+                )  # O2: our own limit, so it does not count for the breaker (O7)
             raise self._failed(sock, kind, error.strerror or "") from error
         except asyncio.CancelledError:
             self._failed(sock, faults.UPSTREAM_UNREACHABLE)
@@ -79,7 +82,7 @@ class Connector:
 
     @contextlib.contextmanager
     def _expiring(self, addresses: Sequence[AddressInfo]) -> Iterator[None]:
-        """Expire `addresses` if connecting to them fails: another server may have them by now."""
+        """Expire `addresses` if connecting to them fails: the server may have moved."""
         try:
             yield
         except BaseException:  # a time limit comes as a cancellation
@@ -107,7 +110,7 @@ class Connector:
         else:
             if self._tls is None:
                 self._tls = dialling_context(upstream.tls)
-            # `connect` limits the handshake, too; the loop's own limit has to be longer than that.
+            # `connect` includes the handshake; the loop's own limit must be longer, or it would end first.
             limit = upstream.timeouts.connect * 2 or None
             _, protocol = await loop.create_connection(
                 factory,
@@ -120,7 +123,7 @@ class Connector:
         return protocol
 
     async def _connect_socket(self, addresses: Sequence[AddressInfo]) -> socket.socket:
-        """Return a socket connected to the socket file, the address literal, or one of `addresses`."""
+        """Return a socket connected to the Unix socket, the IP literal, or one of `addresses`."""
         address = self._upstream.address
         if isinstance(address, UnixAddress):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -141,7 +144,7 @@ class Connector:
 
 
 def _why(error: ssl.SSLError) -> str:
-    """Return for the log why TLS failed."""
+    """Return the reason of a TLS failure, for the log."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not trusted: {error.verify_message}"
     return error.reason or "the handshake failed"
@@ -154,7 +157,7 @@ def _at(info: AddressInfo, port: int) -> AddressInfo:
 
 
 def _literal(address: TcpAddress) -> list[AddressInfo]:
-    """Return the address of an IP literal, or nothing for a name: a literal needs no lookup."""
+    """Return the address of an IP literal, which needs no lookup; [] for a name."""
     try:
         literal = ip_address(address.host)
     except ValueError:

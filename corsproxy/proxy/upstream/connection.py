@@ -1,7 +1,7 @@
-"""One connection to an upstream: reads responses from its transport for the handlers that use it.
+"""A connection to an upstream: sends requests and parses responses for its current user.
 
-A connection has one user at a time: the handler of a response, the handler of a tunnel, or, while it
-is idle, none. What arrives then belongs to no request: it ends the connection
+A connection has one user at a time: the handler of a response, the handler of a tunnel, or none while
+it is idle. Data that arrives while it is idle belongs to no request and ends the connection
 (forwarding.md S12).
 """
 
@@ -20,28 +20,27 @@ from corsproxy.proxy.upstream.handlers import ConnectionOwner, ResponseHandler, 
 from corsproxy.proxy.upstream.probe import Probe
 from corsproxy.proxy.upstream.response_reader import ResponseReader, read_body
 
-# In bytes: after a read of so many, the connection's turn of the loop is over. uvloop goes on reading
-# a socket that fills its buffer, up to 32 times in a turn; and large heads cost as much as many small
-# ones.
+# In bytes: a read of this size ends the connection's turn of the loop (S9). uvloop reads a socket that
+# fills its buffer up to 32 times in a turn, and large heads cost as much as many small ones.
 LARGE_READ: Final = 64 * 1024
-# How many heads of a response are read in one turn of the loop: the final one, and interim ones (S9).
+# How many heads, interim and final, are parsed in one turn of the loop (S9).
 _MOST_HEADS: Final = 16
 
 
 def send_fin(transport: asyncio.Transport) -> None:
-    """End what is sent on `transport`, which goes on being read."""
+    """Send a FIN on `transport`, which is still read; abort it if the peer has left."""
     try:
         transport.write_eof()
     except OSError:
-        # The peer left while it was not read from: asyncio lets shutdown's ENOTCONN out.
+        # The peer left while reading was paused: asyncio does not catch ENOTCONN of shutdown().
         transport.abort()
 
 
 class UpstreamConnection(asyncio.Protocol):
     """A connection to an upstream, lent by its pool to one exchange at a time.
 
-    `keep_alive` is whether both sides keep it open behind the present response, `kept_for` for how
-    many seconds its upstream promised to (F4).
+    `keep_alive` is whether both sides keep it open after the current response, `kept_for` for how many
+    seconds the upstream has announced to (F4).
     """
 
     __slots__ = (
@@ -91,7 +90,7 @@ class UpstreamConnection(asyncio.Protocol):
     # --- lending -----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Bound the buffers of the transport (O6)."""
+        """Limit the buffers of the transport (O6)."""
         self._wire = wire_below(transport)
         self.transport = bounded(transport, self._wire)
         self.is_open = True
@@ -115,9 +114,9 @@ class UpstreamConnection(asyncio.Protocol):
     def is_reusable(self) -> bool:
         """Whether its next response can only belong to the next request (S12).
 
-        Keep-alive holds, and every byte of the last request has left for the upstream: what was
-        received of an upload but dropped is missing there, and the upstream would take the next
-        request for it.
+        Both sides keep it open, and every byte of the last request was sent. If the rest of an upload
+        was dropped, the upstream would parse the next request as that rest
+        (https://www.rfc-editor.org/rfc/rfc9112.html#section-9.3).
         """
         return (
             self.keep_alive
@@ -129,25 +128,25 @@ class UpstreamConnection(asyncio.Protocol):
     # --- writing -----------------------------------------------------------------------------
 
     def send(self, data: bytes, *, is_last: bool) -> None:
-        """Write a piece of the request; `is_last` if the request ends with it, end mark included."""
+        """Write a piece of the request; `is_last` if it completes the request, last chunk included."""
         self.is_request_sent = self.write(data) and is_last
 
     def write(self, data: bytes) -> bool:
-        """Write `data`; return False if the connection takes no more."""
+        """Write `data`; return False if the connection is closing."""
         if not takes_writes(self.transport, self._wire):
             return False
         self.transport.write(data)
         return True
 
     def pause_writing(self) -> None:
-        """Pass the back-pressure on to the user (F7)."""
+        """Pause the user: the upstream reads more slowly than we write (F7)."""
         self.is_write_paused = True
         user = self.handler or self.tunnel
         if user is not None:
             user.upstream_paused()
 
     def resume_writing(self) -> None:
-        """Pass the end of the back-pressure on to the user."""
+        """Resume the user: the upstream has caught up."""
         self.is_write_paused = False
         user = self.handler or self.tunnel
         if user is not None:
@@ -156,14 +155,14 @@ class UpstreamConnection(asyncio.Protocol):
     # --- reading, one turn of the loop after the other (S9) ----------------------------------
 
     def pause_reading(self) -> None:
-        """Read no more until resumed (F7)."""
+        """Pause reading until resumed (F7)."""
         if not self.is_read_paused:
             self.is_read_paused = True
             if not self._is_turn_over:
                 self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on; in the next turn of the loop, if this one is over for it."""
+        """Resume reading, in the next turn of the loop if this turn is over for the connection."""
         if self.is_read_paused:
             self.is_read_paused = False
             if self._rest:
@@ -178,9 +177,9 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _end_turn(self, rest: bytes = b"") -> None:
-        """Read `rest`, and what comes, in the next turn of the loop: others have theirs before it.
+        """Parse `rest`, and what follows, in the next turn of the loop, after other connections.
 
-        What an upstream sends in the smallest pieces costs the most, and a read holds 256 000 bytes.
+        Responses in tiny pieces cost the most, and one read can contain 256 000 bytes of them (S9).
         """
         self._rest = rest or self._rest
         if not self._is_turn_over:
@@ -190,7 +189,7 @@ class UpstreamConnection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
-        """Read a share of the rest; what comes after it is read one turn later."""
+        """Parse a share of the rest; resume reading one turn later."""
         if not (self._is_turn_over and self.is_open):
             return
         if self._rest and not self.is_read_paused:
@@ -205,7 +204,7 @@ class UpstreamConnection(asyncio.Protocol):
     # --- what arrives ------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Pass what arrived to the connection's user; close the connection if it has none."""
+        """Parse `data` for the connection's user; close the connection if it has none (S12)."""
         if len(data) >= LARGE_READ:
             self._end_turn()
         handler = self.handler
@@ -221,12 +220,17 @@ class UpstreamConnection(asyncio.Protocol):
                 self.fail(fault)
         elif self.tunnel is not None:
             self.tunnel.upstream_sent(data)
+        # Last: without an outstanding request the data cannot be a response (S12;
+        # https://www.rfc-editor.org/rfc/rfc9112.html#section-9.2).
         elif self.is_open and self._farewell is None:
             self._pool.record_excess()
             self.close()
 
     def _read_heads(self, data: bytes, handler: ResponseHandler) -> None:
-        """Read heads until the final one; interim responses precede it (H13, RFC 9110 15.2)."""
+        """Parse heads up to the final one; interim responses precede it (H13).
+
+        https://www.rfc-editor.org/rfc/rfc9110.html#section-15.2
+        """
         for _ in range(_MOST_HEADS):
             found = self._reader.read_head(data)
             if found is None:
@@ -236,8 +240,8 @@ class UpstreamConnection(asyncio.Protocol):
                 self._start_response(head, data, handler)
                 return
             handler.interim_received(head)
-            # A 101 may have made a tunnel of the connection: what follows is not HTTP any more, and
-            # must not be parsed as a head (H17, RFC 9110 7.8).
+            # A 101 may have turned the connection into a tunnel: what follows is not HTTP and must not
+            # be parsed as a head (H17; https://www.rfc-editor.org/rfc/rfc9110.html#section-7.8).
             if self.tunnel is not None:
                 if data:
                     self.tunnel.upstream_sent(data)
@@ -256,37 +260,40 @@ class UpstreamConnection(asyncio.Protocol):
             if rest:
                 self._end_turn(rest)
             return
-        # Before `response_ended`, which gives the connection back: with bytes in excess it must not
-        # be reused (S11, H12).
+        # Before `response_ended`, which returns the connection to the pool: after excess bytes it must
+        # not be reused (S11, H12; https://www.rfc-editor.org/rfc/rfc9112.html#section-6.3).
         if rest:
             self._record_excess()
         handler.response_started(head, body, payload)
-        if self.handler is handler:  # else the client was lost, and the connection with it
+        if self.handler is handler:  # else writing the head ended the exchange and this connection
             handler.response_ended()
 
     def _read_body(self, body: Body, data: bytes, handler: ResponseHandler) -> None:
         payload = read_body(body, data)
         if payload:
             handler.body_received(payload)
-        if self.handler is not handler:  # the client was lost, and the connection with it
+        if (
+            self.handler is not handler
+        ):  # writing the payload ended the exchange and this connection
             return
         if not body.complete:
             if body.excess:
                 self._end_turn(body.excess)
             return
         if body.excess:
-            self._record_excess()
+            self._record_excess()  # before `response_ended`, as in `_start_response`
         handler.response_ended()
 
     def _record_excess(self) -> None:
-        """Record bytes behind the end of a response: the upstream and the proxy disagree on it."""
+        """Record bytes after a response: upstream and proxy disagree on where it ends (S12)."""
         self.keep_alive = False
         self._pool.record_excess()
 
     def eof_received(self) -> bool:
-        """End a body that is delimited by it, or a tunnel's direction; return True to stay open.
+        """Handle a FIN: it ends a body without a length, or one direction of a tunnel.
 
-        Any other response is cut off by a FIN: `connection_lost` follows.
+        Return True to keep the connection open. Any other response is incomplete: `connection_lost`
+        follows and fails it (F1; https://www.rfc-editor.org/rfc/rfc9112.html#section-8).
         """
         if self.tunnel is not None:
             return self.tunnel.upstream_half_closed()
@@ -302,7 +309,8 @@ class UpstreamConnection(asyncio.Protocol):
     def _is_end_authentic(self) -> bool:
         """Return whether the upstream itself sent the FIN: over TLS, a close_notify precedes it.
 
-        Anybody on the way can send a FIN, and so cut a response short (F1, RFC 8446 6.1).
+        Anyone on the path can forge a FIN and so truncate a response (F1;
+        https://www.rfc-editor.org/rfc/rfc8446.html#section-6.1).
         """
         tls = self.transport.get_extra_info("ssl_object")
         if tls is None:
@@ -314,19 +322,19 @@ class UpstreamConnection(asyncio.Protocol):
         except ssl.SSLError:
             return False
 
-    # --- its next user, and the end -----------------------------------------------------------------------------
+    # --- the next user, and the end ----------------------------------------------------------
 
     def become_tunnel(self, tunnel: TunnelHandler) -> None:
-        """Carry bytes for `tunnel` from now on; no more responses are read."""
+        """Pass all further bytes to `tunnel`; no more responses are parsed."""
         self.handler = None
         self.tunnel = tunnel
         self._pool.became_tunnel(self)
 
     def finish(self, idle: float) -> None:
-        """End a tunnel's connection once all is sent, if the upstream takes some of it in `idle` s."""
+        """Close a tunnel's connection once all is sent; abort it if nothing is sent for `idle` seconds."""
         self.handler = self.tunnel = None
         if self.is_open and self._farewell is None:
-            self.resume_reading()  # what comes is dropped; unread it would become a reset
+            self.resume_reading()  # and drop it: closing with unread data would send a reset
             self._farewell = Farewell(self.transport, self._wire, idle)
 
     def fail(self, fault: Fault) -> None:
@@ -337,7 +345,7 @@ class UpstreamConnection(asyncio.Protocol):
             handler.response_failed(fault)
 
     def close(self) -> None:
-        """End the connection at once, without a call of its user."""
+        """Abort the connection without notifying its user."""
         self.handler = self.tunnel = None
         if self.is_open:
             self.is_open = False
@@ -349,15 +357,19 @@ class UpstreamConnection(asyncio.Protocol):
         if self._reader.body is not None or self.tunnel is not None:
             fault = Fault(faults.UPSTREAM_TRUNCATED, "the connection was lost")
         else:
-            fault = Fault(faults.UPSTREAM_CLOSED, "reset" if exc is not None else "closed")
+            fault = Fault(
+                faults.UPSTREAM_CLOSED,
+                "connection reset" if exc is not None else "connection closed",
+            )
         handler, tunnel = self.handler, self.tunnel
         self.is_open = False
         self.handler = self.tunnel = None
-        # It leads back here: what is closed would wait for the garbage collector.
+        # It refers back to this connection: without this only the garbage collector frees it (O6).
         self._wire = None
         if self._farewell is not None:
             self._farewell.cancel()
-        # First the pool: a request that is sent again needs the place that this connection had (F3).
+        # First the pool: a request that is retried needs the place of this connection (F3;
+        # https://www.rfc-editor.org/rfc/rfc9112.html#section-9.3.1).
         self._pool.remove(self)
         if handler is not None:
             handler.response_failed(fault)

@@ -1,4 +1,4 @@
-"""What an upstream connection calls: the handler of a response, the handler of a tunnel, its pool."""
+"""Defines what an upstream connection calls: the handlers of a response and a tunnel, and its pool."""
 
 from collections.abc import Hashable
 from typing import Protocol, TypeVar
@@ -11,10 +11,10 @@ C_contra = TypeVar("C_contra", bound=Hashable, contravariant=True)
 
 
 class ResponseHandler(Protocol):
-    """Handles the response on an upstream connection: the exchange that the connection is lent to."""
+    """Handles the response on an upstream connection: the forwarded request that it is lent to."""
 
     def response_started(self, head: ResponseHead, body: Body | None, payload: bytes) -> None:
-        """Handle the final response's head, its body's reader (None: no body) and first piece."""
+        """Handle the head of the final response, the reader of its body (None: no body) and its first piece."""
 
     def interim_received(self, head: ResponseHead) -> None:
         """Handle an interim response (1xx)."""
@@ -26,13 +26,13 @@ class ResponseHandler(Protocol):
         """Handle the end of a complete response."""
 
     def response_failed(self, fault: Fault) -> None:
-        """Handle the loss of the connection, before a response or within one."""
+        """Handle the loss of the connection before the end of the response."""
 
     def stalled_since(self, now: float) -> float:
-        """Return since when only the client holds the transfer up; 0 if it does not."""
+        """Return since when the client has stalled the transfer; 0 if it has not (O4)."""
 
     def cut_stalled(self) -> None:
-        """End the transfer: its client holds up what others need."""
+        """End the transfer, whose client occupies a connection that others need (O4)."""
 
     def upstream_paused(self) -> None:
         """Stop sending until resumed."""
@@ -42,13 +42,13 @@ class ResponseHandler(Protocol):
 
 
 class TunnelHandler(Protocol):
-    """Handles the bytes behind a 101: the tunnel."""
+    """Handles the bytes after a 101: the tunnel."""
 
     def upstream_sent(self, data: bytes) -> None:
         """Handle bytes from the upstream."""
 
     def upstream_half_closed(self) -> bool:
-        """Handle a FIN; return whether there may be more to send."""
+        """Handle a FIN; return whether the connection stays open for writing."""
 
     def upstream_left(self, fault: Fault) -> None:
         """Handle the loss of the connection."""

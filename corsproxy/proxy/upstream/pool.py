@@ -1,10 +1,10 @@
-"""The connections to one upstream: lends them, takes them back, opens and closes them.
+"""Pools the connections to one upstream: opens, lends, reuses and closes them.
 
-A connection is kept only if its response was complete, nothing was in excess, and every byte of the
-request was written to it (forwarding.md S12); it is lent again only while nothing has arrived on it
-and it is young (F4). A connection in the pool is never paused. Tunnels have a limit of their own (O4).
+A connection is kept only if its response was complete, without excess bytes, and every byte of the
+request was written to it (forwarding.md S12). It is reused only if nothing has arrived on it and it
+has not expired (F4). An idle connection is never paused. Tunnels have a limit of their own (O4).
 
-What is closed, assigned and opened is decided in `allocation`, which is pure; here it is done.
+`allocation`, which is pure, decides which connections to close, assign and open; the pool does it.
 """
 
 import asyncio
@@ -25,18 +25,17 @@ from corsproxy.proxy.upstream.probe import DATA, NOTHING
 from corsproxy.proxy.upstream.quotas import RetryBudget, TunnelPlaces
 from corsproxy.proxy.upstream.resolve import Resolver
 
-# How long before its upstream would close it an idle connection is closed, in seconds (F4).
+# An idle connection is closed so many seconds before its upstream would close it (F4).
 _MARGIN: Final = 1.0
-# For how long a client may hold up a transfer before others may need its connection more (O4).
+# For how long a client may stall a transfer before its connection can be reclaimed, in seconds (O4).
 _PATIENCE: Final = 1.0
-# For how long no connection of an upstream is reused that sent bytes behind a response (S12). Such
-# bytes may also come late, when the next request is under way, and then they cannot be
-# distinguished from its response.
+# For how long no connection is reused after the upstream sent excess bytes, in seconds (S12). Such bytes
+# may also arrive during the next request, and then cannot be distinguished from its response.
 _DISTRUST: Final = 60.0
 
 
 class ConnectionRequest(Protocol):
-    """A request for a connection: the exchange that waits for one."""
+    """A request for a connection: the forwarded request that waits for one."""
 
     @property
     def wants_connection(self) -> bool:
@@ -46,7 +45,7 @@ class ConnectionRequest(Protocol):
         """Begin to use `connection`."""
 
     def not_connected(self, fault: Fault) -> None:
-        """Fail with `fault`: no connection is to be had."""
+        """Fail with `fault`: no connection is available."""
 
 
 _Action = (
@@ -84,7 +83,7 @@ class Pool:
         self._breaker = None if settings is None else Breaker(settings.failures, settings.open)
 
     def states(self) -> dict[str, int]:
-        """Return how many connections are in which state."""
+        """Return the number of connections in each state."""
         allocation = self._allocation
         idle = len(allocation.idle)
         return {
@@ -107,7 +106,7 @@ class Pool:
         return State.closed if self._breaker is None else self._breaker.state
 
     def admits(self) -> bool:
-        """Return whether the breaker lets a request through; the trial must be sent, then."""
+        """Return whether the breaker admits a request. If so it must be sent, since it may be the trial."""
         return self._breaker is None or self._breaker.admits(self._clock.now)
 
     def record_success(self) -> None:
@@ -116,41 +115,40 @@ class Pool:
             self._breaker.record_success()
 
     def record_failure(self) -> None:
-        """Record that a connection could not be made, or that no response began in time."""
+        """Record that no connection could be opened, or that no response began in time."""
         if self._breaker is not None:
             self._breaker.record_failure(self._clock.now)
 
     def reserve_retry(self) -> bool:
-        """Reserve a retry; return False if as many requests were retried as may be."""
+        """Spend a retry; return False if none is left until the next tick (F3)."""
         return self._retries.spend(len(self._allocation.open))
 
     # --- lending ---------------------------------------------------------------------------
 
     def take(self) -> UpstreamConnection | None:
-        """Return an idle connection that can be reused, or None."""
+        """Lend an idle connection that can be reused; return None if there is none."""
         while (connection := self._allocation.take()) is not None:
+            # Checked now, because the upstream may have closed it, or sent excess bytes, while it was
+            # idle (S12; https://www.rfc-editor.org/rfc/rfc9112.html#section-9.5).
             if connection.is_open and self._is_quiet(connection):
                 return connection
             connection.close()
         return None
 
     def request(self, request: ConnectionRequest) -> None:
-        """Have `request` connected later, or failed. `take` must have returned None before.
-
-        It gets a new connection, or the next that is returned.
-        """
+        """Queue `request` for the next connection, new or returned; `take` must have returned None."""
         now, until = self._clock.now, self._clock.after(self.upstream.pool.queue)
         self._act(self._allocation.requested(request, now, until))
 
     def give_back(self, connection: UpstreamConnection) -> None:
-        """Take back a connection whose exchange is over; close it unless it can be reused."""
+        """Return a connection whose exchange has ended to the pool; close it unless it can be reused."""
         connection.handler = None
-        # A queued request gets it at once, so what its upstream sent meanwhile must be found now. One
-        # that idles is looked at when it is taken.
+        # A queued request gets it at once, so excess bytes must be detected now; for an idle connection
+        # `take` does that (S12).
         if self._is_reusable(connection) and (
             not self._allocation.has_queue or self._is_quiet(connection)
         ):
-            # Its last client may have been too slow for the last piece: that is over with it.
+            # A slow client may have paused it at the last piece of its response.
             connection.read_at_once()
             actions = self._allocation.returned(connection, self._idle_until(connection))
             if actions:
@@ -166,9 +164,10 @@ class Pool:
         )
 
     def _is_quiet(self, connection: UpstreamConnection) -> bool:
-        """Return whether nothing arrived that the loop has not read yet: bytes, a FIN or a reset."""
+        """Return whether no bytes, FIN or reset have arrived that the loop has not read yet."""
         unread = connection.probe.look()
-        # Over TLS, bytes may be the protocol's own. A FIN behind them is an end like any other.
+        # Over TLS, bytes may be records of TLS itself, such as session tickets. The connection is closed
+        # in any case, but only plain bytes prove an excess.
         if unread is DATA and self.upstream.scheme == "http":
             self.record_excess()
         return unread is NOTHING
@@ -176,6 +175,8 @@ class Pool:
     def _idle_until(self, connection: UpstreamConnection) -> float:
         """Return when to close an idle connection: before the upstream would (F4)."""
         idle = self.upstream.pool.idle
+        # The upstream's own announcement overrides a longer setting: a request sent as it closes would
+        # be lost (https://www.rfc-editor.org/rfc/rfc9112.html#section-9.5).
         if connection.kept_for is not None:
             idle = max(0.0, min(idle, connection.kept_for - _MARGIN))
         return self._clock.now + idle
@@ -183,7 +184,10 @@ class Pool:
     # --- what connections report -----------------------------------------------------------
 
     def record_excess(self) -> None:
-        """Reuse no connection for a while: bytes came that belong to no response (S12)."""
+        """Stop reusing connections for a while: bytes arrived that belong to no response (S12).
+
+        https://www.rfc-editor.org/rfc/rfc9112.html#section-9.2
+        """
         is_news = self._distrusted_until <= self._clock.now
         self._distrusted_until = self._clock.now + _DISTRUST
         self._act(self._allocation.idle_dropped())
@@ -216,14 +220,14 @@ class Pool:
     # --- time ------------------------------------------------------------------------------
 
     def sweep(self, now: float) -> None:
-        """Close what was idle, and fail what was queued, for too long."""
+        """Close connections that were idle, and fail requests that were queued, for too long."""
         self._retries.renew()
         self._act(self._allocation.expired(now))
 
     def cut_stalled(self, now: float, limit: int) -> None:
-        """Cut the transfers that their clients hold up longest, down to half of `limit` (O4).
+        """End the transfers that clients have stalled longest, above half of the connections (O4).
 
-        `limit` is how many requests the worker serves at once, 0 for any number.
+        `limit` is `max_requests_in_flight`, 0 for no limit; the lower one of the two limits counts.
         """
         allocation = self._allocation
         sizes = [size for size in (self.upstream.pool.max_connections, limit) if size]
@@ -239,11 +243,11 @@ class Pool:
                     handler.cut_stalled()
 
     def retire(self) -> None:
-        """Keep nothing idle any more; requests that are queued are still served (P2)."""
+        """Keep no connection idle from now on; queued requests are still served (P2)."""
         self._act(self._allocation.retired())
 
     def close(self) -> None:
-        """Close everything at once."""
+        """Close all connections."""
         for task in self._dials:
             task.cancel()
         self._act(self._allocation.closed())
@@ -251,11 +255,11 @@ class Pool:
     # --- acting ----------------------------------------------------------------------------
 
     def _act(self, actions: Iterable[_Action]) -> None:
-        """Carry out `actions`, behind those that are being carried out.
+        """Carry out `actions` after those that are being carried out.
 
-        An action may lead back here: a request that fails lets its client's next one begin. What that
-        decides is carried out after the action that led to it, not within. If an action raises, the
-        others follow with the next event, at the latest with the next tick.
+        An action may call back into the pool: after a request fails, its client's next one begins. The
+        actions of that are carried out afterwards, not within. If an action raises, the others follow
+        with the next event, at the latest at the next tick.
         """
         self._actions.extend(actions)
         if self._is_acting or not self._actions:
@@ -272,7 +276,7 @@ class Pool:
             case Assign(connection, request):
                 if request.wants_connection:
                     request.connected(connection)
-                else:  # it left between the decision and now
+                else:  # its client left since the decision
                     self.give_back(connection)
             case Close(connection):
                 connection.close()
@@ -291,12 +295,12 @@ class Pool:
             self._not_opened(fault)
             return
         except Exception:
-            # A bug of ours: without this, the place and the request would be lost for ever.
+            # A bug of ours: without this the place would be lost and the request would never end.
             self._not_opened(Fault(faults.INTERNAL))
             raise
         if not connection.is_open:
             self._not_opened(
-                Fault(faults.UPSTREAM_CLOSED, "closed, or it sent data, before its request")
+                Fault(faults.UPSTREAM_CLOSED, "closed, or sent data, before the request was sent")
             )
             return
         connection.opened(sock)

@@ -1,4 +1,4 @@
-"""Looks at a socket for what has arrived and the event loop has not read yet."""
+"""Checks whether a socket has data or a FIN that the event loop has not read yet."""
 
 import select
 from enum import Enum
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Unread(Enum):
-    """What a socket holds for its reader."""
+    """What is unread in a socket."""
 
     nothing = "nothing"
     data = "data"
@@ -20,7 +20,7 @@ DATA: Final = Unread.data
 
 
 class Probe:
-    """Asks the kernel about one socket, between two events of the loop (S12)."""
+    """Polls one socket, without waiting for the loop (S12)."""
 
     __slots__ = ("_poll",)
 
@@ -29,7 +29,7 @@ class Probe:
         self._poll.register(sock, select.POLLIN | select.POLLRDHUP)
 
     def look(self) -> Unread:
-        """Return what has arrived and was not read yet."""
+        """Return what has arrived but was not read yet."""
         seen = self._poll.poll(0)
         if not seen:
             return NOTHING

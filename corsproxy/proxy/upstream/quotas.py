@@ -1,17 +1,17 @@
-"""Counts what requests to one upstream claim beside connections: places for tunnels, and retries."""
+"""Limits the tunnels and the retries of the requests to one upstream."""
 
 from typing import Final
 
 from corsproxy.policy.compiled import PoolLimits
 
-# How many requests may be retried between two ticks of the clock: a share of the open connections,
-# so that an upstream that restarts is not sent everything twice (F3).
+# How many requests may be retried between two ticks of the clock: a share of the open connections, so
+# that not all requests are sent twice to an upstream that restarts (F3).
 _RETRIES_ALWAYS: Final = 3
 _RETRIES_SHARE: Final = 0.2
 
 
 class TunnelPlaces:
-    """The places for tunnels, open ones and those that are asked for (O4)."""
+    """The places for tunnels, both open and requested ones (O4)."""
 
     __slots__ = ("limit", "taken")
 
@@ -33,7 +33,7 @@ class TunnelPlaces:
 
 
 class RetryBudget:
-    """How many requests may still be sent again before the next tick (F3)."""
+    """How many requests may still be retried before the next tick (F3)."""
 
     __slots__ = ("_spent",)
 
@@ -41,12 +41,12 @@ class RetryBudget:
         self._spent = 0
 
     def spend(self, open_connections: int) -> bool:
-        """Spend one retry; return False if there is none left for that many open connections."""
+        """Spend one retry; return False if none is left for this number of open connections."""
         if self._spent >= max(_RETRIES_ALWAYS, _RETRIES_SHARE * open_connections):
             return False
         self._spent += 1
         return True
 
     def renew(self) -> None:
-        """Begin anew: the clock has ticked."""
+        """Restore all retries, at each tick of the clock."""
         self._spent = 0

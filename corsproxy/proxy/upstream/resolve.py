@@ -1,7 +1,7 @@
 """Resolves the names of upstreams, each in a thread of its own.
 
-`getaddrinfo` blocks its thread for as long as the resolver takes and cannot be cancelled, so each name
-has at most one thread, and no name waits for the lookup of another (forwarding.md F9).
+`getaddrinfo` blocks its thread and cannot be cancelled, so each name has at most one thread, and no
+name waits for the lookup of another (forwarding.md F9).
 """
 
 import asyncio
@@ -20,16 +20,16 @@ LookUp = Callable[[str], Sequence[AddressInfo]]
 
 _GOOD_FOR: Final = 10.0
 _FAILED_FOR: Final = 1.0
-# How long a lookup may run before expired addresses are used instead. With a resolver that works
-# no connection is made to an address that was given to another machine meanwhile (RFC 8767 5, the
-# client response timer).
+# How long a lookup may run before expired addresses are used instead, in seconds: the client response
+# timer of https://www.rfc-editor.org/rfc/rfc8767.html#section-5. While the resolver works, no connection
+# is opened to an address that another machine may have by now.
 _HEAD_START: Final = 0.25
-# The name does not exist. Every other failure is the resolver's own: the addresses may still be right.
+# The name does not exist. Any other failure is the resolver's: the addresses may still be valid.
 _GONE: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
 def look_up(host: str) -> Sequence[AddressInfo]:
-    """Return the addresses of `host`, with port 0, by the system's resolver. Blocks; raises OSError."""
+    """Return the addresses of `host`, with port 0, from the system's resolver. Blocks; raises OSError."""
     return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
 
 
@@ -46,8 +46,8 @@ class Resolver:
     ) -> None:
         self._look_up = look_up
         self._now = now
-        # A name is referenced by the pools that use it and by its thread: one that hangs survives a
-        # reload, or the next reload would start a second one.
+        # Pools and a running thread refer to their names, so a name whose lookup hangs survives a reload
+        # that no longer uses it: the next reload must not start a second thread.
         self._names: WeakValueDictionary[str, Name] = WeakValueDictionary()
 
     def name(self, host: str) -> "Name":
@@ -79,24 +79,26 @@ class Name:
         failed. The lookup goes on if the caller is cancelled: others may wait for it.
         """
         now = self._now()
+        # Fresh addresses, then expired ones after a short wait, then the failure: an upstream stays
+        # reachable while the resolver fails (F9; https://www.rfc-editor.org/rfc/rfc8767.html#section-5).
         if now < self._good_until:
             return self._addresses
         if self._in_flight is None and now >= self._failed_until:
             self._start(now)
         if self._in_flight is not None:
-            # Measured from the start of the lookup: if the resolver hangs, only the first ones wait.
+            # From the start of the lookup on: if the resolver hangs, only the first callers wait.
             left = max(0.0, self._began + _HEAD_START - now)
             limit = left if self._addresses else None
             await asyncio.wait((self._in_flight,), timeout=limit)
         if self._addresses:
             return self._addresses
-        # A new one: an exception keeps references to the frames that it was raised through.
+        # A new exception: one that is raised again keeps the frames of all who raised it.
         raise type(self._failure)(*self._failure.args)
 
     def expire(self, addresses: Sequence[AddressInfo]) -> None:
-        """Expire `addresses`, as returned before: no connection could be made to any of them.
+        """Expire `addresses`, an earlier result: no connection could be opened to any of them.
 
-        If another lookup has replaced them meanwhile, its addresses stay.
+        If a later lookup has replaced them, its addresses stay.
         """
         if addresses is self._addresses:
             self._good_until = float("-inf")
@@ -105,7 +107,7 @@ class Name:
         loop = asyncio.get_running_loop()
         self._in_flight = loop.create_future()
         self._began = now
-        # A daemon: a lookup that hangs must not hold up the end of the process.
+        # A daemon, because a lookup that hangs must not delay the exit of the process.
         thread = Thread(target=self._run, args=(loop,), name=f"resolve {self._host}", daemon=True)
         try:
             thread.start()
@@ -113,17 +115,17 @@ class Name:
             self._end((), socket.gaierror(socket.EAI_AGAIN, str(error)))
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look the name up: the function of the thread."""
+        """Look the name up; runs in the thread."""
         addresses: Sequence[AddressInfo] = ()
-        failure: OSError = socket.gaierror(socket.EAI_FAIL, "the lookup gave no address")
+        failure: OSError = socket.gaierror(socket.EAI_FAIL, "the lookup returned no address")
         try:
             addresses = self._look_up(self._host)
         except OSError as error:
             failure = error.with_traceback(None)
-        except UnicodeError as error:  # the codec "idna" rejects it: no such name can exist
+        except UnicodeError as error:  # the codec "idna" rejects it: the name cannot exist
             failure = socket.gaierror(socket.EAI_NONAME, str(error))
         finally:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits
                 loop.call_soon_threadsafe(self._end, addresses, failure)
 
     def _end(self, addresses: Sequence[AddressInfo], failure: OSError) -> None:

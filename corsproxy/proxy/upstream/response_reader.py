@@ -1,6 +1,7 @@
-"""Parses the responses of one connection, one after the other. Pure state over bytes.
+"""Parses the responses of one connection, one after the other. Pure: bytes in, heads and payload out.
 
-Where a response ends follows from its head and from its request's method (RFC 9112 6.3).
+The end of a response depends on its head and on its request's method
+(https://www.rfc-editor.org/rfc/rfc9112.html#section-6.3).
 """
 
 from typing import Final
@@ -15,9 +16,9 @@ _TOO_LARGE: Final = "a header section of more than 64 KiB"
 
 
 class ResponseReader:
-    """The state of the response that is being read.
+    """The parser of one connection's current response.
 
-    `body` reads its body; it is None before the final head, and if there is no body.
+    `body` parses its body; it is None before the final head, and if there is no body.
     """
 
     __slots__ = ("_held", "_method", "_parse_fields", "body")
@@ -29,12 +30,12 @@ class ResponseReader:
         self.body: Body | None = None
 
     def begin(self, method: bytes) -> None:
-        """Expect the response to a request with `method`."""
+        """Prepare for the response to a request with `method`."""
         self._method = method
         self.body = None
 
     def read_head(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
-        """Return the head that `data` completes, interim or final, and the bytes behind it.
+        """Return the head that `data` completes, interim or final, and the bytes after it.
 
         Return None if the end of the head has not arrived. Raise Fault UPSTREAM_INVALID for a head,
         or the start of one, that is not valid.
@@ -42,6 +43,8 @@ class ResponseReader:
         if self._held:
             data = self._held + data
             self._held = b""
+        # The end of the head before its size: a head that has not ended is checked by `_hold`, at the
+        # first byte that makes it invalid (S11; https://www.rfc-editor.org/rfc/rfc9112.html#section-2.2).
         end = data.find(b"\r\n\r\n")
         if end < 0:
             self._hold(data)
@@ -52,10 +55,10 @@ class ResponseReader:
         return head, data[end + 4 :]
 
     def begin_body(self, head: ResponseHead, data: bytes) -> tuple[bytes, bytes]:
-        """Return the payload in `data`, which follows the final `head`, and what is not read of it.
+        """Return the payload in `data`, which follows the final `head`, and the bytes not parsed.
 
-        That is in excess if the response is complete. Raise Fault UPSTREAM_INVALID for a bad chunk:
-        nothing of the response has been passed on yet.
+        These are in excess if the response is complete. Raise Fault UPSTREAM_INVALID for a malformed
+        chunk: nothing of the response has been sent to the client yet, so it can still get 502.
         """
         body = head.body(self._method)
         if body is None:
@@ -68,7 +71,7 @@ class ResponseReader:
         return payload, body.excess
 
     def _hold(self, data: bytes) -> None:
-        """Keep the start of a head; reject what can no longer become one (S11)."""
+        """Keep the start of a head; reject it if it can no longer be valid (S11)."""
         if len(data) > MAX_HEAD_BYTES:
             raise Fault(faults.UPSTREAM_INVALID, _TOO_LARGE)
         if data.count(b"\n") > data.count(b"\r\n"):
@@ -81,8 +84,8 @@ class ResponseReader:
 def read_body(body: Body, data: bytes) -> bytes:
     """Return the payload in `data`, a later piece of `body`.
 
-    Raise Fault UPSTREAM_TRUNCATED for a bad chunk: the end of the response cannot be found any
-    more, and what was passed on of it has to be cut off (F1).
+    Raise Fault UPSTREAM_TRUNCATED for a malformed chunk: the end of the response cannot be found any
+    more, and the part that was sent to the client must not look complete (F1).
     """
     try:
         return body.feed(data)

@@ -55,7 +55,7 @@ def tell(
     host: bytes = b"api.example.com",
     family: TrustedHeaders = "x-forwarded",
 ) -> Head:
-    """Return what the upstream is told."""
+    """Return the lines that the upstream gets."""
     head = head_with(*fields, host=host)
     lines = forwarded_lines(head, caller_of(head, peer, server(family)), style, prefix)
     return parse_head(b"told\r\n" + lines + b"\r\n")
@@ -383,7 +383,7 @@ def test_a_host_with_a_port_is_quoted() -> None:
     ],
 )
 def test_a_peers_address_is_told_without_what_is_local(written: str, known: bytes) -> None:
-    """K3: an IPv4 client of an IPv6 socket is trusted and told by its IPv4 address; no zones."""
+    """K3: an IPv4 client of an IPv6 socket is trusted and forwarded by its IPv4 address; no zones."""
     assert address_of_peer(written) == known
 
 

@@ -89,7 +89,7 @@ PAIRED = [line for line in MALFORMED if line.replace(rb"\"", b"").count(b'"') % 
 
 @pytest.mark.parametrize("line", PAIRED)
 def test_k3_what_a_proxy_appends_to_a_malformed_list_counts(line: bytes) -> None:
-    """K3: in one line too; what stands before the malformed element is not read."""
+    """K3: in one line too; what is before the malformed element is not read."""
     assert asked(line + b", " + OWN)[1][:3] == KNOWN
     assert asked(b"for=6.6.6.6, " + line + b"," + OWN)[1][:3] == KNOWN
     assert passed_on(b"for=6.6.6.6, " + line + b"," + OWN) == b", ".join([UNKNOWN, OWN, OURS])
@@ -121,7 +121,7 @@ def test_k3_behind_an_open_quote_of_the_same_line_the_peer_counts(
     ],
 )
 def test_a_line_is_read_by_the_grammar(value: bytes, hops: tuple[Hop, ...], passed: bytes) -> None:
-    """RFC 7239 4, RFC 9110 5.6.1.2: `,` parts elements, `;` parameters; either may stand alone."""
+    """RFC 7239 4, RFC 9110 5.6.1.2: `,` parts elements, `;` parameters; either may appear alone."""
     assert read_line(value) == Line(hops, passed)
 
 
@@ -204,7 +204,7 @@ def test_k3_a_line_is_read_as_a_naive_reader_has_it(line: bytes) -> None:
 @given(st.lists(LINES, max_size=3))
 @settings(max_examples=500, deadline=None)
 def test_k3_no_line_of_a_client_hides_what_the_trusted_proxy_says(lines: list[bytes]) -> None:
-    """K3: the rightmost address that is not trusted counts, whatever stands to its left."""
+    """K3: the rightmost address that is not trusted counts, whatever is to its left."""
     assert asked(*lines, OWN)[1][:3] == KNOWN
     passed = passed_on(*lines, OWN)
     assert passed.endswith(OWN + b", " + OURS)

@@ -41,7 +41,7 @@ def test_after_its_time_one_trial_is_let_through() -> None:
     assert not breaker.admits(10.1)
 
 
-def test_a_trial_that_is_answered_closes_the_circuit() -> None:
+def test_a_trial_that_gets_a_response_closes_the_circuit() -> None:
     """O7: and it takes all failures again to open it."""
     breaker = broken()
     assert breaker.admits(10.0)

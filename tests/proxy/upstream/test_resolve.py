@@ -14,9 +14,9 @@ import pytest
 from corsproxy.policy.compiled import CompiledConfig
 from corsproxy.proxy.upstream import resolve
 from corsproxy.proxy.upstream.resolve import Name, Resolver
-from tests.support.answers import ANSWERING
 from tests.support.names import Names, Time, info, threads_for
 from tests.support.proxy import Proxy, config_of, one_route, running_proxy
+from tests.support.responses import ALWAYS_OK
 from tests.support.upstream import ScriptedUpstream
 from tests.support.wire import eventually, patiently
 
@@ -46,7 +46,7 @@ def names() -> Iterator[Names]:
 
 @pytest.fixture
 def time() -> Time:
-    """Return a time that stands still."""
+    """Return a time that does not advance."""
     return Time()
 
 
@@ -80,7 +80,7 @@ def plan_with(port: str, connect: str) -> CompiledConfig:
 @asynccontextmanager
 async def proxy_to(names: Names, connect: str) -> AsyncIterator[tuple[Proxy, str]]:
     """Run a proxy with that plan and a server at its end; yield it and the server's port."""
-    async with ScriptedUpstream(ANSWERING) as upstream:
+    async with ScriptedUpstream(ALWAYS_OK) as upstream:
         port = upstream.authority.rpartition(":")[2]
         async with running_proxy(plan_with(port, connect)) as proxy:
             proxy.server.state.pools.resolver = Resolver(names)
@@ -163,7 +163,7 @@ async def test_f9_the_loops_own_threads_are_not_used(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(loop, "run_in_executor", never)
     monkeypatch.setattr(loop, "getaddrinfo", literal_only)
-    async with ScriptedUpstream(ANSWERING) as upstream:
+    async with ScriptedUpstream(ALWAYS_OK) as upstream:
         port = upstream.authority.rpartition(":")[2]
         async with running_proxy(one_route(f"http://localhost:{port}")) as proxy:
             client = await proxy.client()

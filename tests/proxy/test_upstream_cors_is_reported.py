@@ -1,4 +1,4 @@
-"""Upstreams that send CORS headers of their own are counted and told of: cors.md 50."""
+"""Upstreams that send CORS headers of their own are counted and reported: cors.md 50."""
 
 from corsproxy.policy.compiled import Route
 from tests.support.proxy import one_route, running_proxy
@@ -21,7 +21,7 @@ def get(path: str) -> bytes:
 
 
 async def test_it_is_counted_each_time_and_told_once_a_route() -> None:
-    """cors.md 50: three answers over two routes are two lines in the log; plain ones count not."""
+    """cors.md 50: three responses over two routes are two lines in the log; plain ones count not."""
     script: Script = [request(), send(PLAIN), repeat(request(), send(THEIRS))]
     async with ScriptedUpstream(script) as upstream:
         config = one_route(upstream.url, route=f"name: api\n{POLICY}", more=OTHER)

@@ -1,6 +1,6 @@
-"""Answers through us, nginx and HAProxy, from the same upstream: forwarding.md S11, S12, F1, H12.
+"""Responses through us, nginx and HAProxy, from the same upstream: forwarding.md S11, S12, F1, H12.
 
-The first answer on a client's connection is generated; the second is the upstream's ordinary one,
+The first response on a client's connection is generated; the second is the upstream's ordinary one,
 and must be nothing else whatever came before it.
 """
 
@@ -27,7 +27,7 @@ SECOND = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond"
 
 
 class Heard(NamedTuple):
-    """What a client was given: the answer it may believe, None if it is none or visibly cut."""
+    """What a client received: the response it can use, None if there is none or it is visibly cut."""
 
     first: Got | None
     second: bytes | None = None
@@ -35,7 +35,7 @@ class Heard(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What became of all answers; `misread` counts what nginx is known to misread."""
+    """The outcome of all responses; `misread` counts what nginx is known to misread."""
 
     rows: Counter[tuple[bool, ...]]
     misread: Counter[str]
@@ -99,10 +99,10 @@ async def _compare(here: Path, seed: int, count: int) -> Comparison:
 
 
 def _is_misread(answered: bytes, heard: Heard) -> bool:
-    """Tell whether nginx ran two answers into one.
+    """Return whether nginx ran two responses into one.
 
-    Behind an interim answer it forgets to delimit a body that only the connection's end delimits,
-    and writes the next answer right behind it.
+    Behind an interim response it forgets to delimit a body that only the connection's end delimits,
+    and writes the next response right behind it.
     """
     body = b"" if heard.first is None else heard.first.body
     return answered.startswith(b"HTTP/1.1 10") and body.endswith(b"\r\n\r\nsecond")
@@ -127,15 +127,15 @@ def _essence(got: Got) -> tuple[int, bytes]:
     return got.status, got.body
 
 
-async def test_answers_are_understood_alike(tmp_path: Path) -> None:
-    """S11, S12, F1, H12: 300 answers; one that a client may believe is alike, or refused by us."""
+async def test_responses_are_understood_alike(tmp_path: Path) -> None:
+    """S11, S12, F1, H12: 300 responses; each that a client can use is parsed alike, or rejected by us."""
     result = await _compare(tmp_path, seed=300, count=300)
     assert result.faults == []
     assert result.rows[True, True, True] > 100
 
 
 @pytest.mark.slow
-async def test_thousands_of_answers_are_understood_alike(
+async def test_thousands_of_responses_are_understood_alike(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """S11, S12, F1, H12: the same with 2000."""

@@ -1,15 +1,15 @@
-"""Answers that break their grammar, to the letter of what a client gets: forwarding.md S11, F1, F8.
+"""Responses that break their grammar, to the letter of what a client gets: forwarding.md S11, F1, F8.
 
-The long table is test_fault_matrix.py; here stand the fault's name, what it tells, and when.
+The long table is test_fault_matrix.py; here are the fault's word, its note, and when it occurs.
 """
 
 import asyncio
 
 import pytest
 
-from tests.support.answers import ANSWERING, OK
 from tests.support.messages import Truncated, read_head
 from tests.support.proxy import through
+from tests.support.responses import ALWAYS_OK, OK
 from tests.support.upstream import Script, close, request, send, wait
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -20,8 +20,8 @@ BAD_CHUNKS = [b"xyz\r\n", b"-1\r\n", b"5\r\nhelloX\r\n", b"ffffffffffffffff\r\n"
 @pytest.mark.parametrize("bad", BAD_CHUNKS)
 @pytest.mark.parametrize("before", [b"", b"2\r\nhi\r\n"])
 async def test_s11_a_bad_chunk_in_the_read_of_its_head_is_502(bad: bytes, before: bytes) -> None:
-    """S11: nothing of the answer has gone out yet, so the client gets `upstream_invalid`."""
-    async with through([request(), send(CHUNKED + before + bad)], ANSWERING) as (client, _, up):
+    """S11: nothing of the response has gone out yet, so the client gets `upstream_invalid`."""
+    async with through([request(), send(CHUNKED + before + bad)], ALWAYS_OK) as (client, _, up):
         answer = await client.exchange(GET)
         assert (answer.status, answer.problem()["error"]) == (502, "upstream_invalid")
         assert (await client.exchange(GET)).body == b"hi"
@@ -29,7 +29,7 @@ async def test_s11_a_bad_chunk_in_the_read_of_its_head_is_502(bad: bytes, before
 
 
 @pytest.mark.parametrize("bad", BAD_CHUNKS)
-async def test_s11_a_bad_chunk_that_comes_later_cuts_the_answer(bad: bytes) -> None:
+async def test_s11_a_bad_chunk_that_comes_later_cuts_the_response(bad: bytes) -> None:
     """S11, F1: what was well formed has gone out; the end mark never does."""
     go = asyncio.Event()
     script: Script = [request(), send(CHUNKED + b"2\r\nhi\r\n"), wait(go), send(bad)]
@@ -79,9 +79,9 @@ async def test_s11_a_folded_line_arrives_as_one(folded: bytes, value: bytes) -> 
     [b"Content-Length:\r\n 2", b"Transfer-Encoding:\r\n chunked", b"X: y\r\n Content-Length: 2"],
 )
 async def test_s11_framing_in_a_fold_is_not_read_two_ways(fold: bytes) -> None:
-    """S11: refused, or read as the one line that it makes; its body is never an answer."""
+    """S11: refused, or read as the one line that it makes; its body is never a response."""
     head = b"HTTP/1.1 200 OK\r\n" + fold + b"\r\n\r\n2\r\nhi\r\n0\r\n\r\n" + OK
-    async with through([request(), send(head), close()], ANSWERING) as (client, proxy, _):
+    async with through([request(), send(head), close()], ALWAYS_OK) as (client, proxy, _):
         try:
             answer = await client.exchange(GET)
         except Truncated as cut:
@@ -103,7 +103,7 @@ JUNK = {
 
 
 @pytest.mark.parametrize("junk", list(JUNK))
-async def test_f8_nothing_of_a_bad_answer_is_told(junk: str) -> None:
+async def test_f8_nothing_of_a_bad_response_is_disclosed(junk: str) -> None:
     """F8: no byte of it, no address, no exception's text reaches the client."""
     async with through([request(), send(JUNK[junk])]) as (client, _, upstream):
         answer = await client.exchange(GET)
@@ -132,7 +132,7 @@ BAD_REQUESTS = {
 async def test_f8_nothing_of_a_bad_request_is_echoed(bad: str) -> None:
     """F8, P3: an error page that repeats what was sent shows it to whoever reads the page."""
     text, status = BAD_REQUESTS[bad]
-    async with through(ANSWERING) as (client, _, upstream):
+    async with through(ALWAYS_OK) as (client, _, upstream):
         answer = await client.exchange(text % SECRET)
         assert answer.status == status
         _tells_nothing(bytes(client.received), upstream.authority)
