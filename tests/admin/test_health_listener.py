@@ -313,7 +313,7 @@ async def test_what_the_reserve_gave_comes_back_with_a_connection() -> None:
         reserve = there.listener._reserve
         full = len(reserve._kept)
         assert full == 64
-        assert reserve.give()
+        assert reserve.release()
         assert await there.ask() == 200
         await eventually(lambda: len(reserve._kept) == full, "that it is kept again")
 
@@ -323,7 +323,7 @@ async def test_a_reserve_is_given_and_filled_again() -> None:
     reserve = Reserve(3)
     kept = set(reserve._kept)
     assert len(kept) == 3
-    assert reserve.give()
+    assert reserve.release()
     freed = next(iter(kept - set(reserve._kept)))
     with socket.socket() as taken:
         assert taken.fileno() == freed
@@ -333,4 +333,4 @@ async def test_a_reserve_is_given_and_filled_again() -> None:
     for descriptor in kept:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
-    assert not reserve.give()
+    assert not reserve.release()

@@ -187,10 +187,10 @@ def test_advice_about_a_path_names_no_address(tmp_path: Path) -> None:
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as other:
         other.bind(str(tmp_path / "datagrams"))
         for name, advice in (
-            ("none/s", "no such file or directory; make its directory, or choose another path"),
+            ("none/s", "no such file or directory; create its directory, or choose another path"),
             (
                 "file/s",
-                "not a directory; what should be its directory is a file; choose another path",
+                "not a directory; a directory of the path is a file; choose another path",
             ),
             ("datagrams", f"{of_another_kind}; move it away, or choose another path"),
         ):

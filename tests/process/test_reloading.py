@@ -96,7 +96,7 @@ def test_a_broken_file_changes_nothing(file: Path, two: tuple[Origin, Origin]) -
         ready = get(process.health_port, "/readyz")
         assert (ready.status, ready.body) == (
             200,
-            b"ok\nthe last reload failed: the configuration before it is in force\n",
+            b"ok\nthe last reload failed: the previous configuration is in force\n",
         )
         assert (
             b"corsproxy_config_last_reload_successful 0.0"
@@ -126,7 +126,7 @@ def test_what_needs_a_restart_is_said_until_there_is_none(
     """The rest of the file comes into force; each reload names what still waits (R7)."""
     plain = config(two[0].port)
     moved = config(two[1].port).replace("127.0.0.1:0", "127.0.0.2:0")
-    waits = r"restart to have these changes in force: server\.listen, health\.listen"
+    waits = r"restart to apply these changes: server\.listen, health\.listen"
     file.write_text(plain)
     with serving(file) as process:
         file.write_text(moved)

@@ -60,7 +60,7 @@ async def test_too_few_descriptors_are_told_in_any_number(caplog: pytest.LogCapt
             service._warn_of_connection_limit()
     (message,) = caplog.messages
     assert (
-        "max_connections is 10000, but the limit of open files suffices for 1 of them: " in message
+        "max_connections is 10000, but the limit of open files suffices for 1: " in message
     )
 
 

@@ -179,7 +179,7 @@ def test_workers_that_die_again_and_again_are_replaced_ever_later(
         for _ in range(3):
             seen = process.said()
             os.kill(children(process.pid)[-1], signal.SIGKILL)
-            pauses.append(float(process.wait_for(r"replaced in (\S+) s", seen)[1]))
+            pauses.append(float(process.wait_for(r"a replacement starts in (\S+) s", seen)[1]))
             process.wait_for(r"serves", seen)
     assert pauses == [0.1, 0.2, 0.4]
 
@@ -221,7 +221,7 @@ def test_the_number_of_workers_needs_a_restart(file: Path, upstream: Origin) -> 
     """It is said at the reload (R7)."""
     with workers(file, upstream) as process:
         file.write_text(config(upstream.port, server="workers: 3"))
-        process.wait_for(r"restart to have these changes in force: server\.workers")
+        process.wait_for(r"restart to apply these changes: server\.workers")
         assert len(children(process.pid)) == 2
 
 
@@ -321,7 +321,7 @@ def test_a_worker_that_dies_at_its_start_is_exit_3(file: Path) -> None:
         until(lambda: children(process.pid), "the first worker is started")
         os.kill(children(process.pid)[0], signal.SIGKILL)
         assert process.code() == 3
-        assert process.errors == "corsproxy: worker 1 was ended by SIGKILL at its start"
+        assert process.errors == "corsproxy: worker 1 was ended by SIGKILL during its start"
 
 
 @pytest.mark.slow

@@ -37,6 +37,6 @@ async def test_60_a_cookie_left_as_it_is_is_reported_once_and_without_its_value(
     (warning,) = [
         record.getMessage() for record in caplog.records if "cookie" in record.getMessage()
     ]
-    assert warning.startswith("route api: a cookie of its upstream is left as it is")
+    assert warning.startswith("route api: a cookie of its upstream is left unchanged")
     assert LEFT_BECAUSE["secure_prefix"] in warning
     assert "hidden" not in warning

@@ -113,7 +113,7 @@ async def test_readiness_is_the_status_of_the_server() -> None:
 
 
 async def test_a_failed_reload_is_reported_until_one_succeeds() -> None:
-    """It does not change readiness: the configuration before it is in force."""
+    """It does not change readiness: the previous configuration is in force."""
     async with running(config()) as (frontend, server):
         frontend.record_reload(succeeded=False)
         status, body = await probe(frontend)
@@ -171,7 +171,7 @@ async def test_a_change_that_needs_a_restart_is_named() -> None:
             ]
             assert frontend.config is later
         assert await frontend.apply(ValidConfig(first, "")) == []
-        server.refusal = NotApplied("worker 1 cannot take it")
+        server.refusal = NotApplied("worker 1 cannot apply it")
         with pytest.raises(NotApplied):
             await frontend.apply(ValidConfig(later, ""))
         assert frontend.config is first
