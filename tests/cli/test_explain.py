@@ -56,11 +56,11 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 TRANSCRIPT = """\
 ✗ PUT https://api.example.com/orders/7 is blocked under the policy routes.api
 
-  ✓ route    api takes PUT api.example.com/orders/7  (config.yaml:3:5)
+  ✓ route    api matches PUT api.example.com/orders/7  (config.yaml:3:5)
   ✓ origin   https://app.example.com is allowed  (config.yaml:6:23)
   ✗ method   the method PUT is not in allow_methods  (config.yaml:7:22)
   ✓ headers  content-type is allowed  (config.yaml:8:22)
-  ✗ browser  it blocks the preflight's answer: allow origin missing
+  ✗ browser  it blocks the response to the preflight: allow origin missing
 
 refused: the method PUT is not in allow_methods (method_not_allowed), decided at config.yaml:7:22
    --> config.yaml:7:22
@@ -69,12 +69,12 @@ refused: the method PUT is not in allow_methods (method_not_allowed), decided at
     |                      ^
 To do: add it to allow_methods; methods are case-sensitive
 
-The preflight is answered with status 403 and these headers:
+The response to the preflight has status 403 and these headers:
   Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers
 """
 CHANGE = """\
 The smallest change that would allow it, in the policy routes.api (config.yaml:7:22):
-  allow_methods:  # add to what is there
+  allow_methods:  # add to the list
     - PUT
 """
 
@@ -128,7 +128,7 @@ def test_json_has_the_whole_explanation() -> None:
     ]
     assert told["answers"][0]["status"] == 403
     assert set(told["consoles"]) == {"chromium", "firefox", "safari"}
-    assert told["change"]["yaml"] == "allow_methods:  # add to what is there\n  - PUT\n"
+    assert told["change"]["yaml"] == "allow_methods:  # add to the list\n  - PUT\n"
     assert "by_file" not in told
 
 
@@ -136,7 +136,7 @@ def test_credentials_count(file: Path) -> None:
     """What the policy allows, a browser may still refuse for the cookies (cors.md 32)."""
     file.write_text(FILE.replace("https://app.example.com]", '"*"]'))
     done = run(*ALLOWED, "--credentials")
-    assert "it blocks the preflight's answer: wildcard with credentials" in done.stdout
+    assert "it blocks the response to the preflight: wildcard with credentials" in done.stdout
     assert "allow_credentials: true" in done.stdout
 
 
@@ -149,14 +149,14 @@ def test_options_have_variables_of_the_environment() -> None:
 
 USAGE: list[tuple[tuple[str, ...], str]] = [
     (("PUT", URL), "Missing option '--origin'"),
-    (("P T", URL, "--origin", APP), "METHOD 'P T' is no method"),
+    (("P T", URL, "--origin", APP), "METHOD 'P T' is not a valid method"),
     (("PUT", "/orders", "--origin", APP), "write it whole, as https://host/path"),
-    (("PUT", URL, "--origin", " "), "--origin ' ' is no origin"),
-    (("PUT", URL, "--origin", "https://a\r\nX: y"), "is no origin"),
-    (("PUT", URL, "--origin", APP, "-H", "a b"), "--header 'a b' is no header"),
-    (("PUT", URL, "--origin", APP, "-H", "a: b\r\nc: d"), "is no header"),
-    (("POST", URL, "--origin", APP, "--live"), "--live cannot ask: a browser sends this POST"),
-    (("GET", "ws://a/", "--origin", APP, "--live"), "--live asks http and https only"),
+    (("PUT", URL, "--origin", " "), "--origin ' ' is not a valid origin"),
+    (("PUT", URL, "--origin", "https://a\r\nX: y"), "is not a valid origin"),
+    (("PUT", URL, "--origin", APP, "-H", "a b"), "--header 'a b' is not a valid header"),
+    (("PUT", URL, "--origin", APP, "-H", "a: b\r\nc: d"), "is not a valid header"),
+    (("POST", URL, "--origin", APP, "--live"), "--live does not send this POST"),
+    (("GET", "ws://a/", "--origin", APP, "--live"), "--live supports only http and https"),
 ]
 
 
@@ -175,8 +175,8 @@ def test_no_file_is_a_matter_of_usage(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     done = run(*REFUSED)
     assert done.exit_code == 2
-    assert "give one with -c FILE" in done.stderr
-    assert "--live to ask the URL itself" in done.stderr
+    assert "pass one with -c FILE" in done.stderr
+    assert "use --live to send the request to the URL" in done.stderr
 
 
 def test_an_invalid_file_is_reported_with_its_problems(file: Path) -> None:
@@ -332,10 +332,10 @@ async def test_live_sends_a_safe_request_after_its_preflight_passed() -> None:
     assert before.head.value("x-a") is None
     assert sent.request_line == b"GET /a?b HTTP/1.1"
     assert (sent.head.value("x-a"), sent.head.value("cookie")) == (b"1", None)
-    kept = "the preflight's answer is kept: Chromium 7200 s, Firefox 9000 s, Safari 600 s"
+    kept = "browsers cache the response to the preflight: Chromium 7200 s, Firefox 9000 s, Safari 600 s"
     assert kept in done.stdout
-    assert "The preflight is answered with status 200" in done.stdout
-    assert "The request is answered with status 200" in done.stdout
+    assert "The response to the preflight has status 200" in done.stdout
+    assert "The response to the request has status 200" in done.stdout
 
 
 async def test_live_follows_no_redirect_of_a_preflight() -> None:
@@ -346,8 +346,9 @@ async def test_live_follows_no_redirect_of_a_preflight() -> None:
             "explain", "PUT", f"{upstream.url}/a", "--origin", APP, "--live", "--exit-code"
         )
         assert done.exit_code == 1
-        assert "To do: answer the preflight itself; ask for the address it redirects to" in (
-            done.stdout
+        assert (
+            "To do: respond to the preflight without a redirect, or request the final address"
+            in (done.stdout)
         )
         assert [one.target for one in upstream.requests] == [b"/a"]
 
@@ -376,10 +377,10 @@ async def test_live_and_the_file_are_compared(tmp_path: Path) -> None:
             path.write_text(config.replace(APP, "https://b.example"))
             other = await run_beside(*asked)
             told = json.loads((await run_beside(*asked, "--json")).stdout)
-    assert f"\n{path} says the same:\n" in same.stdout
+    assert f"\n{path} leads to the same result:\n" in same.stdout
     assert "the route api" not in same.stderr
-    assert f"\n{path} says otherwise:\n" in other.stdout
-    assert "Is this the file that the server at the URL runs with" in other.stdout
+    assert f"\n{path} leads to another result:\n" in other.stdout
+    assert "does it run with this file?" in other.stdout
     assert told["works"] is True
     assert told["by_file"]["works"] is False
     assert told["by_file"]["place"]["file"] == str(path)

@@ -266,7 +266,7 @@ async def test_a_handshake_without_upgrade_is_an_ordinary_request() -> None:
         )
         assert not found.works
         assert found.words == (
-            "the route api opens no WebSockets: the handshake is forwarded as a plain GET"
+            "the route api has no WebSocket upgrade: the handshake is forwarded as a plain GET"
         )
         async with running_proxy(config) as proxy, await proxy.client() as client:
             reply = await client.exchange(

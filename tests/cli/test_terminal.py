@@ -76,7 +76,7 @@ async def test_explain_live_shows_what_is_not_http_and_does_not_obey_it() -> Non
     """cors.md 69: what a server says in place of HTTP is part of the message."""
     done = await explained(NO_HTTP)
     assert done.exit_code == 3
-    assert "did not answer in HTTP/1.1" in done.stderr
+    assert "did not respond in HTTP/1.1" in done.stderr
     assert dangerous_in(done.output) == []
 
 

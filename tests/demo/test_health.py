@@ -64,7 +64,7 @@ def test_a_draining_proxy_is_exit_1_with_its_words() -> None:
     with OneResponse(b"HTTP/1.1 503 Service Unavailable\r\n\r\ndraining\nmore") as server:
         result = run("--ready", "--address", server.address)
     assert result.exit_code == 1
-    assert result.stderr == f"unhealthy: {server.address}/readyz answered 503: 'draining'\n"
+    assert result.stderr == f"unhealthy: {server.address}/readyz responded with 503: 'draining'\n"
 
 
 @pytest.mark.parametrize("response", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n"])
@@ -73,7 +73,7 @@ def test_what_speaks_no_http_is_exit_1(response: bytes) -> None:
     with OneResponse(response) as server:
         result = run("--address", server.address)
     assert result.exit_code == 1
-    assert "answered no HTTP" in result.stderr
+    assert "responded with bytes that are not HTTP" in result.stderr
 
 
 def test_nobody_there_is_exit_1_and_one_line() -> None:
@@ -82,7 +82,7 @@ def test_nobody_there_is_exit_1_and_one_line() -> None:
         address = f"{LOOPBACK}:{port_of(bound)}"
         result = run("--address", address)
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"unhealthy: no answer from {address}/livez within 2 s:")
+    assert result.stderr.startswith(f"unhealthy: no response from {address}/livez within 2 s:")
     assert result.stderr.count("\n") == 1
 
 

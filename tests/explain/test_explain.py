@@ -353,8 +353,8 @@ NOTES: list[tuple[Policy, PageRequest, str]] = [
     (POLICY, GET._replace(origin=b"null"), REDIRECT_NOTE),
     (POLICY, GET._replace(url="http://127.0.0.1:9000/"), LOCAL_NETWORK_NOTE),
     (OPEN, GET._replace(headers=((b"Authorization", b"x"),)), AUTHORIZATION_NOTE),
-    (POLICY, GET._replace(headers=((b"Cookie", b"a"),)), "browsers leave out headers that pages may not set: Cookie"),
-    (policy_of("https://app.example.com", max_age=3600), PUT, "max_age is 3600 s: Chromium keeps a preflight at most 7200 s, Safari 600 s, Firefox 86400 s"),
+    (POLICY, GET._replace(headers=((b"Cookie", b"a"),)), "browsers do not send headers that pages may not set: Cookie"),
+    (policy_of("https://app.example.com", max_age=3600), PUT, "max_age is 3600 s: Chromium caches a preflight for at most 7200 s, Safari 600 s, Firefox 86400 s"),
 ]  # fmt: skip
 
 
@@ -445,7 +445,7 @@ def test_the_text_has_the_whole_explanation() -> None:
         "Chromium prints:",
         "Firefox prints:",
         "Safari prints:",
-        "  allow_origins:  # add to what is there\n    - https://evil.example.org",
+        "  allow_origins:  # add to the list\n    - https://evil.example.org",
     ):
         assert part in text
     assert "✓ origin   https://app.example.com is allowed  (config.yaml:1:7)" in render(
@@ -495,11 +495,11 @@ LIVE: list[tuple[PageRequest, LiveResponse | None, LiveResponse | None, str]] = 
     (GET, None, LiveResponse(200, ((b"access-control-allow-origin", b"https://a.example"),)), "send Access-Control-Allow-Origin: https://app.example.com for this origin"),
     (GET, None, LiveResponse(200, ALLOW + ALLOW), "send one Access-Control-Allow-Origin with one origin; look for a proxy that adds a second"),
     (GET._replace(credentials=True), None, LiveResponse(200, ALLOW), "send Access-Control-Allow-Credentials: true"),
-    (PUT, LiveResponse(405, ALLOW), None, "answer OPTIONS with a status from 200 to 299, before any login"),
-    (PUT, LiveResponse(302, ALLOW), None, "answer the preflight itself; ask for the address it redirects to"),
-    (PUT, LiveResponse(200, ALLOW), None, "name PUT in Access-Control-Allow-Methods; name x-a in Access-Control-Allow-Headers"),
-    (PUT, LiveResponse(405, ()), None, "send Access-Control-Allow-Origin: https://app.example.com, on errors too; answer OPTIONS with a status from 200 to 299, before any login"),
-    (PUT, LiveResponse(200, (*ALLOW, (b"Access-Control-Allow-Methods", b"PUT"))), None, "name x-a in Access-Control-Allow-Headers"),
+    (PUT, LiveResponse(405, ALLOW), None, "respond to OPTIONS with a status from 200 to 299, before any login"),
+    (PUT, LiveResponse(302, ALLOW), None, "respond to the preflight without a redirect, or request the final address"),
+    (PUT, LiveResponse(200, ALLOW), None, "list PUT in Access-Control-Allow-Methods; list x-a in Access-Control-Allow-Headers"),
+    (PUT, LiveResponse(405, ()), None, "send Access-Control-Allow-Origin: https://app.example.com, on errors too; respond to OPTIONS with a status from 200 to 299, before any login"),
+    (PUT, LiveResponse(200, (*ALLOW, (b"Access-Control-Allow-Methods", b"PUT"))), None, "list x-a in Access-Control-Allow-Headers"),
 ]  # fmt: skip
 
 
@@ -535,7 +535,7 @@ def test_a_preflight_alone_can_do() -> None:
     assert found.works
     assert states(found)["request"] == "skipped"
     assert (
-        "the preflight's answer is kept: Chromium 7200 s, Firefox 9000 s, Safari 600 s"
+        "browsers cache the response to the preflight: Chromium 7200 s, Firefox 9000 s, Safari 600 s"
         in found.notes
     )
 
@@ -547,7 +547,7 @@ def test_a_response_without_vary_is_noted(vary: bytes | None, noted: bool) -> No
     """A cache would hand it to other origins (cors.md 44)."""
     fields = ALLOW[:1] if vary is None else (ALLOW[0], (b"Vary", vary))
     found = explain_responses(GET, None, LiveResponse(200, fields))
-    assert any("its Vary does not name Origin" in note for note in found.notes) is noted
+    assert any("its Vary does not list Origin" in note for note in found.notes) is noted
     assert not any(
         "Vary" in note
         for note in explain_responses(

@@ -64,8 +64,8 @@ def test_a_missing_route_is_reported_first(method: bytes, url: str) -> None:
     assert found.verdict is Verdict.none
     assert found.responses[0].status == 404
     assert found.responses[0].fields == ()
-    assert found.words == "no route takes this request"
-    assert found.fix == "add a route whose match takes this host, path and method"
+    assert found.words == "no route matches this request"
+    assert found.fix == "add a route that matches this host, path and method"
     assert found.pos is None
     assert found.change is None
 

@@ -59,9 +59,7 @@ async def test_too_few_descriptors_are_told_in_any_number(caplog: pytest.LogCapt
         with caplog.at_level(logging.WARNING, "corsproxy"):
             service._warn_of_connection_limit()
     (message,) = caplog.messages
-    assert (
-        "max_connections is 10000, but the limit of open files suffices for 1: " in message
-    )
+    assert "max_connections is 10000, but the limit of open files suffices for 1: " in message
 
 
 def test_a_health_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path) -> None:
@@ -136,8 +134,8 @@ def test_a_broken_file_is_exit_3_with_every_problem(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--upstream", "http://localhost:9000"], "needs at least one --allow-origin"),
-        (["--allow-origin", "http://localhost:3000"], "go with --upstream"),
-        (["--allow-credentials"], "go with --upstream"),
+        (["--allow-origin", "http://localhost:3000"], "need --upstream"),
+        (["--allow-credentials"], "need --upstream"),
         (["--nonsense"], "--nonsense"),
         (["-c"], "requires an argument"),
     ],
@@ -203,7 +201,9 @@ def test_the_printed_file_makes_the_plan_that_is_served(tmp_path: Path) -> None:
             assert get(process.health_port, "/readyz").status == 200
             printed = process.output
         path = tmp_path / "config.yaml"
-        path.write_text(printed.partition("# The same as a file:\n")[2].partition("\n{")[0])
+        path.write_text(
+            printed.partition("# The same as a configuration file:\n")[2].partition("\n{")[0]
+        )
         with corsproxy("run", "-c", str(path)) as process:
             second = get(process.port)
     changing = {"x-request-id", "date"}
