@@ -76,7 +76,7 @@ def test_the_demo_page_shows_both_ways_side_by_side(
     assert direct.pop("header") == "hidden"
     assert set(direct.values()) == {"blocked"}
     assert summary == (
-        "Straight: 0 of 7 work. Through corsproxy: 6 of 7 work, 1 refused by the policy."
+        "Directly: 0 of 7 work. Through corsproxy: 6 of 7 work, 1 refused by the policy."
     )
 
 
@@ -161,21 +161,21 @@ def test_a_refused_origin_reads_nothing_and_chromium_says_why(
     context: BrowserContext,
     running: DemoProcess,
 ) -> None:
-    """The same page under another name is a stranger: refused in every way (cors.md 42)."""
-    stranger = running.link("page").replace("localhost", "127.0.0.1")
-    tab = Tab(context, stranger)
+    """The same page on another origin is refused in every way (cors.md 42)."""
+    other = running.link("page").replace("localhost", "127.0.0.1")
+    tab = Tab(context, other)
     assert "0 of 7 work, 7 refused by the policy" in tab.wait_for_all()
     assert set(tab.states("proxied").values()) == {"refused"}
-    assert tab.page.is_visible("#stranger")
+    assert tab.page.is_visible("#not-allowed")
     proxy = running.link("corsproxy")
-    blocked = f"from origin '{stranger}' has been blocked by CORS policy: "
+    blocked = f"from origin '{other}' has been blocked by CORS policy: "
     for path, step in (
         ("/orders", ""),
         ("/orders/7", "Response to preflight request doesn't pass access control check: "),
     ):
         line = f"Access to fetch at '{proxy}{path}' {blocked}{step}{NO_HEADER}"
         assert line in tab.console, tab.console
-    tab.page.click("#stranger-link")
+    tab.page.click("#not-allowed-link")
     assert "6 of 7 work" in tab.wait_for_all()
 
 

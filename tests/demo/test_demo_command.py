@@ -29,7 +29,7 @@ COMPOSE_CONFIG = Path(__file__).parents[2] / "deploy" / "compose" / "config.yaml
 def running() -> Iterator[DemoProcess]:
     """Return one demo on free ports for all tests that only ask it something."""
     with demo(*FREE_PORTS) as process:
-        process.wait_for("The configuration the proxy runs with")
+        process.wait_for("The proxy's configuration")
         yield process
 
 
@@ -109,7 +109,7 @@ def test_a_signal_ends_everything(number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM: exit code 0, no traceback, and every port is free again."""
     with demo(*FREE_PORTS) as process:
         links = [process.link(name) for name in ("page", "legacy API", "corsproxy")]
-        process.wait_for("The configuration the proxy runs with")
+        process.wait_for("The proxy's configuration")
         assert process.end(number) == 0, process.output
     assert "Traceback" not in process.output
     for link in links:
@@ -120,7 +120,7 @@ def test_a_signal_during_a_stream_ends_everything_too() -> None:
     """An event stream that is under way holds up the end no longer than the drain time."""
     with demo(*FREE_PORTS) as process:
         proxy = urlsplit(process.link("corsproxy"))
-        process.wait_for("The configuration the proxy runs with")
+        process.wait_for("The proxy's configuration")
         with closing(HTTPConnection("127.0.0.1", proxy.port or 0, timeout=10)) as connection:
             connection.request("GET", "/events")
             assert connection.getresponse().readline() == b"id: 1\n"
