@@ -122,7 +122,7 @@ async def test_an_attack_that_fails_is_no_bound_that_held() -> None:
     """What keeps an attack from its end is told, in one line."""
     told = await attempt(ATTACK, Checkout(HERE))
     assert told == [
-        Claim("did not come to an end: no such key", "comes to an end", held=False),
+        Claim("did not end: no such key", "ends", held=False),
     ]
 
 
@@ -181,7 +181,7 @@ async def test_the_code_of_another_checkout_runs_in_its_workers_too(tmp_path: Pa
 
 
 def test_a_folder_without_the_product_is_refused(tmp_path: Path) -> None:
-    """Nobody takes the installed code for another checkout's."""
+    """The installed code is not mistaken for another checkout's."""
     with pytest.raises(WrongCode):
         Checkout(tmp_path).check()
     ran = subprocess.run(  # noqa: S603 - our own interpreter
@@ -197,8 +197,8 @@ def test_a_folder_without_the_product_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_an_attack_on_this_checkout(tmp_path: Path) -> None:
-    """S6: an attack comes to its end on the running product and measures what it says."""
+    """S6: an attack runs to its end against the product and returns its measurements."""
     (attack,) = suite.chosen(["12-names"])
     passed, ruled = await attack.run(Scene(Checkout(HERE), tmp_path))
-    assert passed.measured.endswith("reached the upstream beside the rule's own field")
+    assert passed.measured.endswith("reached the upstream in addition to the rule's field")
     assert ruled.verdict == "held"
