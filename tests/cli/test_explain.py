@@ -40,7 +40,7 @@ def run(*arguments: str, **environ: str | None) -> Result:
 
 
 async def run_beside(*arguments: str) -> Result:
-    """Run one command while this loop serves what it asks."""
+    """Run one command while this loop serves its requests."""
     return await asyncio.to_thread(run, *arguments)
 
 
@@ -107,7 +107,7 @@ def test_an_allowed_request_shows_its_origin_s_line() -> None:
 )
 @pytest.mark.usefixtures("file")
 def test_exit_codes(arguments: tuple[str, ...], code: int) -> None:
-    """product: 1 only with --exit-code."""
+    """Exit code 1 only with --exit-code (R1)."""
     assert run(*arguments).exit_code == code
     assert run(*arguments, "--json").exit_code == code
 
@@ -133,7 +133,7 @@ def test_json_has_the_whole_explanation() -> None:
 
 
 def test_credentials_count(file: Path) -> None:
-    """What the policy allows, a browser may still refuse for the cookies (cors.md 32)."""
+    """A browser may block a request with cookies that the policy allows (cors.md 32)."""
     file.write_text(FILE.replace("https://app.example.com]", '"*"]'))
     done = run(*ALLOWED, "--credentials")
     assert "it blocks the response to the preflight: wildcard with credentials" in done.stdout
@@ -142,7 +142,7 @@ def test_credentials_count(file: Path) -> None:
 
 @pytest.mark.usefixtures("file")
 def test_options_have_variables_of_the_environment() -> None:
-    """product: every flag has one."""
+    """Every flag has one (R3)."""
     done = run("explain", "PUT", URL, CORSPROXY_EXPLAIN_ORIGIN=APP, CORSPROXY_EXPLAIN_EXIT_CODE="1")
     assert done.exit_code == 1
 
@@ -163,15 +163,15 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
 @pytest.mark.parametrize(("arguments", "words"), USAGE)
 @pytest.mark.usefixtures("file")
 def test_wrong_usage_is_reported(arguments: tuple[str, ...], words: str) -> None:
-    """product: exit code 2, nothing is asked and no line can be smuggled in."""
+    """Exit code 2, nothing is sent and no line can be injected (R1)."""
     done = run("explain", *arguments)
     assert done.exit_code == 2
     assert words in done.stderr
     assert done.stdout == ""
 
 
-def test_no_file_is_a_matter_of_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names what to give instead."""
+def test_a_missing_file_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the alternatives."""
     monkeypatch.chdir(tmp_path)
     done = run(*REFUSED)
     assert done.exit_code == 2
@@ -180,7 +180,7 @@ def test_no_file_is_a_matter_of_usage(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_an_invalid_file_is_reported_with_its_problems(file: Path) -> None:
-    """product: exit code 3; a refused request (1) is something else."""
+    """Exit code 3; that of a refused request is 1 (R1)."""
     file.write_text(FILE.replace("version: 1", "version: 2"))
     done = run(*REFUSED, "--exit-code")
     assert done.exit_code == 3
@@ -190,7 +190,7 @@ def test_an_invalid_file_is_reported_with_its_problems(file: Path) -> None:
 
 
 def test_help_has_examples_line_by_line() -> None:
-    """product: every command has --help with an example."""
+    """Every command has --help with an example (R3)."""
     assert "\n    corsproxy explain PUT https://" in run("explain", "--help").stdout
 
 
@@ -222,15 +222,15 @@ def on_a_terminal(folder: Path, **environ: str) -> bytes:
     return printed
 
 
-def test_colours_are_for_terminals_that_want_them(file: Path) -> None:
-    """product: none in a pipe, none under NO_COLOR."""
+def test_colours_are_only_for_terminals(file: Path) -> None:
+    """None in a pipe, none with NO_COLOR."""
     assert b"\x1b[1;32m" in on_a_terminal(file.parent)
     assert b"\x1b" not in on_a_terminal(file.parent, NO_COLOR="1")
     assert "\x1b" not in run(*ALLOWED).stdout
 
 
 def test_explaining_needs_no_server(file: Path) -> None:
-    """Commands import the server lazily; without --live nothing of the network is loaded at all."""
+    """Commands import the server lazily; without --live no network module is loaded."""
     code = (
         "import sys; from corsproxy.cli import cli\n"
         f"try: cli({list(ALLOWED)!r})\n"
@@ -277,7 +277,7 @@ def clockless(text: str) -> str:
     return re.sub("Date: .*", "Date:", text)
 
 
-# --- asking for real -----------------------------------------------------------------------
+# --- live requests -------------------------------------------------------------------------
 
 ALLOW = f"Access-Control-Allow-Origin: {APP}\r\n"
 NO_CORS = ""
@@ -306,7 +306,7 @@ def server(fields: str, status: str = "200 OK") -> Script:
 async def test_live_checks_any_server(
     method: str, more: tuple[str, ...], fields: str, reason: str
 ) -> None:
-    """product: without a file, by Fetch's own algorithms: no CORS at all, and each way to get it wrong."""
+    """Without a file, by Fetch's own algorithms: no CORS at all, and each way to get it wrong."""
     async with ScriptedUpstream(server(fields)) as upstream:
         done = await run_beside(
             "explain", method, f"{upstream.url}/a", "--origin", APP, "--live", "--json", *more
@@ -315,7 +315,7 @@ async def test_live_checks_any_server(
         told = json.loads(done.stdout)
         assert told["reason"] == reason
         assert told["works"] is (reason == "allowed")
-        # PUT is asked about and never sent; a preflight that failed is the end of it.
+        # PUT only causes a preflight and is never sent; after a failed preflight nothing is sent.
         sent = [one.request_line.split(b" ")[0] for one in upstream.requests]
         assert sent == ([b"OPTIONS"] if method == "PUT" or "-H" in more else [b"GET"])
 
@@ -339,7 +339,7 @@ async def test_live_sends_a_safe_request_after_its_preflight_passed() -> None:
 
 
 async def test_live_follows_no_redirect_of_a_preflight() -> None:
-    """No browser does; the advice is to ask for the address it redirects to."""
+    """No browser does; the advice is to request the final address."""
     moved = server(ALLOW + "Location: /b\r\n", "301 Moved Permanently")
     async with ScriptedUpstream(moved) as upstream:
         done = await run_beside(
@@ -354,7 +354,7 @@ async def test_live_follows_no_redirect_of_a_preflight() -> None:
 
 
 async def test_live_without_a_response_is_one_line() -> None:
-    """product: exit code 3, no traceback."""
+    """Exit code 3, no traceback (R1)."""
     async with ScriptedUpstream() as upstream:
         upstream.stop_listening()
         done = await run_beside("explain", "GET", f"{upstream.url}/", "--origin", APP, "--live")
