@@ -1,8 +1,8 @@
-# The image: corsproxy in a virtual environment of its own, run by nobody in particular (uid 65532)
-# on a root file system that may be read-only. `docker compose up` runs the demo from it.
+# The image: corsproxy in its own virtual environment, run by an unprivileged user (uid 65532). The root
+# file system may be read-only. `docker compose up` runs the demo from this image.
 
-# A full version, so that a rebuild does not change it unasked. A tag can still be moved; a release
-# pins the digest, too: see docs/operations.md.
+# A full version, so that a rebuild does not upgrade it unnoticed. A tag can still be moved, so a
+# release pins the digest, too: see docs/operations.md.
 ARG BASE=python:3.13.18-slim-trixie
 
 FROM ${BASE} AS build
@@ -15,15 +15,15 @@ RUN apt-get update \
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 
-# The dependencies change less often than the code: a layer of their own. What builds the wheel is
-# installed beside it, from hashes as well: an isolated build would fetch whatever is newest.
+# The dependencies have their own layer, because they change less often than the code. The build
+# backend is also installed with hashes: an isolated build would fetch the newest version.
 COPY requirements.lock requirements-build.lock ./
 RUN python -m venv --without-pip /opt/corsproxy \
     && python -m pip --python /opt/corsproxy/bin/python install \
         --require-hashes --only-binary :all: --requirement requirements.lock \
     && python -m pip install \
         --require-hashes --only-binary :all: --requirement requirements-build.lock \
-    # Debug symbols and sources for C are three quarters of what the dependencies weigh.
+    # Debug symbols and C sources are three quarters of the size of the dependencies.
     && find /opt/corsproxy -name '*.so' -exec strip --strip-unneeded {} + \
     && find /opt/corsproxy -type f \
         \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' \) -delete
@@ -40,7 +40,7 @@ ARG BASE
 ARG VERSION=unreleased
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="corsproxy" \
-      org.opencontainers.image.description="A CORS reverse proxy that says why a request was blocked" \
+      org.opencontainers.image.description="A CORS reverse proxy that reports why a request was blocked" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
@@ -48,14 +48,14 @@ LABEL org.opencontainers.image.title="corsproxy" \
 
 COPY --from=build /opt/corsproxy /opt/corsproxy
 
-# Bytecode was compiled at installation; at run time there is nowhere to write it.
+# Bytecode was compiled during installation; at run time the file system may be read-only.
 ENV PATH=/opt/corsproxy/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532
 WORKDIR /
 EXPOSE 8080 9902
 STOPSIGNAL SIGTERM
 
-# The health listener of the configuration; CORSPROXY_HEALTH_LISTEN if it is elsewhere.
+# Requests the default address of health.listen; set CORSPROXY_HEALTH_LISTEN for another one.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
     CMD ["corsproxy", "health"]
 

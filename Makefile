@@ -1,5 +1,5 @@
-# Everything a contributor runs. Needs Python 3.11 or newer, make and the network; the rest lands
-# in .venv, and only again when the lock file changed. `make help` lists the targets.
+# All commands for contributors. Needs Python 3.11 or newer, make and the network; everything else is
+# installed in .venv, and again only if a lock file has changed. `make help` lists the targets.
 
 SHELL := /bin/sh
 VENV := .venv
@@ -7,9 +7,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Extra arguments, e.g. `make test ARGS="tests/policy -k origin"` or `make bench ARGS="--rounds 3"`.
 ARGS ?=
-# How many processes the tests run in; many of them wait for a time limit to pass.
+# The number of processes that run the tests: more than cores, as many tests wait for a time limit.
 WORKERS ?= 5
-# The interpreter .venv is made from; naming another one makes .venv anew.
+# The interpreter that .venv is created from; another version than before recreates .venv.
 PYTHON ?=
 
 .DEFAULT_GOAL := help
@@ -20,32 +20,32 @@ help: ## list these targets
 	@echo "make TARGET [PYTHON=python3.12] [ARGS=…]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
 
-setup: $(VENV)/.dev ## make .venv with everything to develop, test and lint
+setup: $(VENV)/.dev ## create .venv with everything to develop, test and lint
 	@echo "==> $(VENV) is ready: $$($(BIN)/python --version)"
 
-demo: $(VENV)/.runtime ## a legacy API, the proxy and a page; Ctrl-C ends all
+demo: $(VENV)/.runtime ## run a legacy API, the proxy and a page; Ctrl-C stops them
 	@$(BIN)/python -m corsproxy demo $(ARGS)
 
-test: $(VENV)/.dev ## the fast tests (.ci/run also runs the slow ones and the browser's)
+test: $(VENV)/.dev ## run the fast tests (.ci/run also runs the slow and the browser tests)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not browser and not slow" $(ARGS)
 
-lint: $(VENV)/.dev ## ruff, formatting, mypy --strict, the import contract
+lint: $(VENV)/.dev ## run ruff, check the formatting, types (mypy --strict) and imports
 	@echo "==> ruff check" && $(BIN)/ruff check .
 	@echo "==> ruff format --check" && $(BIN)/ruff format --check .
 	@echo "==> mypy --strict" && $(BIN)/mypy
 	@echo "==> lint-imports" && $(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## CPU per request beside each peer that is installed (needs wrk and nginx)
+bench: $(VENV)/.dev ## compare CPU per request with other proxies (needs wrk and nginx)
 	@$(BIN)/python -m bench.run $(ARGS)
 
-lock: $(VENV)/.runtime ## renew the lock files from pyproject.toml
+lock: $(VENV)/.runtime ## update the lock files from pyproject.toml
 	@$(PIP) install --quiet 'uv>=0.9,<1'
 	@for job in "requirements.lock pyproject.toml" "requirements-build.lock --group build" \
 	  "requirements-dev.lock pyproject.toml --group dev"; do \
 	  set -- $$job; file=$$1; shift; echo "==> $$file"; \
 	  $(BIN)/uv pip compile "$$@" --upgrade --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --quiet --output-file $$file.new || exit 1; \
-	  { echo "# Exact versions with hashes, made from pyproject.toml by make lock."; cat $$file.new; } > $$file; \
+	  { echo "# Exact versions with hashes, generated from pyproject.toml by make lock."; cat $$file.new; } > $$file; \
 	  rm $$file.new; \
 	done
 
@@ -53,21 +53,21 @@ clean: ## remove .venv and everything that tools left behind
 	rm -rf $(VENV) build dist bench/out .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Two stamps: running needs only requirements.lock; developing needs the tools (their lock holds the
-# other one too) and the console script.
+# Two stamps: running needs only requirements.lock; developing needs the tools, whose lock file
+# contains that one, and the console script.
 $(VENV)/.runtime: requirements.lock $(VENV)/.python
 	@echo "==> installing what corsproxy needs (requirements.lock)"
 	@$(PIP) install --quiet --require-hashes -r requirements.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock pyproject.toml $(VENV)/.python
-	@echo "==> installing the dependencies and the tools (requirements-dev.lock): half a minute"
+	@echo "==> installing the dependencies and the tools (requirements-dev.lock), half a minute"
 	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
 	@echo "==> installing corsproxy itself, editable"
 	@$(PIP) install --no-deps --no-build-isolation --quiet --editable .
 	@touch $(VENV)/.runtime $@
 
-# Made anew only if PYTHON names an interpreter of another version than the one .venv has.
+# Recreated only if PYTHON names an interpreter of another version than that of .venv.
 $(VENV)/.python: $(if $(PYTHON),python-changed)
 	@found="$(PYTHON)"; \
 	for candidate in $${found:-python3 python3.14 python3.13 python3.12 python3.11}; do \
@@ -78,16 +78,16 @@ $(VENV)/.python: $(if $(PYTHON),python-changed)
 	done; \
 	if [ -z "$$found" ]; then \
 	  echo "make: no Python 3.11 or newer found as '$(or $(PYTHON),python3)';" \
-	    "install one, or name it: make setup PYTHON=/path/to/python3.12" >&2; exit 1; \
+	    "install one, or pass its path: make setup PYTHON=/path/to/python3.12" >&2; exit 1; \
 	fi; \
 	version='import sys; print(sys.version_info[:3], sys.implementation.name)'; \
 	wanted=$$($$found -c "$$version"); \
 	if [ -x $(BIN)/python ] && [ "$$wanted" = "$$($(BIN)/python -c "$$version" 2>/dev/null)" ]; then \
 	  [ -e $@ ] || touch $@; \
 	else \
-	  echo "==> making $(VENV) with $$found ($$($$found --version))"; \
+	  echo "==> creating $(VENV) with $$found ($$($$found --version))"; \
 	  $$found -m venv --clear $(VENV) || { \
-	    echo "make: $$found cannot make a virtual environment;" \
+	    echo "make: $$found cannot create a virtual environment;" \
 	      "on Debian: apt-get install python3-venv" >&2; exit 1; }; \
 	  touch $@; \
 	fi

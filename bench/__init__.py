@@ -1,1 +1,1 @@
-"""The benchmark: what a request costs in corsproxy and in its peers, measured in one run."""
+"""Benchmarks: the cost of a request in corsproxy and in its peers, measured in one run."""

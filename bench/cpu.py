@@ -1,4 +1,4 @@
-"""What a process tree costs, from /proc: CPU seconds, resident bytes and their peak. Knows no proxy and no load."""
+"""Measures a process tree from /proc: CPU seconds, resident bytes and their peak."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ _PARENT, _USER, _SYSTEM, _RESIDENT = 1, 11, 12, 21
 
 
 def _stat(pid: int) -> list[str]:
-    # A process may end between the listing and the reading: then it has no figures.
+    # A process may end between listing and reading: it then has no figures.
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -47,7 +47,7 @@ def resident_bytes(root: int) -> int:
 
 
 def forget_peak(root: int) -> None:
-    """Have the kernel measure the peaks of `root` and its descendants anew (proc(5), clear_refs)."""
+    """Reset the kernel's peaks of `root` and its descendants (proc(5), clear_refs)."""
     for pid in processes(root):
         Path(f"/proc/{pid}/clear_refs").write_text("5")
 
@@ -61,7 +61,7 @@ def peak_bytes(root: int) -> int:
 def cores() -> tuple[str, str]:
     """Return the cores for the proxy and for everything else, as `taskset -c` takes them.
 
-    Raises RuntimeError where there is only one core: then the load tool's share cannot be kept apart.
+    Raises RuntimeError if there is only one core: the proxy would share it with the load tool.
     """
     usable = sorted(os.sched_getaffinity(0))
     if len(usable) < 2:

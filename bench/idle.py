@@ -1,4 +1,4 @@
-"""What a proxy costs while nothing happens: memory, idle connections, its start. Knows no load tool."""
+"""Measures a proxy without load: its memory, that of idle connections, and its start."""
 
 import resource
 import socket
@@ -11,7 +11,7 @@ from bench.roster import Peer, Site, started
 from bench.scenarios import ORIGIN
 
 CONNECTIONS = 2000
-# Long enough for an event loop or a garbage collector to finish what the last request left.
+# Long enough for an event loop or a garbage collector to clean up after the last request.
 _SETTLE = 0.5
 
 
@@ -29,7 +29,7 @@ def _ask(opened: socket.socket) -> None:
         b"GET /small.json HTTP/1.1\r\nHost: bench\r\nOrigin: %b\r\n\r\n" % ORIGIN.encode()
     )
     answer = b""
-    # The upstream's text ends with this and holds it nowhere else.
+    # The upstream's text ends with this and contains it nowhere else.
     while not answer.endswith(b'"}') and not answer.endswith(b"0\r\n\r\n"):
         piece = opened.recv(65536)
         if not piece:
@@ -40,7 +40,7 @@ def _ask(opened: socket.socket) -> None:
 
 
 def seconds_to_first_answer(peer: Peer, site: Site) -> float:
-    """Start `peer` and return the seconds until it has forwarded a request and its answer."""
+    """Start `peer` and return the seconds until it has forwarded a response."""
     began = time.perf_counter()
     with started(peer, site) as running:
         wait_for_answer(running.port, alive=running.alive)
@@ -48,9 +48,9 @@ def seconds_to_first_answer(peer: Peer, site: Site) -> float:
 
 
 def memory(peer: Peer, site: Site) -> tuple[float, float]:
-    """Return MB resident after a first answer, and KB more for each of 2000 idle connections.
+    """Return MB resident after a first response, and KB more for each of 2000 idle connections.
 
-    Each connection has had one answer before it falls idle. Raises LoadError if one is closed.
+    Each connection has received one response before it is idle. Raises LoadError if one is closed.
     """
     allow_descriptors(2 * CONNECTIONS + 256)
     with started(peer, site) as running, ExitStack() as stack:

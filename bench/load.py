@@ -1,4 +1,4 @@
-"""Puts load on a port with wrk and says how many requests were answered. Knows no proxy."""
+"""Sends load to a port with wrk and reports the number of responses."""
 
 import http.client
 import json
@@ -40,14 +40,14 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run of the load tool did."""
+    """The result of one run of the load tool."""
 
     requests: int
     seconds: float
 
 
 class LoadError(Exception):
-    """A run whose figures mean nothing; says which scenario, against what, and why."""
+    """A run whose figures are meaningless; the text states which scenario, which port, and why."""
 
 
 def _script(scenario: Scenario) -> str:
@@ -70,7 +70,7 @@ def _script(scenario: Scenario) -> str:
 def put(scenario: Scenario, *, port: int, seconds: float, core: str, folder: Path) -> Load:
     """Send `scenario` to `port` of the loopback over 64 connections for `seconds` from core `core`.
 
-    Raises LoadError if wrk failed, a connection broke, or nothing was answered.
+    Raises LoadError if wrk failed, a connection broke, or there was no response.
     """
     script = folder / f"{scenario.name}.lua"
     script.write_text(_script(scenario))
@@ -89,14 +89,14 @@ def put(scenario: Scenario, *, port: int, seconds: float, core: str, folder: Pat
     requests, microseconds, errors = map(int, figures[0])
     if errors or not requests:
         raise LoadError(
-            f"{scenario.name} on port {port}: {requests} answers, {errors} broken connections; "
+            f"{scenario.name} on port {port}: {requests} responses, {errors} broken connections; "
             "the figures of such a run mean nothing: look at the proxy's own output",
         )
     return Load(requests, microseconds / 1e6)
 
 
 def sample(scenario: Scenario, *, port: int) -> str | None:
-    """Send `scenario` once and return what is wrong with the answer, or None."""
+    """Send `scenario` once and return what is wrong with the response, or None."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request(
@@ -114,7 +114,7 @@ def sample(scenario: Scenario, *, port: int) -> str | None:
 
 
 def wait_for_answer(port: int, *, alive: Callable[[], bool]) -> None:
-    """Ask `port` until it answers 200.
+    """Send requests to `port` until one gets a 200.
 
     Raises LoadError after START_LIMIT seconds, or as soon as its process is not `alive`.
     """
@@ -126,7 +126,7 @@ def wait_for_answer(port: int, *, alive: Callable[[], bool]) -> None:
             if connection.getresponse().status == 200:
                 return
         except (OSError, http.client.HTTPException):
-            pass  # not listening yet: that is what is waited for
+            pass  # not listening yet
         finally:
             connection.close()
         time.sleep(0.002)

@@ -1,4 +1,4 @@
-"""An upstream that answers well or badly, as the path asks it to. Knows no proxy."""
+"""An upstream that responds well or badly, as the path specifies."""
 
 import asyncio
 import contextlib
@@ -99,7 +99,7 @@ async def _skip_body(reader: Reader, head: bytes) -> None:
 
 
 async def converse(reader: Reader, writer: Writer) -> None:
-    """Answer the requests of one connection until it ends or one of them asks for its end."""
+    """Respond to the requests of one connection until it ends or one of them requires its end."""
     with contextlib.suppress(OSError, EOFError):
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -111,7 +111,7 @@ async def converse(reader: Reader, writer: Writer) -> None:
 
 @asynccontextmanager
 async def upstream() -> AsyncIterator[int]:
-    """Serve on a free loopback port; give the port."""
+    """Serve on a free loopback port; yield the port."""
     server = await asyncio.start_server(converse, "127.0.0.1", 0, backlog=1024)
     try:
         yield server.sockets[0].getsockname()[1]

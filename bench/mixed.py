@@ -1,4 +1,4 @@
-"""Clients of every kind: browsers, hasty ones, slow ones, broken ones. Knows no proxy."""
+"""Clients of every kind: browsers, and ones that leave early, are slow or are broken."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ class Visit:
         self.chance = chance
 
     def head(self, method: bytes, path: bytes, *more: bytes) -> bytes:
-        """Return a request's head, from a page that is allowed three times in four."""
+        """Return a request head; the origin is allowed in three of four."""
         origin = ORIGIN if self.chance.random() < 0.75 else STRANGER
         lines = [
             b"%b %b HTTP/1.1" % (method, path),
@@ -37,7 +37,7 @@ class Visit:
         return b"\r\n".join([*lines, b"", b""])
 
     async def ask(self, request: bytes) -> bytes:
-        """Send a request; return the head of its answer after reading its body."""
+        """Send a request; return the head of the response after reading its body."""
         self.writer.write(request)
         head = await self.reader.readuntil(b"\r\n\r\n")
         lower = head.lower()
@@ -122,7 +122,7 @@ DEEDS: dict[Deed, int] = {
 
 
 async def visit(port: int, chance: random.Random, done: Counter[str]) -> None:
-    """Connect, do one thing, leave; count it by its name and how it went."""
+    """Connect, run one action, and leave; count it by its name and outcome."""
     deed = chance.choices(list(DEEDS), list(DEEDS.values()))[0]
     outcome = "done"
     try:

@@ -48,7 +48,7 @@ def count(metrics: Metrics) -> None:
 
 
 def main() -> None:
-    """Print one line for the metrics, and for each format of a log's line made and written."""
+    """Print one line for the metrics, and one for each log format, for formatting and writing."""
     metrics = Metrics()
     print(f"{'metrics':<24}{microseconds(lambda: count(metrics)):>8.2f} µs")
     for name, write in FORMATS.items():

@@ -1,4 +1,4 @@
-"""Lines over time as SVG, and as PNG where a Chromium is installed. Knows numbers, not what they mean."""
+"""Draws lines over time as SVG, and as PNG if Chromium is installed."""
 
 import shutil
 import subprocess
@@ -64,7 +64,7 @@ def _panel(panel: Panel, seconds: list[float]) -> list[str]:
 
 
 def png(image: Path) -> Path | None:
-    """Write the SVG `image` as PNG beside it; return its path, None without a Chromium."""
+    """Write the SVG `image` as PNG next to it; return its path, None without Chromium."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         return None

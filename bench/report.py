@@ -1,4 +1,4 @@
-"""From figures to a table: medians, ratios, Markdown and JSON. Knows no process and no socket."""
+"""Formats figures as tables: medians, ratios, Markdown and JSON."""
 
 import json
 import platform
@@ -14,7 +14,7 @@ OURS = "corsproxy"
 
 
 class Figures:
-    """Collects one figure a round by scenario and peer; asked for its medians afterwards."""
+    """Collects one figure per round by scenario and peer, and computes the medians."""
 
     def __init__(self) -> None:
         self._rounds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -29,12 +29,12 @@ class Figures:
         return statistics.median(found) if found else None
 
     def ratio(self, scenario: str, peer: str) -> float | None:
-        """Return our cost in parts of the peer's: below 1 is cheaper than the peer."""
+        """Return our cost as a fraction of the peer's: below 1 is cheaper than the peer."""
         ours, theirs = self.median(scenario, OURS), self.median(scenario, peer)
         return ours / theirs if ours is not None and theirs else None
 
     def as_json(self) -> dict[str, dict[str, list[float]]]:
-        """Return all rounds: scenario, then peer, then the figures in the order they were taken."""
+        """Return all rounds: scenario, then peer, then the figures in the order of measurement."""
         return {scenario: dict(peers) for scenario, peers in self._rounds.items()}
 
 
@@ -47,7 +47,7 @@ def _row(cells: list[str], widths: list[int]) -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Lay out a Markdown table whose columns also line up as plain text."""
+    """Format a Markdown table whose columns are also aligned as plain text."""
     widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([_row(head, widths), rule, *(_row(row, widths) for row in rows)])
@@ -58,7 +58,7 @@ def _shown(figure: float | None, digits: int) -> str:
 
 
 def cpu_tables(figures: Figures, scenarios: list[Scenario], peers: list[Peer]) -> str:
-    """Return the costs in CPU µs per request, and our cost in parts of each peer's."""
+    """Return the costs in CPU µs per request, and our cost as a fraction of each peer's."""
     head = ["CPU µs per request", *(scenario.title for scenario in scenarios)]
     rows = [
         [peer.title, *(_shown(figures.median(s.name, peer.name), 1) for s in scenarios)]
@@ -68,7 +68,7 @@ def cpu_tables(figures: Figures, scenarios: list[Scenario], peers: list[Peer]) -
     others = [peer for peer in peers if peer.name != OURS]
     if len(others) == len(peers) or not others:
         return text
-    head[0] = "corsproxy costs, in parts of"
+    head[0] = "corsproxy costs, as a fraction of"
     rows = [
         [peer.title, *(_shown(figures.ratio(s.name, peer.name), 2) for s in scenarios)]
         for peer in others
@@ -77,8 +77,8 @@ def cpu_tables(figures: Figures, scenarios: list[Scenario], peers: list[Peer]) -
 
 
 def rest_table(figures: Figures, peers: list[Peer]) -> str:
-    """Return memory at rest, memory per idle connection and the time to the first answer."""
-    head = ["at rest", "memory MB", "KB per idle connection", "start to first answer s"]
+    """Return memory at rest, memory per idle connection and the time to the first response."""
+    head = ["at rest", "memory MB", "KB per idle connection", "start to first response s"]
     columns = (("memory", 1), ("connection", 1), ("start", 2))
     rows = [
         [peer.title, *(_shown(figures.median(name, peer.name), digits) for name, digits in columns)]

@@ -1,4 +1,4 @@
-"""The proxies that can be measured, and how each is started. Knows no load and no figures."""
+"""The proxies to measure, and how each is started."""
 
 import importlib.util
 import os
@@ -34,9 +34,9 @@ def _installed(name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """One proxy. In `command`, `@PROGRAM@` and the template's own words are filled in.
+    """One proxy. In `command`, `@PROGRAM@` and the placeholders of the template are filled in.
 
-    `program` is None where the peer is not installed; `template` is its configuration in peers/.
+    `program` is None if the peer is not installed; `template` is its configuration in peers/.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Running:
         return self.process.pid
 
     def alive(self) -> bool:
-        """Tell whether the process has not ended by itself."""
+        """Return whether the process is still running."""
         return self.process.poll() is None
 
 
@@ -159,7 +159,7 @@ UPSTREAM = Peer(
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on at this moment."""
+    """Return a loopback port that no program listens on at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -193,14 +193,14 @@ def _words(peer: Peer, site: Site, port: int) -> dict[str, str]:
         "ORIGIN_REGEX": re.escape(ORIGIN),
         "DIR": str(site.folder),
         "CONFIG": str(site.folder / f"{peer.name}-{peer.template}"),
-        # As root nginx's worker would be `nobody`, who may not read a private temporary folder.
+        # If root starts nginx, its worker runs as `nobody`, which cannot read a private temporary folder.
         "NGINX_USER": "user root;" if os.geteuid() == 0 else "",
     }
 
 
 @contextmanager
 def started(peer: Peer, site: Site) -> Iterator[Running]:
-    """Run `peer` at `site` on a free loopback port; what it says goes to a file in the site's folder.
+    """Run `peer` at `site` on a free loopback port; its output goes to a file in the site's folder.
 
     Ends the process on leaving, by force after 10 seconds.
     """
@@ -210,7 +210,7 @@ def started(peer: Peer, site: Site) -> Iterator[Running]:
         text = (_PEERS / peer.template).read_text()
         Path(words["CONFIG"]).write_text(_filled(text, words))
     command = ["taskset", "-c", site.core, *(_filled(part, words) for part in peer.command)]
-    # Caddy saves its configuration below these; nothing of a run is to outlive it.
+    # Caddy saves its configuration in these folders, which are removed after the run.
     folders = ("XDG_CONFIG_HOME", "XDG_DATA_HOME")
     environment = os.environ | dict.fromkeys(folders, str(site.folder))
     with (site.folder / f"{peer.name}.out").open("wb") as out:

@@ -1,6 +1,6 @@
-"""What header rules and routes cost in microseconds. Knows pure policy only, no sockets.
+"""Measures the cost of header rules and routes, in microseconds, without sockets.
 
-Run `python -m bench.rules`. The fastest of several rounds is printed: noise only ever adds.
+Run `python -m bench.rules`. The fastest of several rounds is printed: noise only adds to it.
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ COOKIES = (CookieSpec(domain="remove", path=(("/app", "/api"),), secure=True),)
 
 
 def microseconds(work: Callable[[], object], calls: int = 20_000) -> float:
-    """Return what one call of `work` costs at best."""
+    """Return the time of one call of `work`, the best of several rounds."""
     return min(repeat(work, number=calls, repeat=7)) / calls * 1e6
 
 
@@ -71,7 +71,7 @@ def tables(count: int) -> RouteTable[str]:
 
 
 def route_with(rules: tuple[RuleSpec, ...], cookies: tuple[CookieSpec, ...] = ()) -> Route:
-    """Build a route to an upstream with these rules for answers."""
+    """Build a route to an upstream with these response rules."""
     address = TcpAddress("legacy", 9000)
     upstream = Upstream(name="legacy", scheme="http", address=address, authority=b"legacy:9000")
     return Route(
@@ -88,7 +88,7 @@ def route_with(rules: tuple[RuleSpec, ...], cookies: tuple[CookieSpec, ...] = ()
 
 
 def answer(route: Route, context: Context) -> Callable[[], object]:
-    """Return what an exchange does for the rules of `route` at each answer."""
+    """Return a function that applies the rules of `route` to a response, as an exchange does."""
     kinds = REQUEST_ID
     for name, _ in ANSWER:
         kinds |= FIELD_KINDS[name]
@@ -102,7 +102,7 @@ def answer(route: Route, context: Context) -> Callable[[], object]:
 
 
 def main() -> None:
-    """Print one line a case."""
+    """Print one line per case."""
     context = Context(status=200, request_id=b"0123456789abcdef", route_name=b"api")
     for rules in ((), FIVE, FIFTY):
         compiled = compile_rules(rules)
@@ -110,7 +110,7 @@ def main() -> None:
         print(f"{f'apply, {len(rules)} rules, {len(ANSWER)} lines':30} {cost:7.2f} us")
     for rules in ((), FIVE, FIFTY):
         cost = microseconds(answer(route_with(rules), context))
-        print(f"{f'an answer, {len(rules)} rules':30} {cost:7.2f} us")
+        print(f"{f'a response, {len(rules)} rules':30} {cost:7.2f} us")
     cost = microseconds(answer(route_with(FIVE, COOKIES), context))
     print(f"{'the same, 5 and its cookie':30} {cost:7.2f} us")
     one, many, anywhere = tables(1), tables(1000), RouteTable.compile([(Match(), "route")])

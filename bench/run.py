@@ -1,10 +1,10 @@
-"""Measures the CPU cost per request of corsproxy and its peers in one run. Knows the order of things.
+"""Measures the CPU cost per request of corsproxy and its peers, in one run.
 
     python -m bench.run --only corsproxy,nginx,usual --scenarios get,preflight --rounds 5 --seconds 2
 
 The proxy is pinned to one core, wrk and the upstream nginx to the other ones. Rounds are interleaved:
-every proxy is measured once before one is measured again, so that a slow minute hurts all alike.
-Compare by ratio within a run; absolute figures belong to the machine.
+every proxy is measured once before one is measured again, so that a slow minute affects
+all of them. Compare ratios within a run; absolute figures depend on the machine.
 """
 
 import argparse
@@ -62,11 +62,11 @@ def _start(peer: Peer, site: Site, stack: ExitStack) -> Running:
 
 
 def _warm(bench: Bench, scenarios: list[Scenario], running: list[Running]) -> None:
-    # A wrong answer is cheap to give: nobody is measured who does not answer rightly.
+    # A wrong response is cheap, so a proxy is measured only if its responses are right.
     for proxy in running:
         for scenario in scenarios:
             if fault := sample(scenario, port=proxy.port):
-                raise LoadError(f"{proxy.peer.title} answers {scenario.name} wrongly: {fault}")
+                raise LoadError(f"{proxy.peer.title} responds to {scenario.name} wrongly: {fault}")
             bench.cost(scenario, proxy, seconds=_WARM_UP)
 
 
@@ -76,7 +76,7 @@ def measure_cpu(
     peers: list[Peer],
     figures: report.Figures,
 ) -> None:
-    """Take the CPU cost of each scenario for each peer, round by round."""
+    """Measure the CPU cost of each scenario for each peer, round by round."""
     with ExitStack() as stack:
         running = [_start(peer, bench.site, stack) for peer in peers]
         _warm(bench, scenarios, running)
@@ -89,7 +89,7 @@ def measure_cpu(
 
 
 def measure_memory(bench: Bench, peers: list[Peer], figures: report.Figures) -> None:
-    """Take memory at rest and memory per idle connection."""
+    """Measure memory at rest and memory per idle connection."""
     for peer in peers:
         _progress(f"memory of {peer.title}")
         megabytes, kilobytes = idle.memory(peer, bench.site)
@@ -98,7 +98,7 @@ def measure_memory(bench: Bench, peers: list[Peer], figures: report.Figures) -> 
 
 
 def measure_start(bench: Bench, peers: list[Peer], figures: report.Figures) -> None:
-    """Take the time from the start of the process to its first forwarded answer."""
+    """Measure the time from the start of the process to its first forwarded response."""
     for number in range(1, bench.rounds + 1):
         for peer in peers:
             figures.add("start", peer.name, idle.seconds_to_first_answer(peer, bench.site))

@@ -1,4 +1,4 @@
-"""The requests that are measured, and what a right answer to each is. Knows no proxy and no tool."""
+"""The requests that are measured, and the checks of their responses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _ALLOW_ORIGIN = "Access-Control-Allow-Origin"
 
 
 def _opened(answer: HTTPResponse, body: bytes) -> str | None:
-    """Return what is wrong with an answer that the page of ORIGIN must be able to read."""
+    """Return what is wrong with a response that the page of ORIGIN must be able to read."""
     if answer.status >= 300:
         return f"status {answer.status}"
     if answer.headers.get_all(_ALLOW_ORIGIN) != [ORIGIN]:
@@ -25,17 +25,17 @@ def _opened(answer: HTTPResponse, body: bytes) -> str | None:
 
 
 def _closed(answer: HTTPResponse, _body: bytes) -> str | None:
-    """Return what is wrong with an answer that must open nothing to STRANGER."""
+    """Return what is wrong with a response that must allow nothing to STRANGER."""
     allowed = answer.getheader(_ALLOW_ORIGIN)
     return f"{_ALLOW_ORIGIN} is {allowed}" if allowed else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One kind of request. `fault` names what is wrong with a sample answer, or returns None.
+    """One kind of request. `fault` returns what is wrong with a sample response, or None.
 
-    With `varied`, each request asks for another query, and every second one comes from another
-    unknown origin, so that no memory of earlier decisions can win.
+    With `varied`, each request has another query, and every second one another unknown origin, so
+    that a cache of earlier decisions is of no advantage.
     """
 
     name: str

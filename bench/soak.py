@@ -2,8 +2,8 @@
 
     python -m bench.soak --seconds 600
 
-Runs the proxy as a user does, with an upstream that misbehaves and clients of every kind, and reads
-its configuration anew now and then. Writes what was seen as JSON, SVG and, with a Chromium, PNG.
+Runs the proxy as a user does, with an upstream that misbehaves and clients of every kind, and reloads
+its configuration now and then. Writes the samples as JSON, SVG and, if Chromium is installed, PNG.
 """
 
 import argparse
@@ -35,7 +35,7 @@ _OUT = Path(__file__).parent / "out"
 _ROOT = Path(__file__).parent.parent
 _EVERY = 2.0
 _RELOAD_EVERY = 20.0
-# What may come on top between the second fifth of the time and the last one.
+# The growth that is allowed between the second fifth of the time and the last one.
 _MORE_MEMORY = 0.05
 _REST = 8.0
 
@@ -60,7 +60,7 @@ routes:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the process held at one moment."""
+    """A sample of the process's resources."""
 
     seconds: float
     megabytes: float
@@ -73,7 +73,7 @@ class Sample:
 
 
 class Proxy:
-    """The running process and where it answers."""
+    """The running process and its address."""
 
     def __init__(self, folder: Path, port: int) -> None:
         path = folder / "config.yaml"
@@ -100,12 +100,12 @@ class Proxy:
         return self.process.stderr.readline()
 
     def read_on(self) -> None:
-        """Read what it says until its end; to be run in a thread."""
+        """Read its output until it ends; to be run in a thread."""
         while line := self._read_line():
             self.said += line
 
     def sample(self) -> Sample:
-        """Look at the process and at its metrics."""
+        """Sample the process and its metrics."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.health}/metrics") as answer:
             text = answer.read().decode()
         figures: Counter[str] = Counter()
@@ -140,7 +140,7 @@ async def _reload_on(proxy: Proxy) -> None:
 async def soak(
     folder: Path, seconds: float, clients: int
 ) -> tuple[list[Sample], Counter[str], str]:
-    """Return the samples, the last one after the clients have left; what they did; what was said."""
+    """Return the samples, the last one after the clients have left; their actions; and the output."""
     done: Counter[str] = Counter()
     async with upstream() as port:
         proxy = await asyncio.to_thread(Proxy, folder, port)
@@ -174,7 +174,7 @@ def judge(samples: list[Sample], said: str) -> dict[str, object]:
         "memory early and late, MB": [round(one, 1) for one in memory],
         "memory is flat": memory[1] <= memory[0] * (1 + _MORE_MEMORY),
         "descriptors before and after": [samples[0].descriptors, after.descriptors],
-        "descriptors are given back": after.descriptors <= samples[0].descriptors + 2,
+        "descriptors are closed": after.descriptors <= samples[0].descriptors + 2,
         "tasks before and after": [samples[0].tasks, after.tasks],
         "tasks end": after.tasks <= samples[0].tasks,
         "nothing in flight": after.open_exchanges == 0 and after.connections <= 1,
@@ -222,7 +222,7 @@ def write(samples: list[Sample], done: Counter[str], said: str) -> Path:
 
 
 def main() -> None:
-    """Run the soak as the command line asks; exit with 1 where something grew."""
+    """Run the soak test; exit with 1 if something grew."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=600.0, help="default: 600")
     parser.add_argument("--clients", type=int, default=50, help="at a time; default: 50")

@@ -1,4 +1,4 @@
-"""The entry point. Makes the process stoppable before anything slow is imported."""
+"""Starts the command line, after installing signal handlers: importing it takes long."""
 
 import os
 import signal
@@ -6,12 +6,12 @@ from types import FrameType
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's signature
-    # Nothing runs yet that would have to be closed; a server sets handlers of its own.
+    # Nothing is open yet that has to be closed; a server replaces these handlers with its own.
     os._exit(0)
 
 
 def main() -> None:
-    """Run the command line. SIGTERM and SIGINT end it with exit code 0 from the start on."""
+    """Run the command line. SIGTERM and SIGINT end it with exit code 0 from the start."""
     # The kernel ignores SIGTERM for PID 1 of a container until it has a handler (forwarding.md P1, P5).
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)

@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parent.parent
 
 # What is searched. "generated" are the tables that the code prints into the documents, "code" are
 # docstrings, comments and messages.
-SCOPE: Final = frozenset({"documents"})
+SCOPE: Final = frozenset({"documents", "generated", "code"})
 
 # A phrase to avoid (a regular expression over words), and what to write instead.
 INSTEAD: Final[dict[str, str]] = {

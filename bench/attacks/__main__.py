@@ -1,4 +1,4 @@
-"""Attacks the running product as a hostile client or upstream would, and prints what came of it.
+"""Attacks the running product as a hostile client or upstream would, and prints the results.
 
     python -m bench.attacks --only 1,2-big --markdown
 
@@ -20,20 +20,20 @@ from bench.attacks.suite import SUITE, chosen
 from bench.attacks.table import Results, as_markdown, as_text, passed, summary
 from bench.load import LoadError
 
-# Seconds for an attack with all that goes with it: the start, a quiet moment, and late responses.
+# Seconds for an attack, including the start, a quiet period and late responses.
 _LIMIT: Final = 60.0
 _FAILURES: Final = (DidNotStart, LoadError, SubprocessError, OSError, EOFError, TimeoutError)
 
 
 async def attempt(attack: Attack, checkout: Checkout) -> list[Claim]:
-    """Run one attack in a folder of its own; one that does not come to an end is a broken claim."""
+    """Run one attack in its own folder; one that does not end counts as a broken claim."""
     with tempfile.TemporaryDirectory(prefix="corsproxy-attack-") as folder:
         try:
             async with asyncio.timeout(_LIMIT):
                 return await attack.run(Scene(checkout, Path(folder)))
         except _FAILURES as failure:
             lines = (str(failure) or type(failure).__name__).split("\n")
-            return [Claim(f"did not come to an end: {lines[0]}", "comes to an end", held=False)]
+            return [Claim(f"did not end: {lines[0]}", "ends", held=False)]
 
 
 def _run(attacks: list[Attack], checkout: Checkout) -> Results:
@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
         "--only",
         default="",
         metavar="NAMES",
-        help=f"names or numbers with commas between; default: all of {names}",
+        help=f"names or numbers, separated by commas; default: all of {names}",
     )
     parser.add_argument(
         "--against",
@@ -66,7 +66,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the attacks that the command line asks for."""
+    """Run the attacks named on the command line."""
     given = _arguments()
     checkout = Checkout(given.against.resolve())
     try:
@@ -74,7 +74,7 @@ def main() -> None:
         checkout.check()
         results = _run(attacks, checkout)
     except KeyError as name:
-        raise SystemExit(f"attacks: there is no attack {name}; --help lists them") from name
+        raise SystemExit(f"attacks: unknown attack {name}; --help lists them") from name
     except WrongCode as wrong:
         raise SystemExit(f"attacks: {wrong}") from wrong
     print(as_markdown(results) if given.markdown else as_text(results))

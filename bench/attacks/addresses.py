@@ -1,4 +1,4 @@
-"""Where a request came from: mapped addresses, and the family of fields a trusted peer writes (K3, P7)."""
+"""Client addresses: IPv4-mapped ones, and the fields that a trusted peer sets (K3, P7)."""
 
 import socket
 from contextlib import ExitStack
@@ -25,7 +25,7 @@ def _has_ipv6() -> bool:
 
 
 async def _mapped(scene: Scene) -> list[Claim]:
-    """Come by IPv4 to a listener on [::], as a trusted proxy that names a client."""
+    """Connect by IPv4 to a listener on [::], as a trusted proxy that names a client."""
     if not _has_ipv6():
         return [not_run("no IPv6 here")]
     upstream = Recorder()
@@ -33,18 +33,18 @@ async def _mapped(scene: Scene) -> list[Claim]:
     async with upstream.running() as port, scene.proxy(config(port, server=server)) as proxy:
         code = await status(proxy.port, get(b"/", b"X-Forwarded-For: " + _REAL))
     if not code:
-        # What P7 has in its place is a listener of its own for IPv4.
-        return [none_of(0, 1, "IPv4 peers let in on [::]")]
+        # P7 requires a separate listener for IPv4 instead.
+        return [none_of(0, 1, "IPv4 peers accepted on [::]")]
     said = b"".join(upstream.values(b"X-Forwarded-For"))
     return [
         all_of(int(code == 200), 1, "requests served"),
         none_of(int(b"::ffff:" in said.lower()), 1, "addresses written as ::ffff:"),
-        all_of(int(_REAL in said), 1, "addresses that a trusted peer named were believed"),
+        all_of(int(_REAL in said), 1, "addresses from a trusted peer were used"),
     ]
 
 
 async def _family(scene: Scene) -> list[Claim]:
-    """Come as a trusted proxy that writes Forwarded, and lets the client's X-Forwarded-For through."""
+    """Act as a trusted proxy that sets Forwarded and passes on the client's X-Forwarded-For."""
     upstream = Recorder()
     knows = scene.checkout.knows("trusted_headers")
     server = f"{_TRUSTED}, trusted_headers: forwarded" if knows else _TRUSTED
@@ -53,8 +53,8 @@ async def _family(scene: Scene) -> list[Claim]:
         await status(proxy.port, get(b"/", *fields))
     said = b"".join(upstream.values(b"X-Forwarded-For"))
     return [
-        none_of(int(_FORGED in said), 1, "forged addresses believed"),
-        all_of(int(_REAL in said), 1, "real addresses believed"),
+        none_of(int(_FORGED in said), 1, "forged addresses used"),
+        all_of(int(_REAL in said), 1, "real addresses used"),
     ]
 
 

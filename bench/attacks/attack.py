@@ -1,4 +1,4 @@
-"""What an attack is: its name, its number in the list of findings, and how it is run."""
+"""One attack: its name, its number in the list of findings, and the function that runs it."""
 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from bench.attacks.product import Scene
 
 
 class Attack(NamedTuple):
-    """One reproduction. `rule` is what it breaks, `run` returns what was measured."""
+    """One reproduction. `rule` is the rule that it tries to break, `run` returns the measurements."""
 
     name: str
     rule: str

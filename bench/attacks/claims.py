@@ -1,4 +1,4 @@
-"""What was measured beside the bound that a rule gives, and the verdict. Knows no process and no socket."""
+"""Compares each measurement with the bound that a rule sets."""
 
 from typing import Final, NamedTuple
 
@@ -10,7 +10,8 @@ NOT_RUN: Final = "not run"
 
 # MB that a worker under attack may have above idle (F7).
 _MORE_MEMORY: Final = 30.0
-# How many times slower others may become (S9), and the seconds below which a busy machine decides.
+# How many times slower others may become (S9), and the seconds below which the load of the machine
+# dominates.
 _SLOWER: Final = 2.0
 _NOISE: Final = 0.5
 
@@ -40,12 +41,12 @@ def verdict_of(claims: list[Claim]) -> str:
 
 
 def memory(megabytes: float, *, within: float = _MORE_MEMORY, what: str = "memory") -> Claim:
-    """Claim that the worker's memory stays `within` so many MB of what it is at rest."""
+    """Claim that the worker's memory grows by at most `within` MB from that at rest."""
     return Claim(f"{what} {megabytes:+.0f} MB", f"at most +{within:.0f} MB", megabytes <= within)
 
 
 def none_of(count: int, total: int, what: str) -> Claim:
-    """Claim that of `total` tries `count` is 0; `what` names the damage."""
+    """Claim that `count` of `total` tries is 0; `what` names the damage."""
     return Claim(f"{count} of {total} {what}", "none", count == 0)
 
 
@@ -60,7 +61,7 @@ def at_least(count: int, least: int, what: str) -> Claim:
 
 
 def all_of(count: int, total: int, what: str) -> Claim:
-    """Claim that `count` is `total`; `what` names what went well."""
+    """Claim that `count` is `total`; `what` names the successes."""
     return Claim(f"{count} of {total} {what}", "all", count == total)
 
 
@@ -70,7 +71,7 @@ def within(seconds: float, most: float, what: str) -> Claim:
 
 
 def undisturbed(who: str, during: Waits, quiet: Waits) -> Claim:
-    """Claim that `who` was served `during` the attack nearly as fast as without it, and always."""
+    """Claim that `who` was always served `during` the attack, nearly as fast as without it."""
     most = max(_SLOWER * quiet.p99, _NOISE)
     measured = f"{who}: p99 {during.p99:.2f} s, longest {during.longest:.2f} s"
     if during.failures:
@@ -83,10 +84,10 @@ def undisturbed(who: str, during: Waits, quiet: Waits) -> Claim:
 
 
 def not_run(why: str) -> Claim:
-    """Say why an attack could not be run here."""
+    """Report why an attack could not be run here."""
     return Claim(f"not run: {why}", "", None)
 
 
 def no_such_key(key: str) -> Claim:
-    """Say that the version under attack has no key that a rule demands."""
+    """Report that the version under attack lacks a key that a rule requires."""
     return Claim(f"this version has no {key}", f"{key} exists", held=False)

@@ -1,4 +1,4 @@
-"""Clients on raw sockets: whole requests, silent ones, ones that read nothing. Knows no proxy."""
+"""Clients on raw sockets: well-behaved ones, silent ones, and ones that never read."""
 
 import asyncio
 import socket
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 LOOPBACK: Final = "127.0.0.1"
 HOST: Final = b"attack.test"
-# So many connections that cannot be opened mean that no more will be.
+# After this many failed connection attempts, no further ones are made.
 _REFUSED: Final = 4
 
 
@@ -22,7 +22,7 @@ class Response(NamedTuple):
 
 
 def request(method: bytes, target: bytes, *lines: bytes, host: bytes = HOST) -> bytes:
-    """Return the head of a request, its empty line included."""
+    """Return the head of a request, including its empty line."""
     first = b"%b %b HTTP/1.1" % (method, target)
     return b"\r\n".join([first, b"Host: " + host, *lines, b"", b""])
 
@@ -39,7 +39,7 @@ def length_of(head: bytes) -> int:
 
 
 async def read_response(reader: asyncio.StreamReader) -> Response:
-    """Read one response. Raises EOFError if the connection ends before it does."""
+    """Read one response. Raises EOFError if the connection closes before its end."""
     head = await reader.readuntil(b"\r\n\r\n")
     if b"\r\ntransfer-encoding: chunked" in head.lower():
         body = await reader.readuntil(b"0\r\n\r\n")
@@ -60,7 +60,7 @@ async def fetch(
     Raises OSError, EOFError or TimeoutError if there is none.
     """
     async with asyncio.timeout(patience):
-        # A handshake's limit of its own would only be in the way of this one.
+        # A separate limit for the handshake would only interfere with this one.
         more = {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": patience * 2}
         reader, writer = await asyncio.open_connection(LOOPBACK, port, **more)  # type: ignore[arg-type] # by name
         try:
@@ -85,7 +85,7 @@ async def status(
 
 
 async def raw(stack: ExitStack, port: int, *, buffer: int = 0) -> socket.socket:
-    """Return a connected socket that nobody reads from; `buffer` is its receive buffer in bytes."""
+    """Return a connected socket that is never read from; `buffer` is its receive buffer in bytes."""
     sock = stack.enter_context(socket.socket())
     sock.setblocking(False)  # noqa: FBT003 - the socket module's own signature
     if buffer:
@@ -96,7 +96,7 @@ async def raw(stack: ExitStack, port: int, *, buffer: int = 0) -> socket.socket:
 
 
 async def silent(stack: ExitStack, port: int, count: int) -> None:
-    """Open `count` connections that never say anything, at a pace that a listener's queue bears."""
+    """Open `count` connections that never send anything, slowly enough for a listener's backlog."""
     refused = 0
     for _ in range(count):
         try:
@@ -111,7 +111,7 @@ async def silent(stack: ExitStack, port: int, count: int) -> None:
 
 @contextmanager
 def blocking(port: int, *, buffer: int = 0, patience: float = 5.0) -> Iterator[socket.socket]:
-    """Give a connected socket for a thread; each of its calls waits for `patience` seconds at most."""
+    """Return a connected socket for a thread; each of its calls waits at most `patience` seconds."""
     with socket.socket() as sock:
         if buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)

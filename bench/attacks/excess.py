@@ -13,9 +13,9 @@ from bench.attacks.upstreams import OK, Reader, Writer, path_of, serving
 _POISON: Final = b"poison"
 _VICTIMS: Final = 300
 _AT_ONCE: Final = 4
-# Seconds after which the excess follows, each in turn: until then nobody can tell that it will.
+# Seconds after which the excess follows, each in turn: it cannot be detected earlier.
 _LATE: Final = (0.0, 0.001, 0.002, 0.003, 0.005)
-# What may go wrong before an upstream is known to send excess: one for each connection there is.
+# Shifted responses before the proxy detects that an upstream sends excess: one per connection.
 _BEFORE_IT_IS_KNOWN: Final = _AT_ONCE
 _SERVED: Final = 0.9
 
@@ -44,7 +44,7 @@ class _Upstream:
 
 
 class _Shifts(NamedTuple):
-    """How many requests got the response to another one, and how many their own."""
+    """How many requests got the response to another request, and how many got their own."""
 
     shifted: int
     own: int
@@ -61,7 +61,7 @@ class _Shifts(NamedTuple):
 
 
 async def _ask(proxy: Proxy, tag: bytes) -> bytes:
-    """Return the body of the response to a request with this tag, b"" if there is none."""
+    """Return the body of the response to a request with this tag, or b"" without one."""
     with contextlib.suppress(OSError, EOFError, TimeoutError):
         return (await fetch(proxy.port, get(tag))).body
     return b""

@@ -1,4 +1,4 @@
-"""Bodies that are gathered before an upstream is asked, in tiny pieces, many, or slowly (O4)."""
+"""Bodies that are buffered before the request is forwarded: in tiny pieces, many, or slow (O4)."""
 
 import asyncio
 import contextlib
@@ -16,25 +16,25 @@ from bench.attacks.product import Proxy, Scene, config
 from bench.attacks.upstreams import serving
 from bench.idle import allow_descriptors
 
-# The longest body that is gathered, less the byte that would complete it.
+# The longest body that is buffered, without its last byte.
 _BODY: Final = 64 * 1024
 _HELD: Final = _BODY - 1
 _SENDERS: Final = 200
 _SECONDS: Final = 10.0
 _PIECE: Final = b"xx"
-# Seconds for one piece of each sender: faster, and pieces would arrive in one.
+# Seconds between two pieces of each sender: faster, pieces would arrive together.
 _ROUND: Final = 0.004
-# Bytes that one byte may cost, and MB that a worker may vary by.
+# The memory, in bytes, that a received byte may cost, and the MB by which a worker's may vary.
 _BYTES_A_BYTE: Final = 3
 _NOISE: Final = 8.0
-# Together more than a worker may gather: 64 MiB, and as much again for what goes with it.
+# Together more than a worker may buffer: 64 MiB, and as much again as overhead.
 _MANY: Final = 2400
 _MOST: Final = 67.0 + 30.0
 _HEAD: Final = request(b"POST", b"/fine", b"Content-Length: %d" % _BODY)
 
 
 def _trickle(socks: list[socket.socket]) -> int:
-    """Send two bytes on each connection in turn; return how many bytes that were in all."""
+    """Send two bytes on each connection in turn; return the number of bytes sent in total."""
     ends, sent = time.perf_counter() + _SECONDS, 0
     for _ in range(_HELD // len(_PIECE) - 1):
         began = time.perf_counter()
@@ -65,7 +65,7 @@ async def _pieces(scene: Scene) -> list[Claim]:
         with ExitStack() as stack:
             socks = await _open(stack, proxy, _SENDERS, _HEAD + _PIECE)
             await asyncio.sleep(0.5)
-            # What the connections themselves cost is not what the pieces do.
+            # The connections themselves have a cost, which is not that of the pieces.
             before = proxy.memory_kept()
             sent = await asyncio.to_thread(_trickle, socks)
             await asyncio.sleep(1)
@@ -75,7 +75,7 @@ async def _pieces(scene: Scene) -> list[Claim]:
 
 
 def _readable(socks: list[socket.socket]) -> int:
-    """Return how many of `socks` have something to read: a response, or their end."""
+    """Return how many of `socks` are readable: by a response or an EOF."""
     poll = select.poll()
     for sock in socks:
         poll.register(sock, select.POLLIN)
@@ -98,7 +98,7 @@ async def _many(scene: Scene) -> list[Claim]:
 
 
 async def _slow(scene: Scene) -> list[Claim]:
-    """Send five bytes a second, of a body whose pieces may be one second apart."""
+    """Send five bytes per second of a body, with request_body_idle at one second."""
     server = "timeouts: {request_body_idle: 1s}"
     async with (
         serving(misbehave.converse) as upstream,
@@ -121,7 +121,7 @@ async def _slow(scene: Scene) -> list[Claim]:
 
 
 ATTACKS: Final = (
-    Attack("9-pieces", "O4, O6", "gathered bodies in 2-byte pieces", _pieces),
-    Attack("9-many", "O4", "2400 gathered bodies that lack one byte", _many),
-    Attack("9-slow", "O4", "a gathered body of 5 bytes a second", _slow),
+    Attack("9-pieces", "O4, O6", "buffered bodies in 2-byte pieces", _pieces),
+    Attack("9-many", "O4", "2400 buffered bodies that lack one byte", _many),
+    Attack("9-slow", "O4", "a buffered body of 5 bytes a second", _slow),
 )

@@ -1,4 +1,4 @@
-/* getaddrinfo that never returns for one name, and knows another one at once. For LD_PRELOAD. */
+/* A getaddrinfo for LD_PRELOAD that never returns for one name and resolves another one at once. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <netdb.h>

@@ -1,4 +1,4 @@
-"""What an attacker gets done on the operator's own machine: a file deleted, a terminal written to (P7)."""
+"""Attacks on the operator's own machine: a file deleted, escape sequences on a terminal (P7)."""
 
 import asyncio
 from typing import Final
@@ -14,14 +14,14 @@ _CONTROLS: Final = (b"\x9b31m", b"\xc2\x9b31m", b"\xc2\x85", b"\xc2\x9d0;title")
 
 
 async def _file(scene: Scene) -> list[Claim]:
-    """Listen at the path of a regular file; look whether it is still there, running and afterwards."""
+    """Listen at the path of a regular file; check that it exists, during the run and afterwards."""
     path = scene.folder / "precious"
     path.write_text(_TEXT)
     try:
         async with scene.proxy(config(9, server=f"listen: 'unix:{path}'")):
             await asyncio.sleep(0)
     except DidNotStart:
-        pass  # as it should: the path is taken
+        pass  # as it should, because the path is in use
     kept = path.is_file() and path.read_text() == _TEXT
     return [all_of(int(kept), 1, "regular files kept")]
 
@@ -36,7 +36,7 @@ async def _respond(_: bytes, __: Reader, writer: Writer) -> bool:
 
 
 async def _terminal(scene: Scene) -> list[Claim]:
-    """Have `explain --live` ask a server whose fields hold C1 controls; look at what is printed."""
+    """Run `explain --live` against a server whose fields contain C1 controls; check the output."""
     async with serving(responding(_respond)) as port:
         arguments = ("explain", "GET", f"http://127.0.0.1:{port}/", "--origin", "https://a.example")
         ran = [
@@ -55,7 +55,7 @@ async def _terminal(scene: Scene) -> list[Claim]:
 
 
 def _raw_controls(text: str) -> int:
-    """Count C1 controls, as characters or as bytes that are no UTF-8."""
+    """Count C1 controls, as characters or as bytes that are not valid UTF-8."""
     return sum("\x80" <= char <= "\x9f" or "\udc80" <= char <= "\udc9f" for char in text)
 
 
@@ -64,7 +64,7 @@ ATTACKS: Final = (
     Attack(
         "17-terminal",
         "cors.md 69",
-        "explain --live asks a server that sends C1 controls",
+        "explain --live with a server that sends C1 controls",
         _terminal,
     ),
 )

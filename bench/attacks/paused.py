@@ -1,4 +1,4 @@
-"""A client that reads slowly, and whose upstream connection the next user gets (S12, F7)."""
+"""A client that reads slowly, while its upstream connection could go to the next user (S12, F7)."""
 
 import asyncio
 import contextlib
@@ -13,22 +13,22 @@ from bench.attacks.upstreams import OK, Reader, Writer, path_of, responding, ser
 
 _PIECE: Final = 20 * 1024
 _UNREAD: Final = 400
-# After so many requests that the upstream does not get, the client is not read from any more.
+# After this many requests that do not reach the upstream, the proxy has stopped reading the client.
 _NOT_READ: Final = 8
-# Around what the kernel takes for a client: the last piece of one of these overflows it, for it is
-# larger than the step from one to the next.
+# Around the size of the kernel's buffers for a client: the last piece of one of these overflows them,
+# because it is larger than the step from one to the next.
 _DOWNLOADS: Final = range(2_200_000, 3_800_000, 40_000)
 _LAST: Final = 60_000
-# Seconds for which such a client reads nothing, and how often others ask meanwhile.
+# Seconds for which such a client does not read, and how many requests others send meanwhile.
 _STALL: Final = 0.15
 _ASKING: Final = 4
 _SECONDS: Final = 13.0
-# A response that is never read is 504 after this.
+# A response that is never read becomes a 504 after this.
 _UPSTREAM: Final = "timeouts: {response_header: 1s}"
 
 
 class _Upstream:
-    """Responds with as many bytes as the path says; `sent` is set after each response."""
+    """Responds with as many bytes as the path specifies; `sent` is set after each response."""
 
     def __init__(self) -> None:
         self.sent = asyncio.Event()
@@ -47,7 +47,7 @@ class _Upstream:
 
 
 async def _is_set(event: asyncio.Event) -> bool:
-    """Wait a moment for `event`, and another one for what it was about to arrive."""
+    """Wait a moment for `event`, and another one for the sent data to arrive."""
     try:
         async with asyncio.timeout(0.5):
             await event.wait()
@@ -58,7 +58,7 @@ async def _is_set(event: asyncio.Event) -> bool:
 
 
 async def _unread(scene: Scene) -> list[Claim]:
-    """Leave one response after the other unread; ask as somebody else after each of them."""
+    """Leave one response after the other unread; send a request of another client after each."""
     upstream, victims, failed, at, held = _Upstream(), 0, 0, 0, 0
     async with (
         serving(responding(upstream.respond)) as port,
@@ -81,7 +81,7 @@ async def _unread(scene: Scene) -> list[Claim]:
 
 
 async def _read_late(port: int, size: int) -> None:
-    """Download `size` bytes; read nothing for a moment, as in a tunnel, and then all of it."""
+    """Download `size` bytes; stop reading for a moment, as in a tunnel, and then read everything."""
     with ExitStack() as stack:
         sock = await raw(stack, port, buffer=4096)
         loop, left = asyncio.get_running_loop(), size
@@ -93,7 +93,7 @@ async def _read_late(port: int, size: int) -> None:
 
 
 async def _slow(scene: Scene) -> list[Claim]:
-    """Have honest clients read late, and somebody else ask when the upstream is done."""
+    """Let honest clients read late, and send another client's request when the upstream is done."""
     upstream, asking = _Upstream(), list[asyncio.Task[int]]()
     async with (
         serving(responding(upstream.respond)) as port,
@@ -116,5 +116,5 @@ async def _slow(scene: Scene) -> list[Claim]:
 
 ATTACKS: Final = (
     Attack("3-unread", "S12, F7", "20 KB responses left unread, one after the other", _unread),
-    Attack("3-slow", "S12, F7", "honest clients whose line stalls for 0.15 s", _slow),
+    Attack("3-slow", "S12, F7", "honest clients whose connection stalls for 0.15 s", _slow),
 )

@@ -1,4 +1,4 @@
-"""One client that pipelines without end and reads what it gets (S9)."""
+"""One client that pipelines without end and reads the responses (S9)."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ _SECONDS: Final = 8.0
 
 
 def _pipeline(port: int) -> None:
-    """Send requests as fast as they are taken, and read all responses."""
+    """Send requests as fast as the proxy reads them, and read all responses."""
     ends = time.perf_counter() + _SECONDS
     with blocking(port) as sock:
         reading = threading.Thread(target=_read_all, args=(sock, ends))

@@ -1,4 +1,4 @@
-"""The product as a process of its own, from this checkout or another one. Knows no attack."""
+"""Runs the product in its own process, from this checkout or another one."""
 
 import asyncio
 import os
@@ -23,8 +23,8 @@ _WARM_UP: Final = 30
 _SETTLE: Final = 0.3
 
 
-class WrongCode(Exception):  # noqa: N818 - it says what is wrong with a run
-    """The code that ran is not that of the checkout under attack."""
+class WrongCode(Exception):  # noqa: N818 - it names what is wrong with a run
+    """The code that ran is not from the checkout under attack."""
 
 
 class DidNotStart(Exception):  # noqa: N818 - what happened
@@ -37,11 +37,11 @@ class Checkout(NamedTuple):
     root: Path
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return the environment in which `python -m corsproxy` is this checkout's."""
+        """Return the environment in which `python -m corsproxy` runs this checkout."""
         return {**os.environ, **(more or {}), "PYTHONPATH": str(self.root)}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        """Run the command line to its end and return what came of it."""
+        """Run a command to its end and return the result."""
         command = [sys.executable, *arguments]
         environment = self.environment()
         return subprocess.run(
@@ -54,7 +54,7 @@ class Checkout(NamedTuple):
         )
 
     def check(self) -> None:
-        """Raise WrongCode unless a process started like the product imports this checkout's code."""
+        """Raise WrongCode unless a process that is started like the product imports this checkout."""
         if not (self.root / "corsproxy" / "__init__.py").is_file():
             raise WrongCode(f"{self.root} is not a checkout of corsproxy")
         found = (
@@ -64,7 +64,7 @@ class Checkout(NamedTuple):
             raise WrongCode(f"{found or 'nothing'} would run, not the code in {self.root}")
 
     def knows(self, key: str) -> bool:
-        """Tell whether the configuration language of this version has a key of this name."""
+        """Return whether the configuration language of this version has a key of this name."""
         return f'"{key}"'.encode() in self.run("-m", "corsproxy", "schema").stdout
 
 
@@ -83,12 +83,12 @@ class Proxy:
 
     @property
     def port(self) -> int:
-        """Where it serves."""
+        """The address of its listener."""
         return self.ports["listening"]
 
     @property
     def health(self) -> int:
-        """Where it is asked for its health."""
+        """The address of its health listener."""
         return self.ports["health"]
 
     def _listen(self) -> None:
@@ -102,7 +102,7 @@ class Proxy:
         self._started.set()
 
     async def started(self) -> None:
-        """Wait until it listens, as the code of its checkout. Raises DidNotStart or WrongCode."""
+        """Wait until it listens, running its checkout. Raises DidNotStart or WrongCode."""
         await asyncio.to_thread(self._started.wait, 20)
         if self.process.poll() is not None or "health" not in self.ports:
             raise DidNotStart("".join(self.said)[-2000:])
@@ -110,7 +110,7 @@ class Proxy:
             self._check_code(pid)
 
     def _check_code(self, pid: int) -> None:
-        """Workers are started by the program itself: they too have to be of the checkout."""
+        """Check that the workers, too, run this checkout: the product starts them itself."""
         root = self._checkout.root.resolve()
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         is_there = Path(f"/proc/{pid}/cwd").resolve() == root
@@ -120,9 +120,9 @@ class Proxy:
     async def rest(
         self, request: bytes = get(b"/fine"), *, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Serve a few requests, then take the memory at rest as the base of `memory_above_idle`.
+        """Serve a few requests, then record the memory at rest as the base of `memory_above_idle`.
 
-        Raises DidNotStart if they are not served: what is measured then would mean nothing.
+        Raises DidNotStart if they are not served, because measurements would be meaningless.
         """
         for _ in range(_WARM_UP):
             if (code := await status(self.port, request, tls=tls)) != 200:
@@ -132,7 +132,7 @@ class Proxy:
         forget_peak(self.process.pid)
 
     def memory_above_idle(self) -> float:
-        """Return by how many MB the memory has been above that at rest, at its peak."""
+        """Return by how many MB the peak of the memory was above that at rest."""
         return (peak_bytes(self.process.pid) - self._idle) / 1e6
 
     def memory_kept(self) -> float:
@@ -144,7 +144,7 @@ class Proxy:
         return cpu_seconds(self.process.pid)
 
     def targets(self, path: bytes = b"/fine") -> dict[str, Target]:
-        """Return what other clients and a probe ask for."""
+        """Return the requests of other clients and of a probe."""
         return {
             "others": Target(self.port, get(path)),
             "livez": Target(self.health, get(b"/livez")),
@@ -161,7 +161,7 @@ class Proxy:
 
 
 class Scene(NamedTuple):
-    """Where an attack takes place: the code under attack and a folder for files."""
+    """The environment of an attack: the code under attack and a folder for files."""
 
     checkout: Checkout
     folder: Path
@@ -174,7 +174,7 @@ class Scene(NamedTuple):
         files: int = 0,
         environment: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Proxy]:
-        """Run the product until it is left; `files` is its limit of open files if not 0."""
+        """Run the product for the duration of the context; `files` limits its open files, unless it is 0."""
         path = self.folder / "config.yaml"
         path.write_text(config)
         limit = f"ulimit -n {files}; " if files else ""
@@ -203,7 +203,7 @@ def config(
     """Return a configuration with one upstream on the loopback `port`.
 
     `server`, `upstream` and `route` are further keys in flow style, `more` further routes, a line
-    each. No key that only some versions know is in it unless it is asked for.
+    each. It contains no key that only some versions have, except those given.
     """
     listen = "" if "listen:" in server else "listen: '127.0.0.1:0', "
     return f"""\

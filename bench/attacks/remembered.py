@@ -1,4 +1,4 @@
-"""Values of clients that are remembered between requests (O6)."""
+"""Values from clients that the proxy keeps between requests (O6)."""
 
 import asyncio
 import itertools
@@ -16,12 +16,12 @@ from bench.attacks.upstreams import serving
 _CONNECTIONS: Final = 256
 _HOSTS: Final = 1024
 _SIZE: Final = 31 * 1024
-# MB by which a worker's memory varies after so many heads of 31 KB, whatever is remembered.
+# MB by which a worker's memory varies after this many heads of 31 KB, even if nothing is kept.
 _NOISE: Final = 15.0
 
 
 def _with_connection(number: int) -> bytes:
-    """Return a request whose Connection has thousands of names, others for each `number`."""
+    """Return a request whose Connection lists thousands of names, different ones for each `number`."""
     letters = itertools.product(string.ascii_lowercase, repeat=3)
     names = [f"{number:x}{''.join(three)}" for three in itertools.islice(letters, _SIZE // 7)]
     return get(b"/fine", b"Connection: " + ",".join(names).encode()[:_SIZE])
@@ -32,7 +32,7 @@ def _with_host(number: int) -> bytes:
 
 
 async def _kept(scene: Scene, requests: Iterator[bytes], what: str) -> list[Claim]:
-    """Send requests, each on its own connection; measure what is kept when all have ended."""
+    """Send requests, each on its own connection; measure the memory after all have ended."""
     async with (
         serving(misbehave.converse) as upstream,
         scene.proxy(config(upstream)) as proxy,

@@ -1,4 +1,4 @@
-"""A name that the resolver never gives a response for, and the upstreams with other names (F9)."""
+"""A name whose lookup never ends, and upstreams with other names (F9)."""
 
 import asyncio
 import shutil
@@ -25,14 +25,14 @@ _MORE: Final = """\
 
 
 def _with_names(port: int) -> str:
-    """Return a configuration with upstreams by a name that is resolved, one that never is, and none."""
+    """Return a configuration with three upstreams: a name, a name whose lookup hangs, and an address."""
     hangs = f"  hangs: {{url: 'http://hangs.test:{port}'}}\n"
     text = config(port).replace("//127.0.0.1:", "//known.test:")
     return text.replace("routes:\n", f"{hangs}routes:\n") + _MORE.replace("PORT", str(port))
 
 
 def _built(folder: Path, compiler: str) -> Path:
-    """Compile the resolver that hangs; both loops call the C library's, whatever Python does."""
+    """Compile a resolver that hangs, to preload: both loops call that of the C library."""
     shim = folder / "hang.so"
     command = [compiler, "-shared", "-fPIC", "-o", str(shim), str(_SHIM), "-ldl"]
     subprocess.run(command, check=True, capture_output=True, timeout=30)
@@ -42,14 +42,18 @@ def _built(folder: Path, compiler: str) -> Path:
 async def _hang(scene: Scene) -> list[Claim]:
     compiler = shutil.which("cc")
     if compiler is None:
-        return [not_run("no C compiler here (cc), to have the resolver hang for one name")]
+        return [
+            not_run(
+                "no C compiler here (cc), which is needed to make the resolver hang for one name"
+            )
+        ]
     preload = {"LD_PRELOAD": str(_built(scene.folder, compiler))}
     async with (
         serving(misbehave.converse) as upstream,
         scene.proxy(_with_names(upstream), environment=preload) as proxy,
     ):
         targets = proxy.targets()
-        # By its address: the name of the others' upstream shall not be known yet.
+        # By its address, so that the name of the other upstream is not resolved yet.
         before = await quiet(**proxy.targets(b"/address"))
         with ExitStack() as stack:
             for _ in range(_ASKING):

@@ -1,4 +1,4 @@
-"""Clients that connect and say nothing: at a TLS listener, at the health port, at any (O2)."""
+"""Clients that connect and send nothing, to any kind of listener (O2)."""
 
 import asyncio
 import shutil
@@ -19,19 +19,19 @@ from bench.attacks.waits import Target, others, quiet
 from bench.idle import allow_descriptors
 
 _FILES: Final = 1024
-# More than there are descriptors.
+# More than the limit of descriptors.
 _SILENT: Final = 1100
 _SECONDS: Final = 4.0
 _ROUTES: Final = 500
 _SCRAPES: Final = 40
 # CPU seconds: ten renderings on a slow machine.
 _SHARED: Final = 1.5
-# For the clients of this process, which are as many.
+# For the clients in this process, which need as many.
 _OWN_FILES: Final = 8192
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate for the loopback address, and its key."""
+    """Create a certificate for the loopback address, and its key."""
     cert, key = folder / "tls.crt", folder / "tls.key"
     command = [
         "openssl",
@@ -58,7 +58,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 
 
 async def _fill(proxy: Proxy, port: int, targets: dict[str, Target]) -> list[Claim]:
-    """Open silent connections to `port` and keep them while others ask."""
+    """Open silent connections to `port` and keep them open while others send requests."""
     before = await quiet(**targets)
     with ExitStack() as stack:
         await silent(stack, port, _SILENT)
@@ -71,7 +71,7 @@ async def _fill(proxy: Proxy, port: int, targets: dict[str, Target]) -> list[Cla
 async def _handshakes(scene: Scene) -> list[Claim]:
     allow_descriptors(_OWN_FILES)
     if shutil.which("openssl") is None:
-        return [not_run("no openssl here, to make a certificate")]
+        return [not_run("no openssl here, which is needed to create a certificate")]
     cert, key = _certificate(scene.folder)
     tls = ssl.create_default_context(cafile=str(cert))
     tls.check_hostname = False
@@ -97,7 +97,7 @@ async def _health(scene: Scene) -> list[Claim]:
 
 
 async def _first_byte(scene: Scene) -> list[Claim]:
-    """Measure how long a connection may stay without its first byte."""
+    """Measure how long a connection stays open without its first byte."""
     server = "timeouts: {request_header: 1s, keepalive: 6s}"
     async with (
         serving(misbehave.converse) as upstream,
@@ -120,7 +120,7 @@ async def _scrape(proxy: Proxy) -> bool:
 
 
 async def _metrics(scene: Scene) -> list[Claim]:
-    """Have 40 clients ask for /metrics at once, of 500 routes that all have counted something."""
+    """Let 40 clients request /metrics at once, with 500 routes that all have counters."""
     more = "".join(
         f"  - {{name: r{number}, upstream: legacy, cors: false, match: {{path: /r{number}}}}}\n"
         for number in range(_ROUTES)
@@ -141,7 +141,7 @@ async def _metrics(scene: Scene) -> list[Claim]:
         used = proxy.cpu_seconds() - cpu
         return [
             all_of(served, _SCRAPES, "scrapes served"),
-            # One rendering at a time, shared by all who wait: few of them, and what else happens.
+            # One rendering at a time, shared by all waiting scrapes: there are few, plus other work.
             within(used, _SHARED, f"CPU for {_SCRAPES} scrapes at once"),
             *(undisturbed(name, waits[name], before[name]) for name in targets),
         ]
@@ -150,6 +150,6 @@ async def _metrics(scene: Scene) -> list[Claim]:
 ATTACKS: Final = (
     Attack("5-tls", "O2", "1100 silent connections to a TLS listener, 1024 files", _handshakes),
     Attack("6-health", "O2", "1100 silent connections to the health port, 1024 files", _health),
-    Attack("6-metrics", "O2", "40 clients ask for /metrics of 500 routes at once", _metrics),
+    Attack("6-metrics", "O2", "40 clients request /metrics of 500 routes at once", _metrics),
     Attack("19-first-byte", "O2", "a connection without a first byte", _first_byte),
 )

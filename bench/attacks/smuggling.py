@@ -1,4 +1,4 @@
-"""A response that begins during an upload, and whose request the next one then is (S12, F5)."""
+"""A response that begins during an upload, so that the next request could become its body (S12, F5)."""
 
 import asyncio
 import contextlib
@@ -13,9 +13,9 @@ from bench.attacks.strict import LARGE, SECRET, Strict
 from bench.attacks.upstreams import path_of, serving
 
 _TRIES: Final = 4
-# One more than a body that is gathered whole before the upstream sees anything of it (O4).
+# One byte more than a body that is buffered before anything is forwarded (O4).
 _LENGTH: Final = 65537
-# So many bytes are held back: about as many as a request's head has.
+# The number of bytes that are not sent: about the size of a request head.
 _BACK: Final = 180
 _SETTLE: Final = 0.15
 _HIDDEN: Final = b"GET /closed/hidden HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -23,7 +23,7 @@ _ROUTE: Final = "match: {path: /open/}, timeouts: {response_header: 1s}"
 
 
 async def _victim(proxy: Proxy, number: int) -> bool:
-    """Ask as an honest user with a cookie would; return whether that was served."""
+    """Send a request of an honest user with a cookie; return whether it was served."""
     path = b"/open/victim/%d" % number
     head = get(path, b"Cookie: %b-%d" % (SECRET, number))
     try:
@@ -33,14 +33,14 @@ async def _victim(proxy: Proxy, number: int) -> bool:
 
 
 def _framed(payload: bytes, *, chunked: bool) -> tuple[bytes, bytes]:
-    """Return the field that announces a body, and the body on the wire."""
+    """Return the field that frames a body, and the body on the wire."""
     if chunked:
         return b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(payload), payload)
     return b"Content-Length: %d" % len(payload), payload
 
 
 async def _upload_late(strict: Strict, proxy: Proxy, early: bytes, *, chunked: bool) -> None:
-    """Send all of a body but its end; send that when the response has begun, and read the rest."""
+    """Send a body without its end; send the end once the response has begun, and read the rest."""
     strict.finish.clear()
     framing, body = _framed(bytes(_LENGTH), chunked=chunked)
     sent = _LENGTH - _BACK - (64 if chunked else 0)
@@ -93,13 +93,13 @@ async def _swallow(scene: Scene, how: str, *, chunked: bool) -> list[Claim]:
 
 
 async def _length_sent(strict: Strict, proxy: Proxy, head: bytes, body: bytes) -> int:
-    """Return how long `head` is when it reaches the upstream: an attacker finds that out by trying."""
+    """Return the size of `head` when it reaches the upstream: an attacker can find it by trial."""
     await status(proxy.port, head + body)
     return len(strict.heads[-1]) if strict.heads else _BACK
 
 
 async def _hide(scene: Scene) -> list[Claim]:
-    """Make the upstream wait for just the second request's head, so that its body is a request."""
+    """Make the upstream wait for exactly the second request's head, so that its body is a request."""
     strict, tries = Strict(), 0
     second = request(
         b"POST", b"/open/second", b"X-Request-Id: same", b"Content-Length: %d" % len(_HIDDEN)
@@ -116,11 +116,11 @@ async def _hide(scene: Scene) -> list[Claim]:
             tries += 1
         await asyncio.sleep(_SETTLE)
     hidden = sum(path_of(head).startswith(b"/closed/") for head in strict.heads)
-    return [none_of(hidden, tries, "requests reached a path that no route opens")]
+    return [none_of(hidden, tries, "requests reached a path that no route matches")]
 
 
 async def _owe(strict: Strict, proxy: Proxy, back: int) -> None:
-    """Leave the upstream waiting for `back` bytes of a body."""
+    """Make the upstream wait for `back` more bytes of a body."""
     strict.finish.clear()
     sent = _LENGTH - back
     head = request(b"POST", b"/open/early/200/%d" % sent, b"Content-Length: %d" % _LENGTH)

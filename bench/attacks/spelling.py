@@ -1,4 +1,4 @@
-"""Requests that pass a stricter route, or a header rule, by how they are spelled (H1, S6, S5)."""
+"""Requests whose spelling bypasses a stricter route or a header rule (H1, S6, S5)."""
 
 from typing import Final
 
@@ -8,13 +8,13 @@ from bench.attacks.clients import get, status
 from bench.attacks.product import Scene, config
 from bench.attacks.upstreams import Recorder, path_of
 
-# What the stricter routes add to what they forward: a head without it went past them.
+# The stricter routes add this to what they forward: a head without it has bypassed them.
 _MARK: Final = "request_headers: [{set: {X-Strict: 'yes'}}]"
 _STRICT: Final = f"""\
   - {{name: admin, upstream: legacy, cors: false, match: {{path: /admin/}}, {_MARK}}}
   - {{name: host, upstream: legacy, cors: false, match: {{host: admin.test}}, {_MARK}}}
 """
-# Each of them is /admin/s to a server that decodes, or the host that the stricter route names.
+# Each of them is /admin/s to a server that decodes it, or the host of the stricter route.
 _PATHS: Final = (
     *(b"/%61dmin/s", b"/adm%69n/s", b"/%61%64%6D%69%6e/s"),
     *(b"/open/..%3b/admin/s", b"/open/%2e%2e%3b/admin/s", b"/open/.%3bx/..%3bx/admin/s"),
@@ -34,7 +34,7 @@ async def _hosts(scene: Scene) -> list[Claim]:
 
 
 async def _pass_by(scene: Scene, requests: list[bytes]) -> list[Claim]:
-    """Send requests that are the stricter route's; count what reached the upstream past it."""
+    """Send requests that belong to the stricter route; count those that reach the upstream without it."""
     upstream, honest = Recorder(), get(b"/admin/s", host=b"admin.test")
     async with upstream.running() as port, scene.proxy(config(port, more=_STRICT)) as proxy:
         plain = await status(proxy.port, honest) == 200
@@ -42,13 +42,13 @@ async def _pass_by(scene: Scene, requests: list[bytes]) -> list[Claim]:
             await status(proxy.port, request)
     passed = [path_of(head) for head in upstream.heads if b"\r\nX-Strict: yes\r\n" not in head]
     return [
-        none_of(len(passed), len(requests), "spellings passed the stricter route"),
+        none_of(len(passed), len(requests), "spellings bypassed the stricter route"),
         all_of(int(plain), 1, "plain requests served"),
     ]
 
 
 async def _names(scene: Scene) -> list[Claim]:
-    """Send fields that CGI, WSGI and PHP merge with those that the route's rules are about."""
+    """Send fields that CGI, WSGI and PHP merge with those of the route's rules."""
     upstream = Recorder()
     async with upstream.running() as port, scene.proxy(config(port, route=_KEY)) as proxy:
         for name in _NAMES:
@@ -56,7 +56,9 @@ async def _names(scene: Scene) -> list[Claim]:
     passed = sum(bool(upstream.values(name)) for name in _NAMES)
     ruled = upstream.values(b"X-Api-Key").count(b"secret")
     return [
-        none_of(passed, len(_NAMES), "spellings reached the upstream beside the rule's own field"),
+        none_of(
+            passed, len(_NAMES), "spellings reached the upstream in addition to the rule's field"
+        ),
         all_of(ruled, len(_NAMES), "requests with the rule's own field"),
     ]
 

@@ -1,7 +1,7 @@
-"""An upstream that reads requests to the letter and starts its response before their body has come.
+"""An upstream that parses requests strictly and responds before their bodies have arrived.
 
 Every first line that an honest client sent has a tag that was announced; any other one, or a head
-that appears inside a body, is another client's request that the proxy let run into this one.
+that appears inside a body, is another client's request that the proxy mixed into this one.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ from typing import Final
 
 from bench.attacks.upstreams import Reader, Writer, path_of
 
-# What a victim's request carries: nobody else's body may contain it.
+# Every request of a victim contains this: no other body may contain it.
 SECRET: Final = b"session-of-a-victim"
-# What an honest request begins with: anything else is the rest of one that was torn apart.
+# Every honest request begins with this: anything else is the rest of one that was split.
 _FIRST_LINE: Final = re.compile(rb"(?:GET|POST) /(?:open|closed)/\S+ HTTP/1\.1\r\n")
 # The size of the response that ignores its request's body.
 LARGE: Final = 8 * 1024 * 1024
@@ -22,8 +22,8 @@ LARGE: Final = 8 * 1024 * 1024
 class Strict:
     """The upstream's record of one attack.
 
-    `/early/STATUS/N` gets its response as soon as N bytes of its body are here, and the end of the
-    response when `finish` is set. `/ignored` gets a large response, and its body is read after it.
+    `/early/STATUS/N` gets its response as soon as N bytes of its body have arrived, and the end of the
+    response when `finish` is set. `/ignored` gets a large response, and its body is read afterwards.
     """
 
     def __init__(self) -> None:
@@ -68,12 +68,12 @@ class Strict:
         self.note(await body.rest())
 
     def note(self, body: bytes) -> None:
-        """Count a body that holds what only another request can have."""
+        """Count a body that contains what only another request can contain."""
         self.swallowed += SECRET in body or b"HTTP/1.1\r\n" in body
 
 
 class Body:
-    """The body behind a head; remembers its last few KB, chunk lines included."""
+    """The body after a head; keeps its last few KB, including chunk lines."""
 
     def __init__(self, head: bytes, reader: Reader) -> None:
         lower = head.lower()
@@ -108,7 +108,7 @@ class Body:
         try:
             self._left = int(line, 16)
         except ValueError:
-            # Where a chunk's size should be there is the first line of a request.
+            # Instead of a chunk size there is the first line of a request.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.2):
                     self._tail += await self._reader.read(4096)
@@ -120,7 +120,7 @@ class Body:
         return bool(self._left)
 
     async def rest(self) -> bytes:
-        """Read to the end of the body; return its last few KB with whatever ran into it."""
+        """Read to the end of the body; return its last few KB, with any bytes that do not belong to it."""
         with contextlib.suppress(EOFError):
             while await self.piece():
                 pass

@@ -1,4 +1,4 @@
-"""All attacks, in the order of the list of findings, and which of them were asked for. Runs none."""
+"""Lists all attacks, in the order of the list of findings, and selects some by name or number."""
 
 from typing import Final
 
@@ -35,7 +35,7 @@ SUITE: Final = tuple(
 
 
 def chosen(names: list[str]) -> list[Attack]:
-    """Return the attacks called so, by name or by number; all for no names. Raises KeyError."""
+    """Return the attacks with these names or numbers; all if there are none. Raises KeyError."""
     for name in names:
         if not any(name in (attack.name, str(_number(attack))) for attack in SUITE):
             raise KeyError(name)

@@ -1,4 +1,4 @@
-"""The table of attacks, as text and as Markdown. Knows no process and no socket."""
+"""Formats the table of attacks as text and as Markdown."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ _HEAD: Final = ["attack", "measured", "bound", "verdict"]
 
 
 def _rows(results: Results, *, titled: bool) -> list[list[str]]:
-    """Return a row for each claim; an attack is named in its first one."""
+    """Return a row for each claim; the first of an attack contains its name."""
     rows = []
     for attack, claims in results:
         name = f"{attack.name}: {attack.title} ({attack.rule})" if titled else attack.name
@@ -34,19 +34,19 @@ def as_text(results: Results) -> str:
 
 
 def as_markdown(results: Results) -> str:
-    """Return the table as Markdown, with what each attack is."""
+    """Return the table as Markdown, with a description of each attack."""
     rows = [[cell.replace("|", r"\|") for cell in row] for row in _rows(results, titled=True)]
     lines = [_HEAD, ["---"] * len(_HEAD), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def summary(results: Results) -> str:
-    """Return how many attacks were held and how many were not."""
+    """Return how many attacks were held off and how many were not."""
     verdicts = [verdict_of(claims) for _, claims in results]
     counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in (HELD, BROKEN, NOT_RUN)]
     return f"{len(results)} attacks: {', '.join(counts)}"
 
 
 def passed(results: Results) -> bool:
-    """Tell whether no bound was broken."""
+    """Return whether no bound was broken."""
     return all(verdict_of(claims) != BROKEN for _, claims in results)

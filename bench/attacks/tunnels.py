@@ -1,4 +1,4 @@
-"""Idle WebSockets that take the connections of an upstream (O4)."""
+"""Idle WebSockets that use up the connections of an upstream (O4)."""
 
 import asyncio
 from contextlib import ExitStack
@@ -11,13 +11,13 @@ from bench.attacks.clients import get, raw, status
 from bench.attacks.product import Scene, config
 from bench.attacks.upstreams import serving
 
-# Small, so that as many sockets are enough: the default is 1024.
+# Small, so that few sockets are enough: the default is 1024.
 _POOL: Final = 16
 _VICTIMS: Final = 10
 
 
 async def _idle_tunnels(scene: Scene) -> list[Claim]:
-    """Open as many WebSockets as the pool has connections, say nothing, and ask as somebody else."""
+    """Open as many WebSockets as the pool has connections, send nothing, and send another client's requests."""
     handshake = get(b"/tunnel", b"Connection: Upgrade", b"Upgrade: websocket")
     async with (
         serving(misbehave.converse) as upstream,
@@ -32,7 +32,7 @@ async def _idle_tunnels(scene: Scene) -> list[Claim]:
             await asyncio.sleep(0.5)
             asking = [status(proxy.port, get(b"/fine")) for _ in range(_VICTIMS)]
             served = (await asyncio.gather(*asking)).count(200)
-    return [all_of(served, _VICTIMS, f"requests of others served beside {_POOL} idle WebSockets")]
+    return [all_of(served, _VICTIMS, f"requests of others served during {_POOL} idle WebSockets")]
 
 
 ATTACKS: Final = (

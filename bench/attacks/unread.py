@@ -1,4 +1,4 @@
-"""A client that sends requests and reads nothing: what is held for it (F7, O6)."""
+"""A client that sends requests and never reads: the memory that it costs (F7, O6)."""
 
 import asyncio
 import contextlib
@@ -13,12 +13,12 @@ from bench.attacks.product import Proxy, Scene, config
 from bench.attacks.upstreams import OK, Reader, Writer, path_of, responding, serving
 from bench.attacks.waits import others, quiet
 
-# What fills the kernel's buffers, so that the client's connection is paused when the big one begins.
+# Enough to fill the kernel's buffers, so that writing is paused when the big response begins.
 _SMALL: Final = 20 * 1024
 _SMALLS: Final = 300
-# As servers without keep-alive do: while the next connection is made, nothing can be paused.
+# As servers without keep-alive do: while the next connection is opened, none can be paused.
 _CLOSING: Final = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-# The upstream sends no more than this, however much would be taken, and for no longer.
+# The upstream sends at most this much, and for at most this long, even if the proxy reads more.
 _BIG: Final = 1024**3
 _SECONDS: Final = 6.0
 _FLOOD: Final = 12.0
@@ -49,7 +49,7 @@ async def _respond(head: bytes, _: Reader, writer: Writer) -> bool:
 
 
 async def _fill(scene: Scene, last: bytes) -> list[Claim]:
-    """Pipeline small GETs and `last`, read nothing, and wait until the memory grows no more."""
+    """Pipeline small GETs and `last`, never read, and wait until the memory no longer grows."""
     async with (
         serving(responding(_respond)) as port,
         scene.proxy(config(port)) as proxy,
@@ -76,7 +76,7 @@ async def _upgrade(scene: Scene) -> list[Claim]:
 
 
 def _send_on(proxy: Proxy, request: bytes) -> None:
-    """Send `request` again and again until it is not taken any more."""
+    """Send `request` again and again until the proxy stops reading."""
     data = request * 1000
     ends = time.perf_counter() + _FLOOD
     with blocking(proxy.port, buffer=_BUFFER, patience=1) as sock, contextlib.suppress(OSError):

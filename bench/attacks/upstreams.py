@@ -1,4 +1,4 @@
-"""Upstreams that an attack needs beside the misbehaving one: they record, or respond as told."""
+"""Upstreams for attacks: one records requests, others respond as a function decides."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from typing import Final
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
 Conversation = Callable[[Reader, Writer], Awaitable[None]]
-# Takes a request's head, sends the response; returns whether the connection goes on.
+# Responds to a request head; returns whether to keep the connection open.
 Respond = Callable[[bytes, Reader, Writer], Awaitable[bool]]
 
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -17,7 +17,7 @@ OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
 @asynccontextmanager
 async def serving(converse: Conversation) -> AsyncIterator[int]:
-    """Hold one conversation for each connection; give the port. Cuts all of them on leaving."""
+    """Serve each connection with `converse`; yield the port. Aborts all connections on leaving."""
     talks: set[asyncio.Task[None]] = set()
 
     async def talk(reader: Reader, writer: Writer) -> None:
@@ -26,7 +26,7 @@ async def serving(converse: Conversation) -> AsyncIterator[int]:
         talks.add(task)
         task.add_done_callback(talks.discard)
         try:
-            # Cancelled only below, where that is all that is wanted.
+            # Cancelled only below, on purpose.
             with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
                 await converse(reader, writer)
         finally:
@@ -43,7 +43,7 @@ async def serving(converse: Conversation) -> AsyncIterator[int]:
 
 
 def responding(respond: Respond) -> Conversation:
-    """Return the conversation that gives every head to `respond`."""
+    """Return a connection handler that passes every head to `respond`."""
 
     async def converse(reader: Reader, writer: Writer) -> None:
         while await respond(await reader.readuntil(b"\r\n\r\n"), reader, writer):
@@ -66,12 +66,12 @@ class Recorder:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[int]:
-        """Serve; give the port."""
+        """Serve; yield the port."""
         async with serving(responding(self.respond)) as port:
             yield port
 
     def values(self, name: bytes) -> list[bytes]:
-        """Return the values of the field `name`, exactly so spelled but for case, of all heads."""
+        """Return the values of the field `name`, compared without case only, in all heads."""
         lines = [line for head in self.heads for line in head.split(b"\r\n")]
         pairs = [line.partition(b":") for line in lines]
         return [value.strip() for key, _, value in pairs if key.lower() == name.lower()]

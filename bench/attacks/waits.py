@@ -1,6 +1,7 @@
-"""How long other clients wait, each on a fresh connection, however long earlier ones do.
+"""Measures how long other clients wait, each on a fresh connection.
 
-They ask from a thread and a loop of their own, so that an attacker's work does not delay them.
+They run in their own thread and loop, so that the attacker does not delay them, and each starts on
+time even if earlier ones still wait.
 """
 
 import asyncio
@@ -14,14 +15,14 @@ from typing import Final, NamedTuple
 
 from bench.attacks.clients import fetch
 
-# Seconds between two clients, and how long each of them waits at most.
+# Seconds between two clients, and the longest that each of them waits.
 _EVERY: Final = 0.05
 _PATIENCE: Final = 15.0
 _QUIET: Final = 1.5
 
 
 class Waits:
-    """The seconds that responses took, and what failed, by its name."""
+    """The seconds that responses took, and the failures by name."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -44,18 +45,18 @@ class Waits:
 
     @property
     def p99(self) -> float:
-        """The seconds that 99 of 100 responses took at most; 0 if there was none."""
+        """The 99th percentile of the seconds that responses took; 0 without a response."""
         ordered = sorted(self.seconds)
         return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] if ordered else 0.0
 
     @property
     def longest(self) -> float:
-        """The seconds that the slowest response took; 0 if there was none."""
+        """The seconds that the slowest response took; 0 without a response."""
         return max(self.seconds, default=0.0)
 
 
 class Target(NamedTuple):
-    """Where and for what a client asks."""
+    """The address and the request of a client."""
 
     port: int
     request: bytes
@@ -87,7 +88,7 @@ async def _ask_on(
 
 @asynccontextmanager
 async def others(**targets: Target) -> AsyncIterator[dict[str, Waits]]:
-    """Have clients ask each of `targets` 20 times a second; on leaving, wait for all responses."""
+    """Send requests to each of `targets` 20 times a second; on leaving, wait for all responses."""
     waits = {name: Waits() for name in targets}
     stop = threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(_ask_on(targets, waits, stop)))
@@ -96,7 +97,7 @@ async def others(**targets: Target) -> AsyncIterator[dict[str, Waits]]:
         yield waits
     finally:
         stop.set()
-        # In a thread, for an upstream on this loop may still have to respond.
+        # In a thread, because an upstream on this loop may still have to respond.
         await asyncio.to_thread(thread.join)
 
 

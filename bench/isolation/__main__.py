@@ -1,11 +1,11 @@
-"""Minutes of everything that HTTP/1.1 allows, tagged both ways: no byte may reach another request.
+"""A fuzz test with everything that HTTP/1.1 allows: no byte may reach another request.
 
     python -m bench.isolation --seconds 300 --loop uvloop
 
 Runs the product as a user does, with two workers, between an upstream that reads strictly and
-clients that pipeline, leave, stall and upload while their responses come; reloads it with another
-upstream, and kills a worker now and then. What is lost with a killed worker is counted apart, and
-so is what an upstream shifts that sends a response which nobody asked for, late: on HTTP/1.1 no
+clients that pipeline, leave, stall and upload while their responses arrive; reloads it with another
+upstream, and kills a worker now and then. What is lost with a killed worker is counted separately, and
+so are responses that shift because an upstream sends an unsolicited one, late: on HTTP/1.1 no
 proxy can see that (S12), unless connections are never reused (--reuse-never).
 """
 
@@ -32,7 +32,7 @@ _EVERY: Final = 5.0
 
 
 async def fuzz(given: argparse.Namespace, book: Book, folder: Path) -> Product:
-    """Run for the time that is given; return the product, ended."""
+    """Run for the given time; return the product, which has ended."""
     chance = random.Random(given.seed)
     asyncio.get_running_loop().set_exception_handler(
         lambda _, context: book.wrong("the fuzz itself failed", None, context),
@@ -70,7 +70,7 @@ async def _watch(
     product: Product,
     busy: Sequence[asyncio.Future[None]],
 ) -> None:
-    """Print how it goes until the time is over, or something ends that should not."""
+    """Print the progress until the time is over, or until something ends that should not."""
     began = time.monotonic()
     while (passed := time.monotonic() - began) < given.seconds:
         await asyncio.wait(busy, timeout=min(_EVERY, given.seconds - passed + 0.01))
@@ -90,7 +90,7 @@ async def _watch(
 
 
 def report(given: argparse.Namespace, book: Book, product: Product) -> dict[str, object]:
-    """Return what is printed at the end."""
+    """Return the final report."""
     return {
         "seed": given.seed,
         "loop": given.loop,
@@ -109,7 +109,7 @@ def report(given: argparse.Namespace, book: Book, product: Product) -> dict[str,
 
 
 def main() -> None:
-    """Run the fuzz as the command line asks; exit with 1 if there was a violation."""
+    """Run the fuzz test; exit with 1 if there was a violation."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=300.0, help="default: 300")
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=40, help="at a time; default: 40")
     parser.add_argument("--reload-every", type=float, default=7.0, help="seconds; default: 7")
     parser.add_argument("--kill-every", type=float, default=30.0, help="seconds; default: 30")
-    parser.add_argument("--late-excess", action="store_true", help="counted apart (S12)")
+    parser.add_argument("--late-excess", action="store_true", help="counted separately (S12)")
     parser.add_argument("--reuse-never", action="store_true", help="late excess counts, too")
     given = parser.parse_args()
     book = Book(late_counts=given.reuse_never)

@@ -1,4 +1,4 @@
-"""What each request is to carry and how its upstream is to respond, by tag. Knows no sockets."""
+"""Defines by tag what each request contains and how its upstream responds."""
 
 import random
 import re
@@ -12,7 +12,7 @@ SAFE: Final = frozenset({b"GET", b"HEAD"})
 _GZIP: Final = b"\x1f\x8b\x08\x00"
 _REMEMBERED: Final = 60_000
 _DETAILS: Final = 5  # of each kind
-# A request that has waited for so long for a response that was sent is one that is not read.
+# After this many seconds, a response that was sent but did not arrive counts as not read.
 UNREAD: Final = 1.0
 
 
@@ -23,8 +23,8 @@ class Reply:
     `read` is how many bytes of the body it reads before it responds (-1: all), `shown` how many of
     its own body it sends before it waits `pause` seconds. `framing` is length, chunked, close or
     none; `ending` keep, close (announced), fin, late fin or reset; `fault` "", cut, junk or nothing.
-    `excess` is "", at once or late (a whole response that nobody asked for), or body (of a response
-    that may have none). `hints` interim responses come before it, a 100 first with `continues`.
+    `excess` is "", at once or late (a whole unsolicited response), or body (of a response
+    that may not have one). `hints` interim responses come before it, a 100 first with `continues`.
     """
 
     status: int = 200
@@ -42,20 +42,20 @@ class Reply:
 
     @property
     def has_body(self) -> bool:
-        """Whether its status lets it have a body."""
+        """Whether its status allows a body."""
         return self.status not in (204, 304)
 
 
 @dataclass(slots=True)
 class Carrier:
-    """An upstream's connection; `poisoned` once it sent a response that nobody asked for, late."""
+    """An upstream's connection; `poisoned` once it has sent an unsolicited response, late."""
 
     poisoned: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class Errand:
-    """One request: every byte of its body, and of its response's, comes from its tag.
+    """One request: every byte of its body and of its response's is derived from its tag.
 
     `place` is the first segment of its path, `seen` how often the upstream has read its head,
     `replied` when the upstream began to respond (0: not yet).
@@ -121,7 +121,7 @@ class Errand:
 
 
 class Book:
-    """Every request of a run, what became of them, and what must not have happened."""
+    """Every request of a run, the outcomes, and the violations."""
 
     def __init__(self, *, late_counts: bool) -> None:
         self.counts: Counter[str] = Counter()
@@ -142,7 +142,7 @@ class Book:
         return b"%b%06x%09x" % (first, self.counts["tags"] % 2**24, chance.getrandbits(36))
 
     def enter(self, errand: Errand) -> Errand:
-        """Remember a request that is about to be sent."""
+        """Register a request that is about to be sent."""
         self.kinds[errand.kind] += 1
         self._errands[errand.tag] = errand
         self._order.append(errand.tag)
@@ -151,11 +151,11 @@ class Book:
         return errand
 
     def find(self, tag: bytes) -> Errand | None:
-        """Return the request of this tag, None if there was none lately."""
+        """Return the request with this tag, None if there was none lately."""
         return self._errands.get(tag)
 
     def poison(self, victim: Errand, chance: random.Random) -> bytes:
-        """Return the tag of a response that nobody asked for, sent behind that to `victim`."""
+        """Return the tag of an unsolicited response that is sent after that to `victim`."""
         tag = self.tag(chance, b"p")
         self.counts[f"excess {victim.reply.excess}"] += 1
         self._poison[tag] = victim
@@ -164,14 +164,14 @@ class Book:
         return tag
 
     def wrong(self, kind: str, errand: Errand | None, detail: object, where: str = "") -> None:
-        """Note a violation."""
+        """Record a violation."""
         self.violations[kind] += 1
         if self.violations[kind] <= _DETAILS:
             whose = "" if errand is None else f" {errand.kind} {errand.tag.decode()}"
             self.details.append(f"{kind}:{whose} {where} {detail!r:.300}")
 
     def another_response(self, errand: Errand, tag: bytes, head: bytes, where: str) -> None:
-        """Note a response that reached another request than its own."""
+        """Record a response that reached another request than its own."""
         victim = self._poison.get(tag)
         source = self.find(tag) if victim is None else victim
         is_late = source is not None and source.place == errand.place and _is_late(source, victim)
@@ -183,17 +183,17 @@ class Book:
             self.wrong("excess reached a request", errand, head, where)
 
     def killed_since(self, moment: float) -> bool:
-        """Tell whether a worker was killed since `moment`, or just before it."""
+        """Return whether a worker was killed since `moment`, or just before it."""
         return any(one > moment - 1 for one in self.kills[-3:])
 
 
 def _is_late(source: Errand, victim: Errand | None) -> bool:
-    """Tell whether a response of `source`, or excess behind that to `victim`, was shifted late."""
+    """Return whether a response of `source`, or excess after that to `victim`, was shifted late."""
     if victim is not None:
         return victim.reply.excess == "late"
     return source.carrier is not None and source.carrier.poisoned
 
 
 def now() -> float:
-    """Return the time in seconds that everything here is measured by."""
+    """Return the time in seconds, from the clock that all measurements use."""
     return time.monotonic()

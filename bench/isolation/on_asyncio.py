@@ -1,7 +1,7 @@
 """`corsproxy` on asyncio's own loop, its workers too: `python -m bench.isolation.on_asyncio run …`.
 
-The product always runs on uvloop. Workers are started in the way that their supervisor was started
-itself, so that they come here as well.
+The product always runs on uvloop. Workers are started like their supervisor, so that they run
+this module, too.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The product under the fuzz: `corsproxy run` with workers, reloaded and bereaved. Knows no HTTP."""
+"""Runs `corsproxy run` with workers under the fuzz test; reloads it and kills workers."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from bench.isolation.errands import Book, now
 _ROOT: Final = Path(__file__).parents[2]
 _PROGRAMS: Final = {"uvloop": "corsproxy", "asyncio": "bench.isolation.on_asyncio"}
 _START: Final = 30.0
-# Two settings of the pool, and two ports: each reload takes the other.
+# Two settings of the pool, and two ports: each reload switches to the other.
 _POOLS: Final = ("max_connections: 64, max_idle: 64, idle: 5s", "max_connections: 200, idle: 2s")
 _CONFIG: Final = """\
 version: 1
@@ -109,7 +109,7 @@ class Product:
         listening.set()
 
     async def reload_on(self, seconds: float) -> None:
-        """Change the upstream's port and pool every so many seconds."""
+        """Change the upstream's port and pool, periodically."""
         while True:
             await asyncio.sleep(seconds)
             self._reloads += 1
@@ -117,7 +117,7 @@ class Product:
             self._process.send_signal(signal.SIGHUP)
 
     async def kill_on(self, seconds: float, book: Book, chance: random.Random) -> None:
-        """Kill a worker every so many seconds."""
+        """Kill a worker, periodically."""
         while True:
             await asyncio.sleep(seconds)
             workers = _children(self._process.pid)
@@ -132,7 +132,7 @@ class Product:
 
     @property
     def errors(self) -> list[str]:
-        """The lines that it should not have written."""
+        """The log lines that it should not have written."""
         return [line for line in self._said if "Traceback" in line or "not reloaded" in line]
 
     @property
@@ -141,7 +141,7 @@ class Product:
         return self._process.poll() is None
 
     def end(self) -> None:
-        """End it, by force after 15 seconds."""
+        """Stop it, with SIGKILL after 15 seconds."""
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(15)

@@ -1,4 +1,4 @@
-"""A client's side of one connection: sends in pieces, and checks every byte that comes back."""
+"""The client's side of one connection: sends in pieces, and checks every byte that arrives."""
 
 import asyncio
 import contextlib
@@ -18,22 +18,20 @@ _BREATHER: Final = 0.2
 
 
 class Gone(Exception):  # noqa: N818 - an outcome like others
-    """The connection ended, or what came on it was wrong, which is noted: nothing follows."""
+    """The connection ended, or wrong bytes arrived on it, which were recorded: nothing follows."""
 
 
 Fields = dict[bytes, list[bytes]]
 
 
 class Line:
-    """A client's connection to the proxy. `name` says in reports which visit it was."""
+    """A client's connection to the proxy. `name` identifies the visit in reports."""
 
     def __init__(self, book: Book, chance: random.Random, port: int, name: str) -> None:
         self._book = book
         self.chance = chance
         self.name = name
-        self.has_begun = (
-            asyncio.Event()
-        )  # set once the response that is due has begun, or never will
+        self.has_begun = asyncio.Event()  # set once the expected response has begun, or never will
         self._port = port
         self._began = now()
         self._reader: asyncio.StreamReader
@@ -68,7 +66,7 @@ class Line:
         reset(self.writer)
 
     async def send(self, data: bytes, pieces: int = 1, pace: float = 0.0) -> None:
-        """Send `data` in so many pieces, cut anywhere, with `pace` seconds between them."""
+        """Send `data` in `pieces` pieces, cut anywhere, with `pace` seconds between them."""
         cuts = sorted(self.chance.randrange(len(data) + 1) for _ in range(pieces - 1))
         start = 0
         with contextlib.suppress(OSError):
@@ -157,9 +155,9 @@ class Line:
     async def _own(
         self, errand: Errand, status: int, fields: Fields, head: bytes
     ) -> tuple[str, bool]:
-        """Read a response of the proxy's own; judge whether there was a reason for it."""
+        """Read a response of the proxy itself; check whether there was a reason for it."""
         if fields.get(b"content-type") != [b"application/problem+json"]:
-            self._book.wrong("a response of nobody's", errand, head, self.name)
+            self._book.wrong("an unknown response", errand, head, self.name)
             raise Gone
         if errand.method != b"HEAD":
             await self._reader.readexactly(int(fields[b"content-length"][0]))
@@ -240,7 +238,7 @@ class Line:
         self._book.counts["bytes through tunnels"] += at
 
     async def quiet(self, errand: Errand, seconds: float = 0.003) -> None:
-        """Note what comes although nothing is due."""
+        """Record bytes that arrive although no response is expected."""
         try:
             async with asyncio.timeout(seconds):
                 data = await self._reader.read(300)
@@ -254,7 +252,7 @@ class Line:
                 self._book.wrong("bytes behind a response", errand, data, self.name)
 
     async def peek(self) -> None:
-        """Wait until something of a response is here."""
+        """Wait until the first byte of a response has arrived."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 await self._reader.read(1)

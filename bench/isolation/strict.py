@@ -1,4 +1,4 @@
-"""An upstream that believes nothing: every byte it reads has to be one that it expects."""
+"""An upstream that checks every byte it reads against the expected one."""
 
 import asyncio
 import contextlib
@@ -24,8 +24,8 @@ _PIECE: Final = 48 * 1024
 _PATIENCE: Final = 30.0
 
 
-class Foreign(Exception):  # noqa: N818 - a finding, noted before it is raised
-    """Bytes came that belong to no request, or to another one."""
+class Foreign(Exception):  # noqa: N818 - a finding, recorded before it is raised
+    """Bytes arrived that belong to no request, or to another one."""
 
 
 def put(writer: Writer, data: bytes) -> None:
@@ -44,7 +44,7 @@ def reset(writer: Writer) -> None:
 
 
 class _Body:
-    """The body of one request, read by pieces."""
+    """The body of one request, read in pieces."""
 
     def __init__(self, book: Book, errand: Errand, reader: Reader) -> None:
         self._book, self._errand, self._reader = book, errand, reader
@@ -96,7 +96,7 @@ class _Body:
             raise self._foreign("a body of another length", b"%d" % self._at)
 
     def _foreign(self, kind: str, data: bytes) -> Foreign:
-        """Note bytes that do not belong here, with what comes behind them."""
+        """Record bytes that do not belong here, and those after them."""
         start = next(
             (i for i, one in enumerate(data) if one != self._errand.piece(self._at + i, 1)[0]),
             0,
@@ -107,7 +107,7 @@ class _Body:
 
 
 class Upstream:
-    """Serves connections; `chance` decides on what no request's reply says."""
+    """Serves connections; `chance` decides what no `Reply` specifies."""
 
     def __init__(self, book: Book, chance: random.Random) -> None:
         self._book = book
@@ -125,7 +125,7 @@ class Upstream:
             while await self._serve_one(carrier, reader, writer):
                 pass
         except (OSError, EOFError, TimeoutError, Foreign):
-            pass  # the peer has left, or what it sent was noted
+            pass  # the peer has left, or its violation was recorded
         finally:
             writer.transport.abort()
             self._serving.discard(task)
@@ -154,11 +154,11 @@ class Upstream:
             return await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             data = bytes(reader._buffer[:300])  # type: ignore[attr-defined]  # noqa: SLF001
-            self._book.wrong("bytes that are no request", None, data)
+            self._book.wrong("bytes that are not a request", None, data)
             raise Foreign from None
         except asyncio.IncompleteReadError as error:
             if error.partial and not _START.match(error.partial):
-                self._book.wrong("bytes that are no request", None, error.partial)
+                self._book.wrong("bytes that are not a request", None, error.partial)
             return b""
 
     def _errand_of(self, head: bytes) -> Errand:
@@ -168,7 +168,7 @@ class Upstream:
             raise Foreign
         errand = self._book.find(first[3])
         if errand is None or errand.is_broken:
-            self._book.wrong("a request that nobody sent", errand, head)
+            self._book.wrong("a request that no client sent", errand, head)
             raise Foreign
         if (errand.method, errand.place) != (first[1], first[2]) or not _is_framed(errand, head):
             self._book.wrong("another method or framing", errand, head)
@@ -278,7 +278,7 @@ class Upstream:
 
 
 def _is_framed(errand: Errand, head: bytes) -> bool:
-    """Tell whether the head announces the body that its client announced."""
+    """Return whether the head frames the body as its client did."""
     lower = head.lower()
     if errand.is_chunked:
         return b"\r\ntransfer-encoding: chunked\r\n" in lower and b"content-length" not in lower
@@ -298,7 +298,7 @@ def _head_of(errand: Errand) -> bytes:
         lines.append(b"Content-Encoding: gzip")
     if reply.ending == "close" or reply.framing == "close":
         lines.append(b"Connection: close")
-    if reply.has_body or reply.status == 304:  # which announces a body and has none
+    if reply.has_body or reply.status == 304:  # which announces a body, but has none
         if reply.framing == "length":
             lines.append(b"Content-Length: %d" % reply.size)
         elif reply.framing == "chunked":
@@ -314,7 +314,7 @@ def _frame(reply: Reply, payload: bytes) -> bytes:
 
 @asynccontextmanager
 async def upstream(book: Book, chance: random.Random) -> AsyncIterator[int]:
-    """Serve on a free loopback port; give the port."""
+    """Serve on a free loopback port; yield the port."""
     serving = Upstream(book, chance)
     server = await asyncio.start_server(
         serving.serve,

@@ -1,4 +1,4 @@
-"""What clients do: everything that is allowed, and leaving at every moment. Checks nothing itself."""
+"""The behaviour of clients: everything that is allowed, and leaving at any moment."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,13 @@ Visit = Callable[["Client"], Awaitable[None]]
 _SIZES: Final = (0, 1, 15, 300, 4000, 65_535, 65_536, 65_537, 66_000, 100_000, 300_000)
 _SMALL: Final = (0, 1, 15, 300, 4000)
 _BIG: Final = 20_000
-# So many of these fit into the kernel's buffers between two sockets, and so many do not.
+# How many of these fit into the kernel's buffers between two sockets, and how many do not.
 _FEW, _MANY = 110, 180
 _SLOW_AT_ONCE: Final = 4
 
 
 class Client:
-    """Who makes one visit. `slow` bounds how many are slow readers at a time."""
+    """The client of one visit. `slow` limits the number of slow readers at a time."""
 
     def __init__(self, book: Book, line: Line, slow: asyncio.Semaphore, *, late: bool) -> None:
         self.book = book
@@ -30,7 +30,7 @@ class Client:
         self._late = late
 
     def errand(self, kind: str, reply: Reply | None = None, **more: object) -> Errand:
-        """Return a request of this kind, remembered."""
+        """Return a registered request of this kind."""
         one = Errand(tag=self.book.tag(self.chance), kind=kind, reply=reply or Reply(), **more)  # type: ignore[arg-type]
         return self.book.enter(one)
 
@@ -49,7 +49,7 @@ class Client:
             pause=chance.choices((0.0, 0.003), (95, 5))[0],
         )
         if reply.framing == "close" and reply.ending == "reset":
-            reply.ending = "close"  # nobody could see how much of it is missing
+            reply.ending = "close"  # it could not be detected how much of it is missing
         return reply
 
     def ordinary(self, kind: str, *, small: bool = False) -> Errand:
@@ -65,7 +65,7 @@ class Client:
         return errand
 
     def excess(self) -> Errand:
-        """Return a request whose upstream sends more than its response, in one piece with that."""
+        """Return a request whose upstream sends more than its response, together with it."""
         errand = self.ordinary("excess", small=True)
         errand.place = b"x"
         reply = errand.reply
@@ -82,7 +82,7 @@ class Client:
 
 
 async def plain(client: Client) -> None:
-    """Make requests one after the other."""
+    """Send requests one after the other."""
     for _ in range(client.chance.randint(1, 20)):
         errand = client.ordinary("plain")
         await client.line.send(client.whole(errand), client.chance.choice((1, 1, 2, 5)))
@@ -94,7 +94,7 @@ async def plain(client: Client) -> None:
 
 
 async def excess(client: Client) -> None:
-    """Make requests to the upstream that sends responses which nobody asked for."""
+    """Send requests to the upstream that sends unsolicited responses."""
     for _ in range(client.chance.randint(1, 12)):
         errand = client.errand("after excess", Reply(size=20), place=b"x")
         if client.chance.random() < 0.4:
@@ -134,10 +134,10 @@ async def slow_writer(client: Client) -> None:
 
 
 async def slow_reader(client: Client) -> None:
-    """Ask for more than fits between two sockets; read only then.
+    """Request more than the buffers between two sockets can contain, and only then read.
 
-    Most ask for the last of it little by little: whichever response fills the buffers, others
-    have time to take the connection that it came on.
+    Most request the last of it in small steps: whichever response fills the buffers, other
+    requests have time to use the connection that it arrived on.
     """
     async with client.slow:
         reply = Reply(size=_BIG, framing=client.chance.choice(("length", "chunked")))
@@ -166,7 +166,7 @@ async def slow_download(client: Client) -> None:
 
 
 async def early(client: Client) -> None:
-    """Upload while the response comes: the last bytes go out only when that has begun."""
+    """Upload while the response arrives: send the last bytes only after it has begun."""
     chance = client.chance
     for _ in range(chance.randint(1, 4)):
         reply = Reply(
@@ -203,7 +203,7 @@ async def _upload(client: Client, errand: Errand) -> None:
 
 
 async def leave_early(client: Client) -> None:
-    """Leave within a head, a body or a response; with a FIN, half of one, or a reset."""
+    """Leave within a head, a body or a response; with a FIN, a half-close, or a reset."""
     chance = client.chance
     errand = client.ordinary("aborted")
     errand.reply.size = max(errand.reply.size, chance.choice((0, 0, 500_000)))
@@ -226,7 +226,7 @@ async def leave_early(client: Client) -> None:
 
 
 async def expect(client: Client) -> None:
-    """Ask before sending a body."""
+    """Expect a 100 before sending a body."""
     for _ in range(client.chance.randint(1, 4)):
         errand = client.ordinary("expect")
         errand.method = b"POST"
@@ -249,7 +249,7 @@ async def _body_after_100(client: Client, errand: Errand) -> None:
 
 
 async def tunnel(client: Client) -> None:
-    """Ask for a tunnel; send through it if there is one."""
+    """Request an upgrade; send through the tunnel if there is one."""
     status = client.chance.choice((101, 101, 101, 200, 403))
     reply = Reply(status=status, size=300, ending=client.chance.choice(("keep", "keep", "reset")))
     errand = client.errand("tunnel", reply, upgrade=True)
@@ -283,7 +283,7 @@ async def malformed(client: Client) -> None:
 
 
 async def errors(client: Client) -> None:
-    """Meet an upstream that cuts, breaks or closes its responses."""
+    """Send requests to an upstream that cuts, breaks or closes its responses."""
     for _ in range(client.chance.randint(1, 3)):
         errand = client.ordinary("error")
         errand.reply.fault = client.chance.choice(("cut", "junk", "nothing"))
@@ -335,12 +335,12 @@ async def visit_on(
         try:
             await visit(Client(book, line, slow, late=late))
         except (Gone, EOFError, OSError):
-            pass  # what became of it is noted
+            pass  # its outcome is recorded
         finally:
             book.counts["visits"] += 1
             line.close()
 
 
 def slow_at_once() -> asyncio.Semaphore:
-    """Return what bounds how many clients are slow at the same time."""
+    """Return the limit of clients that are slow at the same time."""
     return asyncio.Semaphore(_SLOW_AT_ONCE)

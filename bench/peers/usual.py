@@ -1,4 +1,4 @@
-"""The usual way in aiohttp: a catch-all handler that calls ClientSession. A yardstick, no proxy to use.
+"""The usual proxy in aiohttp: a catch-all handler that calls ClientSession. For comparison only.
 
 python usual.py PORT UPSTREAM_PORT ORIGIN
 """
@@ -28,12 +28,12 @@ ORIGIN = web.AppKey("origin", str)
 
 
 def passed_on(headers: CIMultiDict[str]) -> CIMultiDict[str]:
-    """Return the headers that a proxy passes on."""
+    """Return the headers that a proxy forwards."""
     return CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in HOP_BY_HOP)
 
 
 def preflight(request: web.Request) -> web.Response:
-    """Answer a preflight: 204 for the one allowed origin, else 403."""
+    """Respond to a preflight: 204 for the one allowed origin, otherwise 403."""
     if request.headers.get("Origin") != request.app[ORIGIN]:
         return web.Response(status=403)
     return web.Response(
@@ -50,7 +50,7 @@ def preflight(request: web.Request) -> web.Response:
 
 
 async def handle(request: web.Request) -> web.StreamResponse:
-    """Answer preflights, forward everything else and stream the answer back."""
+    """Respond to preflights, forward everything else and stream the response back."""
     if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
         return preflight(request)
     async with request.app[SESSION].request(

@@ -1,1 +1,1 @@
-"""The listeners for operators, probes and Prometheus. Knows nothing of forwarded requests."""
+"""The health listener: /livez, /readyz and /metrics, for probes and Prometheus."""

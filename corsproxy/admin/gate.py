@@ -2,7 +2,8 @@
 
 A probe must succeed whatever else is connected, so a new connection is never rejected: the oldest
 one is closed instead (forwarding.md O2), whether it is idle or slow to read its response, because a
-probe takes milliseconds. Knows connections and where a request head ends, not paths.
+probe takes milliseconds. A request is passed on once its head is complete; this module parses no more
+of it.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ _RESPONSE_TIME: Final = 30.0
 
 
 class Acceptor(Protocol):
-    """What accepts connections, until it is closed."""
+    """Accepts connections until it is closed."""
 
     def close(self) -> None:
         """Stop accepting."""
@@ -42,13 +43,13 @@ class Reserve:
         self.fill()
 
     def fill(self) -> None:
-        """Reserve as many as are missing, or as many as there are."""
+        """Reserve as many as are missing, or fewer if the system has no more."""
         with contextlib.suppress(OSError):
             while len(self._kept) < self._count:
                 self._kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
-    def give(self) -> bool:
-        """Close one so that it is free; return False if none is reserved."""
+    def release(self) -> bool:
+        """Close a reserved descriptor so that it is free; return False if none is reserved."""
         if self._kept:
             os.close(self._kept.pop())
             return True
@@ -57,16 +58,16 @@ class Reserve:
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
         """Leave one descriptor free for the duration of the context."""
-        self.give()
+        self.release()
         try:
             yield
         finally:
             self.fill()
 
     def close(self) -> None:
-        """Reserve none any more."""
+        """Close all, and reserve none from now on."""
         self._count = 0
-        while self.give():
+        while self.release():
             pass
 
 
@@ -78,7 +79,7 @@ def reserve_for_health() -> Reserve:
 
 
 class Gate:
-    """Accepts connections and passes one request of each to a protocol that `make` returns."""
+    """Accepts connections and passes one request of each to a new protocol, returned by `make`."""
 
     def __init__(
         self,
@@ -104,8 +105,8 @@ class Gate:
         task.add_done_callback(self._tasks.discard)
 
     def _free_descriptor(self) -> bool:
-        """Free a descriptor for a connection that waits to be accepted; return False if none can be."""
-        return self._reserve.give() or self._abort_oldest()
+        """Free a descriptor for a connection in the backlog; return False if that is impossible."""
+        return self._reserve.release() or self._abort_oldest()
 
     def _abort_oldest(self) -> bool:
         """Abort the oldest connection; return False if there is none."""
@@ -120,14 +121,14 @@ class Gate:
         self.loop.call_soon(self._reserve.fill)
 
     def close(self) -> None:
-        """Stop accepting, and abort connections without a complete request head."""
+        """Stop accepting, and abort the connections whose request head is not complete."""
         self._acceptor.close()
         for connection in [*self._connections]:
             if not connection.has_request:
                 connection.abort()
 
     async def wait_closed(self) -> None:
-        """Abort the remaining connections, and wait until those being accepted have ended too."""
+        """Abort the remaining connections, and wait for those that are still being accepted."""
         for connection in [*self._connections]:
             connection.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -178,20 +179,20 @@ class _Connection(asyncio.Protocol):
 
     @property
     def has_request(self) -> bool:
-        """Whether the head of its request is complete."""
+        """Whether the head of the request is complete."""
         return self._inner is not None
 
     def eof_received(self) -> bool:
-        """Stay open for the response if there is a request."""
+        """Keep the connection open for the response if there is a request."""
         return self.has_request
 
     def pause_writing(self) -> None:
-        """Pass it on."""
+        """Pause the inner protocol."""
         if self._inner is not None:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass it on."""
+        """Resume the inner protocol."""
         if self._inner is not None:
             self._inner.resume_writing()
 

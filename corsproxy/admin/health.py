@@ -1,4 +1,4 @@
-"""The health listener: /livez, /readyz, /metrics. Knows what to call for each, nothing of requests."""
+"""The health listener: responds to /livez, /readyz and /metrics."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
@@ -23,7 +23,7 @@ class Readiness(NamedTuple):
 
 
 def health_app(readiness: Callable[[], Readiness], scraping: Scraping) -> web.Application:
-    """Return the application for probes and Prometheus; it responds as long as the process runs."""
+    """Return the application that responds to probes and to Prometheus."""
 
     async def live(request: web.Request) -> web.Response:  # noqa: ARG001
         return _plain(200, "ok\n")
@@ -52,7 +52,7 @@ def health_app(readiness: Callable[[], Readiness], scraping: Scraping) -> web.Ap
 
 
 class HealthListener:
-    """Serves probes from `start` to `close`; `start_accepting` accepts on its listening socket."""
+    """Serves probes from `start` to `close`; `start_accepting` accepts from its listening socket."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class HealthListener:
         self._gate = Gate(self._start_accepting, make, self._reserve)
 
     async def close(self) -> None:
-        """Stop accepting, and close all connections; responses being sent get a second."""
+        """Stop accepting, and close all connections; responses being sent have a second to finish."""
         if self._gate is not None:
             self._gate.close()
         await self._scraping.close()
@@ -94,7 +94,7 @@ async def serve_health(
     readiness: Callable[[], Readiness],
     scrape: Scrape,
 ) -> HealthListener:
-    """Return a health listener that accepts, until it is closed."""
+    """Return a health listener that has started; close it in the end."""
     listener = HealthListener(start_accepting, readiness, scrape)
     await listener.start()
     return listener

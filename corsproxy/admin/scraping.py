@@ -1,4 +1,4 @@
-"""Renders the metrics, one text at a time, shared by all scrapes that wait. Knows no connections."""
+"""Renders the metrics, once at a time; all scrapes that wait share the next rendering."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,14 +14,14 @@ Scrape = Callable[[], Awaitable[Snapshot]]
 # A text and its content type.
 Text = tuple[bytes, str]
 
-# Rendering uses the interpreter that serves requests: it gets at most a tenth of the time, unless a
-# scrape would wait for longer than this, in seconds.
+# Rendering competes with requests for the interpreter: it gets at most a tenth of the time, but the
+# rest after a rendering is at most this long, in seconds.
 _REST_PER_WORK: Final = 9.0
 _LONGEST_REST: Final = 1.0
 
 
 class Scraping:
-    """Has all scrapes that arrive during one rendering share the next.
+    """Renders the metrics once for all scrapes that arrive during the previous rendering.
 
     `descriptor_lent` leaves a descriptor free for files that a rendering has to open: the first one
     imports its modules.
@@ -65,7 +65,7 @@ class Scraping:
         except BaseException as error:
             for future in awaited.values():
                 future.set_exception(error)
-                future.exception()  # retrieved, as the request that waited may have been closed
+                future.exception()  # retrieved here: the request that waited for it may be gone
             if not isinstance(error, Exception):
                 raise
         else:

@@ -1,4 +1,4 @@
-"""The commands by name. Each is imported when it is used, so that `health` starts fast."""
+"""The command line: its commands by name, each imported on use, so that `health` starts fast."""
 
 import importlib
 from typing import Final
@@ -42,15 +42,15 @@ class _Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="corsproxy")
 def cli() -> None:
-    """Answer CORS preflights, forward requests, and say why one was blocked.
+    """Respond to CORS preflights, forward requests, and explain why one was blocked.
 
     \b
-    Without a file, in front of a legacy API:
+    Without a configuration file, in front of a legacy API:
       corsproxy run --upstream http://localhost:9000 --allow-origin http://localhost:3000
-    With one:
+    With a configuration file:
       corsproxy run -c config.yaml
-    To learn why a request is blocked:
+    To find out why a request is blocked:
       corsproxy explain PUT https://api.example.com/a --origin https://app.example.com
-    To see it work:
+    To try it in a browser:
       corsproxy demo
     """  # noqa: D301 - \b is click's, not a typo

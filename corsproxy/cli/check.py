@@ -1,4 +1,4 @@
-"""`corsproxy check`: print the problems of files. Knows formats and exit codes, not the rules."""
+"""`corsproxy check`: prints the problems that configuration files have."""
 
 import os
 import string
@@ -31,7 +31,8 @@ _FORMATS: Final[tuple[Format, ...]] = ("full", "concise", "json", "github")
     show_default=True,
     envvar="CORSPROXY_CHECK_FORMAT",
     show_envvar=True,
-    help="How problems are printed: with an excerpt, one line each, as JSON, or for GitHub.",
+    help="Print problems with an excerpt (full), on one line each (concise), as JSON, or as"
+    " annotations for GitHub, e.g. --format github.",
 )
 @click.option(
     "--print",
@@ -39,15 +40,15 @@ _FORMATS: Final[tuple[Format, ...]] = ("full", "concise", "json", "github")
     is_flag=True,
     envvar="CORSPROXY_CHECK_PRINT",
     show_envvar=True,
-    help="Print the configuration in force, defaults included, secrets masked; problems go to"
+    help="Print the effective configuration, with defaults and with secrets masked; problems go to"
     " standard error.",
 )
-@click.option("--strict", is_flag=True, show_envvar=True, help="Let warnings count as problems.")
+@click.option("--strict", is_flag=True, show_envvar=True, help="Exit with 1 for warnings, too.")
 @click.option(
     "--explain",
     metavar="ID",
     show_envvar=True,
-    help="Tell about one kind of problem instead, e.g. --explain E012.",
+    help="Explain one kind of problem instead of checking files, e.g. --explain E012.",
 )
 def check(
     files: tuple[Path, ...],
@@ -56,7 +57,7 @@ def check(
     strict: bool,  # noqa: FBT001
     explain: str | None,
 ) -> None:
-    """Tell all that is wrong with configuration files, then run their inline tests.
+    """Print every problem in configuration files, after running their inline tests.
 
     Without FILE: $CORSPROXY_CONFIG, else ./config.yaml, else /etc/corsproxy/config.yaml.
 
@@ -67,7 +68,7 @@ def check(
       corsproxy check --print config.yaml
       corsproxy check --explain E012
 
-    Exit code 0: nothing wrong, or warnings only; 1: problems, or tests that fail; 2: usage.
+    Exit code 0: no problem, or only warnings; 1: an error, or a test that failed; 2: wrong usage.
     """  # noqa: D301 - click keeps the lines after this escape
     if explain is not None:
         say(_explanation(explain), nl=False)
@@ -91,8 +92,8 @@ def _default() -> Path:
     if path is None:
         looked = " and ".join(map(str, DEFAULT_FILES))
         raise click.UsageError(
-            f"no configuration: give FILE or set CORSPROXY_CONFIG (looked for {looked});"
-            " `corsproxy init` prints one to begin with",
+            f"no configuration file: pass FILE or set CORSPROXY_CONFIG (looked for {looked});"
+            " `corsproxy init` prints one to start from",
         )
     return path
 
@@ -119,7 +120,7 @@ def _count(number: int, what: str) -> str:
 
 
 class _Gaps(dict[str, str]):
-    """An ellipsis for each value of a message that is explained."""
+    """Provides an ellipsis for each value in a message."""
 
     def __missing__(self, name: str) -> str:
         return "…"
@@ -129,7 +130,9 @@ def _explanation(id_: str) -> str:
     kind = BY_ID.get(id_.upper())
     if kind is None:
         known = sorted(BY_ID)
-        raise click.UsageError(f"there is no {id_}; ids go from {known[0]} to {known[-1]}")
+        raise click.UsageError(
+            f"--explain {id_!r}: no problem has this id; ids go from {known[0]} to {known[-1]}"
+        )
     message, advice = (
         string.Formatter().vformat(text, (), _Gaps()) for text in (kind.message, kind.advice)
     )

@@ -1,4 +1,4 @@
-"""`corsproxy demo`: which servers to run, and where. Imports them only when it runs."""
+"""`corsproxy demo`: runs the demo, or one of its servers; `--help` imports none of them."""
 
 import logging
 import sys
@@ -18,7 +18,7 @@ _PORT = click.IntRange(0, 65535)
 
 
 class _OriginType(click.ParamType[str]):
-    """An http origin as a browser writes it; it goes into a content security policy."""
+    """An http(s) origin as a browser serializes it; it goes into a Content-Security-Policy."""
 
     name = "origin"
 
@@ -31,8 +31,8 @@ class _OriginType(click.ParamType[str]):
         origin = parse_origin(value.encode("utf-8", "replace"))
         if origin is None or origin.scheme not in {b"http", b"https"}:
             self.fail(
-                f"{value!r} is no origin; write http://host:port in lower case, without a path "
-                "and without a slash at the end",
+                f"{value!r} is not a valid origin; write http://host:port in lower case, without a "
+                "path or a trailing slash",
                 param,
                 ctx,
             )
@@ -40,7 +40,7 @@ class _OriginType(click.ParamType[str]):
 
 
 class _ListenType(click.ParamType[tuple[str, int]]):
-    """`host:port` or `[ipv6]:port` with an address literal as host."""
+    """`host:port` or `[ipv6]:port`; the host is an address literal."""
 
     name = "address"
 
@@ -55,7 +55,7 @@ class _ListenType(click.ParamType[tuple[str, int]]):
         found = split_host_port(value, lowest=0)
         if found is None or not found[0]:
             self.fail(
-                f"{value!r} is no address to listen on; write 127.0.0.1:9000 or [::1]:9000",
+                f"{value!r} is not a valid address to listen on; write 127.0.0.1:9000 or [::1]:9000",
                 param,
                 ctx,
             )
@@ -67,37 +67,38 @@ class _ListenType(click.ParamType[tuple[str, int]]):
     "--page-port",
     type=_PORT,
     show_envvar=True,
-    help="Port of the page on loopback.  [default: 3000, or any free one]",
+    help="Port of the page on loopback, e.g. 5173.  [default: 3000, or a free one]",
 )
 @click.option(
     "--api-port",
     type=_PORT,
     show_envvar=True,
-    help="Port of the legacy API on loopback.  [default: 9000, or any free one]",
+    help="Port of the legacy API on loopback, e.g. 9001.  [default: 9000, or a free one]",
 )
 @click.option(
     "--proxy-port",
     type=_PORT,
     show_envvar=True,
-    help="Port of the proxy on loopback.  [default: 8080, or any free one]",
+    help="Port of the proxy on loopback, e.g. 8081.  [default: 8080, or a free one]",
 )
 @click.option(
     "--print-config",
     is_flag=True,
     show_envvar=True,
-    help="Print the configuration that the demo's proxy runs with, and end.",
+    help="Print the configuration of the demo's proxy, and exit.",
 )
 @click.option(
     "--only",
     type=click.Choice(["api", "page"]),
     show_envvar=True,
-    help="Run one part alone, as docker-compose.yml does.",
+    help="Run only this server, as docker-compose.yml does, e.g. --only api.",
 )
 @click.option(
     "--listen",
     type=_ListenType(),
     show_envvar=True,
-    help="With --only: where to listen.  [default: 127.0.0.1:9000 or 127.0.0.1:3000]",
+    help="With --only: the address to listen on, e.g. 0.0.0.0:9000.  [default: 127.0.0.1:9000 or"
+    " 127.0.0.1:3000]",
 )
 @click.option(
     "--page",
@@ -105,7 +106,7 @@ class _ListenType(click.ParamType[tuple[str, int]]):
     default="http://localhost:3000",
     show_default=True,
     show_envvar=True,
-    help="With --only page: the page's own origin, which the proxy's policy allows.",
+    help="With --only page: the origin of the page, which the proxy's policy allows.",
 )
 @click.option(
     "--api",
@@ -113,7 +114,7 @@ class _ListenType(click.ParamType[tuple[str, int]]):
     default="http://localhost:9000",
     show_default=True,
     show_envvar=True,
-    help="With --only page: the legacy API as the browser sees it.",
+    help="With --only page: the origin of the legacy API, as seen by the browser.",
 )
 @click.option(
     "--proxy",
@@ -121,9 +122,9 @@ class _ListenType(click.ParamType[tuple[str, int]]):
     default="http://localhost:8080",
     show_default=True,
     show_envvar=True,
-    help="With --only page: the proxy as the browser sees it.",
+    help="With --only page: the origin of the proxy, as seen by the browser.",
 )
-def demo(  # noqa: PLR0913 - one parameter an option
+def demo(  # noqa: PLR0913 - one parameter per option
     *,
     page_port: int | None,
     api_port: int | None,
@@ -137,8 +138,9 @@ def demo(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Show in a browser what CORS blocks, and what the proxy changes.
 
-    Starts a legacy API that knows nothing of CORS, the proxy in front of it, and a page on another
-    origin that sends each request both ways, side by side. Prints the links; Ctrl-C ends all.
+    Starts a legacy API without proper CORS support, the proxy in front of it, and a page on another
+    origin that sends each request both directly and through the proxy. Prints the links; Ctrl-C stops
+    all three.
 
     \b
     Examples:
@@ -154,15 +156,18 @@ def demo(  # noqa: PLR0913 - one parameter an option
         say_verbatim(words.config_text(wanted.or_preferred()))
     elif only is None:
         if listen is not None:
-            raise click.UsageError("--listen goes with --only; use --page-port and its like")
-        _run(stage.play(wanted, say))
+            raise click.UsageError(
+                "--listen needs --only; to choose ports for all servers, use --page-port, --api-port "
+                "and --proxy-port"
+            )
+        _run(stage.run_all(wanted, say))
     else:
         settings = PageSettings(page=page, api=api, proxy=proxy)
-        _run(stage.play_one(only, listen, settings, say))
+        _run(stage.run_one(only, listen, settings, say))
 
 
-def _run(play: "Coroutine[None, None, None]") -> None:
-    """Run until it ends; if it cannot start, print why in one line and exit with 3."""
+def _run(servers: "Coroutine[None, None, None]") -> None:
+    """Run `servers` to the end; if they cannot start, print the reason on one line and exit with 3."""
     import uvloop  # noqa: PLC0415 - slow to import, and only needed here
 
     from corsproxy.observe.logs import TextFormatter  # noqa: PLC0415
@@ -172,7 +177,7 @@ def _run(play: "Coroutine[None, None, None]") -> None:
     shown.setFormatter(TextFormatter())
     logging.basicConfig(level="INFO", handlers=[shown])
     try:
-        uvloop.run(play)
+        uvloop.run(servers)
     except CannotStart as error:
         say(f"corsproxy: cannot start the demo: {error}", err=True)
         raise SystemExit(_CANNOT_START) from None

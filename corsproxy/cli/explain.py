@@ -1,4 +1,4 @@
-"""Runs `corsproxy explain`: parses its arguments, sends live requests, prints. Contains no rule of CORS."""
+"""`corsproxy explain`: parses its arguments, sends live requests and prints the explanation."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import click
 
 from corsproxy.cli.explanation import render
 from corsproxy.cli.files import DEFAULT_FILES, config_option, default_file
-from corsproxy.cli.http_probe import CannotAsk, ask
+from corsproxy.cli.http_probe import NoResponse, fetch_head
 from corsproxy.cli.terminal import say, say_json, say_verbatim
 from corsproxy.config.load import Loaded, load
 from corsproxy.config.problems.format import excerpt, format_problems
@@ -49,19 +49,21 @@ EXIT_CANNOT: Final = 3
     envvar="CORSPROXY_EXPLAIN_HEADER",
     show_envvar=True,
     metavar="NAME[: VALUE]",
-    help="A header that the page's script sets. May be given several times.",
+    help="A header that the page's script sets, e.g. -H 'Content-Type: application/json'. Can be"
+    " repeated.",
 )
 @click.option(
     "--credentials",
     is_flag=True,
     show_envvar=True,
-    help='The page sends cookies: credentials: "include", or withCredentials.',
+    help='The page sends cookies, with credentials: "include" or withCredentials.',
 )
 @click.option(
     "--live",
     is_flag=True,
     show_envvar=True,
-    help="Ask the running URL, whatever serves it, and judge its answers; with -c, compare.",
+    help="Send the requests to the URL, whatever serves it, and check its responses; with -c, compare"
+    " them with the file.",
 )
 @click.option(
     "--json",
@@ -69,7 +71,7 @@ EXIT_CANNOT: Final = 3
     is_flag=True,
     envvar="CORSPROXY_EXPLAIN_JSON",
     show_envvar=True,
-    help="Print JSON.",
+    help="Print the explanation as JSON.",
 )
 @click.option(
     "--exit-code",
@@ -89,10 +91,10 @@ def explain(  # noqa: PLR0913 - click passes each option by its name
     as_json: bool,
     exit_code: bool,
 ) -> None:
-    """Tell why a page's request works or is blocked, and what would allow it.
+    """Explain why a page's request works or is blocked, and what would allow it.
 
-    Nothing is sent, unless --live is given: then the URL is asked as a browser would, first by a
-    preflight where one is needed, then by the request itself if it is GET, HEAD or OPTIONS.
+    Sends nothing without --live. With it, sends to the URL what a browser would: first a preflight if
+    one is needed, then the request itself if it is GET, HEAD or OPTIONS.
 
     \b
     Examples:
@@ -101,8 +103,8 @@ def explain(  # noqa: PLR0913 - click passes each option by its name
         -H 'Content-Type: application/json' --credentials
       corsproxy explain GET https://api.example.com/ --origin https://app.example.com --live
 
-    Exit code 0: it was explained; 1: it does not work, with --exit-code; 2: usage; 3: the file is
-    missing or wrong, or the server cannot be asked.
+    Exit code 0: explained; 1: the request does not work (with --exit-code); 2: wrong usage; 3: the file
+    is missing or has errors, or the server did not respond.
     """  # noqa: D301 - \b is click's, not a typo
     page_request = _page_request(method, url, origin, headers, credentials=credentials)
     print_explanation = _print_live if live else _print_by_file
@@ -122,16 +124,18 @@ class _File(NamedTuple):
 def _page_request(
     method: str, url: str, origin: str, headers: tuple[str, ...], *, credentials: bool
 ) -> PageRequest:
-    """Build the page's request; raise UsageError for what no browser could send."""
+    """Build the page's request. Raises UsageError if no browser could send it."""
     if not is_token(method.encode()):
-        raise click.UsageError(f"METHOD {method!r} is no method: write one word, such as PUT")
+        raise click.UsageError(
+            f"METHOD {method!r} is not a valid method: write one word, such as PUT"
+        )
     try:
         address = read_url(url)
     except ValueError as error:
         raise click.UsageError(f"URL {error}") from None
     if not origin.strip() or not origin.isprintable():
         raise click.UsageError(
-            f"--origin {origin!r} is no origin: give that of the page, such as "
+            f"--origin {origin!r} is not a valid origin: write that of the page, such as "
             "https://app.example.com, or null"
         )
     fields = tuple(_field(header) for header in headers)
@@ -142,19 +146,19 @@ def _field(text: str) -> Field:
     name, _, value = text.partition(":")
     if not is_token(name.encode()) or not value.replace("\t", " ").isprintable():
         raise click.UsageError(
-            f"--header {text!r} is no header: write NAME, or 'NAME: VALUE', on one line"
+            f"--header {text!r} is not a valid header: write NAME, or 'NAME: VALUE', on one line"
         )
     return name.encode(), value.strip().encode()
 
 
 def _load(named: Path | None) -> _File:
-    """Load the file; print its problems and exit if it has errors. Warnings are left to `check`."""
+    """Load the file; if it has errors, print its problems and exit. `check` prints warnings."""
     path = named or default_file()
     if path is None:
         looked = " and ".join(map(str, DEFAULT_FILES))
         raise click.UsageError(
-            f"no configuration: give one with -c FILE (looked for {looked}), or --live to ask the "
-            "URL itself"
+            f"no configuration file: pass one with -c FILE (looked for {looked}), or use --live to "
+            "send the request to the URL"
         )
     loaded = load(path, os.environ)
     if loaded.config is None:
@@ -174,7 +178,7 @@ def _print_by_file(page_request: PageRequest, named: Path | None, *, as_json: bo
 
 
 def _print_live(page_request: PageRequest, named: Path | None, *, as_json: bool) -> Explanation:
-    """Print what the URL's responses mean, beside what the file says if one is named."""
+    """Explain the URL's responses; if a file is named, compare them with what it leads to."""
     file = None if named is None else _load(named)
     by_file = explain_request(file.config, page_request) if file else None
     explanation = _explain_live(page_request)
@@ -191,26 +195,26 @@ def _print_live(page_request: PageRequest, named: Path | None, *, as_json: bool)
 
 
 def _explain_live(page_request: PageRequest) -> Explanation:
-    """Send what a browser would to the URL and explain the responses."""
+    """Send to the URL what a browser would, and explain the responses."""
     if not page_request.url.startswith("http"):
-        raise click.UsageError("--live asks http and https only: leave it out for a WebSocket")
+        raise click.UsageError("--live supports only http and https: leave it out for a WebSocket")
     preflight, request = live_requests(page_request)
     if preflight is None and request is None:
         raise click.UsageError(
-            f"--live cannot ask: a browser sends this {printable_ascii(page_request.method)} without a preflight, and "
-            "it could change something; name with -H what your page sets, such as 'Content-Type: "
-            "application/json', or explain it by a file"
+            f"--live does not send this {printable_ascii(page_request.method)}: it could change "
+            "something, and a browser sends no preflight before it; add the headers that your page "
+            "sets with -H, such as 'Content-Type: application/json', or explain it from a file"
         )
 
     async def exchange() -> tuple[LiveResponse | None, LiveResponse | None]:
-        first = await ask(preflight) if preflight else None
+        first = await fetch_head(preflight) if preflight else None
         if request is None or not explain_responses(page_request, first, None).works:
-            return first, None  # a browser would not send the request either
-        return first, await ask(request)
+            return first, None  # a browser would not send it either
+        return first, await fetch_head(request)
 
     try:
         return explain_responses(page_request, *asyncio.run(exchange()))
-    except CannotAsk as error:
+    except NoResponse as error:
         say(f"corsproxy: {error}", err=True)
         raise SystemExit(EXIT_CANNOT) from None
 
@@ -221,13 +225,12 @@ def _text(explanation: Explanation, file: _File | None) -> str:
 
 
 def _comparison(explanation: Explanation, by_file: Explanation, file: _File) -> str:
-    """Render what the file says of the same request, and whether that differs."""
+    """Render what the file leads to for the same request, and whether that is the same."""
     same = explanation.works == by_file.works
-    title = f"\n{printable(str(file.path))} says {'the same' if same else 'otherwise'}:\n\n"
+    result = "the same result" if same else "another result"
+    title = f"\n{printable(str(file.path))} leads to {result}:\n\n"
     advice = (
-        ""
-        if same
-        else "\nIs this the file that the server at the URL runs with, and is it a corsproxy?\n"
+        "" if same else "\nIs the server at the URL corsproxy, and does it run with this file?\n"
     )
     return f"{title}{_text(by_file, file)}{advice}"
 
@@ -241,5 +244,5 @@ def _excerpt(loaded: Loaded, pos: SourcePos) -> list[str]:
 
 
 def _may_colour() -> bool:
-    """Whether standard output is a terminal and NO_COLOR is not set."""
+    """Return whether standard output is a terminal and NO_COLOR is not set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

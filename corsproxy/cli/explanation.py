@@ -1,4 +1,4 @@
-"""Renders an explanation as text for a terminal, with ticks, crosses and colours. Explains nothing itself."""
+"""Renders an explanation as text for a terminal, with ticks, crosses and colours."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -65,9 +65,9 @@ def _verdict(explanation: Explanation, excerpt: Sequence[str]) -> Iterator[str]:
 
 def _response(response: PredictedResponse) -> Iterator[str]:
     if response.status:
-        yield f"The {response.to} is answered with status {response.status} and these headers:"
+        yield f"The response to the {response.to} has status {response.status} and these headers:"
     else:
-        yield f"The {response.to} is forwarded; these headers are added to the upstream's answer:"
+        yield f"The {response.to} is forwarded; these headers are added to the upstream's response:"
     yield from (
         f"  {printable_ascii(name)}: {printable_ascii(value, _LONGEST_VALUE)}"
         for name, value in response.fields

@@ -1,4 +1,4 @@
-"""The option for a configuration file, and the default files. Reads none."""
+"""The `--config` option of the commands, and the files that are read by default."""
 
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,8 @@ config_option: Final = click.option(
     type=click.Path(path_type=Path),
     envvar="CORSPROXY_CONFIG",
     show_envvar=True,
-    help="The configuration file. Default: ./config.yaml, then /etc/corsproxy/config.yaml.",
+    help="The configuration file, e.g. -c proxy.yaml. Default: ./config.yaml, then"
+    " /etc/corsproxy/config.yaml.",
 )
 
 

@@ -1,17 +1,17 @@
-"""Writes the configuration file that equals the flags of `corsproxy run`. Knows YAML's quoting."""
+"""Writes the flags of `corsproxy run` as an equivalent configuration file."""
 
 import re
 from collections.abc import Iterable
 from typing import Final
 
-# Everything else is written as an escape, so that no value can end its quotes or its line.
+# These characters are escaped, so that no value can end its quotes or its line.
 _UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
 
 
 def as_yaml(upstream: str, allow_origins: Iterable[str], listen: str, *, credentials: bool) -> str:
-    """Return the file that equals the flags; a value stays a value, whatever it contains.
+    """Return the equivalent file; each value stays one YAML string, whatever it contains.
 
-    Health listens on a free port of the loopback, because no flag gives another.
+    Health listens on a free loopback port, because there is no flag for its address.
     """
     origins = ", ".join(_quoted(origin) for origin in allow_origins)
     lines = [

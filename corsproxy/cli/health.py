@@ -1,7 +1,7 @@
-"""`corsproxy health`: requests /livez or /readyz of a running proxy. Imports no server.
+"""`corsproxy health`: requests /livez or /readyz from a running proxy.
 
-The image's HEALTHCHECK starts it every few seconds, so it writes and reads its few bytes of HTTP
-itself: importing http.client alone would take as long as all the rest.
+The image's HEALTHCHECK starts it every few seconds, so it imports little and writes and reads its few
+bytes of HTTP itself: importing http.client alone would take as long as everything else.
 """
 
 import socket
@@ -35,7 +35,7 @@ class _AddressType(click.ParamType[str | tuple[str, int]]):
         found = split_host_port(value, lowest=1)
         if found is None:
             self.fail(
-                f"{value!r} is no address; write host:port, [ipv6]:port or unix:/path, "
+                f"{value!r} is not a valid address; write host:port, [ipv6]:port or unix:/path, "
                 "as in health.listen of the configuration",
                 param,
                 ctx,
@@ -49,7 +49,7 @@ class _AddressType(click.ParamType[str | tuple[str, int]]):
     "--ready",
     is_flag=True,
     show_envvar=True,
-    help="Ask /readyz (may it be sent traffic?) in place of /livez (does it run?).",
+    help="Request /readyz (is it ready for traffic?) instead of /livez (is it running?).",
 )
 @click.option(
     "--address",
@@ -58,7 +58,8 @@ class _AddressType(click.ParamType[str | tuple[str, int]]):
     show_default=True,
     envvar="CORSPROXY_HEALTH_LISTEN",
     show_envvar=True,
-    help="Where the proxy's health listener is; a wildcard address means loopback.",
+    help="Address of the proxy's health listener, e.g. unix:/run/health.sock; a wildcard address"
+    " means loopback.",
 )
 @click.option(
     "--timeout",
@@ -66,12 +67,12 @@ class _AddressType(click.ParamType[str | tuple[str, int]]):
     default=2.0,
     show_default=True,
     show_envvar=True,
-    help="Seconds to wait for the answer.",
+    help="Seconds to wait for the response, e.g. 0.5.",
 )
 def health(*, ready: bool, address: str | tuple[str, int], timeout: float) -> None:
-    """Exit with 0 if the running proxy is healthy, else with 1 and one line that says why.
+    """Exit with 0 if the running proxy is healthy, else print the reason and exit with 1.
 
-    Made for HEALTHCHECK and for probes that run a command.
+    Meant for HEALTHCHECK and for probes that run a command.
 
     \b
     Example:
@@ -83,15 +84,16 @@ def health(*, ready: bool, address: str | tuple[str, int], timeout: float) -> No
         status, body = _request(address, path, timeout)
     except OSError as error:
         say(
-            f"unhealthy: no answer from {where}{path} within {timeout:g} s: {error}; "
-            "is corsproxy running, and is --address what health.listen says?",
+            f"unhealthy: no response from {where}{path} within {timeout:g} s: {error}; "
+            "is corsproxy running, and is --address the same as health.listen?",
             err=True,
         )
         raise SystemExit(_UNHEALTHY) from None
     if status != 200:
-        say(f"unhealthy: {where}{path} answered {status or 'no HTTP'}: {body}", err=True)
+        received = status or "bytes that are not HTTP"
+        say(f"unhealthy: {where}{path} responded with {received}: {body}", err=True)
         raise SystemExit(_UNHEALTHY)
-    say(f"healthy: {where}{path} answered 200")
+    say(f"healthy: {where}{path} responded with 200")
 
 
 def _request(address: str | tuple[str, int], path: str, timeout: float) -> tuple[int, str]:

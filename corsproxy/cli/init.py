@@ -1,4 +1,4 @@
-"""`corsproxy init`: print a configuration to begin with. Knows their names, not their keys."""
+"""`corsproxy init`: prints a configuration to start from."""
 
 from collections.abc import Callable
 from typing import Final
@@ -20,10 +20,10 @@ _STARTS: Final[dict[str, Callable[[], str]]] = {
 @click.command()
 @click.argument("start", type=click.Choice(tuple(_STARTS)), default="minimal")
 def init(start: str) -> None:
-    """Print a commented configuration to begin with.
+    """Print a commented configuration to start from.
 
-    minimal: one route, one policy. full: every key there is. compose: beside an API in docker
-    compose. kubernetes: as a sidecar.
+    minimal has one route and one policy; full has every key; compose is for an API in docker compose;
+    kubernetes is for a sidecar.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`corsproxy run`: serve a configuration until stopped. Knows options and exit codes, not servers."""
+"""`corsproxy run`: serves a configuration until it is stopped."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from corsproxy.cli.files import config_option, default_file
 from corsproxy.cli.from_flags import as_yaml
 from corsproxy.cli.terminal import say
 
-# The rest is imported in the functions that use it: it takes long, and signal handlers come first.
+# The rest is imported in the functions that use it: that takes long, and signal handlers come first.
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -25,7 +25,7 @@ EXIT_CANNOT_START: Final = 3
 
 
 class Watched(NamedTuple):
-    """The file that a configuration was read from, and its fingerprint then."""
+    """The file that a configuration was read from, and its fingerprint at that time."""
 
     path: Path
     seen: "Fingerprint | None"
@@ -37,7 +37,7 @@ class Watched(NamedTuple):
     "--upstream",
     show_envvar=True,
     metavar="URL",
-    help="Without a file: the server to stand in front of, e.g. http://localhost:9000.",
+    help="Without a file: the server to forward requests to, e.g. http://localhost:9000.",
 )
 @click.option(
     "--allow-origin",
@@ -45,13 +45,14 @@ class Watched(NamedTuple):
     multiple=True,
     show_envvar=True,
     metavar="ORIGIN",
-    help="Without a file: an origin whose pages may read answers. May be given several times.",
+    help="Without a file: an origin whose pages may read responses, e.g. http://localhost:3000. Can be"
+    " repeated.",
 )
 @click.option(
     "--allow-credentials",
     is_flag=True,
     show_envvar=True,
-    help="Without a file: let pages send cookies and read the answers to them.",
+    help="Without a file: allow pages to send cookies and to read the responses.",
 )
 @click.option(
     "--listen",
@@ -59,7 +60,7 @@ class Watched(NamedTuple):
     show_default=True,
     show_envvar=True,
     metavar="HOST:PORT",
-    help="Without a file: where to listen. Port 0 takes any free one.",
+    help="Without a file: the address to listen on, e.g. 0.0.0.0:8080. Port 0 means any free port.",
 )
 def run(
     config_file: Path | None,
@@ -75,8 +76,8 @@ def run(
       corsproxy run -c config.yaml
       corsproxy run --upstream http://localhost:9000 --allow-origin http://localhost:3000
 
-    SIGTERM and SIGINT finish the requests in flight and end with exit code 0. Exit code 3 means
-    that the proxy could not start: the address is in use, or the file is missing or wrong.
+    On SIGTERM or SIGINT it finishes the requests in flight and exits with 0. Exit code 3 means that
+    the proxy could not start: the address is in use, or the file is missing or has errors.
     """  # noqa: D301 - \b is click's, not a typo
     if upstream is not None:
         if not allow_origins:
@@ -87,11 +88,14 @@ def run(
         text = as_yaml(upstream, allow_origins, listen, credentials=allow_credentials)
         raise SystemExit(_run_flags(text))
     if allow_origins or allow_credentials:
-        raise click.UsageError("--allow-origin and --allow-credentials go with --upstream")
+        raise click.UsageError(
+            "--allow-origin and --allow-credentials need --upstream; in a file, set them in `cors` of a "
+            "route"
+        )
     path = config_file or default_file()
     if path is None:
         raise click.UsageError(
-            "no configuration: give one with -c FILE, or a server with --upstream URL "
+            "no configuration file: pass one with -c FILE, or a server with --upstream URL "
             "--allow-origin ORIGIN (looked for ./config.yaml and /etc/corsproxy/config.yaml)",
         )
     raise SystemExit(_run_file(path))
@@ -100,14 +104,14 @@ def run(
 def _run_flags(text: str) -> int:
     from corsproxy.config.load import load_text  # noqa: PLC0415
 
-    say("# The same as a file:\n" + text)
+    say("# The same as a configuration file:\n" + text)
     loaded = load_text(text, "<flags>", {})
     return _exit_code(_run(_service(_config_or_exit(loaded), colour=sys.stdout.isatty()), None))
 
 
 def _run_file(path: Path) -> int:
-    # Until the file is watched, SIGHUP can be ignored: the file is read right now, and later changes
-    # differ from the fingerprint.
+    # SIGHUP can be ignored until the file is watched: it is read now, and a later change is found by
+    # its fingerprint.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from corsproxy.config.load import fingerprint, load  # noqa: PLC0415
 
@@ -172,7 +176,7 @@ def _exit_code(main: "Coroutine[None, None, None]", *, supervises: bool = False)
     from corsproxy.runtime.sockets import CannotStart  # noqa: PLC0415
 
     try:
-        # A supervisor waits for its workers and has no use for a faster loop.
+        # A supervisor mostly waits for its workers: a faster loop would gain nothing.
         (asyncio.run if supervises else uvloop.run)(main)
     except CannotStart as error:
         say(f"corsproxy: {error}", err=True)
@@ -188,7 +192,7 @@ async def _run(make: "Callable[[], Frontend]", watched: Watched | None) -> None:
     from corsproxy.runtime.signals import StopSignals  # noqa: PLC0415
 
     async with make() as frontend:
-        # Whatever reads the announcement may send any signal: all have handlers by then.
+        # A program that reads the announcement may send any signal, so all handlers are set first.
         stop = StopSignals()
         reloader = watched and Reloader(watched.path, os.environ, frontend, watched.seen)
         _announce(frontend)

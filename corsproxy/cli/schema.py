@@ -1,4 +1,4 @@
-"""`corsproxy schema`: print the configuration language. Knows its formats, not its keys."""
+"""`corsproxy schema`: prints the configuration language as JSON Schema or Markdown."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ from corsproxy.config.schema import json_schema, reference_text
     show_default=True,
     envvar="CORSPROXY_SCHEMA_FORMAT",
     show_envvar=True,
-    help="JSON Schema for editors and linters, or Markdown to read.",
+    help="Print JSON Schema for editors and linters, or Markdown to read, e.g. --format markdown.",
 )
 def schema(style: Literal["json", "markdown"]) -> None:
     """Print the configuration language as JSON Schema, with every key's description.
@@ -28,6 +28,6 @@ def schema(style: Literal["json", "markdown"]) -> None:
       check-jsonschema --schemafile config.schema.json config.yaml
       corsproxy schema --format markdown > docs/configuration.md
 
-    With the first line of `corsproxy init full` an editor completes and checks the file.
+    An editor completes and checks a file that starts with the first line of `corsproxy init full`.
     """  # noqa: D301 - click keeps the lines after this escape
     say_verbatim(json_schema() if style == "json" else reference_text())

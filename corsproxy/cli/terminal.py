@@ -16,5 +16,5 @@ def say_json(value: object) -> None:
 
 
 def say_verbatim(text: str) -> None:
-    """Print text unchanged: a document made from the user's own file, or escaped before colouring."""
+    """Print text unchanged: it was made from the user's own file, or escaped before it was coloured."""
     click.echo(text, nl=False)

@@ -1,4 +1,4 @@
-"""`corsproxy worker`: a worker process, as `run` starts it. Not meant to be typed."""
+"""`corsproxy worker`: runs a worker process; only `corsproxy run` starts it."""
 
 import click
 
@@ -6,7 +6,7 @@ import click
 @click.command(hidden=True)
 @click.argument("descriptor", type=int)
 def worker(descriptor: int) -> None:
-    """Serve as the supervisor at the other end of DESCRIPTOR says; `corsproxy run` starts this."""
+    """Run a worker for the supervisor at the other end of DESCRIPTOR; started by `corsproxy run`."""
     import uvloop  # noqa: PLC0415 - slow to import, and only needed here
 
     from corsproxy.runtime.worker import work  # noqa: PLC0415

@@ -1,8 +1,8 @@
-"""A legacy API with the usual mistakes: knows orders and cookies, and has CORS wrong.
+"""A legacy API with the usual mistakes in CORS, for the demo.
 
 It responds to OPTIONS with 405, sends `Access-Control-Allow-Origin: *` for requests with cookies,
-names its software and version, redirects to its internal name, and sends errors as HTML. All of it is
-deterministic and in memory.
+discloses its software and version, redirects to its internal name, and sends errors as HTML. It is
+deterministic, and keeps its data in memory.
 """
 
 import asyncio
@@ -22,7 +22,8 @@ _DOWNLOAD_CHUNK: Final = bytes(range(256)) * 256
 _SESSION_COOKIE: Final = "LEGACYSESSION"
 _SESSION_ID: Final = "2f1c9a7e"
 SESSION: Final = f"{_SESSION_COOKIE}={_SESSION_ID}"
-# Wrong together with cookies: a browser refuses `*` for a request with credentials (Fetch, CORS check).
+# Wrong for requests with credentials, for which browsers reject `*`
+# (https://fetch.spec.whatwg.org/#concept-cors-check).
 _WRONG_CORS: Final = {"Access-Control-Allow-Origin": "*"}
 _ERROR_PAGE: Final = (
     "<!doctype html><title>500</title><h1>Internal Server Error</h1>"
@@ -143,7 +144,7 @@ async def _account(request: web.Request) -> web.Response:
 
 
 async def _redirect(request: web.Request) -> web.Response:
-    # The host of the request: behind a proxy that is the internal name.
+    # The Host of the request: behind a proxy, that is the internal name.
     raise web.HTTPFound(f"http://{request.host}/orders")
 
 
@@ -177,7 +178,7 @@ async def _broken(_: web.Request) -> web.Response:
 
 
 async def _archive(_: web.Request) -> web.Response:
-    """Respond with gzip whatever the client accepts, as some old servers do."""
+    """Respond with gzip even if the client does not accept it, as some old servers do."""
     rows = [{"id": number, "item": "teapot", "quantity": number % 7} for number in range(500)]
     body = gzip.compress(json.dumps(rows).encode(), mtime=0)
     return web.Response(

@@ -1,4 +1,4 @@
-"""Serves the demo's page from an origin of its own. Knows its files and addresses, not the servers."""
+"""Serves the demo's page and its settings, from an origin of its own."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,8 +21,8 @@ _FILES: Final = {
 class PageSettings:
     """The settings of the page; each address is an origin, such as "http://localhost:8080".
 
-    `page` is the origin that the policy allows: opened under another name, the page is refused.
-    `config` is the proxy's configuration to show, empty if it is not known.
+    `page` is the origin that the policy allows: opened from another one, the page is refused.
+    `config` is the proxy's configuration to show, empty if unknown.
     """
 
     api: str

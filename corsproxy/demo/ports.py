@@ -1,4 +1,4 @@
-"""Finds free ports for the demo, and binds them. Knows sockets, not what is served on them."""
+"""Finds free ports for the demo, and listens on them."""
 
 import errno
 import socket
@@ -11,7 +11,7 @@ LOOPBACK: Final = "127.0.0.1"
 
 
 def choose(port: int | None, preferred: int) -> int:
-    """Return the port to bind: `port`, or if it is None `preferred` if free, else 0 for any.
+    """Return the port to bind: `port`; or, if it is None, `preferred` if that is free, else 0.
 
     Raises CannotStart if `port` is given and in use.
     """
@@ -20,13 +20,13 @@ def choose(port: int | None, preferred: int) -> int:
     if port and not is_free(port):
         raise CannotStart(
             f"port {port} on {LOOPBACK} is in use by another program; "
-            "stop that one, choose another port, or leave the option out to take any free one",
+            "stop that program, choose another port, or omit the option to use a free one",
         )
     return port
 
 
 def claim(port: int | None, preferred: int) -> socket.socket:
-    """Return a socket that listens on loopback, on the port that `choose` returns."""
+    """Return a socket that listens on loopback, on the port that `choose` selects."""
     try:
         return bind(LOOPBACK, choose(port, preferred))
     except CannotStart:
@@ -39,23 +39,23 @@ def claim(port: int | None, preferred: int) -> socket.socket:
 def is_free(port: int) -> bool:
     """Return whether no program listens on `localhost:port`, in IPv4 and in IPv6.
 
-    A browser tries both for the name localhost, so another program on [::1] would serve the page.
+    A browser tries both for the name localhost: it might get its page from a program on [::1].
     """
     return _can_bind(LOOPBACK, port) and _can_bind("::1", port)
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on `host` (an address literal) and `port`, 0 for any.
+    """Return a socket that listens on `host` (an address literal) and `port`; 0 is any free port.
 
-    It listens at once: until then, other programs can still bind the port. Raises CannotStart if
-    that is not possible.
+    It listens at once, because other programs can bind the port until it does. Raises CannotStart
+    if that fails.
     """
     try:
         return listen_tcp(TcpAddress(host, port))
     except OSError as error:
         raise CannotStart(
             f"cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()}; "
-            "choose an address of this machine as numbers, and a free port",
+            "use an IP address of this machine, and a free port",
         ) from error
 
 

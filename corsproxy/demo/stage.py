@@ -1,7 +1,4 @@
-"""Starts and stops the demo: API, proxy and page, or one of them alone.
-
-Knows the order and the ports, not what is served.
-"""
+"""Starts and stops the servers of the demo: API, proxy and page, or one of them alone."""
 
 import os
 import sys
@@ -25,20 +22,20 @@ from corsproxy.runtime.signals import StopSignals
 
 PREFERRED: Final = Ports(page=3000, api=9000, proxy=8080, health=9902)
 
-# Seconds for responses that are being sent when the demo ends; its longest stream takes two.
+# Seconds for responses that are being sent when the demo ends.
 _LAST_RESPONSES: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedPorts:
-    """The ports given as options; None means the preferred one, or any if that is in use."""
+    """The ports given as options; None means the preferred port, or a free one if it is in use."""
 
     page: int | None = None
     api: int | None = None
     proxy: int | None = None
 
     def or_preferred(self) -> Ports:
-        """Return the ports, with the preferred ones for those that are not given."""
+        """Return the ports, with the preferred port for each that is not given."""
         return Ports(
             page=PREFERRED.page if self.page is None else self.page,
             api=PREFERRED.api if self.api is None else self.api,
@@ -47,10 +44,10 @@ class WantedPorts:
         )
 
 
-async def play(wanted: WantedPorts, say: Callable[[str], None]) -> None:
-    """Run all three until SIGINT or SIGTERM; call `say` with the greeting once they run.
+async def run_all(wanted: WantedPorts, say: Callable[[str], None]) -> None:
+    """Run all three servers until SIGINT or SIGTERM; call `say` with the greeting once they run.
 
-    Raises CannotStart if a wanted port is in use, or the proxy cannot start.
+    Raises CannotStart if a port that was given is in use, or the proxy cannot start.
     """
     with (
         claim(wanted.page, PREFERRED.page) as page_socket,
@@ -75,15 +72,15 @@ async def play(wanted: WantedPorts, say: Callable[[str], None]) -> None:
             await proxy.wait(stop)
 
 
-async def play_one(
+async def run_one(
     part: Literal["api", "page"],
     listen: tuple[str, int] | None,
     settings: PageSettings,
     say: Callable[[str], None],
 ) -> None:
-    """Run one part until SIGINT or SIGTERM; call `say` with its address once it listens.
+    """Run one server until SIGINT or SIGTERM; call `say` with its address once it listens.
 
-    Raises CannotStart if it cannot listen there.
+    Raises CannotStart if it cannot listen on that address.
     """
     stop = StopSignals()
     app = make_legacy_app() if part == "api" else make_page_app(settings)
@@ -96,7 +93,7 @@ async def play_one(
 
 @asynccontextmanager
 async def serving(app: web.Application, bound: socket) -> AsyncIterator[None]:
-    """Serve `app` on a bound socket for the duration of the context."""
+    """Serve `app` on a listening socket for the duration of the context."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_RESPONSES)
     await runner.setup()
     try:
@@ -109,12 +106,12 @@ async def serving(app: web.Application, bound: socket) -> AsyncIterator[None]:
 def _config(ports: Ports) -> CompiledConfig:
     loaded = load_text(config_text(ports), "demo.yaml", {})
     if loaded.config is None:
-        raise AssertionError(loaded.problems)  # the text is ours: tests read it
+        raise AssertionError(loaded.problems)  # a bug: this module wrote the text
     return loaded.config
 
 
 def _options(listening: socket) -> Options:
-    """Return options to serve on `listening` and to print the access log on the terminal."""
+    """Return the options to serve on `listening` and to print the access log to the terminal."""
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     return Options(access_log=sys.stdout.fileno(), colour=colour, sockets=(listening,))
 

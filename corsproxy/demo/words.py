@@ -1,4 +1,4 @@
-"""The texts of the demo: its configuration and its greeting. Knows ports, not sockets."""
+"""The texts of the demo: its configuration and its greeting."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +10,7 @@ version: 1
 
 server:
   listen: {listen}
-  drain_delay: 0s        # no load balancer looks at a demo
+  drain_delay: 0s        # there is no load balancer
   drain: 2s
 
 health:
@@ -41,7 +41,7 @@ routes:
 """
 
 _GREETING: Final = """\
-corsproxy demo: three servers on this machine. Ctrl-C ends them all.
+corsproxy demo: three servers on this machine. Ctrl-C stops them all.
 
   page        {page}   <- open this one
   legacy API  {api}
@@ -50,29 +50,29 @@ corsproxy demo: three servers on this machine. Ctrl-C ends them all.
 
 Try it by hand:
 
-  # A preflight the policy allows: 204 with the permission
+  # A preflight that the policy allows: 204 with CORS headers
   curl -i -X OPTIONS {proxy}/orders/7 \\
     -H 'Origin: {page}' -H 'Access-Control-Request-Method: PUT' \\
     -H 'Access-Control-Request-Headers: content-type'
 
-  # A preflight it refuses: 403, and the API never hears of it
+  # A preflight that it refuses: 403, and nothing is sent to the API
   curl -i -X OPTIONS {proxy}/orders/7 \\
     -H 'Origin: {page}' -H 'Access-Control-Request-Method: DELETE'
 
-  # A GET of the allowed origin, and one of a stranger: only the first answer has CORS headers
+  # A GET from the allowed origin, and one from another: only the first response has CORS headers
   curl -i {proxy}/orders -H 'Origin: {page}'
-  curl -i {proxy}/orders -H 'Origin: https://stranger.example'
+  curl -i {proxy}/orders -H 'Origin: https://other.example'
 
-  # The PUT that the preflight asked for
+  # The PUT that the first preflight was for
   curl -i -X PUT {proxy}/orders/7 \\
     -H 'Origin: {page}' -H 'Content-Type: application/json' \\
     -b {session} -d '{{"item": "teapot", "quantity": 3}}'
 
-  # The same preflight straight to the legacy API: 405, so a browser gives up
+  # The first preflight, directly to the legacy API: 405, so a browser does not send the PUT
   curl -i -X OPTIONS {api}/orders/7 \\
     -H 'Origin: {page}' -H 'Access-Control-Request-Method: PUT'
 
-The configuration the proxy runs with: corsproxy demo --print-config
+The proxy's configuration: corsproxy demo --print-config
 """
 
 
@@ -87,9 +87,9 @@ class Ports:
 
 
 def origin(port: int) -> str:
-    """Return the origin of a port of the demo as a browser writes it.
+    """Return the origin of a port of the demo as a browser serializes it.
 
-    All are on localhost: other ports are other origins but the same site, so cookies are sent.
+    All are on localhost: different ports are different origins of the same site, so cookies are sent.
     """
     return f"http://localhost:{port}"
 
@@ -105,7 +105,7 @@ def config_text(ports: Ports) -> str:
 
 
 def greeting(ports: Ports) -> str:
-    """Return what the terminal shows once everything runs."""
+    """Return the text that the terminal shows once all servers run."""
     return _GREETING.format(
         page=origin(ports.page),
         api=origin(ports.api),

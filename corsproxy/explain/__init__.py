@@ -1,1 +1,1 @@
-"""Explains what the policy and a browser do with a request. Imports nothing but policy/."""
+"""Explains what the policy and a browser do with a request. Imports only policy/."""

@@ -1,4 +1,4 @@
-"""Holds the console messages of browsers that block a response, word for word. Checks nothing itself.
+"""The messages that browsers print on the console if they block a response, word for word.
 
 The wording is that of Chromium 156, Firefox 153 and WebKitGTK 2.50; braces mark what is filled in.
 """
@@ -59,7 +59,7 @@ _CHROMIUM_INVALID: Final = (
     "The 'Access-Control-Allow-Origin' header contains the invalid value '{subject}'. "
     "Have the server send the header with a valid value."
 )
-# Messages that mention the preflight themselves, so that Chromium prints no sentence about it first.
+# Messages that mention the preflight themselves: Chromium does not put the sentence about it first.
 _CHROMIUM_PLAIN: Final = frozenset(
     {
         BrowserRefusal.methods_unreadable,
@@ -150,7 +150,7 @@ _WEBKIT_WORDS: Final[dict[BrowserRefusal, str]] = {
 def console(page_request: PageRequest, found: Sequence[Blocked]) -> dict[Browser, list[str]]:
     """Return the lines that each browser prints for `found`, which is in the order of Fetch.
 
-    Each prints the first failure that it meets: WebKit checks the status of a preflight first.
+    Each prints only the first failure; WebKit differs in that it checks a preflight's status first.
     """
     found = [item for item in found if item.refusal not in UNENFORCED]
     if not found:
@@ -186,7 +186,7 @@ def _chromium(page_request: PageRequest, blocked: Blocked) -> str:
 
 
 def _firefox(page_request: PageRequest, blocked: Blocked) -> list[str]:
-    """Return the cause, and after a failed preflight a second line: the request failed, too."""
+    """Return the line with the cause, and for a preflight a second one: the request failed, too."""
     lines = [_firefox_line(page_request, blocked)]
     if blocked.refusal is BrowserRefusal.preflight_redirect:
         lines.append(

@@ -1,7 +1,7 @@
-"""Explains why a policy allows a page's request or refuses it. Sends nothing.
+"""Explains why a policy allows or refuses a page's request, without sending it.
 
 It calls the functions that serve requests, so an explanation cannot differ from the proxy
-(cors.md 70). Unlike `decide` it runs every step, also those after the first that fails. The
+(cors.md 70). Unlike `decide` it runs every step, including those after the first that fails. The
 browser's side is computed with the algorithms of the Fetch standard (`fetch_algorithm`).
 """
 
@@ -35,24 +35,23 @@ _PASSED: Final = frozenset({Reason.allowed, Reason.no_origin})
 
 LOCAL_NETWORK_NOTE: Final = (
     "a page from the internet calls an address of the local machine or network: Chromium asks the "
-    "person for permission (Local Network Access); no response header grants it"
+    "user for permission (Local Network Access); no response header grants it"
 )
 REDIRECT_NOTE: Final = (
     "a browser that follows a redirect from one origin to another sends Origin: null; look for a "
     "redirect on the way, such as http to https or a missing slash"
 )
 AUTHORIZATION_NOTE: Final = (
-    "the answer is Access-Control-Allow-Headers: *, which does not cover authorization by the "
-    "standard; browsers still let it pass and warn that they will not: list authorization beside *"
+    "the response has Access-Control-Allow-Headers: *, which by the standard does not cover "
+    "authorization; browsers still accept it, but warn that they will not: list authorization "
+    "in addition to *"
 )
-DROPPED_NOTE: Final = "browsers leave out headers that pages may not set: {names}"
-MAX_AGE_NOTE: Final = (
-    "max_age is {age} s: Chromium keeps a preflight at most 7200 s, Safari 600 s, Firefox 86400 s"
-)
+DROPPED_NOTE: Final = "browsers do not send headers that pages may not set: {names}"
+MAX_AGE_NOTE: Final = "max_age is {age} s: Chromium caches a preflight for at most 7200 s, Safari 600 s, Firefox 86400 s"
 
 
 class Step(NamedTuple):
-    """One step and its outcome in words; `pos` is the setting that decided."""
+    """One step and its outcome in words; `pos` is that of the deciding setting."""
 
     name: str
     state: State
@@ -61,17 +60,17 @@ class Step(NamedTuple):
 
 
 _NOT_CHECKED: Final = Step(
-    "browser", "skipped", "it checks no answer: no Origin, its own origin, or a socket"
+    "browser", "skipped", "it checks no response: no Origin, the page's own origin, or a WebSocket"
 )
 
 
 class Explanation(NamedTuple):
     """Why a request works or does not.
 
-    `works`: the page can read the response. `verdict` and `reason` are the policy's; if no policy
-    decided, `reason` is what the browser refuses, or None. `fix` is what to do, in words, `change`
-    the smallest change of the configuration, None if no change would help. `route` and `policy` are
-    names, "" if there is none.
+    `works`: the page can read the response. `verdict` and `reason` are those of the policy; without
+    one, `reason` is why the browser blocks the response, or None. `fix` is what to do, in words;
+    `change` is the smallest change of the configuration, None if none would help. `route` and
+    `policy` are names, "" if there is none.
     """
 
     request: str
@@ -158,11 +157,11 @@ def _steps(policy: Policy, fetch: BrowserFetch, decided: Decision) -> list[Step]
     for step in PREFLIGHT_STEPS:
         name = STEP_NAMES[step]
         if fetch.preflight is None and step not in ACTUAL_STEPS:
-            steps.append(Step(name, "skipped", "the browser does not ask: it sends no preflight"))
+            steps.append(Step(name, "skipped", "the browser sends no preflight"))
             continue
         outcome = step(policy, first)
         state: State = "ok" if outcome.reason in _PASSED else "failed"
-        subject = outcome.subject or b", ".join(first.request_headers) or b"what is asked"
+        subject = outcome.subject or b", ".join(first.request_headers) or b"the request"
         steps.append(Step(name, state, describe(outcome.reason, subject), outcome.pos))
     if fetch.request.is_websocket and decided.verdict is Verdict.refused:
         words = describe(decided.reason, decided.subject)
@@ -175,14 +174,14 @@ def browser_step(fetch: BrowserFetch, blocked: Sequence[Blocked]) -> Step:
     if not fetch.is_checked:
         return _NOT_CHECKED
     if not blocked:
-        return Step("browser", "ok", "the page can read the answer")
+        return Step("browser", "ok", "the page can read the response")
     first = blocked[0]
-    which = "preflight's answer" if first.in_preflight else "answer"
-    return Step("browser", "failed", f"it blocks the {which}: {first.refusal.replace('_', ' ')}")
+    what = "response to the preflight" if first.in_preflight else "response"
+    return Step("browser", "failed", f"it blocks the {what}: {first.refusal.replace('_', ' ')}")
 
 
 def _fix(reason: Reason, blocked: Sequence[Blocked]) -> str:
-    """Return what to do, also if the policy allows the request and the browser then blocks it."""
+    """Return what to do if the policy refuses the request, or allows it and the browser blocks it."""
     if reason not in _PASSED or not blocked:
         return REASON_TEXTS[reason].fix
     return "set allow_credentials: true with named origins, or let the page send no credentials"

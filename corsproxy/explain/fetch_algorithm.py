@@ -1,7 +1,7 @@
-"""Implements the browser's side of CORS: algorithms of the WHATWG Fetch standard, step by step.
+"""Implements the browser's side of CORS, step by step as the WHATWG Fetch standard does.
 
 Each function names its algorithm and links it; the order of checks is that of the standard, since
-browsers report the first that fails. Knows no policy. Names and values are bytes as on the wire.
+browsers report the first that fails. Names and values are bytes as on the wire.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ _LONGEST_SAFE_TOTAL: Final = 1024
 
 
 class PageRequest(NamedTuple):
-    """A request as a page's script makes it: `origin` is the page's, `headers` are set by the script.
+    """A request as a page's script makes it: `origin` is the page's, `headers` are the script's.
 
     `credentials`: the credentials mode of the request is "include".
     """
@@ -68,7 +68,7 @@ class BrowserRefusal(StrEnum):
     authorization_not_named = "authorization_not_named"
 
 
-# What the standard refuses and no browser does yet: in all of them * covers Authorization.
+# Required by the standard, but not enforced by any browser yet: in all of them * covers Authorization.
 UNENFORCED: Final = frozenset({BrowserRefusal.authorization_not_named})
 
 
@@ -91,7 +91,7 @@ def normalize_method(method: bytes) -> bytes:
 
 
 def is_safelisted_request_header(name: bytes, value: bytes) -> bool:
-    """Whether a page may send the header without a preflight.
+    """Return whether a page may send the header without a preflight.
 
     https://fetch.spec.whatwg.org/#cors-safelisted-request-header
     """
@@ -112,7 +112,7 @@ def is_safelisted_request_header(name: bytes, value: bytes) -> bool:
 
 
 def _is_simple_range(value: bytes) -> bool:
-    """Whether `value` is one range with a start.
+    """Return whether `value` is one range with a start.
 
     https://fetch.spec.whatwg.org/#simple-range-header-value
     """
@@ -127,7 +127,7 @@ def _is_simple_range(value: bytes) -> bool:
 def unsafe_header_names(headers: Sequence[Field]) -> list[bytes]:
     """Return the names that a preflight has to list: lower case, sorted, unique.
 
-    Safe values of more than 1024 bytes in all count as unsafe, too.
+    Safe values of more than 1024 bytes in total count as unsafe, too.
     https://fetch.spec.whatwg.org/#cors-unsafe-request-header-names
     """
     unsafe = set()
@@ -143,7 +143,7 @@ def unsafe_header_names(headers: Sequence[Field]) -> list[bytes]:
 
 
 def sent_headers(page_request: PageRequest) -> tuple[Field, ...]:
-    """Return the headers that the script sets, without those that browsers silently leave out.
+    """Return the headers that the script sets, without those that browsers silently drop.
 
     https://fetch.spec.whatwg.org/#forbidden-request-header
     """
@@ -151,7 +151,7 @@ def sent_headers(page_request: PageRequest) -> tuple[Field, ...]:
 
 
 def needs_preflight(page_request: PageRequest) -> bool:
-    """Whether a browser sends a preflight before the request.
+    """Return whether a browser sends a preflight before the request.
 
     https://fetch.spec.whatwg.org/#concept-main-fetch
     """
@@ -191,11 +191,11 @@ def cors_check(
     allowed = header_value(fields, b"access-control-allow-origin")
     if allowed is None:
         return Blocked(BrowserRefusal.allow_origin_missing, b"", status, in_preflight)
-    # Step 3: * passes only a request without credentials; no further header is looked at.
+    # Step 3: * is enough only without credentials; no other header is checked then.
     if allowed == b"*" and not page_request.credentials:
         return None
     # Step 4: the origin as one string. Lines were joined, so two lines never equal an origin. The
-    # standard knows one failure here; browsers report four, in their own words.
+    # standard has one failure here; browsers report four, each with a message of its own.
     refusal = None
     if allowed == b"*":
         refusal = BrowserRefusal.wildcard_with_credentials
@@ -229,7 +229,7 @@ def check_preflight(
     blocked = cors_check(page_request, status, fields, in_preflight=True)
     if blocked is not None:
         found.append(blocked)
-    # A redirect of a preflight is not followed, so it is simply no success
+    # A redirect of a preflight is not followed, so its status is just not ok
     # (https://fetch.spec.whatwg.org/#ok-status); browsers report the two apart.
     if 300 <= status <= 399:
         found.append(Blocked(BrowserRefusal.preflight_redirect, b"", status, in_preflight=True))
@@ -257,7 +257,7 @@ def _refused_by_lists(
         return [(BrowserRefusal.headers_unreadable, value)]
     found = []
     method = normalize_method(page_request.method)
-    # Step 7.5. A request with credentials takes * as a method of that name.
+    # Step 7.5. For a request with credentials * is a method of that name.
     any_method = b"*" in methods and not page_request.credentials
     if method not in methods and method not in SAFELISTED_METHODS and not any_method:
         found.append((BrowserRefusal.method_not_allowed, method))

@@ -1,4 +1,4 @@
-"""Predicts what a browser sends for a page, which responses it gets and what it blocks. Sends nothing."""
+"""Predicts what a browser sends for a page, which responses it gets and which it blocks."""
 
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -15,7 +15,7 @@ from corsproxy.policy.urls import read_url
 
 
 class PredictedResponse(NamedTuple):
-    """A response as the browser would get it; status 0 stands for that of the upstream."""
+    """A response as the browser would get it; status 0 means that of the upstream's response."""
 
     to: Literal["preflight", "request"]
     status: int
@@ -23,7 +23,7 @@ class PredictedResponse(NamedTuple):
 
 
 class BrowserFetch(NamedTuple):
-    """What a browser sends for a page's request; `preflight` is None if it sends none."""
+    """What a browser sends for a page's request; `preflight` is None if none is needed."""
 
     page_request: PageRequest
     preflight: Facts | None
@@ -31,12 +31,12 @@ class BrowserFetch(NamedTuple):
 
     @property
     def first(self) -> Facts:
-        """What the browser sends first, which is what the route is matched with."""
+        """What the browser sends first, and the route has to match."""
         return self.preflight or self.request
 
     @property
     def is_checked(self) -> bool:
-        """Whether a browser checks the CORS headers of the response at all."""
+        """Whether a browser checks the CORS headers of the response."""
         is_cross_origin = bool(self.page_request.origin) and not is_same_origin(self.page_request)
         return is_cross_origin and not self.request.is_websocket
 
@@ -66,7 +66,7 @@ def browser_fetch(
 
 
 def is_same_origin(page_request: PageRequest) -> bool:
-    """Whether the page calls its own origin, for which no browser checks CORS (cors.md 5)."""
+    """Return whether the page calls its own origin, for which no browser checks CORS (cors.md 5)."""
     return bool(page_request.origin) and page_request.origin == origin_of(page_request.url)
 
 
@@ -79,7 +79,7 @@ def origin_of(url: str) -> bytes | None:
 
 
 def is_local_from_public(page_request: PageRequest) -> bool:
-    """Whether a page of a public host calls an address of the local machine or network (cors.md 39)."""
+    """Return whether a page of a public host calls the local machine or network (cors.md 39)."""
     page, target = (
         parse_origin(page_request.origin),
         parse_origin(origin_of(page_request.url) or b""),
@@ -114,9 +114,9 @@ def predict_decisions(policy: Policy, fetch: BrowserFetch, route: bytes = b"") -
 def predict_responses(
     policy: Policy, fetch: BrowserFetch, decisions: Sequence[Decision]
 ) -> tuple[PredictedResponse, ...]:
-    """Return the responses that `decisions` lead to, as if the upstream responded with 200.
+    """Return the responses that `decisions` lead to, assuming that the upstream responds with 200.
 
-    That to the request is left out if the preflight fails: a browser then does not send it.
+    There is none to the request if the preflight fails: a browser then does not send it.
     """
     responses = []
     if fetch.preflight is not None:
@@ -135,7 +135,7 @@ def predict_responses(
 def check_responses(fetch: BrowserFetch, responses: Sequence[PredictedResponse]) -> list[Blocked]:
     """Return the failed checks of the first response that a browser blocks; [] if it blocks none.
 
-    The status of an upstream is not known and taken to be 200.
+    The status of an upstream's response is not known, and assumed to be 200.
     """
     if not fetch.is_checked:
         return []

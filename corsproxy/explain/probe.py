@@ -1,6 +1,6 @@
-"""Checks real responses of any server as a browser would, for `explain --live`. Sends nothing itself.
+"""Checks real responses of any server as a browser would, for `explain --live`.
 
-`live_requests` returns what the caller has to send, `explain_responses` explains what came back.
+`live_requests` returns what the caller has to send, `explain_responses` explains the responses.
 """
 
 from collections.abc import Sequence
@@ -40,12 +40,12 @@ _FIXES: Final[dict[BrowserRefusal, str]] = {
         "send Access-Control-Allow-Origin: {origin} instead of *, or send no credentials"
     ),
     BrowserRefusal.credentials_not_true: "send Access-Control-Allow-Credentials: true",
-    BrowserRefusal.preflight_redirect: "answer the preflight itself; ask for the address it redirects to",
-    BrowserRefusal.preflight_status: "answer OPTIONS with a status from 200 to 299, before any login",
+    BrowserRefusal.preflight_redirect: "respond to the preflight without a redirect, or request the final address",
+    BrowserRefusal.preflight_status: "respond to OPTIONS with a status from 200 to 299, before any login",
     BrowserRefusal.methods_unreadable: "send method names, separated by commas",
     BrowserRefusal.headers_unreadable: "send header names, separated by commas",
-    BrowserRefusal.method_not_allowed: "name {subject} in Access-Control-Allow-Methods",
-    BrowserRefusal.header_not_allowed: "name {subject} in Access-Control-Allow-Headers",
+    BrowserRefusal.method_not_allowed: "list {subject} in Access-Control-Allow-Methods",
+    BrowserRefusal.header_not_allowed: "list {subject} in Access-Control-Allow-Headers",
 }
 _CAPS: Final = (("Chromium", 7200), ("Firefox", 86400), ("Safari", 600))
 
@@ -59,14 +59,14 @@ class LiveRequest(NamedTuple):
 
 
 class LiveResponse(NamedTuple):
-    """The head of a server's response; `fields` in the order in which they came."""
+    """The head of a server's response; `fields` in the order in which they arrived."""
 
     status: int
     fields: tuple[Field, ...]
 
 
 def live_requests(page_request: PageRequest) -> tuple[LiveRequest | None, LiveRequest | None]:
-    """Return the preflight and the request that a browser would send, None for one not to send.
+    """Return the preflight and the request to send, as a browser would; None for one not to send.
 
     A request with an unsafe method is not sent (RFC 9110 9.2.1): explaining must change nothing.
     """
@@ -92,7 +92,7 @@ def explain_responses(
 ) -> Explanation:
     """Explain what a browser does with the responses to the requests of `live_requests`.
 
-    `response` is None if the request was not sent: the preflight then decides alone.
+    `response` is None if the request was not sent: the result then depends on the preflight alone.
     """
     fetch = browser_fetch(page_request)
     responses = _responses(preflight, response)
@@ -130,8 +130,8 @@ def _responses(
 
 def _words(first: Blocked | None) -> str:
     if first is None:
-        return "the page can read the answer"
-    which = "the preflight's answer" if first.in_preflight else "the answer"
+        return "the page can read the response"
+    which = "the response to the preflight" if first.in_preflight else "the response"
     return f"{which} fails the browser's check: {first.refusal.replace('_', ' ')}"
 
 
@@ -153,9 +153,9 @@ def _steps(
     failed_first = bool(blocked) and blocked[0].in_preflight
     steps = []
     if preflight is None:
-        steps.append(Step("preflight", "skipped", "the browser does not ask: none is needed"))
+        steps.append(Step("preflight", "skipped", "the browser sends none: it is not needed"))
     else:
-        state = f"answered with status {preflight.status}"
+        state = f"the response has status {preflight.status}"
         steps.append(Step("preflight", "failed" if failed_first else "ok", state))
     if failed_first:
         words = "a browser does not send it: the preflight failed"
@@ -163,7 +163,7 @@ def _steps(
     elif response is None:
         steps.append(Step("request", "skipped", "not sent: it could change something"))
     else:
-        words = f"answered with status {response.status}"
+        words = f"the response has status {response.status}"
         steps.append(Step("request", "failed" if blocked else "ok", words))
     return steps
 
@@ -188,14 +188,14 @@ def _notes(
             notes.append(f"the page can read these headers: {names or 'none'}")
         if _may_poison_caches(response):
             notes.append(
-                "the answer names one origin but its Vary does not name Origin: a cache may give "
+                "the response allows one origin but its Vary does not list Origin: a cache may serve "
                 "it to pages of other origins, which are then blocked"
             )
     return notes
 
 
 def _preflight_notes(page_request: PageRequest, preflight: LiveResponse) -> list[str]:
-    """Return notes about a preflight that passes; one that fails is not cached."""
+    """Return notes about a preflight that passed; one that failed is not cached."""
     faults = {
         item.refusal
         for item in fetch_algorithm.check_preflight(
@@ -206,7 +206,7 @@ def _preflight_notes(page_request: PageRequest, preflight: LiveResponse) -> list
         return []
     age = fetch_algorithm.max_age(preflight.fields)
     kept = ", ".join(f"{name} {min(age, cap)} s" for name, cap in _CAPS)
-    notes = [f"the preflight's answer is kept: {kept}"]
+    notes = [f"browsers cache the response to the preflight: {kept}"]
     return (
         [AUTHORIZATION_NOTE, *notes] if BrowserRefusal.authorization_not_named in faults else notes
     )

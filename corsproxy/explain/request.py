@@ -1,6 +1,6 @@
-"""Explains a page's request under a whole configuration: first its route, then its policy. Sends nothing.
+"""Explains a page's request under a whole configuration: first its route, then its policy.
 
-Routes are matched and decisions made by the functions that serve requests (cors.md 70).
+The functions that serve requests also match the route and decide here (cors.md 70).
 """
 
 from typing import Final, NamedTuple
@@ -33,7 +33,7 @@ from corsproxy.policy.urls import read_url
 
 
 class _Refusal(NamedTuple):
-    """An error response of the proxy itself, whatever the origin of the request."""
+    """An error response of the proxy itself, which does not depend on the origin."""
 
     status: int
     words: str
@@ -44,24 +44,24 @@ _METHOD: Final = _Refusal(
     405, "CONNECT and TRACE are not served, and no page can send them", "use another method"
 )
 _NO_ROUTE: Final = _Refusal(
-    404, "no route takes this request", "add a route whose match takes this host, path and method"
+    404, "no route matches this request", "add a route that matches this host, path and method"
 )
 _AMBIGUOUS: Final = _Refusal(
     400,
-    "the route {route} refuses this path: it holds what servers read differently",
-    "call the path without dot segments and %00, or set ambiguous_paths: forward on the route",
+    "the route {route} rejects this path: servers differ in how they read it",
+    "request it without dot segments and %00, or set ambiguous_paths: forward on the route",
 )
 _NO_POLICY: Final = (
-    "give the route a policy, or ask the upstream for what it says by itself (explain --live)"
+    "give the route a policy, or check the CORS headers of the upstream itself with explain --live"
 )
 _NO_UPGRADE: Final = "add websocket to the upgrades of the route"
-UPSTREAM_NOTE: Final = "what browsers print is meant for an upstream that sends no CORS headers"
+UPSTREAM_NOTE: Final = "the browsers' messages are those for an upstream that sends no CORS headers"
 
 
 def explain_request(config: CompiledConfig, page_request: PageRequest) -> Explanation:
     """Explain whether the page's request works, from its route to the browser.
 
-    A ws(s) URL stands for a WebSocket handshake. Raises ValueError for a URL that no page can
+    A ws(s) URL means a WebSocket handshake. Raises ValueError for a URL that no page can
     request.
     """
     url = read_url(page_request.url)
@@ -80,7 +80,7 @@ def explain_request(config: CompiledConfig, page_request: PageRequest) -> Explan
         return _unserved(matched, fetch, _AMBIGUOUS)
     if fetch.request.is_websocket and b"websocket" not in route.upgrades:
         return _without_upgrade(route, fetch)
-    words = f"{route.name} takes {printable_ascii(fetch.page_request.method)} {url.authority}{url.target}"
+    words = f"{route.name} matches {printable_ascii(fetch.page_request.method)} {url.authority}{url.target}"
     step = Step("route", "ok", words, route.pos)
     if policy is None:
         return _without_policy(route, fetch, step)
@@ -115,7 +115,7 @@ def _unserved(matched: Matched, fetch: BrowserFetch, refusal: _Refusal) -> Expla
 
 
 def _without_policy(route: Route, fetch: BrowserFetch, step: Step) -> Explanation:
-    """Explain a route that passes on whatever the upstream responds (cors.md 7, 51)."""
+    """Explain a route without a policy, which does not change CORS headers (cors.md 7, 51)."""
     found = _by_browser(fetch, (_first_response(fetch, 0, ()),), step)
     words = f"the route {route.name} has no policy: the upstream's own CORS headers decide"
     return found._replace(
@@ -128,8 +128,8 @@ def _without_policy(route: Route, fetch: BrowserFetch, step: Step) -> Explanatio
 
 
 def _without_upgrade(route: Route, fetch: BrowserFetch) -> Explanation:
-    """Explain a WebSocket handshake on a route that upgrades no WebSockets (forwarding.md H17)."""
-    words = f"the route {route.name} opens no WebSockets: the handshake is forwarded as a plain GET"
+    """Explain a WebSocket handshake on a route that does not upgrade to it (forwarding.md H17)."""
+    words = f"the route {route.name} has no WebSocket upgrade: the handshake is forwarded as a plain GET"
     found = _by_browser(fetch, (), Step("route", "failed", words, route.pos))
     return found._replace(route=route.name, works=False, fix=_NO_UPGRADE)
 
@@ -143,7 +143,7 @@ def _first_response(
 def _by_browser(
     fetch: BrowserFetch, responses: tuple[PredictedResponse, ...], step: Step
 ) -> Explanation:
-    """Explain `responses` for which no policy made a decision: the browser's checks alone decide."""
+    """Explain `responses` without a decision of a policy: only the browser's checks matter."""
     blocked = check_responses(fetch, responses)
     return Explanation(
         request=f"{printable_ascii(fetch.page_request.method)} {fetch.page_request.url}",

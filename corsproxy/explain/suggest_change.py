@@ -1,4 +1,4 @@
-"""Suggests the smallest change of a policy that would allow a refused request. Edits no file."""
+"""Suggests the smallest change of a policy that would allow a refused request."""
 
 import re
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ _MOST_ROUNDS: Final = 4
 
 
 class Edit(NamedTuple):
-    """A change of one key: items to add to a list (or to replace it with), or a flag to set."""
+    """A change of one key: items to add to a list or to replace it with, or a flag to set."""
 
     key: ListKey | FlagKey
     items: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class Change(NamedTuple):
 
 
 def suggest_change(policy: Policy, fetch: BrowserFetch) -> Change | None:
-    """Return what would let the page read the response; None if it can, or if no policy could help."""
+    """Return the change that lets the page read the response; None if it can, or none would help."""
     spec = policy.spec
     change = Change(policy.name, (), None)
     for _ in range(_MOST_ROUNDS):
@@ -93,7 +93,7 @@ def suggest_change(policy: Policy, fetch: BrowserFetch) -> Change | None:
         if validated is None:
             return None
         change = validated._replace(pos=spec.place_of(validated.edits[0].key))
-        # An edit may uncover the next refusal: * means less if the policy allows credentials.
+        # An edit may lead to another refusal: * covers less once the policy allows credentials.
         policy = Policy(change.apply(spec))
     return None
 
@@ -106,7 +106,7 @@ def suggest_policy(name: str, fetch: BrowserFetch) -> Change | None:
 
 
 def _required_edits(policy: Policy, fetch: BrowserFetch) -> list[Edit] | None:
-    """Return the edits that the refusal needs, [] if nothing is refused, None if no edit can help."""
+    """Return the edits against the refusal; [] if nothing is refused, None if no edit would help."""
     decisions = predict_decisions(policy, fetch)
     blocked = check_responses(fetch, predict_responses(policy, fetch, decisions))
     if not blocked and not any(one.verdict is Verdict.refused for one in decisions):
@@ -122,7 +122,7 @@ def _required_edits(policy: Policy, fetch: BrowserFetch) -> list[Edit] | None:
 
 
 def _edits_for_credentials(spec: PolicySpec, page_request: PageRequest) -> list[Edit] | None:
-    """Return the edits for credentials that the policy does not allow and the browser requires."""
+    """Return the edits for credentials, if the request has them and the policy does not allow them."""
     if spec.allow_credentials or not page_request.credentials:
         return None
     if any(item.text == "*" for item in spec.allow_origins):
@@ -193,7 +193,7 @@ def _apply(edit: Edit, spec: PolicySpec) -> PolicySpec:
 def _yaml_lines(edit: Edit, *, is_new: bool) -> list[str]:
     if not edit.items:
         return [f"{edit.key}: true"]
-    note = "instead of what is there" if edit.replaces else "add to what is there"
+    note = "replace the list with this" if edit.replaces else "add to the list"
     key = f"{edit.key}:" if is_new else f"{edit.key}:  # {note}"
     return [key, *(f"  - {_scalar(item)}" for item in edit.items)]
 

@@ -1,7 +1,7 @@
-"""Accepts connections from a listening socket if the servers of the loop cannot do so.
+"""Accepts connections from a listening socket, in place of asyncio's servers.
 
-They pass a TLS connection on only after its handshake, and stop listening for a second if no
-descriptor is left. Knows sockets, not the protocol of a connection.
+Those pass on a TLS connection only after its handshake, and stop accepting for a second if no
+descriptor is left.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class Acceptor:
             self._on_accept(sock)
 
     def _pause(self, error: OSError) -> None:
-        """Accept again a little later: the socket stays readable, so the loop would spin."""
+        """Stop accepting for a moment: the socket stays readable, so the loop would spin."""
         if not self._is_failing:
             self._is_failing = True
             log.warning("no connection can be accepted: %s", (error.strerror or str(error)).lower())

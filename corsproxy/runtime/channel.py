@@ -1,7 +1,6 @@
-"""Requests of a supervisor to a worker, and the responses, as lines of JSON over a pair of sockets.
+"""Exchanges a supervisor's requests and a worker's responses, as lines of JSON over a socket pair.
 
-Responses arrive in the order of the requests. Knows the format of messages, not their meaning.
-Nothing touches the disk.
+Responses arrive in the order of the requests. Nothing is written to disk.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ Handler = Callable[[Message], Awaitable[Message]]
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 
 
-class ChannelClosed(Exception):  # noqa: N818 - an ending, not an error of ours
+class ChannelClosed(Exception):  # noqa: N818 - expected when a process ends
     """The other end is closed: its process has ended."""
 
 
@@ -28,7 +27,8 @@ class Channel:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
-        # A cancelled request stays here: its response arrives all the same, and belongs to no other.
+        # A cancelled request stays in the queue: its response still arrives, and must not be taken for
+        # that of the next.
         self._pending: deque[asyncio.Future[Message]] = deque()
         self._reading = asyncio.ensure_future(self._read(reader))
 
@@ -42,7 +42,7 @@ class Channel:
         return await self._write(name, arguments)
 
     def send(self, name: str, /, **arguments: object) -> None:
-        """Send a request, and ignore its response; nothing happens if the channel is closed."""
+        """Send a request and ignore its response; do nothing if the channel is closed."""
         # Retrieving the exception keeps asyncio from logging it.
         self._write(name, arguments).add_done_callback(
             lambda response: response.cancelled() or response.exception(),
@@ -64,7 +64,7 @@ class Channel:
                 if not response.done():
                     response.set_result(json.loads(line))
         except ConnectionError:
-            pass  # the process was killed: the same as an end that was closed in good order
+            pass  # the process was killed: no different from an end that was closed
         finally:
             while self._pending:
                 response = self._pending.popleft()
@@ -86,6 +86,6 @@ async def serve_requests(sock: socket.socket, handle: Handler) -> None:
             writer.write(json.dumps(await handle(json.loads(line))).encode() + b"\n")
             await writer.drain()
     except ConnectionError:
-        pass  # the supervisor was killed: the caller ends, too
+        pass  # the supervisor was killed: the caller ends this process
     finally:
         writer.close()

@@ -1,4 +1,4 @@
-"""Counts the cores that this process may use. Knows the kernel's limits, not what they are for."""
+"""Counts the cores that this process may use, within the CPU limit of its container."""
 
 import math
 import os

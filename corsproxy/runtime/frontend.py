@@ -1,6 +1,6 @@
-"""The life of a running proxy: health, readiness, reloads and draining, for one process or several.
+"""The life cycle of a proxy: start, health, readiness, reloads and draining.
 
-Knows when requests are served and when that ends, not which processes serve them.
+It is the same for one process and for several; a `RequestServer` hides which of them serve requests.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class RequestServer(Protocol):
         """Serve the requests that arrive there. Raises CannotStart."""
 
     def status(self) -> Status:
-        """Return whether requests are served now."""
+        """Return whether requests are being served."""
 
     async def apply(self, valid: ValidConfig) -> None:
         """Serve later requests according to `valid`. Raises NotApplied, with nothing changed."""
@@ -65,7 +65,7 @@ class RequestServer(Protocol):
         """Return the metrics."""
 
     def begin_drain(self) -> None:
-        """Close client connections after their next response; accept new ones still."""
+        """Close client connections after their next response; still accept new ones."""
 
     async def finish_drain(self) -> None:
         """Stop accepting, and wait for requests in flight for at most `server.drain`."""
@@ -77,8 +77,8 @@ class RequestServer(Protocol):
 class Frontend:
     """A proxy from start to end: `async with Frontend(Service(config)) as running: ...`.
 
-    `server` is bound and started on entering, and closed on leaving; requests in flight are only
-    waited for by `drain`. Health listens on `health_socket`, if given, instead of binding its address.
+    Entering binds and starts `server`, leaving closes it; only `drain` waits for requests in flight.
+    Health uses `health_socket`, if given, instead of binding its address.
     """
 
     def __init__(self, server: RequestServer, health_socket: socket.socket | None = None) -> None:
@@ -105,7 +105,7 @@ class Frontend:
         """Start. Raises CannotStart, with everything closed again."""
         try:
             self._server.bind()
-            # Before the server has started, which takes workers a second: probes succeed meanwhile.
+            # Before the server starts, which takes a second with workers: /livez succeeds meanwhile.
             await self._serve_health()
             await self._server.start()
         except BaseException:
@@ -133,11 +133,11 @@ class Frontend:
             self._health = await serve_health(start_accepting, self._readiness, self._server.scrape)
 
     def _readiness(self) -> Readiness:
-        """Return whether to send requests here; a failed reload is reported, but no reason not to."""
+        """Return whether the proxy is ready; a failed reload is reported, but does not make it unready."""
         status = self._server.status()
         lines = ["stopping" if self._is_stopping else status.word, *status.details]
         if self._last_reload_failed:
-            lines.append("the last reload failed: the configuration before it is in force")
+            lines.append("the last reload failed: the previous configuration is in force")
         return Readiness(status.is_serving and not self._is_stopping, lines)
 
     async def apply(self, valid: ValidConfig) -> list[str]:
@@ -161,7 +161,7 @@ class Frontend:
     async def drain(self, *, delayed: bool) -> None:
         """Stop accepting, after `server.drain_delay` if `delayed`, and let requests in flight finish."""
         delay = self.config.server.drain_delay
-        # Not ready before it stops accepting: during the delay a load balancer stops sending requests.
+        # Unready before it stops accepting: a load balancer stops sending requests during the delay.
         self._is_stopping = True
         self._server.begin_drain()
         if delayed and delay:
@@ -178,7 +178,7 @@ class Frontend:
 
 
 def addresses_of(config: CompiledConfig) -> tuple[Address, ...]:
-    """Return all addresses to listen on, that of health included."""
+    """Return all addresses to listen on, including that of health."""
     return config.server.listen if config.health is None else (*config.server.listen, config.health)
 
 

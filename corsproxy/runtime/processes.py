@@ -1,4 +1,4 @@
-"""Starts the processes of workers and reaps those that end. Knows nothing of what they serve."""
+"""Starts worker processes and reaps those that end."""
 
 import asyncio
 import contextlib
@@ -11,12 +11,12 @@ from typing import Final, NamedTuple
 
 from corsproxy.runtime.channel import Channel
 
-# The supervisor handles these signals; blocked from its start on, they cannot end a worker.
+# Blocked in workers from their start, because the supervisor handles these signals.
 _BLOCKED_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Process(NamedTuple):
-    """A worker: the channel to it, and a future of how it ended (a status of waitpid)."""
+    """A worker process: the channel to it, and a future with its status from waitpid."""
 
     slot: int
     pid: int
@@ -46,7 +46,7 @@ class Processes:
             except OSError:
                 await channel.close()
                 raise
-        # Nothing was awaited since it started, so `reap` cannot run before it is registered.
+        # There was no await since it started, so `reap` cannot run before it is registered.
         process = self._alive[pid] = Process(slot, pid, channel, asyncio.Future())
         return process
 
@@ -65,8 +65,9 @@ class Processes:
 
 
 def _spawn(*arguments: str) -> int:
-    """Start this program with other arguments, as it was started itself; return the process's id."""
-    # The interpreter's options and the module or script find the same code in any directory.
+    """Start this program again with other arguments; return the process's id."""
+    # Repeating the interpreter's options and the module or script finds the same code, whatever the
+    # current directory.
     program = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
     return os.posix_spawn(
         sys.executable,
@@ -92,7 +93,7 @@ async def ends_of(processes: Collection[Process], seconds: float) -> None:
 
 
 def how_it_ended(status: int) -> str:
-    """Describe a status of waitpid."""
+    """Describe a status from waitpid."""
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return f"ended with exit code {code}"

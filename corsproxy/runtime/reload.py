@@ -1,8 +1,8 @@
-"""Reloads the configuration when its file changes or SIGHUP arrives. Knows files, not requests.
+"""Reloads the configuration when its file changes or SIGHUP arrives.
 
-A change is one of real path, inode, time or size: Kubernetes updates a ConfigMap by replacing a
-symlink, which a watch on the file itself would not report. A file with any error changes nothing:
-the configuration in force stays, and every problem is logged.
+The file has changed if its real path, inode, time or size has: Kubernetes updates a ConfigMap by
+replacing a symlink, which a watch on the file itself would miss. If the file has any error, every
+problem is logged and the configuration in force stays.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ POLL_SECONDS: Final = 1.0
 class Reloader:
     """Watches the file at `path` and has `frontend` apply each valid configuration.
 
-    Handles SIGHUP from its construction on: construct it on the main thread, in the loop.
+    The constructor installs the handler of SIGHUP: call it on the main thread, in the running loop.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Reloader:
             await asyncio.wait_for(self._requested.wait(), POLL_SECONDS)
         except TimeoutError:
             now = fingerprint(self._path)
-            # A file that is missing is being replaced: the next check finds the new one.
+            # A missing file is being replaced: the next check finds the new one.
             return now is not None and now != self._seen
         self._requested.clear()
         return True
@@ -71,7 +71,7 @@ class Reloader:
         return succeeded
 
     async def _apply(self, loaded: Loaded) -> bool:
-        reason = f"{self._path} has problems"
+        reason = f"{self._path} has errors"
         if loaded.config is not None:
             try:
                 changed = await self._frontend.apply(ValidConfig(loaded.config, loaded.text))
@@ -80,10 +80,10 @@ class Reloader:
             else:
                 self._log_reloaded(changed)
                 return True
-        log.error("configuration not reloaded: %s; the one before stays in force", reason)
+        log.error("configuration not reloaded: %s; the previous one stays in force", reason)
         return False
 
     def _log_reloaded(self, restart_required: list[str]) -> None:
         log.info("configuration reloaded from %s", self._path)
         if restart_required:
-            log.warning("restart to have these changes in force: %s", ", ".join(restart_required))
+            log.warning("restart to apply these changes: %s", ", ".join(restart_required))

@@ -1,7 +1,4 @@
-"""The composition root: makes the server, its listeners and its logs from one configuration.
-
-The only place that makes these objects. Knows addresses, descriptors and logs, not requests.
-"""
+"""The composition root: builds the server, its listeners and its logs from one configuration."""
 
 import asyncio
 import logging
@@ -25,16 +22,16 @@ from corsproxy.tls.renewal import RenewedContext, listening_context
 
 log: Final = logging.getLogger("corsproxy")
 
-# asyncio accepts as many connections from a handle in one turn of the loop, before the first of them
-# is counted: no more than there are descriptors for.
+# The backlog that the loop is given: asyncio accepts this many connections from a handle in one turn,
+# before the first of them is counted, and more of them could use up the descriptors.
 _PER_TURN: Final = 4
-# libuv accepts one connection from a handle in each turn of the loop. If turns are long, because much
-# arrives, new clients would wait for seconds; with several handles on the socket they do not.
+# libuv accepts one connection from a handle in each turn of the loop. Under load, turns are long, and
+# new clients would wait for seconds; several handles on the same socket avoid that.
 _HANDLES: Final = 4
 
 
 class _UnixOptions(TypedDict, total=False):
-    """An option that `create_unix_server` has since Python 3.13."""
+    """The option of `create_unix_server` that Python 3.13 added."""
 
     cleanup_socket: bool
 
@@ -47,8 +44,8 @@ _UNIX: Final[_UnixOptions] = {"cleanup_socket": False} if sys.version_info >= (3
 class Options:
     """How to run a service, besides its configuration.
 
-    The access log is written to the file descriptor `access_log`, if any. `sockets`, one for each
-    address of the configuration, are listened on instead of binding the addresses.
+    The access log is written to the file descriptor `access_log`, if any. `sockets` are used instead
+    of binding the addresses of the configuration, one for each.
     """
 
     access_log: int | None = None
@@ -73,7 +70,7 @@ class Listening:
 
 
 class Service:
-    """Serves the requests of one configuration in this process. Make it in the running loop.
+    """Serves the requests of one configuration in this process. Construct it in the running loop.
 
     Raises CannotStart if a TLS file is unusable, or aiohttp lacks its C parsers.
     """
@@ -95,7 +92,7 @@ class Service:
         _log_reports_of(self.server)
 
     def bind(self) -> None:
-        """Listen on the addresses of the configuration, unless there are sockets. Raises CannotStart."""
+        """Bind the addresses of the configuration, unless there are sockets. Raises CannotStart."""
         if self._sockets:
             self.addresses = self.config.server.listen
             return
@@ -142,8 +139,8 @@ class Service:
         )
         if served < wanted:
             log.warning(
-                "server.limits.max_connections is %d, but the limit of open files suffices for %d "
-                "of them: raise it (ulimit -n, LimitNOFILE=) to twice the connections and 128",
+                "server.limits.max_connections is %d, but the limit of open files suffices for %d: "
+                "raise that limit (ulimit -n, LimitNOFILE=) to twice max_connections plus 128",
                 wanted,
                 served,
             )
@@ -168,7 +165,7 @@ class Service:
         self.server.state.metrics.reloaded(succeeded)
 
     def begin_drain(self) -> None:
-        """Send `Connection: close` with each response from now on; accept still."""
+        """Send `Connection: close` with each response from now on; still accept new connections."""
         self.server.state.draining = True
 
     async def finish_drain(self) -> None:
@@ -209,7 +206,7 @@ def _tls_context(config: CompiledConfig) -> RenewedContext | None:
     except BadTlsFile as fault:
         key = SERVER_TLS_KEYS[fault.purpose]
         raise CannotStart(
-            f"cannot speak TLS: {key} {fault.file}: {fault.detail}; check server.tls"
+            f"cannot serve TLS: {key} {fault.file}: {fault.detail}; check server.tls"
         ) from fault
 
 
@@ -240,7 +237,7 @@ def _log_reports_of(server: ProxyServer) -> None:
 def _warn_of_upstream_cors(route: Route) -> None:
     policy = route.policy
     log.warning(
-        "route %s: its upstream sends CORS headers of its own; they are handled by "
+        "route %s: its upstream sends CORS headers of its own, which are subject to "
         "upstream_cors_headers: %s (cors.md 49)",
         route.name,
         policy.upstream_cors_headers if policy is not None else "keep",
@@ -249,16 +246,16 @@ def _warn_of_upstream_cors(route: Route) -> None:
 
 def _warn_of_excess(upstream: Upstream) -> None:
     log.warning(
-        "upstream %s sent bytes that belong to no response; for a minute none of its connections is "
-        "used again. If that goes on, set pool.reuse: never for it (forwarding.md S12)",
+        "upstream %s sent bytes that belong to no response; its connections are not reused for a "
+        "minute. If this continues, set pool.reuse: never for it (forwarding.md S12)",
         upstream.name,
     )
 
 
 def _warn_of_cookie_left(route: Route, reason: str) -> None:
     log.warning(
-        "route %s: a cookie of its upstream is left as it is, because browsers would refuse what "
-        "its rule makes of it: %s; give that cookie a rule of its own (cors.md 60)",
+        "route %s: a cookie of its upstream is left unchanged, because browsers would reject it "
+        "after its rule: %s; add a rule for that cookie (cors.md 60)",
         route.name,
         LEFT_BECAUSE[reason],
     )

@@ -1,7 +1,8 @@
-"""Delivers signals to the running loop. Knows that they arrived, not what follows from it.
+"""Delivers signals to the running loop.
 
-The handlers are the process's, not the loop's: the loop removes its own when it closes, and a signal
-in the last milliseconds would then kill the process instead of exit code 0 (forwarding.md P1).
+The handlers belong to the process, not to the loop: the loop removes its own when it closes, and a
+signal in the last milliseconds would then kill the process, which has to exit with 0 (forwarding.md
+P1).
 """
 
 import asyncio
@@ -16,7 +17,7 @@ _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def call_on(number: signal.Signals, callback: Callable[[], object]) -> None:
-    """Have the running loop call `callback` each time the signal arrives. On the main thread only."""
+    """Call `callback` in the running loop each time the signal arrives. On the main thread only."""
     loop = asyncio.get_running_loop()
 
     def schedule(_number: int, _frame: FrameType | None) -> None:
@@ -33,7 +34,7 @@ def ignore_signals(*numbers: signal.Signals) -> None:
 
 
 class StopSignals:
-    """Queues SIGTERM and SIGINT, from its construction on."""
+    """Queues the SIGTERM and SIGINT that arrive after its construction."""
 
     def __init__(self) -> None:
         self._arrived: asyncio.Queue[signal.Signals] = asyncio.Queue()
@@ -41,7 +42,7 @@ class StopSignals:
             call_on(number, partial(self._arrived.put_nowait, number))
 
     async def next(self) -> signal.Signals:
-        """Return the next signal, each one once; wait for it if none is queued."""
+        """Return the next signal; wait for one if the queue is empty."""
         return await self._arrived.get()
 
     async def cut_short(self, work: Coroutine[Any, Any, None]) -> None:
@@ -51,7 +52,7 @@ class StopSignals:
         await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if working.done():
-            await working  # for its exception
+            await working  # raises its exception
             return
         working.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""Binds the sockets to listen on. Knows addresses and why one cannot be bound, not requests."""
+"""Binds the sockets to listen on, and reports why an address cannot be bound."""
 
 import contextlib
 import errno
@@ -30,9 +30,9 @@ class CannotStart(Exception):  # noqa: N818 - a message to the user
 
 
 class Bound(NamedTuple):
-    """The address with the port that the system chose, and the sockets of the workers that share it.
+    """The address with the port that the system chose, and the sockets that workers accept from.
 
-    The kernel spreads connections over the sockets of a port. A unix socket is one for all workers.
+    The kernel spreads connections over the sockets of a port. All workers share one unix socket.
     """
 
     address: Address
@@ -44,7 +44,7 @@ class Bound(NamedTuple):
 
 
 class ListenSockets:
-    """The sockets that this process listens on, for each address one for each of `shares` workers.
+    """The sockets that this process listens on: for each address, one for each of `shares` workers.
 
     `addresses` are all that will be bound, here or elsewhere in this program: an IPv6 wildcard leaves
     IPv4 to another one of them with the same port, whichever of the two is bound first (P7).
@@ -63,7 +63,7 @@ class ListenSockets:
         """Bind `address`, listen there and return the sockets. Raises CannotStart.
 
         It listens at once: with SO_REUSEADDR several programs can bind an address as long as none of
-        them listens there, and all but the first would fail later.
+        them listens there, and every one except the first would fail later.
         """
         try:
             if isinstance(address, UnixAddress):
@@ -77,10 +77,10 @@ class ListenSockets:
         return bound
 
     def _bind_unix(self, path: str) -> socket.socket:
-        """Bind a unix socket; replace one of this user if no process listens there any more.
+        """Bind a unix socket; replace one of this user that no process listens on any more.
 
-        Of two processes that start at the same time, one would find the other's socket bound but not
-        yet listening, so they take turns.
+        The folder is locked meanwhile: of two processes that start at the same time, one would remove
+        the other's socket, which is bound but not listening yet.
         """
         with (
             _locked(os.path.dirname(path)),  # noqa: PTH120 - a string everywhere
@@ -105,14 +105,14 @@ class ListenSockets:
         return f"cannot listen on {address}: {(error.strerror or str(error)).lower()}; {advice}"
 
     def _besides(self, address: TcpAddress) -> str:
-        """Return the address of this configuration that may be in the way of `address`, in words (P7)."""
+        """Return a hint at another address of the configuration with the same port, or "" (P7)."""
         for other in self._addresses:
             if isinstance(other, TcpAddress) and other.port == address.port and other != address:
                 return f", or this one on {other},"
         return ""
 
     def close(self) -> None:
-        """Close the sockets, and remove those that have a path. May be called again."""
+        """Close the sockets, and remove the paths of unix sockets. May be called again."""
         bound, self._bound = self._bound, []
         for _, sockets in bound:
             for sock in sockets:
@@ -129,7 +129,7 @@ class ListenSockets:
 
 
 def _ipv4_port(address: Address) -> list[int]:
-    """Return the port of an IPv4 address; a name may resolve to one, too."""
+    """Return the port of an address that is IPv4, or a name, which may resolve to IPv4."""
     if not isinstance(address, TcpAddress) or ":" in address.host or not address.port:
         return []
     return [address.port]
@@ -142,8 +142,8 @@ def _is_any_ipv6(host: str) -> bool:
 def _bind_shared(address: TcpAddress, shares: int, *, only_v6: bool) -> Bound:
     first = bind_tcp(address, only_v6=only_v6)
     if shares > 1:
-        # SO_REUSEPORT also shares the port with other programs of this user: only a socket without
-        # it fails if another one listens there.
+        # SO_REUSEPORT also shares the port with other programs of this user: only binding a socket
+        # without it shows whether another program listens there.
         port = first.getsockname()[1]
         first.close()
         address = TcpAddress(address.host, port)
@@ -165,8 +165,8 @@ def _bind_shared(address: TcpAddress, shares: int, *, only_v6: bool) -> Bound:
 def bind_tcp(address: TcpAddress, *, only_v6: bool = False, shared: bool = False) -> socket.socket:
     """Return a socket bound to `address`, not listening yet. Raises OSError.
 
-    `only_v6` leaves the port's IPv4 addresses to others, if `address` is the IPv6 wildcard; `shared`
-    lets other sockets of this user bind it, too.
+    `only_v6`: if `address` is the IPv6 wildcard, do not accept IPv4. `shared`: let other sockets of
+    this user bind the same port.
     """
     infos = socket.getaddrinfo(
         address.host,
@@ -176,7 +176,7 @@ def bind_tcp(address: TcpAddress, *, only_v6: bool = False, shared: bool = False
     )
     family, kind, protocol, _, where = infos[0]
     with _closed_on_error(socket.socket(family, kind, protocol)) as sock:
-        # Connections of an earlier run in TIME_WAIT do not count as another program.
+        # So that connections in TIME_WAIT from an earlier run do not keep the port in use.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -207,13 +207,13 @@ def _closed_on_error(sock: socket.socket) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _locked(folder: str) -> Iterator[None]:
-    """Lock `folder` against other processes that bind sockets there; leaves no file.
+    """Lock `folder` against other processes that bind sockets there, without a lock file.
 
-    Every user who may read a folder may lock it, so the wait for the lock is limited.
+    Any user who can read a folder can lock it, so the wait for the lock is limited.
     """
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:  # binding reports why, or succeeds: the folder may be writable but not readable
+    except OSError:  # the folder may still be writable; if not, binding reports why
         yield
         return
     try:
@@ -226,7 +226,7 @@ def _locked(folder: str) -> Iterator[None]:
 
 
 def _lock(descriptor: int) -> bool:
-    """Return whether a folder is locked now, or its file system has no locks."""
+    """Try to lock a folder; return True also if its file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -239,7 +239,7 @@ def _lock(descriptor: int) -> bool:
 def _remove_abandoned(path: str) -> None:
     """Remove a socket of this user at `path` that no process listens on.
 
-    Anything else stays (P7). Raises CannotStart for a file, a directory, a symbolic link or a socket
+    Leave anything else alone (P7). Raises CannotStart for a file, a directory, a symbolic link or a socket
     of another user, OSError for a socket that a process listens on.
     """
     try:
@@ -267,7 +267,7 @@ def _kind_of(mode: int) -> str:
 
 
 def _is_abandoned(path: str) -> bool:
-    """Return whether no process listens on a socket. Does not wait if its queue is full."""
+    """Return whether no process listens on the socket, without waiting if its backlog is full."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)  # noqa: FBT003
         try:
@@ -280,7 +280,7 @@ def _is_abandoned(path: str) -> bool:
 
 
 def _socket_at(path: str) -> _Identity | None:
-    """Return the identity of the socket at `path`, without following a link; None if it is none."""
+    """Return the identity of the socket at `path`, without following a link; None if there is none."""
     try:
         there = os.lstat(path)
     except OSError:
@@ -292,7 +292,7 @@ def _identity(there: os.stat_result) -> _Identity:
     return there.st_dev, there.st_ino
 
 
-# What to do about an error. The advice for EADDRINUSE is completed with what listens there.
+# What to do about an error. `_why_cannot_bind` writes the subject of the advice for EADDRINUSE.
 _ADVICE: Final = {
     errno.EADDRINUSE: "listens there; stop it, or choose another address",
     errno.EACCES: "this user may not listen there; choose a port above 1023",
@@ -300,8 +300,8 @@ _ADVICE: Final = {
 }
 _UNIX_ADVICE: Final = {
     errno.EADDRINUSE: "another program listens there; stop it, or choose another path",
-    errno.EACCES: "this user may make no socket there; choose another path",
-    errno.ENOENT: "make its directory, or choose another path",
-    errno.ENOTDIR: "what should be its directory is a file; choose another path",
+    errno.EACCES: "this user may not create a socket there; choose another path",
+    errno.ENOENT: "create its directory, or choose another path",
+    errno.ENOTDIR: "a directory of the path is a file; choose another path",
     errno.EPROTOTYPE: "a socket of another kind is there; move it away, or choose another path",
 }

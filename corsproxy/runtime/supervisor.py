@@ -1,7 +1,7 @@
 """Runs several workers on the same addresses: starts them, replaces dead ones, sums their metrics.
 
-The supervisor has all sockets open, so connections that wait for a worker are not lost when it dies;
-until it is replaced another one accepts them. Knows processes, not what they serve.
+The supervisor keeps all sockets open, so that connections in the backlog of a worker that dies are
+not lost: another worker accepts them until it is replaced.
 """
 
 import asyncio
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("corsproxy")
 
-# Seconds for a worker to respond with its metrics, to end on request, and to end beyond
-# `server.drain`.
+# Seconds: for a worker to respond with its metrics; to end on request; and, in addition to
+# `server.drain`, to end after draining.
 _SCRAPE_TIMEOUT: Final = 1.0
 _END_TIMEOUT: Final = 1.0
 _EXIT_TIMEOUT: Final = 5.0
-# A worker that ran for so many seconds is replaced at once, any other after a pause that doubles.
+# A worker that ran for this many seconds is replaced at once, any other after a pause that doubles.
 _STABLE_AFTER: Final = 10.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 10.0
 
 
 class Supervisor:
-    """Serves the requests of one configuration in `count` workers; `name` is its file's."""
+    """Serves the requests of one configuration in `count` workers; `name` is that of its file."""
 
     def __init__(self, valid: ValidConfig, name: str, count: int) -> None:
         self.config: CompiledConfig = valid.config
@@ -76,7 +76,7 @@ class Supervisor:
         self._keepers = [asyncio.ensure_future(self._keep(process)) for process in processes]
 
     async def _begin(self, process: Process) -> str:
-        """Have a process serve the configuration in force; return why it cannot, or ""."""
+        """Make a process serve the configuration in force; return why it cannot, or ""."""
         try:
             response = await process.channel.request(
                 "serve",
@@ -86,7 +86,7 @@ class Supervisor:
                 sockets=[[sock.fileno() for sock in bound.sockets] for bound in self._bound],
             )
         except ChannelClosed:
-            return f"worker {process.slot + 1} {how_it_ended(await asyncio.shield(process.ended))} at its start"
+            return f"worker {process.slot + 1} {how_it_ended(await asyncio.shield(process.ended))} during its start"
         if "error" not in response:
             self._serving[process.slot] = process
         return str(response.get("error", ""))
@@ -100,7 +100,7 @@ class Supervisor:
             is_stable = time.monotonic() - started >= _STABLE_AFTER
             pause = 0.0 if is_stable else min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
             log.error(
-                "worker %d (process %d) %s; replaced in %g s",
+                "worker %d (process %d) %s; a replacement starts in %g s",
                 process.slot + 1,
                 process.pid,
                 how_it_ended(status),
@@ -111,7 +111,7 @@ class Supervisor:
             process = await self._start_replacement(process.slot)
 
     async def _unregister(self, process: Process) -> None:
-        """Have another worker accept the connections of a dead one, and keep its counters."""
+        """Let another worker accept the connections of a dead one, and keep the counters of the latter."""
         self._serving.pop(process.slot, None)
         self._deaths += 1
         self._keep_counters(process.slot)
@@ -119,14 +119,14 @@ class Supervisor:
         await process.channel.close()
 
     async def _start_replacement(self, slot: int) -> Process:
-        """Start another process for a slot and have it serve; kill it if it cannot."""
+        """Start another process for a slot and make it serve; kill it if it cannot."""
         while True:
             try:
                 process = await self._processes.start(slot)
                 break
             except OSError as error:  # most often the limit of processes
                 reason = error.strerror or str(error)
-                log.error("worker %d cannot be started: %s", slot + 1, reason)  # noqa: TRY400 - no bug of ours
+                log.error("worker %d cannot be started: %s", slot + 1, reason)  # noqa: TRY400 - not a bug
                 await asyncio.sleep(_LONGEST_PAUSE)
         async with self._changing:
             fault = await self._begin(process)
@@ -140,7 +140,7 @@ class Supervisor:
         return process
 
     def _take_over_missing(self) -> None:
-        """Have one worker accept the connections of all slots without a worker."""
+        """Let one worker accept the connections of all slots without a worker."""
         missing = set(range(self._count)) - self._serving.keys()
         for process in [*self._serving.values()][:1]:
             for slot in missing:
@@ -149,7 +149,7 @@ class Supervisor:
     # --- all workers together ---------------------------------------------------------------
 
     async def _request_all(self, name: str, /, **arguments: object) -> dict[int, Message]:
-        """Send a request to all workers; return the responses by slot, of those that have not ended."""
+        """Send a request to all workers; return the responses by slot, except of those that have ended."""
         serving = dict(self._serving)
         responses = await asyncio.gather(
             *[process.channel.request(name, **arguments) for process in serving.values()],
@@ -162,17 +162,17 @@ class Supervisor:
         }
 
     async def apply(self, valid: ValidConfig) -> None:
-        """Have all workers serve according to `valid`, or none. Raises NotApplied."""
+        """Make all workers serve according to `valid`, or none. Raises NotApplied."""
         async with self._changing:
             responses = await self._request_all("prepare", text=valid.text, name=self._name)
             for slot, response in responses.items():
                 if "error" in response:
-                    raise NotApplied(f"worker {slot + 1} cannot take it: {response['error']}")
+                    raise NotApplied(f"worker {slot + 1} cannot apply it: {response['error']}")
             self.config, self._text = valid
             await self._request_all("commit")
 
     def record_reload(self, *, succeeded: bool) -> None:
-        """Record the result of the last reload: a worker only counts those that it applied."""
+        """Record the result of the last reload: workers count only those that they applied."""
         self._last_reload_succeeded = succeeded
 
     async def scrape(self) -> Snapshot:
@@ -186,7 +186,7 @@ class Supervisor:
         return total
 
     async def _scrape_worker(self, process: Process) -> None:
-        """Request a worker's metrics; without a response in time its last ones count."""
+        """Request a worker's metrics; if there is no response in time, its last ones count."""
         with contextlib.suppress(ChannelClosed, TimeoutError):
             request = process.channel.request("snapshot")
             response = await asyncio.wait_for(request, _SCRAPE_TIMEOUT)
@@ -207,13 +207,13 @@ class Supervisor:
     # --- the end ---------------------------------------------------------------------------
 
     def begin_drain(self) -> None:
-        """Have all workers close client connections after their next response."""
+        """Make all workers close client connections after their next response."""
         self._stop_replacing()
         for process in self._processes.alive:
             process.channel.send("begin_drain")
 
     async def finish_drain(self) -> None:
-        """Have all workers stop accepting, and wait until they have ended."""
+        """Make all workers stop accepting, and wait until they have ended."""
         self._listeners.close()
         for process in self._processes.alive:
             process.channel.send("finish_drain")
@@ -224,7 +224,7 @@ class Supervisor:
             keeper.cancel()
 
     async def close(self) -> None:
-        """End all workers at once, if need be by SIGKILL."""
+        """End all workers at once, with SIGKILL if necessary."""
         self._stop_replacing()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         left = self._processes.alive

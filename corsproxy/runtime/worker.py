@@ -1,7 +1,8 @@
 """A worker: one of several processes that serve the same addresses for a supervisor.
 
-It runs a service on the sockets that it inherited, as the supervisor requests, and ends with it.
-Signals are left to the supervisor: a terminal and an init system send them to every process.
+It runs a service on the inherited sockets, does what the supervisor requests, and ends when the
+supervisor does. The supervisor handles signals, too: they are blocked here, because a terminal and an
+init system send them to every process.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ _DONE: Final[Message] = {}
 
 
 class Worker:
-    """Handles the supervisor's requests: first "serve", then those of what serves; "end" at any time."""
+    """Handles the supervisor's requests: first "serve", then those of `_Serving`; "end" at any time."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
@@ -62,13 +63,13 @@ class Worker:
         return _DONE
 
     async def drain(self) -> None:
-        """End as on SIGINT: the supervisor is gone, and no other process would end this one."""
+        """Drain as on SIGINT: the supervisor is gone, and no other process would end this one."""
         if self._serving is not None:
             await self._serving.drain()
 
 
 class _Serving:
-    """A service that runs, and the requests that need it. Sets `ended` once it has drained."""
+    """Handles the requests that need a running service; sets `ended` once that has drained."""
 
     def __init__(
         self, service: Service, sockets: list[list[socket.socket]], ended: asyncio.Event
@@ -143,7 +144,7 @@ class _Serving:
         self._ended.set()
 
     async def drain(self) -> None:
-        """Drain, unless a request has begun that, and wait for the end."""
+        """Drain, unless a request has started that, and wait until it is done."""
         if self._draining is None:
             self._service.begin_drain()
             self._draining = self._start_draining()
@@ -155,7 +156,7 @@ def _first_problem(loaded: Loaded) -> str:
 
 
 async def work(descriptor: int) -> None:
-    """Serve as the supervisor at the other end of the socket `descriptor` requests, until the end."""
+    """Run a worker for the supervisor at the other end of the socket `descriptor`, until it ends."""
     async with AsyncExitStack() as stack:
         worker = Worker(stack)
         sock = socket.socket(fileno=descriptor)
@@ -163,7 +164,7 @@ async def work(descriptor: int) -> None:
         ended = asyncio.ensure_future(worker.ended.wait())
         await asyncio.wait({requests, ended}, return_when=asyncio.FIRST_COMPLETED)
         if requests.done():
-            await requests  # for its exception
+            await requests  # raises its exception
             await worker.drain()
         for task in (requests, ended):
             task.cancel()

@@ -30,7 +30,7 @@ SNAPSHOT: Snapshot = {"corsproxy_connections": [((), (7.0,))]}
 
 @pytest.fixture(autouse=True)
 async def nothing_left() -> AsyncIterator[None]:
-    """Compare what is there after the test with what was there before it (forwarding.md F6)."""
+    """Check that the test leaves no resource open (forwarding.md F6)."""
     leaks = Leaks()
     yield
     await leaks.assert_none()
@@ -54,7 +54,7 @@ class Health:
         return await self._stack.enter_async_context(await RawClient.to(self.address))
 
     async def ask(self, request: bytes = LIVE, method: str = "GET") -> int:
-        """Ask on a new connection, which has to end after the response; return the status."""
+        """Send a request on a new connection, which has to close after the response; return the status."""
         client = await self.client()
         response = await client.exchange(request, method)
         assert response.head.values("connection") == [b"close"]
@@ -90,7 +90,7 @@ async def health(scrape: Scrape = scraped) -> AsyncIterator[Health]:
 
 
 async def test_each_path_has_its_response() -> None:
-    """M1: three paths and nothing else, for GET and HEAD; one request a connection."""
+    """M1: three paths and nothing else, for GET and HEAD; one request per connection."""
     async with health() as there:
         for path in (b"/livez", b"/readyz", b"/metrics"):
             assert await there.ask(LIVE.replace(b"/livez", path)) == 200
@@ -152,8 +152,8 @@ async def test_connections_that_wait_for_a_response_do_not_push_a_probe_out() ->
 
 
 @pytest.mark.parametrize("line", [b"\r\n\r\n", b"\n", b"\r\n" + LIVE, b"\r" + LIVE])
-async def test_an_empty_line_is_no_request(line: bytes) -> None:
-    """O2: it does not count as a request that is waited for: it ends its connection."""
+async def test_an_empty_line_is_not_a_request(line: bytes) -> None:
+    """O2: the connection is closed instead of waiting for a request."""
     async with health() as there:
         client = await there.client()
         await client.send(line)
@@ -162,7 +162,9 @@ async def test_an_empty_line_is_no_request(line: bytes) -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", LIVE[:-2]])
-async def test_a_head_has_its_time(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_time_for_a_head_is_limited(
+    begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """O2: a silent connection, and one that does not end its head, from accept."""
     assert gate._HEAD_TIME == 5.0
     monkeypatch.setattr(gate, "_HEAD_TIME", 0.2)
@@ -173,16 +175,16 @@ async def test_a_head_has_its_time(begun: bytes, monkeypatch: pytest.MonkeyPatch
         assert there.count == 0
 
 
-async def test_a_head_has_its_size() -> None:
-    """O2: what never ends is not gathered for ever."""
+async def test_the_size_of_a_head_is_limited() -> None:
+    """O2: a head without an end is not buffered without limit."""
     async with health() as there:
         client = await there.client()
         await client.send(LIVE[:-2] + b"X: " + b"x" * 9000)
         assert await client.until_end() == b""
 
 
-async def test_a_response_that_is_not_read_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """O2: a client that does not read its response loses its connection."""
+async def test_the_time_for_reading_a_response_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """O2: the connection of a client that does not read its response is closed."""
     many: Snapshot = {
         "corsproxy_faults_total": [((f"r{number}", "x" * 900), (1.0,)) for number in range(9000)]
     }
@@ -198,7 +200,7 @@ async def test_a_response_that_is_not_read_has_its_time(monkeypatch: pytest.Monk
         await eventually(lambda: there.count == 0, "its end", 20.0)
 
 
-async def test_what_comes_behind_a_request_is_no_request() -> None:
+async def test_bytes_after_a_request_are_not_a_request() -> None:
     """O2: no pipelining: one response, however many heads there are."""
     async with health() as there:
         client = await there.client()
@@ -208,7 +210,7 @@ async def test_what_comes_behind_a_request_is_no_request() -> None:
 
 
 async def test_what_is_not_http_is_refused() -> None:
-    """P3: a scan, or TLS at this port, ends in a 400 and no trace."""
+    """P3: a port scan, or TLS on this port, ends in a 400 and leaves nothing open."""
     async with health() as there:
         client = await there.client()
         await client.send(b"\x16\x03\x01\r\n\r\n")
@@ -240,7 +242,7 @@ class Counting:
         self.count = self.running = self.most = 0
 
     def __call__(self, snapshot: Snapshot, accepts: list[str]) -> dict[str, tuple[bytes, str]]:
-        """Take the place of `render_each`."""
+        """Replace `render_each`."""
         self.count += 1
         self.running += 1
         self.most = max(self.most, self.running)
@@ -251,15 +253,15 @@ class Counting:
 
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
-    """Replace the rendering; at the end it can go on."""
+    """Replace the rendering; let it continue at the end."""
     found = Counting()
     monkeypatch.setattr(scraping, "render_each", found)
     yield found
     found.go.set()
 
 
-async def test_one_rendering_is_for_all_who_wait(counting: Counting) -> None:
-    """O2: thirty that ask for /metrics while one is rendered cost one more; probes are served."""
+async def test_all_waiting_scrapes_share_one_rendering(counting: Counting) -> None:
+    """O2: thirty scrapes during a rendering cost one more rendering; probes are served meanwhile."""
     openmetrics = METRICS.replace(b"Host", b"Accept: application/openmetrics-text\r\nHost")
     async with health() as there:
         clients = [await there.client() for _ in range(31)]
@@ -307,23 +309,23 @@ async def test_a_scrape_that_fails_fails_for_the_requests_that_wait_for_it() -> 
 # --- descriptors ---------------------------------------------------------------------------
 
 
-async def test_what_the_reserve_gave_comes_back_with_a_connection() -> None:
+async def test_the_reserve_is_filled_when_a_connection_ends() -> None:
     """O2: the descriptor of a probe that has ended is kept for the next one."""
     async with health() as there:
         reserve = there.listener._reserve
         full = len(reserve._kept)
         assert full == 64
-        assert reserve.give()
+        assert reserve.release()
         assert await there.ask() == 200
         await eventually(lambda: len(reserve._kept) == full, "that it is kept again")
 
 
-async def test_a_reserve_is_given_and_filled_again() -> None:
-    """O2: each descriptor that was kept back is there when it is needed, and kept again after it."""
+async def test_a_reserve_is_released_and_filled_again() -> None:
+    """O2: each reserved descriptor is free when it is needed, and reserved again afterwards."""
     reserve = Reserve(3)
     kept = set(reserve._kept)
     assert len(kept) == 3
-    assert reserve.give()
+    assert reserve.release()
     freed = next(iter(kept - set(reserve._kept)))
     with socket.socket() as taken:
         assert taken.fileno() == freed
@@ -333,4 +335,4 @@ async def test_a_reserve_is_given_and_filled_again() -> None:
     for descriptor in kept:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
-    assert not reserve.give()
+    assert not reserve.release()

@@ -67,7 +67,7 @@ def test_verdicts(claim: Claim, verdict: str) -> None:
         (_waits(0.6, 0.6), _waits(0.01), "broken"),
         (_waits(0.6, 0.6), _waits(0.35), "held"),  # at most twice as slow as it was
         (_waits(0.01, TimeoutError=1), _waits(0.01), "broken"),
-        (_waits(), _waits(0.01), "broken"),  # nobody was served, so nobody was served fast
+        (_waits(), _waits(0.01), "broken"),  # no client was served, so there is no latency
     ],
 )
 def test_others_are_undisturbed(during: Waits, quiet: Waits, verdict: str) -> None:
@@ -76,7 +76,7 @@ def test_others_are_undisturbed(during: Waits, quiet: Waits, verdict: str) -> No
 
 
 def test_an_attack_is_held_only_if_all_its_bounds_are() -> None:
-    """One broken bound breaks an attack; nothing measured is nothing held."""
+    """One broken bound breaks an attack; without a measurement the verdict is not `held`."""
     held, broken, not_run = (
         claims.all_of(1, 1, ""),
         claims.all_of(0, 1, ""),
@@ -89,7 +89,7 @@ def test_an_attack_is_held_only_if_all_its_bounds_are() -> None:
 
 
 def test_the_table() -> None:
-    """An attack is named in its first row; only Markdown has its title, with bars escaped."""
+    """The first row of an attack has its name; only Markdown has its title, with bars escaped."""
     results = [(ATTACK, [claims.memory(1), claims.none_of(2, 3, "lost")])]
     assert table.as_text(results).splitlines() == [
         "attack  measured      bound           verdict",
@@ -118,11 +118,11 @@ def test_attacks_are_chosen_by_name_or_number() -> None:
         suite.chosen(["1-length", "20"])
 
 
-async def test_an_attack_that_fails_is_no_bound_that_held() -> None:
-    """What keeps an attack from its end is told, in one line."""
+async def test_an_attack_that_fails_is_a_broken_bound() -> None:
+    """The error that ended an attack is reported on one line."""
     told = await attempt(ATTACK, Checkout(HERE))
     assert told == [
-        Claim("did not come to an end: no such key", "comes to an end", held=False),
+        Claim("did not end: no such key", "ends", held=False),
     ]
 
 
@@ -133,7 +133,7 @@ async def test_an_attack_that_fails_is_no_bound_that_held() -> None:
 async def test_the_strict_upstream_sees_a_request_in_a_body(
     body: bytes, *, swallowed: bool
 ) -> None:
-    """S12: a body that holds another client's first line or cookie is a request that was swallowed."""
+    """S12: a body that contains another client's first line or cookie is a request that was swallowed."""
     strict, reader = Strict(), asyncio.StreamReader()
     head = b"POST /open/x HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body)
     reader.feed_data(body)
@@ -175,13 +175,13 @@ async def test_the_code_of_another_checkout_runs_in_its_workers_too(tmp_path: Pa
         assert {_folder_of(pid) for pid in found} == {root}
         assert await status(proxy.port, get(b"/")) == 200
         proxy._checkout = Checkout(HERE)
-        with pytest.raises(WrongCode):  # as if the code that runs were not the one under attack
+        with pytest.raises(WrongCode):  # as if the running code were not the one under attack
             await proxy.started()
     assert proxy.process.returncode == -signal.SIGKILL
 
 
 def test_a_folder_without_the_product_is_refused(tmp_path: Path) -> None:
-    """Nobody takes the installed code for another checkout's."""
+    """The installed code is not mistaken for another checkout's."""
     with pytest.raises(WrongCode):
         Checkout(tmp_path).check()
     ran = subprocess.run(  # noqa: S603 - our own interpreter
@@ -197,8 +197,8 @@ def test_a_folder_without_the_product_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_an_attack_on_this_checkout(tmp_path: Path) -> None:
-    """S6: an attack comes to its end on the running product and measures what it says."""
+    """S6: an attack runs to its end against the product and returns its measurements."""
     (attack,) = suite.chosen(["12-names"])
     passed, ruled = await attack.run(Scene(Checkout(HERE), tmp_path))
-    assert passed.measured.endswith("reached the upstream beside the rule's own field")
+    assert passed.measured.endswith("reached the upstream in addition to the rule's field")
     assert ruled.verdict == "held"

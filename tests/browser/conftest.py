@@ -26,7 +26,7 @@ _FLAGS = (
 def running() -> Iterator[DemoProcess]:
     """Return a demo on free ports."""
     with demo(*FREE_PORTS) as process:
-        process.wait_for("The configuration the proxy runs with")
+        process.wait_for("The proxy's configuration")
         yield process
 
 

@@ -1,4 +1,4 @@
-"""What a real Chromium lets pages do through the proxy, and what it says when it does not."""
+"""What a real Chromium allows pages to do through the proxy, and what it prints if it does not."""
 
 import re
 
@@ -13,8 +13,8 @@ NO_HEADER = "No 'Access-Control-Allow-Origin' header is present on the requested
 
 ASK = """async ({url, options}) => {
     try {
-        const answer = await fetch(url, options);
-        return [answer.status, await answer.text()];
+        const response = await fetch(url, options);
+        return [response.status, await response.text()];
     } catch (error) {
         return [0, String(error)];
     }
@@ -67,7 +67,7 @@ def test_the_demo_page_shows_both_ways_side_by_side(
     context: BrowserContext,
     running: DemoProcess,
 ) -> None:
-    """Everything works through the proxy but the one refused on purpose; nothing does directly."""
+    """Everything works through the proxy except the request refused on purpose; nothing works directly."""
     tab = Tab(context, running.link("page"))
     summary = tab.wait_for_all()
     direct, proxied = tab.states("direct"), tab.states("proxied")
@@ -76,7 +76,7 @@ def test_the_demo_page_shows_both_ways_side_by_side(
     assert direct.pop("header") == "hidden"
     assert set(direct.values()) == {"blocked"}
     assert summary == (
-        "Straight: 0 of 7 work. Through corsproxy: 6 of 7 work, 1 refused by the policy."
+        "Directly: 0 of 7 work. Through corsproxy: 6 of 7 work, 1 refused by the policy."
     )
 
 
@@ -84,7 +84,7 @@ def test_the_page_quotes_chromium_word_by_word(
     context: BrowserContext,
     running: DemoProcess,
 ) -> None:
-    """Each console line that the page quotes was really printed about that address."""
+    """Chromium really prints each console line that the page quotes, about that address."""
     tab = Tab(context, running.link("page"))
     tab.wait_for_all()
     quoted: list[list[str]] = tab.page.eval_on_selector_all(
@@ -124,7 +124,7 @@ def test_a_simple_get_is_readable_only_through_the_proxy(
     context: BrowserContext,
     running: DemoProcess,
 ) -> None:
-    """The same GET, both ways: body through the proxy, an error straight (cors.md 32, 41)."""
+    """The same GET, both ways: body through the proxy, an error directly (cors.md 32, 41)."""
     tab = Tab(context, quiet_page(running))
     api = f"{running.link('legacy API')}/orders"
     status, body = tab.fetch(f"{running.link('corsproxy')}/orders")
@@ -138,7 +138,7 @@ def test_a_preflighted_put_with_credentials_works(
     context: BrowserContext,
     running: DemoProcess,
 ) -> None:
-    """Chromium asks, the proxy allows, the PUT goes out with the cookie (cors.md 31, 32, 35)."""
+    """Chromium sends a preflight, the proxy allows it, the PUT has the cookie (cors.md 31, 32, 35)."""
     tab = Tab(context, quiet_page(running))
     proxy = running.link("corsproxy")
     seen = running.output.count("\n")
@@ -161,21 +161,21 @@ def test_a_refused_origin_reads_nothing_and_chromium_says_why(
     context: BrowserContext,
     running: DemoProcess,
 ) -> None:
-    """The same page under another name is a stranger: refused in every way (cors.md 42)."""
-    stranger = running.link("page").replace("localhost", "127.0.0.1")
-    tab = Tab(context, stranger)
+    """The same page on another origin is refused in every way (cors.md 42)."""
+    other = running.link("page").replace("localhost", "127.0.0.1")
+    tab = Tab(context, other)
     assert "0 of 7 work, 7 refused by the policy" in tab.wait_for_all()
     assert set(tab.states("proxied").values()) == {"refused"}
-    assert tab.page.is_visible("#stranger")
+    assert tab.page.is_visible("#not-allowed")
     proxy = running.link("corsproxy")
-    blocked = f"from origin '{stranger}' has been blocked by CORS policy: "
+    blocked = f"from origin '{other}' has been blocked by CORS policy: "
     for path, step in (
         ("/orders", ""),
         ("/orders/7", "Response to preflight request doesn't pass access control check: "),
     ):
         line = f"Access to fetch at '{proxy}{path}' {blocked}{step}{NO_HEADER}"
         assert line in tab.console, tab.console
-    tab.page.click("#stranger-link")
+    tab.page.click("#not-allowed-link")
     assert "6 of 7 work" in tab.wait_for_all()
 
 
@@ -194,8 +194,8 @@ def test_a_refused_method_never_reaches_the_api(
     assert "DELETE /orders/9" not in running.output
 
 
-def test_a_proxy_that_is_not_running_is_not_called_blocked(context: BrowserContext) -> None:
-    """Nobody listens at port 1: the page says so instead of blaming the policy."""
+def test_a_proxy_that_is_not_running_is_unreachable_not_blocked(context: BrowserContext) -> None:
+    """No program listens on port 1: the page reports that instead of a refusal by the policy."""
     dead = ("--api", "http://localhost:1", "--proxy", "http://localhost:1")
     with demo("--only", "page", "--listen", "127.0.0.1:0", *dead) as process:
         url = process.wait_for(r"the demo's page listens on (http://\S+)")[1]

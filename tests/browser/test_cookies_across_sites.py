@@ -1,7 +1,7 @@
 """A login at an API of another site, in real browsers over https: cors.md 58, 60, 61.
 
 The API's own cookie is SameSite=Lax with a path of the upstream's; the rules of one route make it
-`SameSite=None; Secure; Partitioned` with the public path, those of the other leave it as it is.
+`SameSite=None; Secure; Partitioned` with the public path, those of the other leave it unchanged.
 """
 
 import json
@@ -55,8 +55,8 @@ routes:
 # What a script of the page does: log in, following the redirect, then ask who it is.
 ASK: Final = """(async () => {
     const ask = async (path, options) => {
-        const answer = await fetch(%(api)r + path, {credentials: "include", ...options});
-        return [answer.status, await answer.text(), new URL(answer.url).pathname];
+        const response = await fetch(%(api)r + path, {credentials: "include", ...options});
+        return [response.status, await response.text(), new URL(response.url).pathname];
     };
     const headers = {"X-Requested-With": "fetch"};
     const login = %(login)s ? await ask(%(path)r + "/app/login", {method: "POST", headers}) : null;
@@ -68,14 +68,14 @@ Browse = Callable[[str, str], str]
 
 
 class Sites:
-    """Where the sites are, and a browser that believes the test's own authority."""
+    """The addresses of the sites, and a browser that trusts the test's CA."""
 
     def __init__(self, port: int, browse: Browse) -> None:
         self._port = port
         self._browse = browse
 
     def ask(self, page: str, path: str, *, login: bool = True) -> list[list[object] | None]:
-        """Return what a page of the host `page` got for the login and for the question after it."""
+        """Return what a page of the host `page` got for the login and for the request after it."""
         values = {
             "api": f"https://{API}:{self._port}",
             "path": path,
@@ -105,7 +105,7 @@ def port(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def trust(authority: Authority, folder: Path) -> None:
-    """Make the browser whose certificates are kept in `folder` believe the authority."""
+    """Make the browser whose certificates are in `folder` trust the CA."""
     certutil = which("certutil")
     assert certutil, "no certutil is installed (Debian: apt-get install libnss3-tools)"
     folder.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ def test_60_rewritten_it_is_kept_and_sent_from_the_other_site(sites: Sites) -> N
 
 
 def test_60_partitioned_another_page_has_cookies_of_its_own(sites: Sites) -> None:
-    """CHIPS: who logged in on one site's pages is nobody on those of another."""
+    """CHIPS: a login on the pages of one site does not count on those of another."""
     sites.ask(APP, "/api")
     assert sites.ask(OTHER, "/api", login=False) == [None, [401, "nobody", "/api/app/me"]]
     assert sites.ask(OTHER, "/api")[1] == [200, "ada", "/api/app/me"]

@@ -40,7 +40,7 @@ def run(*arguments: str, **environ: str | None) -> Result:
 
 
 async def run_beside(*arguments: str) -> Result:
-    """Run one command while this loop serves what it asks."""
+    """Run one command while this loop serves its requests."""
     return await asyncio.to_thread(run, *arguments)
 
 
@@ -56,11 +56,11 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 TRANSCRIPT = """\
 ✗ PUT https://api.example.com/orders/7 is blocked under the policy routes.api
 
-  ✓ route    api takes PUT api.example.com/orders/7  (config.yaml:3:5)
+  ✓ route    api matches PUT api.example.com/orders/7  (config.yaml:3:5)
   ✓ origin   https://app.example.com is allowed  (config.yaml:6:23)
   ✗ method   the method PUT is not in allow_methods  (config.yaml:7:22)
   ✓ headers  content-type is allowed  (config.yaml:8:22)
-  ✗ browser  it blocks the preflight's answer: allow origin missing
+  ✗ browser  it blocks the response to the preflight: allow origin missing
 
 refused: the method PUT is not in allow_methods (method_not_allowed), decided at config.yaml:7:22
    --> config.yaml:7:22
@@ -69,12 +69,12 @@ refused: the method PUT is not in allow_methods (method_not_allowed), decided at
     |                      ^
 To do: add it to allow_methods; methods are case-sensitive
 
-The preflight is answered with status 403 and these headers:
+The response to the preflight has status 403 and these headers:
   Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers
 """
 CHANGE = """\
 The smallest change that would allow it, in the policy routes.api (config.yaml:7:22):
-  allow_methods:  # add to what is there
+  allow_methods:  # add to the list
     - PUT
 """
 
@@ -107,7 +107,7 @@ def test_an_allowed_request_shows_its_origin_s_line() -> None:
 )
 @pytest.mark.usefixtures("file")
 def test_exit_codes(arguments: tuple[str, ...], code: int) -> None:
-    """product: 1 only with --exit-code."""
+    """Exit code 1 only with --exit-code (R1)."""
     assert run(*arguments).exit_code == code
     assert run(*arguments, "--json").exit_code == code
 
@@ -128,59 +128,59 @@ def test_json_has_the_whole_explanation() -> None:
     ]
     assert told["answers"][0]["status"] == 403
     assert set(told["consoles"]) == {"chromium", "firefox", "safari"}
-    assert told["change"]["yaml"] == "allow_methods:  # add to what is there\n  - PUT\n"
+    assert told["change"]["yaml"] == "allow_methods:  # add to the list\n  - PUT\n"
     assert "by_file" not in told
 
 
 def test_credentials_count(file: Path) -> None:
-    """What the policy allows, a browser may still refuse for the cookies (cors.md 32)."""
+    """A browser may block a request with cookies that the policy allows (cors.md 32)."""
     file.write_text(FILE.replace("https://app.example.com]", '"*"]'))
     done = run(*ALLOWED, "--credentials")
-    assert "it blocks the preflight's answer: wildcard with credentials" in done.stdout
+    assert "it blocks the response to the preflight: wildcard with credentials" in done.stdout
     assert "allow_credentials: true" in done.stdout
 
 
 @pytest.mark.usefixtures("file")
 def test_options_have_variables_of_the_environment() -> None:
-    """product: every flag has one."""
+    """Every flag has one (R3)."""
     done = run("explain", "PUT", URL, CORSPROXY_EXPLAIN_ORIGIN=APP, CORSPROXY_EXPLAIN_EXIT_CODE="1")
     assert done.exit_code == 1
 
 
 USAGE: list[tuple[tuple[str, ...], str]] = [
     (("PUT", URL), "Missing option '--origin'"),
-    (("P T", URL, "--origin", APP), "METHOD 'P T' is no method"),
+    (("P T", URL, "--origin", APP), "METHOD 'P T' is not a valid method"),
     (("PUT", "/orders", "--origin", APP), "write it as https://host/path"),
-    (("PUT", URL, "--origin", " "), "--origin ' ' is no origin"),
-    (("PUT", URL, "--origin", "https://a\r\nX: y"), "is no origin"),
-    (("PUT", URL, "--origin", APP, "-H", "a b"), "--header 'a b' is no header"),
-    (("PUT", URL, "--origin", APP, "-H", "a: b\r\nc: d"), "is no header"),
-    (("POST", URL, "--origin", APP, "--live"), "--live cannot ask: a browser sends this POST"),
-    (("GET", "ws://a/", "--origin", APP, "--live"), "--live asks http and https only"),
+    (("PUT", URL, "--origin", " "), "--origin ' ' is not a valid origin"),
+    (("PUT", URL, "--origin", "https://a\r\nX: y"), "is not a valid origin"),
+    (("PUT", URL, "--origin", APP, "-H", "a b"), "--header 'a b' is not a valid header"),
+    (("PUT", URL, "--origin", APP, "-H", "a: b\r\nc: d"), "is not a valid header"),
+    (("POST", URL, "--origin", APP, "--live"), "--live does not send this POST"),
+    (("GET", "ws://a/", "--origin", APP, "--live"), "--live supports only http and https"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "words"), USAGE)
 @pytest.mark.usefixtures("file")
 def test_wrong_usage_is_reported(arguments: tuple[str, ...], words: str) -> None:
-    """product: exit code 2, nothing is asked and no line can be smuggled in."""
+    """Exit code 2, nothing is sent and no line can be injected (R1)."""
     done = run("explain", *arguments)
     assert done.exit_code == 2
     assert words in done.stderr
     assert done.stdout == ""
 
 
-def test_no_file_is_a_matter_of_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names what to give instead."""
+def test_a_missing_file_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the alternatives."""
     monkeypatch.chdir(tmp_path)
     done = run(*REFUSED)
     assert done.exit_code == 2
-    assert "give one with -c FILE" in done.stderr
-    assert "--live to ask the URL itself" in done.stderr
+    assert "pass one with -c FILE" in done.stderr
+    assert "use --live to send the request to the URL" in done.stderr
 
 
 def test_an_invalid_file_is_reported_with_its_problems(file: Path) -> None:
-    """product: exit code 3; a refused request (1) is something else."""
+    """Exit code 3; that of a refused request is 1 (R1)."""
     file.write_text(FILE.replace("version: 1", "version: 2"))
     done = run(*REFUSED, "--exit-code")
     assert done.exit_code == 3
@@ -190,7 +190,7 @@ def test_an_invalid_file_is_reported_with_its_problems(file: Path) -> None:
 
 
 def test_help_has_examples_line_by_line() -> None:
-    """product: every command has --help with an example."""
+    """Every command has --help with an example (R3)."""
     assert "\n    corsproxy explain PUT https://" in run("explain", "--help").stdout
 
 
@@ -222,15 +222,15 @@ def on_a_terminal(folder: Path, **environ: str) -> bytes:
     return printed
 
 
-def test_colours_are_for_terminals_that_want_them(file: Path) -> None:
-    """product: none in a pipe, none under NO_COLOR."""
+def test_colours_are_only_for_terminals(file: Path) -> None:
+    """None in a pipe, none with NO_COLOR."""
     assert b"\x1b[1;32m" in on_a_terminal(file.parent)
     assert b"\x1b" not in on_a_terminal(file.parent, NO_COLOR="1")
     assert "\x1b" not in run(*ALLOWED).stdout
 
 
 def test_explaining_needs_no_server(file: Path) -> None:
-    """Commands import the server lazily; without --live nothing of the network is loaded at all."""
+    """Commands import the server lazily; without --live no network module is loaded."""
     code = (
         "import sys; from corsproxy.cli import cli\n"
         f"try: cli({list(ALLOWED)!r})\n"
@@ -277,7 +277,7 @@ def clockless(text: str) -> str:
     return re.sub("Date: .*", "Date:", text)
 
 
-# --- asking for real -----------------------------------------------------------------------
+# --- live requests -------------------------------------------------------------------------
 
 ALLOW = f"Access-Control-Allow-Origin: {APP}\r\n"
 NO_CORS = ""
@@ -306,7 +306,7 @@ def server(fields: str, status: str = "200 OK") -> Script:
 async def test_live_checks_any_server(
     method: str, more: tuple[str, ...], fields: str, reason: str
 ) -> None:
-    """product: without a file, by Fetch's own algorithms: no CORS at all, and each way to get it wrong."""
+    """Without a file, by Fetch's own algorithms: no CORS at all, and each way to get it wrong."""
     async with ScriptedUpstream(server(fields)) as upstream:
         done = await run_beside(
             "explain", method, f"{upstream.url}/a", "--origin", APP, "--live", "--json", *more
@@ -315,7 +315,7 @@ async def test_live_checks_any_server(
         told = json.loads(done.stdout)
         assert told["reason"] == reason
         assert told["works"] is (reason == "allowed")
-        # PUT is asked about and never sent; a preflight that failed is the end of it.
+        # PUT only causes a preflight and is never sent; after a failed preflight nothing is sent.
         sent = [one.request_line.split(b" ")[0] for one in upstream.requests]
         assert sent == ([b"OPTIONS"] if method == "PUT" or "-H" in more else [b"GET"])
 
@@ -332,28 +332,29 @@ async def test_live_sends_a_safe_request_after_its_preflight_passed() -> None:
     assert before.head.value("x-a") is None
     assert sent.request_line == b"GET /a?b HTTP/1.1"
     assert (sent.head.value("x-a"), sent.head.value("cookie")) == (b"1", None)
-    kept = "the preflight's answer is kept: Chromium 7200 s, Firefox 9000 s, Safari 600 s"
+    kept = "browsers cache the response to the preflight: Chromium 7200 s, Firefox 9000 s, Safari 600 s"
     assert kept in done.stdout
-    assert "The preflight is answered with status 200" in done.stdout
-    assert "The request is answered with status 200" in done.stdout
+    assert "The response to the preflight has status 200" in done.stdout
+    assert "The response to the request has status 200" in done.stdout
 
 
 async def test_live_follows_no_redirect_of_a_preflight() -> None:
-    """No browser does; the advice is to ask for the address it redirects to."""
+    """No browser does; the advice is to request the final address."""
     moved = server(ALLOW + "Location: /b\r\n", "301 Moved Permanently")
     async with ScriptedUpstream(moved) as upstream:
         done = await run_beside(
             "explain", "PUT", f"{upstream.url}/a", "--origin", APP, "--live", "--exit-code"
         )
         assert done.exit_code == 1
-        assert "To do: answer the preflight itself; ask for the address it redirects to" in (
-            done.stdout
+        assert (
+            "To do: respond to the preflight without a redirect, or request the final address"
+            in (done.stdout)
         )
         assert [one.target for one in upstream.requests] == [b"/a"]
 
 
 async def test_live_without_a_response_is_one_line() -> None:
-    """product: exit code 3, no traceback."""
+    """Exit code 3, no traceback (R1)."""
     async with ScriptedUpstream() as upstream:
         upstream.stop_listening()
         done = await run_beside("explain", "GET", f"{upstream.url}/", "--origin", APP, "--live")
@@ -376,10 +377,10 @@ async def test_live_and_the_file_are_compared(tmp_path: Path) -> None:
             path.write_text(config.replace(APP, "https://b.example"))
             other = await run_beside(*asked)
             told = json.loads((await run_beside(*asked, "--json")).stdout)
-    assert f"\n{path} says the same:\n" in same.stdout
+    assert f"\n{path} leads to the same result:\n" in same.stdout
     assert "the route api" not in same.stderr
-    assert f"\n{path} says otherwise:\n" in other.stdout
-    assert "Is this the file that the server at the URL runs with" in other.stdout
+    assert f"\n{path} leads to another result:\n" in other.stdout
+    assert "does it run with this file?" in other.stdout
     assert told["works"] is True
     assert told["by_file"]["works"] is False
     assert told["by_file"]["place"]["file"] == str(path)

@@ -1,6 +1,6 @@
 """What `explain` predicts offline is what the proxy sends over sockets (cors.md 70).
 
-A differential test: each policy below answers each request below, once in words, once for real.
+A differential test: each policy below decides on each request below, in `explain` and in the proxy.
 """
 
 from collections.abc import Iterator
@@ -87,7 +87,7 @@ def config_text(upstream: ScriptedUpstream) -> str:
 
 
 def asked_of(path: str) -> Iterator[PageRequest]:
-    """Yield a request for each pair of what may matter together: every value beside every other."""
+    """Yield requests that contain each pair of values at least once."""
     url = f"{API}{path}"
     for number, origin in enumerate(ORIGINS):
         for method in METHODS:
@@ -159,7 +159,7 @@ def compare_browser(asked: PageRequest, found: Explanation, replies: list[Respon
 
 
 def compare_record(found: Explanation, records: list[Record]) -> None:
-    """Compare with what the proxy wrote down: route, verdict, reason, place."""
+    """Compare with what the proxy recorded: route, verdict, reason, place."""
     decisions = [record.decision for record in records if record.decision is not None]
     assert {record.route for record in records} == {found.route}
     refused = [one for one in decisions if one.verdict is Verdict.refused]
@@ -256,7 +256,7 @@ async def test_70_a_public_origin_is_the_route_s_own() -> None:
 
 
 async def test_a_handshake_without_upgrade_is_an_ordinary_request() -> None:
-    """forwarding.md H17, cors.md 54, 70: forwarded without Upgrade, whoever asks; no socket opens."""
+    """forwarding.md H17, cors.md 54, 70: forwarded without Upgrade for any origin; no socket opens."""
     async with ScriptedUpstream(ANSWERING) as upstream:
         config = one_route(
             upstream.url, route=f"name: api\nupgrades: []\ncors: {{allow_origins: [{APP}]}}"
@@ -266,7 +266,7 @@ async def test_a_handshake_without_upgrade_is_an_ordinary_request() -> None:
         )
         assert not found.works
         assert found.words == (
-            "the route api opens no WebSockets: the handshake is forwarded as a plain GET"
+            "the route api has no WebSocket upgrade: the handshake is forwarded as a plain GET"
         )
         async with running_proxy(config) as proxy, await proxy.client() as client:
             reply = await client.exchange(

@@ -1,4 +1,4 @@
-"""Commands print what other machines sent, and no terminal obeys it: cors.md 69."""
+"""Commands escape what other machines sent, so that no terminal interprets it: cors.md 69."""
 
 import ast
 import asyncio
@@ -43,7 +43,7 @@ def run(*arguments: str) -> Result:
 
 
 async def explained(response: bytes, *more: str) -> Result:
-    """Return what `explain --live` says of a server that gives this response."""
+    """Return what `explain --live` prints for a server with this response."""
     script: Script = [repeat(request(), send(response))]
     async with ScriptedUpstream(script) as upstream:
         url = f"{upstream.url}/a"
@@ -51,7 +51,7 @@ async def explained(response: bytes, *more: str) -> Result:
 
 
 @pytest.mark.parametrize("response", [HOSTILE, REFUSING], ids=["allowed", "refused"])
-async def test_explain_live_shows_a_hostile_server_and_does_not_obey_it(response: bytes) -> None:
+async def test_explain_live_shows_a_hostile_server_escaped(response: bytes) -> None:
     """cors.md 69: status line, names, values, and what browsers would print of them."""
     done = await explained(response)
     assert done.exit_code == 0, done.output
@@ -62,7 +62,7 @@ async def test_explain_live_shows_a_hostile_server_and_does_not_obey_it(response
 
 @pytest.mark.parametrize("response", [HOSTILE, REFUSING], ids=["allowed", "refused"])
 async def test_explain_live_as_json_shows_a_hostile_server(response: bytes) -> None:
-    """cors.md 69: every byte reads back from the JSON, none stands in it as a control character."""
+    """cors.md 69: the JSON preserves every byte, and contains no control character."""
     done = await explained(response, "--json")
     assert done.exit_code == 0, done.output
     assert dangerous_in(done.stdout) == []
@@ -72,16 +72,16 @@ async def test_explain_live_as_json_shows_a_hostile_server(response: bytes) -> N
     assert fields["X-Utf8"].encode("latin-1") == AS_UTF8.strip(b" \t")
 
 
-async def test_explain_live_shows_what_is_not_http_and_does_not_obey_it() -> None:
-    """cors.md 69: what a server says in place of HTTP is part of the message."""
+async def test_explain_live_shows_what_is_not_http_escaped() -> None:
+    """cors.md 69: what a server sends instead of HTTP is part of the message."""
     done = await explained(NO_HTTP)
     assert done.exit_code == 3
-    assert "did not answer in HTTP/1.1" in done.stderr
+    assert "did not respond in HTTP/1.1" in done.stderr
     assert dangerous_in(done.output) == []
 
 
-async def test_health_shows_a_hostile_server_and_does_not_obey_it() -> None:
-    """cors.md 69: `health` prints the first line of what a server says."""
+async def test_health_shows_a_hostile_server_escaped() -> None:
+    """cors.md 69: `health` prints the first line that a server sends."""
     body = AS_UTF8 + RAW
     for response in (NO_HTTP, b"HTTP/1.1 503 No\r\n\r\n" + body):
         async with ScriptedUpstream([request(), send(response)]) as upstream:
@@ -92,7 +92,7 @@ async def test_health_shows_a_hostile_server_and_does_not_obey_it() -> None:
 
 
 @pytest.mark.parametrize("style", ["full", "concise", "json", "github"])
-def test_check_shows_a_hostile_file_and_does_not_obey_it(style: str, tmp_path: Path) -> None:
+def test_check_shows_a_hostile_file_escaped(style: str, tmp_path: Path) -> None:
     """cors.md 69: a file may come from others, too, and so may its name."""
     path = tmp_path / "\x9b2J\u202eé漢.yaml"
     text = json.dumps("".join(DANGEROUS)[:-6] + READABLE)  # no half of a pair: not YAML
@@ -114,9 +114,7 @@ def test_a_name_that_is_not_utf8_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
-async def test_run_shows_hostile_clients_and_servers_and_does_not_obey_them(
-    style: str, tmp_path: Path
-) -> None:
+async def test_run_shows_hostile_clients_and_servers_escaped(style: str, tmp_path: Path) -> None:
     """cors.md 69: access log, refusals, malformed requests and faults of an upstream."""
     bad = b"Origin: https://\x9b\xe2\x80\xae\xc2\x9b.example\r\n"
     file = tmp_path / "config.yaml"
@@ -156,7 +154,7 @@ def test_a_logged_message_is_shown_whatever_is_in_it(formatter: logging.Formatte
 
 
 def test_what_the_demo_logs_is_shown_whatever_is_in_it() -> None:
-    """cors.md 69: it has no configuration to say how, and its log is on a terminal most often."""
+    """cors.md 69: no configuration sets its log format, and its log mostly goes to a terminal."""
     script = (
         "import logging\n"
         "from corsproxy.cli.demo import _run\n"
@@ -170,8 +168,8 @@ def test_what_the_demo_logs_is_shown_whatever_is_in_it() -> None:
     assert done.stderr.decode() == "WARNING \\x9b2J\\x1b[2J\\u202e\\x7f é漢\n"
 
 
-def test_commands_print_by_one_module_alone() -> None:
-    """cors.md 69: whoever prints anything says there whether a terminal may be shown it."""
+def test_only_one_module_prints() -> None:
+    """cors.md 69: every print goes through it and is either escaped or marked as verbatim."""
     found = []
     for path in sorted(COMMANDS.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -116,7 +116,7 @@ def test_no_file_at_all_is_a_usage_error() -> None:
     """R1, R2: exit code 2, with advice."""
     done = run("check")
     assert done.exit_code == 2
-    assert "`corsproxy init` prints one to begin with" in done.stderr
+    assert "`corsproxy init` prints one to start from" in done.stderr
 
 
 def test_a_file_that_is_not_there_is_a_problem(file: Path) -> None:
@@ -139,7 +139,7 @@ def test_explain_of_an_unknown_id_is_a_usage_error() -> None:
     """The message lists the known ids."""
     done = run("check", "--explain", "E999")
     assert done.exit_code == 2
-    assert "there is no E999; ids go from E001 to W" in done.stderr
+    assert "no problem has this id; ids go from E001 to W" in done.stderr
 
 
 def test_schema_prints_the_language() -> None:

@@ -27,9 +27,9 @@ COMPOSE_CONFIG = Path(__file__).parents[2] / "deploy" / "compose" / "config.yaml
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[DemoProcess]:
-    """Return one demo on free ports for all tests that only ask it something."""
+    """Return one demo on free ports for all tests that only send requests."""
     with demo(*FREE_PORTS) as process:
-        process.wait_for("The configuration the proxy runs with")
+        process.wait_for("The proxy's configuration")
         yield process
 
 
@@ -54,7 +54,7 @@ def test_all_four_links_respond(running: DemoProcess) -> None:
 
 
 def test_the_proxy_repairs_what_the_api_gets_wrong(running: DemoProcess) -> None:
-    """The API's `*` becomes the page's origin and its headers leak no more (cors.md 32, 49)."""
+    """The API's `*` becomes the page's origin and its headers no longer leak (cors.md 32, 49)."""
     page, api, proxy = (running.link(name) for name in ("page", "legacy API", "corsproxy"))
     origin = {"Origin": page}
     _, direct, _ = get(f"{api}/catalogue", origin)
@@ -67,7 +67,7 @@ def test_the_proxy_repairs_what_the_api_gets_wrong(running: DemoProcess) -> None
 
 
 def test_the_printed_curl_lines_do_what_their_comments_say(running: DemoProcess) -> None:
-    """Each line is run as printed; status and permission are the promised ones."""
+    """Each line is run as printed; status and CORS headers are as its comment states."""
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     text = running.output.partition("Try it by hand:")[2].replace("\\\n", " ")
@@ -109,7 +109,7 @@ def test_a_signal_ends_everything(number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM: exit code 0, no traceback, and every port is free again."""
     with demo(*FREE_PORTS) as process:
         links = [process.link(name) for name in ("page", "legacy API", "corsproxy")]
-        process.wait_for("The configuration the proxy runs with")
+        process.wait_for("The proxy's configuration")
         assert process.end(number) == 0, process.output
     assert "Traceback" not in process.output
     for link in links:
@@ -117,10 +117,10 @@ def test_a_signal_ends_everything(number: signal.Signals) -> None:
 
 
 def test_a_signal_during_a_stream_ends_everything_too() -> None:
-    """An event stream that is under way holds up the end no longer than the drain time."""
+    """An event stream in progress delays the end by at most the drain time."""
     with demo(*FREE_PORTS) as process:
         proxy = urlsplit(process.link("corsproxy"))
-        process.wait_for("The configuration the proxy runs with")
+        process.wait_for("The proxy's configuration")
         with closing(HTTPConnection("127.0.0.1", proxy.port or 0, timeout=10)) as connection:
             connection.request("GET", "/events")
             assert connection.getresponse().readline() == b"id: 1\n"
@@ -128,8 +128,8 @@ def test_a_signal_during_a_stream_ends_everything_too() -> None:
     assert "Traceback" not in process.output
 
 
-def test_a_busy_usual_port_is_no_obstacle() -> None:
-    """Without options the demo takes other ports where the usual ones are taken."""
+def test_other_ports_are_used_if_the_usual_ones_are_busy() -> None:
+    """Without options the demo uses free ports instead of busy ones."""
     with _taken(PREFERRED.proxy), _taken(PREFERRED.api), _taken(PREFERRED.page), demo() as process:
         assert get(f"{process.link('corsproxy')}/orders")[0] == 200
         assert urlsplit(process.link("corsproxy")).port != PREFERRED.proxy
@@ -147,8 +147,8 @@ def test_a_busy_port_that_was_asked_for_is_exit_3_and_one_line() -> None:
     assert "\n" not in process.output
 
 
-def test_one_part_alone_runs_where_it_is_told() -> None:
-    """`--only api --listen` is what the container of the compose file runs."""
+def test_one_server_alone_listens_on_the_given_address() -> None:
+    """The container of the compose file runs `--only api --listen`."""
     with demo("--only", "api", "--listen", "127.0.0.1:0") as process:
         url = process.wait_for(r"the demo's api listens on (http://\S+)")[1]
         assert get(f"{url}/livez")[0] == 200
@@ -183,8 +183,8 @@ def test_the_page_alone_passes_its_addresses_on() -> None:
         "*",
     ],
 )
-def test_what_is_no_origin_is_a_usage_error(value: str) -> None:
-    """An address enters a security policy, so nothing but a plain origin passes."""
+def test_an_invalid_origin_is_a_usage_error(value: str) -> None:
+    """Addresses go into a Content-Security-Policy, so only plain origins are accepted."""
     result = CliRunner().invoke(demo_command, ["--only", "page", "--proxy", value])
     assert result.exit_code == 2
     assert repr(value) in result.output
@@ -210,7 +210,7 @@ def test_an_address_of_another_machine_is_exit_3() -> None:
 
 
 def test_the_printed_configuration_is_valid_and_has_the_wanted_ports() -> None:
-    """--print-config gives a file that `corsproxy run` takes."""
+    """--print-config prints a file that `corsproxy run` accepts."""
     result = CliRunner().invoke(demo_command, ["--print-config", "--proxy-port", "8181"])
     assert result.exit_code == 0
     assert "listen: 127.0.0.1:8181" in result.output

@@ -52,37 +52,37 @@ def test_a_living_proxy_is_exit_0() -> None:
     assert server.request.startswith(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n")
 
 
-def test_ready_asks_readyz() -> None:
-    """--ready asks the other question."""
+def test_ready_requests_readyz() -> None:
+    """--ready requests /readyz."""
     with OneResponse(b"HTTP/1.1 200 OK\r\n\r\n") as server:
         assert run("--ready", "--address", server.address).exit_code == 0
     assert server.request.startswith(b"GET /readyz ")
 
 
 def test_a_draining_proxy_is_exit_1_with_its_words() -> None:
-    """Any status but 200 is unhealthy, and the first line of the body is shown."""
+    """Any status except 200 is unhealthy, and the first line of the body is shown."""
     with OneResponse(b"HTTP/1.1 503 Service Unavailable\r\n\r\ndraining\nmore") as server:
         result = run("--ready", "--address", server.address)
     assert result.exit_code == 1
-    assert result.stderr == f"unhealthy: {server.address}/readyz answered 503: 'draining'\n"
+    assert result.stderr == f"unhealthy: {server.address}/readyz responded with 503: 'draining'\n"
 
 
 @pytest.mark.parametrize("response", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n"])
-def test_what_speaks_no_http_is_exit_1(response: bytes) -> None:
-    """Another program on the port is not taken for a healthy proxy."""
+def test_a_response_that_is_not_http_is_exit_1(response: bytes) -> None:
+    """Another program on the port does not count as a healthy proxy."""
     with OneResponse(response) as server:
         result = run("--address", server.address)
     assert result.exit_code == 1
-    assert "answered no HTTP" in result.stderr
+    assert "responded with bytes that are not HTTP" in result.stderr
 
 
-def test_nobody_there_is_exit_1_and_one_line() -> None:
-    """A refused connection names the address and what to look at, without a traceback."""
+def test_a_refused_connection_is_exit_1_and_one_line() -> None:
+    """The message names the address and what to check, without a traceback."""
     with bind(LOOPBACK, 0) as bound:
         address = f"{LOOPBACK}:{port_of(bound)}"
         result = run("--address", address)
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"unhealthy: no answer from {address}/livez within 2 s:")
+    assert result.stderr.startswith(f"unhealthy: no response from {address}/livez within 2 s:")
     assert result.stderr.count("\n") == 1
 
 
@@ -104,7 +104,7 @@ def test_a_wildcard_address_means_loopback() -> None:
 
 
 @pytest.mark.parametrize("address", ["localhost", "localhost:", "localhost:http", "[::1]:65536"])
-def test_what_is_no_address_is_a_usage_error(address: str) -> None:
+def test_an_invalid_address_is_a_usage_error(address: str) -> None:
     """Exit 2, the value, and how an address is written."""
     result = run("--address", address)
     assert result.exit_code == 2
@@ -112,8 +112,8 @@ def test_what_is_no_address_is_a_usage_error(address: str) -> None:
     assert "[ipv6]:port" in result.stderr
 
 
-def test_a_unix_socket_is_asked_too(tmp_path: Path) -> None:
-    """unix:/path is what health.listen may be; a missing socket is exit 1."""
+def test_a_unix_socket_is_supported(tmp_path: Path) -> None:
+    """health.listen may be unix:/path; a missing socket is exit 1."""
     result = run("--address", f"unix:{tmp_path}/none.sock")
     assert result.exit_code == 1
     assert f"unix:{tmp_path}/none.sock" in result.stderr

@@ -13,22 +13,22 @@ from corsproxy.demo.legacy import DOWNLOAD_SIZE, EVENTS
 Legacy = TestClient[Request, Application]
 
 
-async def test_a_preflight_gets_405_and_no_permission(legacy: Legacy) -> None:
-    """It knows no OPTIONS (cors.md 1), so no browser ever sends its PUT."""
+async def test_a_preflight_gets_405_without_cors_headers(legacy: Legacy) -> None:
+    """It does not support OPTIONS (cors.md 1), so no browser sends the PUT."""
     asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "PUT"}
     async with legacy.options("/orders/7", headers=asked) as response:
         assert response.status == 405
         assert not [name for name in response.headers if name.startswith("Access-Control-")]
 
 
-async def test_a_plain_get_carries_no_permission(legacy: Legacy) -> None:
-    """An ordinary response has no CORS headers, so the page may not read it."""
+async def test_a_plain_get_has_no_cors_headers(legacy: Legacy) -> None:
+    """A page cannot read the response."""
     async with legacy.get("/orders", headers={"Origin": "http://localhost:3000"}) as response:
         assert [order["id"] for order in await response.json()] == [7, 8, 9]
         assert "Access-Control-Allow-Origin" not in response.headers
 
 
-async def test_the_account_allows_everybody_although_it_needs_a_cookie(legacy: Legacy) -> None:
+async def test_the_account_allows_any_origin_although_it_needs_a_cookie(legacy: Legacy) -> None:
     """Its own CORS header is the wrong one: `*` is not valid with credentials (cors.md 32)."""
     async with legacy.get("/account") as response:
         assert response.status == 401
@@ -49,7 +49,7 @@ async def test_the_catalogue_is_readable_but_exposes_no_header(legacy: Legacy) -
 
 
 async def test_an_order_is_written_read_and_deleted(legacy: Legacy) -> None:
-    """PUT and DELETE do what they say, once signed in; the id in the path wins."""
+    """PUT and DELETE work after a login; the id in the path wins."""
     await legacy.post("/login")
     async with legacy.put("/orders/12", json={"id": 1, "item": "spoon"}) as response:
         assert await response.json() == {"id": 12, "item": "spoon"}
@@ -62,7 +62,7 @@ async def test_an_order_is_written_read_and_deleted(legacy: Legacy) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"\xff"])
-async def test_what_is_no_json_object_is_no_order(legacy: Legacy, body: bytes) -> None:
+async def test_an_order_has_to_be_a_json_object(legacy: Legacy, body: bytes) -> None:
     """A broken body gets 400, never a 500 or a stored order."""
     await legacy.post("/login")
     async with legacy.put("/orders/7", data=body) as response:
@@ -104,7 +104,7 @@ async def test_the_events_end_with_a_last_one(legacy: Legacy) -> None:
     assert blocks[-1].startswith("event: end\n")
 
 
-async def test_the_websocket_gives_back_what_it_gets(legacy: Legacy) -> None:
+async def test_the_websocket_echoes(legacy: Legacy) -> None:
     """Text comes back as text and bytes as bytes."""
     async with legacy.ws_connect("/echo") as socket:
         await socket.send_str("tea")
@@ -121,7 +121,7 @@ async def test_stopping_closes_open_websockets(legacy: Legacy) -> None:
 
 
 async def test_an_error_is_an_html_page(legacy: Legacy) -> None:
-    """The 500 is HTML with a detail worth reading, so hiding it behind CORS hurts."""
+    """The 500 is HTML with a detail that a page should be able to read."""
     async with legacy.get("/broken") as response:
         assert response.status == 500
         assert response.content_type == "text/html"
@@ -136,8 +136,8 @@ async def test_every_response_names_the_software(legacy: Legacy) -> None:
             assert response.headers["X-Powered-By"].startswith("PHP/")
 
 
-async def test_the_archive_is_gzipped_for_everybody(legacy: Legacy, session: ClientSession) -> None:
-    """It sends gzip unasked, the same bytes each time; the proxy has to leave them alone."""
+async def test_the_archive_is_always_gzipped(legacy: Legacy, session: ClientSession) -> None:
+    """It sends gzip even if not accepted, always the same bytes; the proxy must not change them."""
     async with session.get(
         legacy.make_url("/archive"),
         headers={"Accept-Encoding": "identity"},
@@ -147,7 +147,7 @@ async def test_the_archive_is_gzipped_for_everybody(legacy: Legacy, session: Cli
         assert len(json.loads(gzip.decompress(await response.read()))) == 500
 
 
-async def test_the_download_is_as_long_as_it_says(legacy: Legacy) -> None:
+async def test_the_download_has_its_content_length(legacy: Legacy) -> None:
     """The big body is streamed whole under its Content-Length."""
     async with legacy.get("/download") as response:
         assert response.content_length == DOWNLOAD_SIZE

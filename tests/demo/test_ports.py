@@ -18,7 +18,7 @@ def taken() -> int:
 
 
 def test_the_preferred_port_is_taken_if_it_is_free(taken: int) -> None:
-    """Nobody there: the demo's address is the usual one."""
+    """If no program listens there, the demo's address is the usual one."""
     with claim(None, taken) as bound:
         assert bound.getsockname() == (LOOPBACK, taken)
 
@@ -32,7 +32,7 @@ def test_a_busy_preferred_port_gives_another_one() -> None:
         assert choose(None, busy) == 0
 
 
-def test_a_claimed_port_is_claimed_for_good(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claimed_port_stays_claimed(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two demos that find the preferred port free, the second takes another one."""
     monkeypatch.setattr(ports, "is_free", lambda _: True)
     with claim(None, taken) as first, claim(None, taken) as second:

@@ -195,7 +195,7 @@ WORDS: list[tuple[Blocked, str, str, str]] = [
 
 
 @pytest.mark.parametrize(("blocked", "chromium", "firefox", "webkit"), WORDS)
-def test_the_browsers_words_are_theirs(
+def test_the_messages_of_browsers_are_word_for_word(
     blocked: Blocked, chromium: str, firefox: str, webkit: str
 ) -> None:
     """Word for word what Chromium 156, Firefox 153 and WebKitGTK 2.50 were seen to print."""
@@ -219,7 +219,7 @@ def test_firefox_quotes_the_url_if_the_wildcard_meets_credentials() -> None:
 
 
 def test_safari_looks_at_the_status_of_a_preflight_first() -> None:
-    """A 403 without headers: the others miss the header, WebKit the success (seen in all three)."""
+    """A 403 without headers: the others report the header, WebKit the status (seen in all three)."""
     printed = explain(POLICY, PUT._replace(origin=EVIL)).consoles
     assert printed["safari"][0] == "Preflight response is not successful. Status code: 403"
     assert MISSING in printed["chromium"][0]
@@ -227,7 +227,7 @@ def test_safari_looks_at_the_status_of_a_preflight_first() -> None:
 
 
 def test_firefox_prints_three_lines_for_a_redirected_preflight() -> None:
-    """The redirect, the status, and that nothing came of it (seen in Firefox 153)."""
+    """The redirect, the status, and the failed request (seen in Firefox 153)."""
     redirected = Blocked(BrowserRefusal.preflight_redirect, b"", 302, in_preflight=True)
     lines = console(PUT, [redirected])["firefox"]
     assert "(Reason: CORS request external redirect not allowed)." in lines[0]
@@ -249,7 +249,7 @@ def test_authorization_under_a_star_works_and_is_warned_of() -> None:
 
 
 @pytest.mark.parametrize("refusal", sorted(set(BrowserRefusal) - UNENFORCED))
-def test_every_browser_has_words_for_every_fault(refusal: BrowserRefusal) -> None:
+def test_every_browser_has_a_message_for_every_refusal(refusal: BrowserRefusal) -> None:
     """No gap in the tables, and no placeholder left in the text."""
     printed = console(GET, [Blocked(refusal, b"{x}", 418, in_preflight=True)])
     assert all(lines and lines[0] for lines in printed.values())
@@ -278,7 +278,7 @@ CHANGES: list[tuple[str, dict[str, Any], PageRequest, dict[str, Any]]] = [
 def test_the_smallest_change_lets_the_request_work(
     keys: dict[str, Any], page_request: PageRequest, edits: dict[str, Any]
 ) -> None:
-    """Its YAML is read back as meant, and with it made the request works (cors.md 67)."""
+    """Its YAML parses to the same change, and with it the request works (cors.md 67)."""
     origins = keys.get("allow_origins", ["https://app.example.com"])
     terms = spec_of(
         *origins, **{key: value for key, value in keys.items() if key != "allow_origins"}
@@ -353,13 +353,13 @@ NOTES: list[tuple[Policy, PageRequest, str]] = [
     (POLICY, GET._replace(origin=b"null"), REDIRECT_NOTE),
     (POLICY, GET._replace(url="http://127.0.0.1:9000/"), LOCAL_NETWORK_NOTE),
     (OPEN, GET._replace(headers=((b"Authorization", b"x"),)), AUTHORIZATION_NOTE),
-    (POLICY, GET._replace(headers=((b"Cookie", b"a"),)), "browsers leave out headers that pages may not set: Cookie"),
-    (policy_of("https://app.example.com", max_age=3600), PUT, "max_age is 3600 s: Chromium keeps a preflight at most 7200 s, Safari 600 s, Firefox 86400 s"),
+    (POLICY, GET._replace(headers=((b"Cookie", b"a"),)), "browsers do not send headers that pages may not set: Cookie"),
+    (policy_of("https://app.example.com", max_age=3600), PUT, "max_age is 3600 s: Chromium caches a preflight for at most 7200 s, Safari 600 s, Firefox 86400 s"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("policy", "page_request", "note"), NOTES)
-def test_what_surprises_is_noted(policy: Policy, page_request: PageRequest, note: str) -> None:
+def test_surprising_cases_have_a_note(policy: Policy, page_request: PageRequest, note: str) -> None:
     """Redirects, local networks, Authorization under `*`, caps (cors.md 29, 36, 39, 59)."""
     assert note in explain(policy, page_request).notes
     assert note not in explain(policy, GET).notes
@@ -437,7 +437,7 @@ def test_an_explanation_is_json_and_safe_text(page_request: PageRequest) -> None
 
 
 def test_the_text_has_the_whole_explanation() -> None:
-    """Ticks and crosses, the line, the consoles, the change (product: explain)."""
+    """Ticks and crosses, the line, the consoles, the change."""
     text = render(explain(POLICY, WRONG), color=False)
     for part in (
         "✗ PATCH https://api.example.com/items is blocked under the policy spa",
@@ -445,7 +445,7 @@ def test_the_text_has_the_whole_explanation() -> None:
         "Chromium prints:",
         "Firefox prints:",
         "Safari prints:",
-        "  allow_origins:  # add to what is there\n    - https://evil.example.org",
+        "  allow_origins:  # add to the list\n    - https://evil.example.org",
     ):
         assert part in text
     assert "✓ origin   https://app.example.com is allowed  (config.yaml:1:7)" in render(
@@ -495,11 +495,11 @@ LIVE: list[tuple[PageRequest, LiveResponse | None, LiveResponse | None, str]] = 
     (GET, None, LiveResponse(200, ((b"access-control-allow-origin", b"https://a.example"),)), "send Access-Control-Allow-Origin: https://app.example.com for this origin"),
     (GET, None, LiveResponse(200, ALLOW + ALLOW), "send one Access-Control-Allow-Origin with one origin; look for a proxy that adds a second"),
     (GET._replace(credentials=True), None, LiveResponse(200, ALLOW), "send Access-Control-Allow-Credentials: true"),
-    (PUT, LiveResponse(405, ALLOW), None, "answer OPTIONS with a status from 200 to 299, before any login"),
-    (PUT, LiveResponse(302, ALLOW), None, "answer the preflight itself; ask for the address it redirects to"),
-    (PUT, LiveResponse(200, ALLOW), None, "name PUT in Access-Control-Allow-Methods; name x-a in Access-Control-Allow-Headers"),
-    (PUT, LiveResponse(405, ()), None, "send Access-Control-Allow-Origin: https://app.example.com, on errors too; answer OPTIONS with a status from 200 to 299, before any login"),
-    (PUT, LiveResponse(200, (*ALLOW, (b"Access-Control-Allow-Methods", b"PUT"))), None, "name x-a in Access-Control-Allow-Headers"),
+    (PUT, LiveResponse(405, ALLOW), None, "respond to OPTIONS with a status from 200 to 299, before any login"),
+    (PUT, LiveResponse(302, ALLOW), None, "respond to the preflight without a redirect, or request the final address"),
+    (PUT, LiveResponse(200, ALLOW), None, "list PUT in Access-Control-Allow-Methods; list x-a in Access-Control-Allow-Headers"),
+    (PUT, LiveResponse(405, ()), None, "send Access-Control-Allow-Origin: https://app.example.com, on errors too; respond to OPTIONS with a status from 200 to 299, before any login"),
+    (PUT, LiveResponse(200, (*ALLOW, (b"Access-Control-Allow-Methods", b"PUT"))), None, "list x-a in Access-Control-Allow-Headers"),
 ]  # fmt: skip
 
 
@@ -510,7 +510,7 @@ def test_a_failed_live_response_has_a_fix_for_the_server(
     response: LiveResponse | None,
     fix: str,
 ) -> None:
-    """Against any server, this proxy or not (product: explain --live)."""
+    """Against any server, this proxy or not."""
     found = explain_responses(page_request, preflight, response)
     assert not found.works
     assert found.verdict is Verdict.refused
@@ -526,7 +526,7 @@ def test_a_request_after_a_failed_preflight_is_not_checked() -> None:
     assert states(found) == {"preflight": "failed", "request": "skipped", "browser": "failed"}
 
 
-def test_a_preflight_alone_can_do() -> None:
+def test_a_preflight_alone_is_enough() -> None:
     """An unsafe request is not sent: the response to the preflight decides."""
     lists = ((b"Access-Control-Allow-Methods", b"PUT"), (b"Access-Control-Allow-Headers", b"x-a"))
     found = explain_responses(
@@ -535,7 +535,7 @@ def test_a_preflight_alone_can_do() -> None:
     assert found.works
     assert states(found)["request"] == "skipped"
     assert (
-        "the preflight's answer is kept: Chromium 7200 s, Firefox 9000 s, Safari 600 s"
+        "browsers cache the response to the preflight: Chromium 7200 s, Firefox 9000 s, Safari 600 s"
         in found.notes
     )
 
@@ -544,10 +544,10 @@ def test_a_preflight_alone_can_do() -> None:
     ("vary", "noted"), [(b"Accept", True), (b"Accept, origin", False), (b"*", False), (None, True)]
 )
 def test_a_response_without_vary_is_noted(vary: bytes | None, noted: bool) -> None:  # noqa: FBT001 - an expectation
-    """A cache would hand it to other origins (cors.md 44)."""
+    """A cache would serve it to other origins (cors.md 44)."""
     fields = ALLOW[:1] if vary is None else (ALLOW[0], (b"Vary", vary))
     found = explain_responses(GET, None, LiveResponse(200, fields))
-    assert any("its Vary does not name Origin" in note for note in found.notes) is noted
+    assert any("its Vary does not list Origin" in note for note in found.notes) is noted
     assert not any(
         "Vary" in note
         for note in explain_responses(

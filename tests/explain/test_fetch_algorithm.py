@@ -1,4 +1,4 @@
-"""Fetch's lists and algorithms, held to the standard's own examples and lists."""
+"""Fetch's lists and algorithms, checked against the standard's own examples and lists."""
 
 import pytest
 
@@ -124,14 +124,14 @@ def test_the_safelist_looks_at_names_and_values(name: bytes, value: bytes, safe:
     assert fetch_algorithm.is_safelisted_request_header(name, value) is safe
 
 
-def test_what_is_asked_for_is_sorted_and_in_lower_case() -> None:
-    """Fetch "CORS-unsafe request-header names": safe ones are not asked for."""
+def test_requested_names_are_sorted_and_in_lower_case() -> None:
+    """Fetch "CORS-unsafe request-header names": safe ones are not listed."""
     headers = [(b"X-B", b"1"), (b"Accept", b"*/*"), (b"Authorization", b"a"), (b"x-b", b"2")]
     assert fetch_algorithm.unsafe_header_names(headers) == [b"authorization", b"x-b"]
 
 
-def test_safe_values_that_add_up_are_asked_for() -> None:
-    """Above 1024 bytes in all, each safe name needs permission too."""
+def test_safe_values_that_add_up_are_requested() -> None:
+    """Above 1024 bytes in total, each safe name has to be allowed, too."""
     at_limit = [(b"accept", b"a" * 128)] * 8
     assert fetch_algorithm.unsafe_header_names(at_limit) == []
     above = [*at_limit, (b"accept-language", b"a"), (b"x-a", b"1")]
@@ -155,7 +155,7 @@ def test_a_preflight_is_sent_if_permission_is_needed(
     page_request: PageRequest,
     needed: bool,  # noqa: FBT001 - an expectation
 ) -> None:
-    """Forbidden headers do not count: the browser leaves them out."""
+    """Forbidden headers do not count, because the browser drops them."""
     assert fetch_algorithm.needs_preflight(page_request) is needed
 
 

@@ -64,8 +64,8 @@ def test_a_missing_route_is_reported_first(method: bytes, url: str) -> None:
     assert found.verdict is Verdict.none
     assert found.responses[0].status == 404
     assert found.responses[0].fields == ()
-    assert found.words == "no route takes this request"
-    assert found.fix == "add a route whose match takes this host, path and method"
+    assert found.words == "no route matches this request"
+    assert found.fix == "add a route that matches this host, path and method"
     assert found.pos is None
     assert found.change is None
 
@@ -102,7 +102,7 @@ def test_a_404_that_a_page_may_read_does_not_work_either() -> None:
 
 
 def test_an_ambiguous_path_is_refused_with_the_route_s_headers() -> None:
-    """cors.md 71: 400, and which setting would let it through."""
+    """cors.md 71: 400, and the setting that would forward it."""
     page_request = PageRequest(b"PUT", "http://api.example.com/api/%00", APP)
     found = explain_request(config_of(), page_request)
     assert found.responses[0].status == 400
@@ -114,7 +114,7 @@ def test_an_ambiguous_path_is_refused_with_the_route_s_headers() -> None:
 
 
 def test_a_method_that_is_never_served_is_reported() -> None:
-    """forwarding.md H4; no page can send it, so only a page of our own origin comes that far."""
+    """forwarding.md H4; no page can send it, so only a page of the proxy's own origin gets that far."""
     page_request = PageRequest(b"TRACE", "http://api.example.com/bare/", b"http://api.example.com")
     found = explain_request(config_of(), page_request)
     assert not found.works
@@ -143,7 +143,7 @@ def _with_policy(change: str) -> str:
 
 
 def test_without_a_policy_a_page_of_the_same_origin_works() -> None:
-    """cors.md 5: no browser looks."""
+    """cors.md 5: no browser checks CORS."""
     found = explain_request(config_of(), PageRequest(b"PUT", "http://h/bare/", b"http://h"))
     assert found.works
     assert found.change is None

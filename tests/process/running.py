@@ -1,4 +1,4 @@
-"""`corsproxy run` as a process, an upstream on this loop, clients that note their times. Asserts nothing."""
+"""`corsproxy run` as a process, an upstream on this loop, and clients that record response times."""
 
 import asyncio
 import contextlib
@@ -33,12 +33,12 @@ class Running(NamedTuple):
     health: int
 
     def cpu_seconds(self) -> float:
-        """Return what it has used of the processor so far."""
+        """Return the CPU seconds that it has used so far."""
         stat = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(stat[11]) + int(stat[12])) / 100
 
     async def quiet(self) -> None:
-        """Wait until it has next to nothing to do."""
+        """Wait until it is almost idle."""
         for _ in range(100):
             before = self.cpu_seconds()
             await asyncio.sleep(0.2)
@@ -47,11 +47,11 @@ class Running(NamedTuple):
         raise AssertionError("it does not come to rest")
 
     def descriptors(self) -> int:
-        """Return how many descriptors it has open."""
+        """Return the number of its open descriptors."""
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     def highest_descriptor(self) -> int:
-        """Return the number of the last of them."""
+        """Return its highest descriptor."""
         return max(int(one.name) for one in Path(f"/proc/{self.process.pid}/fd").iterdir())
 
 
@@ -109,7 +109,7 @@ def scrape(port: int) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 @asynccontextmanager
 async def upstream(seconds: float = 0.0) -> AsyncIterator[int]:
-    """Respond to each request after `seconds`, /big with 320 KiB; give the port."""
+    """Respond to each request after `seconds`, /big with 320 KiB; yield the port."""
     serving: set[asyncio.Task[None]] = set()
     writers: set[asyncio.StreamWriter] = set()
 
@@ -156,7 +156,7 @@ class Times:
         return len(self.by_status.get(status, ()))
 
     def p99(self, status: int = 200) -> float:
-        """Return the time that 99 of 100 responses took at most."""
+        """Return the 99th percentile of the response times."""
         times = sorted(self.by_status[status])
         return times[min(len(times) - 1, int(len(times) * 0.99))]
 
@@ -195,7 +195,7 @@ async def client_to(port: int, buffer: int = 0) -> Client:
 
 
 def play(scene: Callable[[], Awaitable[None]]) -> None:
-    """Run a scene on a loop of its own and leave no connection open, however it ends."""
+    """Run a scene in its own loop, and close all connections whatever its result."""
 
     async def main() -> None:
         try:
@@ -210,7 +210,7 @@ def play(scene: Callable[[], Awaitable[None]]) -> None:
 
 
 async def ask_at(rate: float, port: int, seconds: float) -> Times:
-    """Ask `rate` times a second, however long responses take, and wait for all of them."""
+    """Send `rate` requests per second, however long responses take, and wait for all of them."""
     times, idle = Times(), list[Client]()
     tasks: set[asyncio.Task[None]] = set()
 

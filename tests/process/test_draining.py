@@ -108,7 +108,7 @@ def test_the_listener_closes_and_what_runs_finishes(file: Path, upstream: Origin
 
 
 async def test_a_response_that_a_slow_client_reads_is_not_cut() -> None:
-    """What was relayed whole but waits for its client's reading still reaches it (P1)."""
+    """A response that is complete but not read by its client yet still arrives (P1)."""
     size = 110_000  # more than the kernel holds, less than is held without back-pressure
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
     async with through([request(), send(head + bytes(size))]) as way:
@@ -141,7 +141,7 @@ PATIENT = "timeouts: {keepalive: 60s, request_header: 60s}"
 
 
 async def test_idle_connections_close_when_the_drain_begins() -> None:
-    """Neither one that never asked nor one that may ask again holds the end up (P1)."""
+    """Neither a connection without a request nor a kept one delays the end (P1)."""
     async with (
         through([repeat(request(), send(OK))], server=PATIENT) as way,
         await way.proxy.client() as silent,
@@ -153,8 +153,8 @@ async def test_idle_connections_close_when_the_drain_begins() -> None:
         assert await ended
 
 
-async def test_a_response_that_promised_to_keep_its_connection_ends_it() -> None:
-    """Its head had left before the drain began; its end is the connection's (P1)."""
+async def test_a_keep_alive_response_in_progress_ends_its_connection() -> None:
+    """Its head was sent before the drain began; the connection closes after it (P1)."""
     go = asyncio.Event()
     begun = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"
     script: Script = [request(), send(begun), wait(go), send(b"llo")]
@@ -170,8 +170,8 @@ async def test_a_response_that_promised_to_keep_its_connection_ends_it() -> None
         assert await ended
 
 
-async def test_a_request_whose_head_has_begun_is_still_answered() -> None:
-    """A connection is idle only if nothing of a request has come (P1)."""
+async def test_a_request_whose_head_has_begun_is_still_served() -> None:
+    """A connection is idle only if no byte of a request has arrived (P1)."""
     async with through([repeat(request(), send(OK))], server=PATIENT) as way:
         await way.client.send(GET[:20])
         async with await way.proxy.client() as idle:
@@ -184,7 +184,7 @@ async def test_a_request_whose_head_has_begun_is_still_answered() -> None:
         assert await ended
 
 
-def test_what_takes_longer_than_drain_is_cut(file: Path, upstream: Origin) -> None:
+def test_a_response_that_takes_longer_than_drain_is_cut(file: Path, upstream: Origin) -> None:
     """The log reports it, and the exit code is 0 all the same (P1)."""
     with (
         draining(file, upstream, "drain_delay: 0, drain: 200ms") as process,
@@ -237,11 +237,11 @@ class Balancer:
         self._look: Callable[[], float] = time.monotonic
 
     def add(self, instance: ServiceProcess) -> None:
-        """Know one more instance."""
+        """Add an instance."""
         self._instances.append(instance)
 
     def port(self) -> int:
-        """Return the port to ask; noticing takes its time."""
+        """Return the port of the instance to use; a stopping one is noticed late."""
         oldest = self._instances[0]
         if "stopping" in oldest.errors:
             now = self._look()

@@ -12,7 +12,7 @@ import pytest
 from tests.process.running import ROOT
 
 SECONDS = 25
-# What a busy machine still has to reach, so that a run which does next to nothing is not a proof.
+# Minimums that even a busy machine reaches: without them a run that does almost nothing would pass.
 AT_LEAST = {
     "plain": 1000,
     "pipelined": 1000,
@@ -34,7 +34,7 @@ COUNTS = {"interim 103": 100, "bytes through tunnels": 100_000, "upstream reques
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_no_byte_reaches_another_request(loop: str) -> None:
-    """S12: two workers, reloads with another upstream, killed workers: every tag comes home."""
+    """S12: two workers, reloads with another upstream, killed workers: every tag reaches its own request."""
     run = subprocess.run(  # noqa: S603 - our own interpreter
         [
             *(sys.executable, "-m", "bench.isolation", "--loop", loop, "--seed", "7"),

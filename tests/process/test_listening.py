@@ -1,4 +1,4 @@
-"""What is listened on, and what is left alone: forwarding.md P7, configuration.md L22."""
+"""Which addresses and sockets are bound, and which are left alone: forwarding.md P7, configuration.md L22."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ from tests.support.service import config, corsproxy, until
 
 
 def has_ipv6() -> bool:
-    """Tell whether this machine has an IPv6 loopback address."""
+    """Return whether this machine has an IPv6 loopback address."""
     try:
         with socket.socket(socket.AF_INET6) as sock:
             sock.bind(("::1", 0))
@@ -77,7 +77,7 @@ def test_both_families_are_served_in_any_order(order: tuple[str, str], shares: i
 
 @needs_ipv6
 def test_the_ipv6_wildcard_alone_serves_both() -> None:
-    """P7: so it does beside an IPv4 listener of another port."""
+    """P7: also if there is an IPv4 listener with another port."""
     port, other = free_port(), free_port()
     with listening(TcpAddress("::", port), TcpAddress("127.0.0.1", other)):
         assert connects("127.0.0.1", port)
@@ -136,7 +136,7 @@ def abandoned(path: Path) -> None:
     "kind", ["file", "directory", "link to a file", "link to a socket", "nowhere"]
 )
 def test_what_is_not_a_socket_stays(kind: str, tmp_path: Path) -> None:
-    """P7: only a socket is ever unlinked, never by way of a symbolic link."""
+    """P7: only a socket is ever unlinked, and never through a symbolic link."""
     path, target = tmp_path / "listen", tmp_path / "target"
     if kind == "file":
         path.write_text("precious")
@@ -167,7 +167,7 @@ def test_what_is_not_a_socket_stays(kind: str, tmp_path: Path) -> None:
 def test_a_file_in_the_way_is_one_line_and_exit_3(
     section: str, workers: int, tmp_path: Path
 ) -> None:
-    """P7: for either listener, with and without workers; the file is as it was."""
+    """P7: for either listener, with and without workers; the file is unchanged."""
     path, precious = tmp_path / "config.yaml", tmp_path / "precious"
     precious.write_text("precious")
     place = f"{section}: {{listen: "
@@ -187,10 +187,10 @@ def test_advice_about_a_path_names_no_address(tmp_path: Path) -> None:
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as other:
         other.bind(str(tmp_path / "datagrams"))
         for name, advice in (
-            ("none/s", "no such file or directory; make its directory, or choose another path"),
+            ("none/s", "no such file or directory; create its directory, or choose another path"),
             (
                 "file/s",
-                "not a directory; what should be its directory is a file; choose another path",
+                "not a directory; a directory of the path is a file; choose another path",
             ),
             ("datagrams", f"{of_another_kind}; move it away, or choose another path"),
         ):
@@ -203,7 +203,7 @@ def test_advice_about_a_path_names_no_address(tmp_path: Path) -> None:
 def test_of_two_that_start_one_has_the_socket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P7: of an abandoned socket, too: neither removes what the other has just made."""
+    """P7: also if there is an abandoned socket: neither removes what the other has just created."""
     path = tmp_path / "s"
     abandoned(path)
     second, is_over, real = ListenSockets(), threading.Event(), os.unlink
@@ -292,7 +292,7 @@ def test_only_the_socket_that_was_made_is_removed(tmp_path: Path) -> None:
 
 @contextmanager
 def listening_elsewhere(path: Path) -> Iterator[None]:
-    """Have another program take the path over, which goes on."""
+    """Let another program take over the path, and keep running."""
     first = path.lstat()
     path.rename(path.with_suffix(".old"))
     abandoned(path)

@@ -45,7 +45,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "config.yaml"
 
 
-def test_sighup_brings_the_file_into_force(file: Path, two: tuple[Origin, Origin]) -> None:
+def test_sighup_applies_the_file(file: Path, two: tuple[Origin, Origin]) -> None:
     """After SIGHUP later requests are served by the new file, on connections that stay open (P2)."""
     first, second = two
     file.write_text(config(first.port))
@@ -83,7 +83,7 @@ def test_a_swapped_link_is_noticed(tmp_path: Path, two: tuple[Origin, Origin]) -
 
 
 def test_a_broken_file_changes_nothing(file: Path, two: tuple[Origin, Origin]) -> None:
-    """The configuration before stays, each problem is logged with its place, /readyz reports it (P2)."""
+    """The previous configuration stays, each problem is logged with its place, /readyz reports it (P2)."""
     good = config(two[0].port)
     file.write_text(good)
     with serving(file) as process:
@@ -96,7 +96,7 @@ def test_a_broken_file_changes_nothing(file: Path, two: tuple[Origin, Origin]) -
         ready = get(process.health_port, "/readyz")
         assert (ready.status, ready.body) == (
             200,
-            b"ok\nthe last reload failed: the configuration before it is in force\n",
+            b"ok\nthe last reload failed: the previous configuration is in force\n",
         )
         assert (
             b"corsproxy_config_last_reload_successful 0.0"
@@ -120,13 +120,13 @@ def test_a_file_that_is_gone_changes_nothing(file: Path, two: tuple[Origin, Orig
         assert get(process.port).status == 200
 
 
-def test_what_needs_a_restart_is_said_until_there_is_none(
+def test_changes_that_need_a_restart_are_logged_at_each_reload(
     file: Path, two: tuple[Origin, Origin]
 ) -> None:
-    """The rest of the file comes into force; each reload names what still waits (R7)."""
+    """The rest of the file is applied; each reload lists the keys that need a restart (R7)."""
     plain = config(two[0].port)
     moved = config(two[1].port).replace("127.0.0.1:0", "127.0.0.2:0")
-    waits = r"restart to have these changes in force: server\.listen, health\.listen"
+    waits = r"restart to apply these changes: server\.listen, health\.listen"
     file.write_text(plain)
     with serving(file) as process:
         file.write_text(moved)
@@ -158,7 +158,7 @@ def test_a_request_in_flight_ends_under_its_old_plan(
 
 
 def reload_under_load(file: Path, two: tuple[Origin, Origin], times: int, clients: int = 8) -> None:
-    """Swap the upstream `times` times under load; each request succeeds, on one connection a client."""
+    """Swap the upstream `times` times under load; each request succeeds, on one connection per client."""
     file.write_text(config(two[0].port))
     with serving(file) as process, ExitStack() as stack:
         port = process.port

@@ -102,8 +102,8 @@ def test_health_responds_at_the_limit_of_connections(tmp_path: Path) -> None:
 # --- the log -------------------------------------------------------------------------------
 
 
-def test_a_log_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
-    """M5: with a full pipe all is served as before, and the end is in time."""
+def test_a_log_that_is_not_read_delays_nothing(tmp_path: Path) -> None:
+    """M5: with a full pipe requests are served as before, and the process ends in time."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with contextlib.suppress(BlockingIOError):
@@ -126,7 +126,7 @@ def test_a_log_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
 
 
 def test_the_log_has_every_request_at_the_end(tmp_path: Path) -> None:
-    """M5: flushed on exit; lines forged by header values: none."""
+    """M5: it is flushed on exit, and header values forge no lines."""
     forged = b'https://x"}\t{"@timestamp":"forged'
     count = 300
 
@@ -155,8 +155,8 @@ def test_the_log_has_every_request_at_the_end(tmp_path: Path) -> None:
 # --- descriptors ---------------------------------------------------------------------------
 
 
-def test_with_few_descriptors_clients_are_turned_away_in_time(tmp_path: Path) -> None:
-    """O2: 200 that have begun to ask, on 256 descriptors: as many as fit are served."""
+def test_with_few_descriptors_clients_are_rejected_in_time(tmp_path: Path) -> None:
+    """O2: 200 clients that have begun a request, with 256 descriptors: as many as possible are served."""
 
     async def main() -> None:
         async with upstream() as port:
@@ -179,8 +179,8 @@ def test_with_few_descriptors_clients_are_turned_away_in_time(tmp_path: Path) ->
     play(main)
 
 
-def test_with_few_descriptors_who_waits_gives_way(tmp_path: Path) -> None:
-    """O2: 200 that ask one after the other on 256 descriptors are all served."""
+def test_with_few_descriptors_idle_connections_are_closed(tmp_path: Path) -> None:
+    """O2: 200 clients, one after the other, with 256 descriptors are all served."""
 
     async def main() -> None:
         async with upstream() as port:
@@ -195,7 +195,7 @@ def test_with_few_descriptors_who_waits_gives_way(tmp_path: Path) -> None:
     play(main)
 
 
-def test_without_any_descriptor_existing_connections_go_on(tmp_path: Path) -> None:
+def test_without_any_descriptor_existing_connections_continue(tmp_path: Path) -> None:
     """O2: at the limit nothing is accepted, nothing spins, and connected clients are served."""
 
     async def main() -> None:
@@ -238,7 +238,7 @@ def scrape_connections(port: int) -> float:
 
 
 async def until_calm(port: int, p99: float) -> None:
-    """Ask for a second, up to three times: all responses are 200, and once the p99 is as low.
+    """Send requests for a second, up to three times: all get 200, and once the p99 is low enough.
 
     Other programs of the machine make times longer, never shorter.
     """
@@ -277,8 +277,8 @@ def test_slow_clients_leave_the_rest_served(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_overload_is_shed_and_the_admitted_do_not_notice(tmp_path: Path) -> None:
-    """O3: at three times what a pool of 20 can do: the admitted ones, the others, and afterwards."""
+def test_overload_is_shed_and_admitted_requests_are_as_fast(tmp_path: Path) -> None:
+    """O3: at three times the capacity of a pool of 20: admitted requests, rejected ones, and afterwards."""
     seconds, connections = 0.05, 20
     capacity = connections / seconds
 
@@ -289,7 +289,7 @@ def test_overload_is_shed_and_the_admitted_do_not_notice(tmp_path: Path) -> None
             with running(text, tmp_path, stdout=subprocess.DEVNULL) as proxy:
                 busy = await ask_at(0.8 * capacity, proxy.port, 2.0)
                 assert not busy.failures
-                # When this machine halts, what it did not ask comes all at once.
+                # After a pause of this machine, the delayed requests are sent all at once.
                 assert busy.count(200) >= 0.97 * 0.8 * capacity * 2.0
                 over = await ask_at(3 * capacity, proxy.port, 3.0)
                 assert not over.failures
@@ -302,13 +302,13 @@ def test_overload_is_shed_and_the_admitted_do_not_notice(tmp_path: Path) -> None
     play(main)
 
 
-# --- the tool that is made for it ----------------------------------------------------------
+# --- slowhttptest --------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("slowhttptest") is None, reason="apt-get install slowhttptest")
 @pytest.mark.parametrize("mode", ["-H", "-B", "-X"])
-def test_slowhttptest_denies_nobody_anything(mode: str, tmp_path: Path) -> None:
+def test_slowhttptest_denies_no_service(mode: str, tmp_path: Path) -> None:
     """O4: its 1000 slow headers, bodies or readers for 15 s; it finds the service available."""
     options = ["-c", "1000", "-r", "500", "-l", "15", "-i", "5", "-p", "3", "-x", "64"]
     if mode == "-X":
@@ -343,7 +343,7 @@ FILES = 512  # open files at most: fewer than there are silent connections
 
 
 def test_silent_connections_to_the_health_port_leave_probes_served(tmp_path: Path) -> None:
-    """O2: 600 of them, while clients are served as ever."""
+    """O2: 600 of them, while clients are served as usual."""
 
     async def main() -> None:
         async with upstream() as port:
@@ -362,12 +362,12 @@ def test_silent_connections_to_the_health_port_leave_probes_served(tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_silent_connections_to_a_listener_leave_everybody_served(
+def test_silent_connections_to_a_listener_leave_the_rest_served(
     workers: int,
     scheme: str,
     tmp_path: Path,
 ) -> None:
-    """O2: 600 of them with 512 descriptors, TLS or not: others have their responses, health too."""
+    """O2: 600 of them with 512 descriptors, TLS or not: other clients and probes are served."""
     tls = scheme == "https"
     authority = Authority(tmp_path / "authority", "authority")
     pair = authority.sign("localhost", "DNS:localhost")
@@ -376,7 +376,7 @@ def test_silent_connections_to_a_listener_leave_everybody_served(
         keys += f", tls: {{cert_file: {pair.cert}, key_file: {pair.key}}}"
 
     async def ask_once(port: int) -> bytes:
-        """Ask on a connection of its own."""
+        """Send a request on a new connection."""
         reader, writer = await asyncio.open_connection(
             "127.0.0.1",
             port,

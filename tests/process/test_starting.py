@@ -1,4 +1,4 @@
-"""What keeps `run` from starting is one clear message; without a file it shows the file it equals."""
+"""`run` reports on one line why it cannot start; without a file it prints the equivalent one."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ from tests.support.proxy import config_of
 from tests.support.served import served
 from tests.support.service import config, corsproxy
 
-# Hostile values: what means something to YAML, to the variables of the language, to a terminal.
+# Hostile values, with characters that are special in YAML, in variables, or on a terminal.
 VALUES = (
     st.text(st.sampled_from("\"'\\${}#:,[]&*!|>%@`-? \t\n\r\0\x7f\x85 \ufeff\U0001f600aé/"))
     | st.text()
@@ -52,20 +52,20 @@ def test_a_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path) -> Non
     )
 
 
-async def test_too_few_descriptors_are_told_in_any_number(caplog: pytest.LogCaptureFixture) -> None:
-    """O2: one client that can be served is not "1 clients"."""
+async def test_too_few_descriptors_are_reported_for_any_number(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """O2: the message is right for one client and for several."""
     async with served(config_of(config(1))) as service:
         service.server.state.connections.limits = ConnectionLimits(1, 1, 1)
         with caplog.at_level(logging.WARNING, "corsproxy"):
             service._warn_of_connection_limit()
     (message,) = caplog.messages
-    assert (
-        "max_connections is 10000, but the limit of open files suffices for 1 of them: " in message
-    )
+    assert "max_connections is 10000, but the limit of open files suffices for 1: " in message
 
 
 def test_a_health_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path) -> None:
-    """The same for the second listener; the first one is given up again."""
+    """The same for the second listener; the first one is closed again."""
     path = tmp_path / "config.yaml"
     path.write_text(
         config(1).replace("health: {listen: '127.0.0.1:0", f"health: {{listen: '127.0.0.1:{taken}")
@@ -84,8 +84,10 @@ def test_a_health_port_in_use_is_one_line_and_exit_3(taken: int, tmp_path: Path)
         ("name.invalid:80", "choose another address"),
     ],
 )
-def test_an_address_that_cannot_be_had_is_exit_3(listen: str, reason: str, tmp_path: Path) -> None:
-    """Each reason is one line of words."""
+def test_an_address_that_cannot_be_bound_is_exit_3(
+    listen: str, reason: str, tmp_path: Path
+) -> None:
+    """The message states the reason on one line."""
     path = tmp_path / "config.yaml"
     path.write_text(config(1).replace("127.0.0.1:0", listen, 1))
     with corsproxy("run", "-c", str(path)) as process:
@@ -96,7 +98,7 @@ def test_an_address_that_cannot_be_had_is_exit_3(listen: str, reason: str, tmp_p
 
 
 async def test_an_aiohttp_without_its_parsers_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pure-Python parsers let through what smuggles requests: it does not start (forwarding.md)."""
+    """The pure-Python parsers accept what can smuggle requests, so it does not start (forwarding.md)."""
     monkeypatch.delattr(http_parser, "HttpRequestParserC")
     with pytest.raises(CannotStart, match="C extensions are missing: install aiohttp from a wheel"):
         Service(config_of(config(1)))
@@ -136,24 +138,24 @@ def test_a_broken_file_is_exit_3_with_every_problem(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--upstream", "http://localhost:9000"], "needs at least one --allow-origin"),
-        (["--allow-origin", "http://localhost:3000"], "go with --upstream"),
-        (["--allow-credentials"], "go with --upstream"),
+        (["--allow-origin", "http://localhost:3000"], "need --upstream"),
+        (["--allow-credentials"], "need --upstream"),
         (["--nonsense"], "--nonsense"),
         (["-c"], "requires an argument"),
     ],
 )
 def test_a_wrong_use_is_exit_2(arguments: list[str], message: str) -> None:
-    """The message says what goes with what (R1)."""
+    """The message states which options belong together (R1)."""
     result = CliRunner().invoke(run, arguments)
     assert result.exit_code == 2
     assert message in result.output
 
 
-def test_without_any_configuration_it_says_where_it_looked(
+def test_without_any_configuration_it_lists_where_it_looked(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """No file and no flags is a wrong use, not a failure."""
+    """Neither a file nor flags is wrong usage, not a failure."""
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(run, [])
     assert result.exit_code == 2
@@ -161,13 +163,13 @@ def test_without_any_configuration_it_says_where_it_looked(
 
 
 @given(VALUES, st.lists(VALUES, max_size=3), VALUES, st.booleans())
-def test_no_value_of_a_flag_gets_out_of_its_place(
+def test_values_of_flags_stay_values(
     upstream: str,
     origins: list[str],
     listen: str,
     credentials: bool,  # noqa: FBT001 - hypothesis gives it
 ) -> None:
-    """Read as YAML, the printed file has the values of the flags and the keys that are ours."""
+    """Read as YAML, the printed file has the values of the flags, and no other keys than usual."""
     text = as_yaml(upstream, origins, listen, credentials=credentials)
     read = yaml.safe_load(text.replace("$${", "${"))
     assert [line.strip(" -").split(":")[0] for line in text.splitlines()] == [
@@ -183,7 +185,7 @@ def test_no_value_of_a_flag_gets_out_of_its_place(
 
 @settings(deadline=None)  # it compiles a configuration, which takes long on a busy machine
 @given(VALUES)
-def test_a_flag_holds_no_variables(value: str) -> None:
+def test_flags_expand_no_variables(value: str) -> None:
     """`${NAME}` in a flag is text, never the environment's value (R4)."""
     secret = {"HOME": "secret", "a": "secret"}
     text = as_yaml(
@@ -194,8 +196,8 @@ def test_a_flag_holds_no_variables(value: str) -> None:
     assert not any("secret" in str(problem) for problem in problems)
 
 
-def test_the_printed_file_makes_the_plan_that_is_served(tmp_path: Path) -> None:
-    """Saved and given with -c, it serves the same: addresses, policy, route (R4)."""
+def test_the_printed_file_serves_the_same(tmp_path: Path) -> None:
+    """Saved and passed with -c, it has the same addresses, policy and route (R4)."""
     with origin() as upstream:
         flags = ["--upstream", f"http://127.0.0.1:{upstream.port}", "--allow-origin", ORIGIN]
         with corsproxy("run", *flags, "--allow-credentials", "--listen", "127.0.0.1:0") as process:
@@ -203,7 +205,9 @@ def test_the_printed_file_makes_the_plan_that_is_served(tmp_path: Path) -> None:
             assert get(process.health_port, "/readyz").status == 200
             printed = process.output
         path = tmp_path / "config.yaml"
-        path.write_text(printed.partition("# The same as a file:\n")[2].partition("\n{")[0])
+        path.write_text(
+            printed.partition("# The same as a configuration file:\n")[2].partition("\n{")[0]
+        )
         with corsproxy("run", "-c", str(path)) as process:
             second = get(process.port)
     changing = {"x-request-id", "date"}
@@ -216,7 +220,7 @@ def test_the_printed_file_makes_the_plan_that_is_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [b"http://\xff", b"http://a\nb", "http://é\U0001f600".encode()])
-def test_flags_that_are_no_text_are_a_message(value: bytes) -> None:
+def test_flags_that_are_not_text_are_reported(value: bytes) -> None:
     """Bytes that are not UTF-8, and text that is not a URL, end in exit 3 and no traceback."""
     with corsproxy("run", b"--upstream", value, b"--allow-origin", value) as process:
         assert process.code() == 3

@@ -87,7 +87,7 @@ def test_a_second_signal_ends_it_at_once(number: signal.Signals, tmp_path: Path)
 
 
 def test_a_volley_of_signals_ends_it_cleanly(file: Path) -> None:
-    """However many signals come, and whenever, the exit code stays 0 (P1)."""
+    """However many signals arrive, and whenever, the exit code is 0 (P1)."""
     with corsproxy("run", "-c", str(file)) as process:
         assert process.health_port
         while process.process.poll() is None:
@@ -97,7 +97,7 @@ def test_a_volley_of_signals_ends_it_cleanly(file: Path) -> None:
 
 
 def test_sighup_before_it_listens_does_not_end_it(file: Path) -> None:
-    """A reload that is asked for too early is none; the file is followed all the same (P2)."""
+    """A signal that arrives too early is ignored; the file is watched all the same (P2)."""
     with corsproxy("run", "-c", str(file)) as process:
         until(lambda: has_loaded(process.pid, "pydantic_core"), "the configuration is read")
         process.send(signal.SIGHUP)
@@ -106,7 +106,7 @@ def test_sighup_before_it_listens_does_not_end_it(file: Path) -> None:
 
 
 def test_a_unix_socket_is_gone_afterwards(tmp_path: Path) -> None:
-    """What it made on disk it takes away; one left by a crash is taken over (P1)."""
+    """It removes the socket that it created, and replaces one left by a crash (P1)."""
     path, sock = tmp_path / "config.yaml", tmp_path / "s"
     path.write_text(config(1, server="drain_delay: 0").replace("127.0.0.1:0", f"unix:{sock}", 1))
     with corsproxy("run", "-c", str(path)) as process:
@@ -122,7 +122,7 @@ def test_a_unix_socket_is_gone_afterwards(tmp_path: Path) -> None:
 
 
 def test_one_process_has_no_children(file: Path) -> None:
-    """`workers: 1` runs without a supervisor: what was started is what serves."""
+    """`workers: 1` runs without a supervisor: the process that was started serves requests."""
     with corsproxy("run", "-c", str(file)) as process:
         assert process.health_port
         assert children(process.pid) == []

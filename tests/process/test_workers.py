@@ -77,7 +77,7 @@ def busy(pid: int) -> int:
 
 
 def test_both_workers_serve_their_share(file: Path, upstream: Origin) -> None:
-    """Of 200 connections neither has below 35 % (speed.md)."""
+    """Of 200 connections each worker has at least 35 %."""
     with workers(file, upstream) as process, ExitStack() as stack:
         first, second = children(process.pid)
         before = busy(first), busy(second)
@@ -104,12 +104,12 @@ def test_one_scrape_is_the_sum_of_all(file: Path, upstream: Origin) -> None:
 @pytest.mark.parametrize(
     "number", [signal.SIGKILL, pytest.param(signal.SIGABRT, marks=pytest.mark.slow)]
 )
-def test_a_killed_worker_is_replaced_and_nobody_else_notices(
+def test_a_killed_worker_is_replaced_and_others_are_not_affected(
     number: signal.Signals,
     file: Path,
     upstream: Origin,
 ) -> None:
-    """Requests of the other worker and new connections go on; readiness stays (P4)."""
+    """The other worker's requests and new connections continue; the proxy stays ready (P4)."""
     with workers(file, upstream) as process, ExitStack() as stack:
         port = process.port
         first, second = children(process.pid)
@@ -132,8 +132,8 @@ def test_a_killed_worker_is_replaced_and_nobody_else_notices(
 
 
 @pytest.mark.slow
-def test_what_waits_for_a_dead_worker_is_served(file: Path, upstream: Origin) -> None:
-    """Connections in its queue, and those that come while it has no successor, all succeed (P4)."""
+def test_connections_that_wait_for_a_dead_worker_are_served(file: Path, upstream: Origin) -> None:
+    """Connections in its backlog, and those that arrive before it is replaced, all succeed (P4)."""
     with workers(file, upstream) as process, ExitStack() as stack:
         first, second = children(process.pid)
         os.kill(first, signal.SIGSTOP)
@@ -155,8 +155,8 @@ def test_what_waits_for_a_dead_worker_is_served(file: Path, upstream: Origin) ->
 
 
 @pytest.mark.slow
-def test_what_was_counted_is_kept_when_a_worker_dies(file: Path, upstream: Origin) -> None:
-    """Counters never fall, or a rate over them would show what never was (M3)."""
+def test_counters_are_kept_when_a_worker_dies(file: Path, upstream: Origin) -> None:
+    """Counters never decrease, or rates computed from them would be wrong (M3)."""
     with workers(file, upstream) as process:
         for _ in range(20):
             assert get(process.port).status == 200
@@ -170,16 +170,16 @@ def test_what_was_counted_is_kept_when_a_worker_dies(file: Path, upstream: Origi
 
 
 @pytest.mark.slow
-def test_workers_that_die_again_and_again_are_replaced_ever_later(
+def test_workers_that_die_repeatedly_are_replaced_later_each_time(
     file: Path, upstream: Origin
 ) -> None:
-    """The pause doubles, so that a crash loop does not eat the machine (P4)."""
+    """The pause doubles, so that a crash loop does not use up the CPU (P4)."""
     with workers(file, upstream) as process:
         pauses = []
         for _ in range(3):
             seen = process.said()
             os.kill(children(process.pid)[-1], signal.SIGKILL)
-            pauses.append(float(process.wait_for(r"replaced in (\S+) s", seen)[1]))
+            pauses.append(float(process.wait_for(r"a replacement starts in (\S+) s", seen)[1]))
             process.wait_for(r"serves", seen)
     assert pauses == [0.1, 0.2, 0.4]
 
@@ -205,7 +205,7 @@ def test_all_workers_reload_or_none(file: Path, upstream: Origin) -> None:
 
 @pytest.mark.slow
 def test_a_new_worker_has_the_configuration_in_force(file: Path, upstream: Origin) -> None:
-    """Not the one on the disk, which may be broken just then (P2, P4)."""
+    """Not the one on disk, which may be broken at the time (P2, P4)."""
     with workers(file, upstream) as process:
         file.write_text("version: 7\n")
         process.wait_for("configuration not reloaded")
@@ -218,15 +218,15 @@ def test_a_new_worker_has_the_configuration_in_force(file: Path, upstream: Origi
 
 @pytest.mark.slow
 def test_the_number_of_workers_needs_a_restart(file: Path, upstream: Origin) -> None:
-    """It is said at the reload (R7)."""
+    """The reload logs it (R7)."""
     with workers(file, upstream) as process:
         file.write_text(config(upstream.port, server="workers: 3"))
-        process.wait_for(r"restart to have these changes in force: server\.workers")
+        process.wait_for(r"restart to apply these changes: server\.workers")
         assert len(children(process.pid)) == 2
 
 
 def test_all_workers_drain(file: Path, upstream: Origin) -> None:
-    """Not ready at once, every response closes, the listeners close, what runs finishes, exit 0 (P1)."""
+    """Not ready at once, every response closes, the listeners close, requests in flight finish, exit 0 (P1)."""
     with (
         workers(file, upstream, "workers: 2, drain_delay: 1s, drain: 60s") as process,
         ExitStack() as stack,
@@ -267,7 +267,7 @@ def test_stops_and_signals_to_the_whole_group_are_clean(file: Path, upstream: Or
 
 @pytest.mark.slow
 def test_a_second_signal_ends_all_at_once(file: Path, upstream: Origin) -> None:
-    """Nobody waits for the delay or for requests, and no worker is left (P1)."""
+    """It waits neither for the delay nor for requests, and no worker is left (P1)."""
     with workers(file, upstream, "workers: 2, drain_delay: 60s") as process:
         pids = children(process.pid)
         process.send(signal.SIGTERM)
@@ -314,14 +314,14 @@ def test_a_port_in_use_is_exit_3_although_workers_share_ports(file: Path, upstre
         assert f"cannot listen on 127.0.0.1:{port}: address already in use" in other.errors
 
 
-def test_a_worker_that_dies_at_its_start_is_exit_3(file: Path) -> None:
-    """What never served is not replaced for ever: the start failed, in one line (R1)."""
+def test_a_worker_that_dies_during_its_start_is_exit_3(file: Path) -> None:
+    """A worker that never served is not replaced: the start fails, with one line (R1)."""
     file.write_text(config(1, server=TWO))
     with corsproxy("run", "-c", str(file)) as process:
         until(lambda: children(process.pid), "the first worker is started")
         os.kill(children(process.pid)[0], signal.SIGKILL)
         assert process.code() == 3
-        assert process.errors == "corsproxy: worker 1 was ended by SIGKILL at its start"
+        assert process.errors == "corsproxy: worker 1 was ended by SIGKILL during its start"
 
 
 @pytest.mark.slow
@@ -341,8 +341,8 @@ def test_workers_share_a_unix_socket(file: Path, upstream: Origin, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_lines_of_all_workers_are_whole(file: Path, upstream: Origin) -> None:
-    """Every request has its line in one access log, and no line is torn (M5)."""
+def test_lines_of_all_workers_are_complete(file: Path, upstream: Origin) -> None:
+    """Every request has its line in one access log, and no line is split (M5)."""
     with workers(file, upstream) as process, ExitStack() as stack:
         port = process.port
         load = stack.enter_context(Load(lambda: port, 8))

@@ -334,7 +334,7 @@ async def test_bad_files_at_the_start_are_told_in_one_line(
     compiled = config_of(config.replace("127.0.0.1:8080", "127.0.0.1:0"))
     installed.key.write_bytes(authority.sign("another").key.read_bytes())
     with pytest.raises(
-        CannotStart, match=r"cannot speak TLS: key_file .*: it does not match the certificate"
+        CannotStart, match=r"cannot serve TLS: key_file .*: it does not match the certificate"
     ):
         async with served(compiled):
             pass

@@ -27,7 +27,7 @@ async def channel_pair() -> AsyncIterator[tuple[Channel, socket.socket]]:
 
 
 async def echo(message: Message) -> Message:
-    """Respond with the request itself, after as many turns of the loop as it asks for."""
+    """Respond with the request itself, after as many turns of the loop as it specifies."""
     for _ in range(message.get("turns", 0)):
         await asyncio.sleep(0)
     return message
@@ -47,7 +47,7 @@ async def test_each_request_gets_its_own_response() -> None:
         await serving
 
 
-async def test_the_response_of_a_cancelled_request_goes_to_no_other() -> None:
+async def test_the_response_to_a_cancelled_request_is_dropped() -> None:
     """After a request that was cancelled the next one still gets its own response."""
     async with channel_pair() as (channel, its):
         cancelled = asyncio.ensure_future(channel.request("first"))
@@ -61,7 +61,7 @@ async def test_the_response_of_a_cancelled_request_goes_to_no_other() -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_closed_end_raises(when: str) -> None:
-    """Pending requests, and later ones, raise ChannelClosed; nothing waits for ever."""
+    """Pending requests, and later ones, raise ChannelClosed; nothing waits forever."""
     async with channel_pair() as (channel, its):
         if when == "before":
             its.close()
@@ -86,7 +86,7 @@ async def test_a_closed_end_raises(when: str) -> None:
         (None, 10_000),
     ],
 )
-def test_a_container_has_the_cores_that_it_pays_for(
+def test_the_cpu_limit_of_a_container_counts(
     quota: str | None,
     most: int,
     tmp_path: Path,
@@ -100,8 +100,8 @@ def test_a_container_has_the_cores_that_it_pays_for(
     assert every >= 1
 
 
-def test_shares_of_an_address_have_one_port_and_nobody_else_gets_it() -> None:
-    """Sockets that share a port would let anybody of this user in; that is found out first."""
+def test_sockets_of_an_address_share_one_port_exclusively() -> None:
+    """Sockets that share a port admit other programs of this user, so binding checks for one first."""
     listeners, others = ListenSockets(3), ListenSockets(2)
     bound = listeners.bind(TcpAddress("127.0.0.1", 0))
     try:

@@ -17,10 +17,10 @@ ANSWER = b"HTTP/1.1 200 OK\r\nSet-Cookie: %b\r\nContent-Length: 0\r\n\r\n" % COO
 GET = b"GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n"
 
 
-async def test_60_a_cookie_left_as_it_is_is_reported_once_and_without_its_value(
+async def test_60_a_cookie_left_unchanged_is_reported_once_and_without_its_value(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """cors.md 60: one warning a route and reason, with what to do; the rest is counted."""
+    """cors.md 60: one warning per route and reason, with what to do; the rest is counted."""
     caplog.set_level(logging.WARNING, "corsproxy")
     async with ScriptedUpstream([repeat(request(), send(ANSWER))]) as upstream:
         route = "name: api\ncors: false\ncookies: [{secure: false}]"
@@ -37,6 +37,6 @@ async def test_60_a_cookie_left_as_it_is_is_reported_once_and_without_its_value(
     (warning,) = [
         record.getMessage() for record in caplog.records if "cookie" in record.getMessage()
     ]
-    assert warning.startswith("route api: a cookie of its upstream is left as it is")
+    assert warning.startswith("route api: a cookie of its upstream is left unchanged")
     assert LEFT_BECAUSE["secure_prefix"] in warning
     assert "hidden" not in warning

@@ -1,4 +1,4 @@
-"""Health, readiness, reloads and draining are the same, whatever serves the requests."""
+"""Health, readiness, reloads and draining are the same for every request server."""
 
 import asyncio
 import signal
@@ -102,7 +102,7 @@ async def probe(frontend: Frontend, request: bytes = READY) -> tuple[int, bytes]
 
 
 async def test_readiness_is_the_status_of_the_server() -> None:
-    """Its word and details are the lines; not serving is 503, and alive all the same."""
+    """The lines are its word and details; without serving it is 503, and still alive."""
     async with running(config()) as (frontend, server):
         assert await probe(frontend) == (200, b"ok\n")
         server.current = Status(is_serving=True, word="ok", details=("1 of 2 workers serve",))
@@ -113,7 +113,7 @@ async def test_readiness_is_the_status_of_the_server() -> None:
 
 
 async def test_a_failed_reload_is_reported_until_one_succeeds() -> None:
-    """It does not change readiness: the configuration before it is in force."""
+    """It does not change readiness: the previous configuration is in force."""
     async with running(config()) as (frontend, server):
         frontend.record_reload(succeeded=False)
         status, body = await probe(frontend)
@@ -171,7 +171,7 @@ async def test_a_change_that_needs_a_restart_is_named() -> None:
             ]
             assert frontend.config is later
         assert await frontend.apply(ValidConfig(first, "")) == []
-        server.refusal = NotApplied("worker 1 cannot take it")
+        server.refusal = NotApplied("worker 1 cannot apply it")
         with pytest.raises(NotApplied):
             await frontend.apply(ValidConfig(later, ""))
         assert frontend.config is first
@@ -179,7 +179,7 @@ async def test_a_change_that_needs_a_restart_is_named() -> None:
 
 
 async def test_a_start_that_fails_leaves_nothing_open() -> None:
-    """The server is closed, and so is the health listener, which was there before it."""
+    """The server is closed, and so is the health listener, which started before it."""
     server = Recorded(config())
     server.refusal = CannotStart("no")
     frontend = Frontend(server)
@@ -191,7 +191,7 @@ async def test_a_start_that_fails_leaves_nothing_open() -> None:
 
 
 async def test_health_can_be_off() -> None:
-    """`health.listen: off`: there is no address, and all else is as before."""
+    """`health.listen: off`: there is no address, and everything else is the same."""
     async with running(config(health="off")) as (frontend, server):
         assert frontend.health_address is None
     assert server.calls == ["bind", "start", "close"]

@@ -1,4 +1,4 @@
-// Runs the scenarios against both addresses and tells the view. Knows the settings and outcomes.
+// Runs the scenarios against both addresses and shows the outcomes.
 
 import { SCENARIOS, consoleLine } from "./scenarios.js";
 import { SIDES, ScenarioView } from "./view.js";
@@ -7,7 +7,7 @@ const byId = (id) => document.getElementById(id);
 
 async function reachable(base) {
   try {
-    // Without CORS the answer is opaque, but that there was one tells blocked from not running.
+    // Without CORS the response is opaque, but its arrival shows that the server runs.
     await fetch(`${base}/livez`, { mode: "no-cors" });
     return true;
   } catch {
@@ -15,23 +15,23 @@ async function reachable(base) {
   }
 }
 
-function stranger(settings) {
+function isOtherOrigin(settings) {
   return location.origin !== settings.page;
 }
 
-async function judge(scenario, side, base, settings, error) {
+async function explainFailure(scenario, side, base, settings, error) {
   if (!(await reachable(base))) {
-    return ["unreachable", { words: `Nothing answers at ${base}. Is it running?` }];
+    return ["unreachable", { words: `No response from ${base}. Is it running?` }];
   }
   const quote = consoleLine(scenario, side);
-  const said = `${error}`;
-  if (side === "proxied" && stranger(settings)) {
-    const words = `This page's origin is ${location.origin}, which allow_origins does not list. corsproxy gives it no permission.`;
-    return ["refused", { words, quote, said }];
+  const thrown = `${error}`;
+  if (side === "proxied" && isOtherOrigin(settings)) {
+    const words = `This page's origin is ${location.origin}, which allow_origins does not list, so corsproxy sends no CORS headers for it.`;
+    return ["refused", { words, quote, thrown }];
   }
   const state = side === "proxied" && scenario.refusedOnPurpose ? "refused" : "blocked";
   const words = scenario.words[side][state] ?? "The browser blocked it.";
-  return [state, { words, quote, said }];
+  return [state, { words, quote, thrown }];
 }
 
 async function runSide(scenario, view, side, settings) {
@@ -39,12 +39,12 @@ async function runSide(scenario, view, side, settings) {
   view.clear();
   view.show("running");
   try {
-    const state = await scenario.run(base, (line) => view.tell(line));
-    view.show(state, { words: scenario.words[side][state] ?? "The browser let it through." });
+    const state = await scenario.run(base, (line) => view.print(line));
+    view.show(state, { words: scenario.words[side][state] ?? "The browser allowed it." });
     return state;
   } catch (error) {
-    const [state, { words, quote, said }] = await judge(scenario, side, base, settings, error);
-    if (said) view.tell(`The page got only: ${said}`);
+    const [state, { words, quote, thrown }] = await explainFailure(scenario, side, base, settings, error);
+    if (thrown) view.print(`The page got only: ${thrown}`);
     view.show(state, { words, quote: quote ? `Console: ${quote}` : "" });
     return state;
   }
@@ -62,7 +62,7 @@ async function runScenario(scenario, view, settings) {
 function summary(outcomes) {
   const count = (index, state) => outcomes.filter((states) => states[index] === state).length;
   const parts = [
-    `Straight: ${count(0, "works")} of ${outcomes.length} work.`,
+    `Directly: ${count(0, "works")} of ${outcomes.length} work.`,
     `Through corsproxy: ${count(1, "works")} of ${outcomes.length} work`,
   ];
   const refused = count(1, "refused");
@@ -74,7 +74,7 @@ async function runAll(views, settings) {
   button.disabled = true;
   byId("summary").textContent = "Running…";
   const outcomes = [];
-  // One after the other: signing in comes before what needs the cookie.
+  // One after the other: signing in has to come before the requests that need the cookie.
   for (const [index, scenario] of SCENARIOS.entries()) {
     outcomes.push(await runScenario(scenario, views[index], settings));
   }
@@ -83,13 +83,13 @@ async function runAll(views, settings) {
   button.disabled = false;
 }
 
-function otherName() {
+function otherOrigin() {
   const url = new URL(location.href);
   url.hostname = url.hostname === "localhost" ? "127.0.0.1" : "localhost";
   return url.origin;
 }
 
-function tellPlaces(settings) {
+function showSettings(settings) {
   byId("place-page").textContent = location.origin;
   byId("place-api").textContent = settings.api;
   byId("place-proxy").textContent = settings.proxy;
@@ -97,21 +97,21 @@ function tellPlaces(settings) {
     byId("config").hidden = false;
     byId("config-text").textContent = settings.config;
   }
-  if (stranger(settings)) {
-    byId("stranger").hidden = false;
-    byId("stranger-words").textContent =
-      `The policy allows ${settings.page}. To a browser ${location.origin} is somebody else, even though it is the same page, so nothing below may be read.`;
-    byId("stranger-link").href = settings.page;
+  if (isOtherOrigin(settings)) {
+    byId("not-allowed").hidden = false;
+    byId("not-allowed-words").textContent =
+      `The policy allows ${settings.page}. To a browser, ${location.origin} is a different origin, although it serves the same page, so this page cannot read any response below.`;
+    byId("not-allowed-link").href = settings.page;
   } else {
-    byId("as-stranger").hidden = false;
-    byId("as-stranger-link").href = otherName();
+    byId("other-origin").hidden = false;
+    byId("other-origin-link").href = otherOrigin();
   }
 }
 
 async function main() {
   const response = await fetch("/settings.json");
   const settings = await response.json();
-  tellPlaces(settings);
+  showSettings(settings);
   const views = SCENARIOS.map((scenario, index) => new ScenarioView(scenario, index + 1));
   byId("scenarios").append(...views.map((view) => view.root));
   views.forEach((view, index) => {

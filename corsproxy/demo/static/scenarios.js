@@ -1,9 +1,9 @@
-// The requests of the demo and what they mean in plain words. Knows fetch and EventSource, no DOM.
+// The requests of the demo, with an explanation of each outcome.
 //
-// `run(base, tell)` makes the request against one origin, reports each line worth showing by `tell`
-// and returns "works" or "hidden"; what it throws, the browser did. `words` say why, by side and
-// outcome; `console` is what Chromium prints about the direct request, `preflighted` tells whether
-// the browser asks first, which is what it then prints about one that the proxy refuses.
+// `run(base, print)` sends the request to one origin, calls `print` with each line to show, and
+// returns "works" or "hidden"; it throws what the browser throws. `words` explain the outcome by side
+// and state. `console` is what Chromium prints about the direct request. `preflighted` requests are
+// preceded by a preflight, so Chromium prints another line if the proxy refuses them.
 
 const NO_HEADER =
   "No 'Access-Control-Allow-Origin' header is present on the requested resource.";
@@ -20,10 +20,10 @@ async function signIn(base) {
   await fetch(`${base}/login`, { method: "POST", credentials: "include" });
 }
 
-async function tellAnswer(response, tell) {
+async function printResponse(response, print) {
   const text = (await response.text()).trim();
-  tell(`${response.status} ${response.statusText}`.trim());
-  tell(text.length > 220 ? `${text.slice(0, 220)}…` : text);
+  print(`${response.status} ${response.statusText}`.trim());
+  print(text.length > 220 ? `${text.slice(0, 220)}…` : text);
 }
 
 export const SCENARIOS = [
@@ -31,18 +31,18 @@ export const SCENARIOS = [
     id: "read",
     title: "Read a list",
     request: "GET /orders",
-    intent: "The simplest request there is: no cookies, no special headers.",
-    async run(base, tell) {
-      await tellAnswer(await fetch(`${base}/orders`), tell);
+    intent: "The simplest request: no cookies, no special headers.",
+    async run(base, print) {
+      await printResponse(await fetch(`${base}/orders`), print);
       return "works";
     },
     words: {
       direct: {
         blocked:
-          "The API answered, but it never said that other origins may read the answer. So the browser keeps it from this page.",
+          "The API responded, but without a header that allows other origins to read the response. So the browser does not let this page read it.",
       },
       proxied: {
-        works: "corsproxy adds the missing permission for exactly this page's origin.",
+        works: "corsproxy adds the missing header, for exactly this page's origin.",
       },
     },
     console: NO_HEADER,
@@ -51,21 +51,21 @@ export const SCENARIOS = [
     id: "account",
     title: "Sign in and read your account",
     request: "GET /account with cookies",
-    intent: "The API tries to help with “allow everybody”, which is never valid together with cookies.",
-    async run(base, tell) {
+    intent: "The API tries to help by allowing every origin, which is not valid together with cookies.",
+    async run(base, print) {
       await signIn(base);
       const response = await fetch(`${base}/account`, { credentials: "include" });
-      await tellAnswer(response, tell);
+      await printResponse(response, print);
       return "works";
     },
     words: {
       direct: {
         blocked:
-          "The API allows “*”, everybody. For a request that carries cookies a browser does not take that: it wants the origin by name.",
+          "The API allows “*”, which means every origin. Browsers do not accept that for a request with cookies: the header has to contain this page's origin.",
       },
       proxied: {
         works:
-          "corsproxy takes the API's own wrong header away and sends the right two: this origin by name, and leave to use cookies.",
+          "corsproxy replaces the API's wrong header with the right two: one allows this origin, the other allows cookies.",
       },
     },
     console:
@@ -75,25 +75,25 @@ export const SCENARIOS = [
     id: "write",
     title: "Change an order",
     request: "PUT /orders/7 as JSON, with cookies",
-    intent: "Not a request that a form could send, so the browser asks first: the preflight.",
-    async run(base, tell) {
+    intent: "A form could not send this request, so the browser sends a preflight first.",
+    async run(base, print) {
       const response = await fetch(`${base}/orders/7`, {
         method: "PUT",
         credentials: "include",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ item: "teapot", quantity: 3 }),
       });
-      await tellAnswer(response, tell);
+      await printResponse(response, print);
       return "works";
     },
     words: {
       direct: {
         blocked:
-          "The browser asked with OPTIONS whether it may send a PUT. The API knows no OPTIONS and said 405, so the PUT was never sent.",
+          "The browser sent a preflight, an OPTIONS request, to find out whether the PUT is allowed. The API responded with 405, so the PUT was never sent.",
       },
       proxied: {
         works:
-          "corsproxy answers the question itself, by the policy, and the API only sees the PUT.",
+          "corsproxy responds to the preflight itself, according to the policy, and forwards only the PUT to the API.",
       },
     },
     console: PREFLIGHT_NO_HEADER,
@@ -103,18 +103,18 @@ export const SCENARIOS = [
     id: "error",
     title: "See what went wrong",
     request: "GET /broken",
-    intent: "The API fails. A page can only react to an error that it can read.",
-    async run(base, tell) {
-      await tellAnswer(await fetch(`${base}/broken`), tell);
+    intent: "The API fails. A page can react only to an error that it can read.",
+    async run(base, print) {
+      await printResponse(await fetch(`${base}/broken`), print);
       return "works";
     },
     words: {
       direct: {
         blocked:
-          "It is an ordinary 500, but the page sees only “failed”: the real fault hides behind a CORS error.",
+          "It is an ordinary 500, but the page only sees that the request failed: the CORS error hides the actual one.",
       },
       proxied: {
-        works: "Errors carry the same permission as answers, so the page reads status and text.",
+        works: "Error responses have the same CORS headers as others, so the page can read the status and the text.",
       },
     },
     console: NO_HEADER,
@@ -123,20 +123,20 @@ export const SCENARIOS = [
     id: "header",
     title: "Read a response header",
     request: "GET /catalogue, header X-Total-Count",
-    intent: "Here “allow everybody” is good enough to read the answer, but not its headers.",
-    async run(base, tell) {
+    intent: "Here “*” is enough to read the response, but not its headers.",
+    async run(base, print) {
       const response = await fetch(`${base}/catalogue`);
       const total = response.headers.get("X-Total-Count");
-      tell(`X-Total-Count: ${total === null ? "(hidden)" : total}`);
+      print(`X-Total-Count: ${total === null ? "(hidden)" : total}`);
       return total === null ? "hidden" : "works";
     },
     words: {
       direct: {
-        hidden: "Most headers stay hidden from other origins until the server names them as exposed.",
+        hidden: "Most headers are hidden from other origins unless the server exposes them.",
       },
       proxied: {
-        works: "The policy lists this header under expose_headers, so the page may read it.",
-        hidden: "The answer may be read, but expose_headers does not list this header.",
+        works: "The policy lists this header in expose_headers, so the page can read it.",
+        hidden: "The page can read the response, but expose_headers does not list this header.",
       },
     },
     console: "",
@@ -145,14 +145,14 @@ export const SCENARIOS = [
     id: "stream",
     title: "Follow a delivery live",
     request: "GET /events (server-sent events)",
-    intent: "An answer that arrives piece by piece. The times show that nothing is held back.",
-    run(base, tell) {
+    intent: "A response that arrives in pieces. The times show that corsproxy does not delay them.",
+    run(base, print) {
       const started = performance.now();
       return new Promise((resolve, reject) => {
         const source = new EventSource(`${base}/events`);
         source.onmessage = (event) => {
           const seconds = ((performance.now() - started) / 1000).toFixed(1);
-          tell(`+${seconds} s  ${event.data}`);
+          print(`+${seconds} s  ${event.data}`);
         };
         source.addEventListener("end", () => {
           source.close();
@@ -166,32 +166,32 @@ export const SCENARIOS = [
     },
     words: {
       direct: {
-        blocked: "An event stream from another origin needs the same permission, and there is none.",
+        blocked: "An event stream from another origin needs the same header, and it is missing.",
       },
       proxied: {
-        works: "Every event is passed on in the moment it comes; corsproxy waits for no end.",
+        works: "corsproxy forwards every event as soon as it arrives, without waiting for the end of the stream.",
       },
     },
     console: NO_HEADER,
   },
   {
     id: "refused",
-    title: "Delete an order: refused, and that is right",
+    title: "Delete an order: refused on purpose",
     request: "DELETE /orders/8 with cookies",
-    intent: "The policy of this demo does not list DELETE. A proxy that allowed everything would be no protection.",
+    intent: "The policy of this demo does not list DELETE. A proxy that allows everything would not protect the API.",
     refusedOnPurpose: true,
-    async run(base, tell) {
+    async run(base, print) {
       const response = await fetch(`${base}/orders/8`, { method: "DELETE", credentials: "include" });
-      await tellAnswer(response, tell);
+      await printResponse(response, print);
       return "works";
     },
     words: {
       direct: {
-        blocked: "Blocked because the API cannot answer the browser's question, not because anybody decided so.",
+        blocked: "Blocked because the API does not support preflights, not because of a decision.",
       },
       proxied: {
         refused:
-          "allow_methods lists GET and PUT only. corsproxy says no to the question, and the API never hears of it. To allow it, add DELETE there.",
+          "allow_methods lists only GET and PUT. corsproxy refuses the preflight, and the API receives nothing. To allow the request, add DELETE there.",
       },
     },
     console: PREFLIGHT_NO_HEADER,

@@ -1,9 +1,9 @@
-// Builds and updates what is seen of the scenarios. Knows elements and text, makes no request.
+// Builds and updates the elements that show the scenarios.
 //
-// Everything that came from a server or from the address bar enters as text, never as markup.
+// What a server sent or the address bar contains is inserted as text, never as markup.
 
 export const SIDES = [
-  { id: "direct", title: "Straight to the legacy API" },
+  { id: "direct", title: "Directly to the legacy API" },
   { id: "proxied", title: "Through corsproxy" },
 ];
 
@@ -14,7 +14,7 @@ const BADGES = {
   blocked: ["✕", "Blocked by the browser"],
   hidden: ["◐", "Readable, but hidden"],
   refused: ["⊘", "Refused by the policy"],
-  unreachable: ["!", "Not reachable"],
+  unreachable: ["!", "Unreachable"],
 };
 
 function element(tag, className, text = "") {
@@ -56,7 +56,7 @@ export class SideView {
     this.output.textContent = "";
   }
 
-  tell(line) {
+  print(line) {
     this.output.append(`${line}\n`);
   }
 }
