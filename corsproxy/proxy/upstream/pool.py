@@ -225,9 +225,10 @@ class Pool:
         self._act(self._allocation.expired(now))
 
     def cut_stalled(self, now: float, limit: int) -> None:
-        """End the transfers that clients have stalled longest, above half of the connections (O4).
+        """End the transfers that clients have stalled longest; they may occupy half of the places (O4).
 
-        `limit` is `max_requests_in_flight`, 0 for no limit; the lower one of the two limits counts.
+        The places are the lower of `pool.max_connections` and `limit`, which is `max_requests_in_flight`;
+        0 means no limit for either.
         """
         allocation = self._allocation
         sizes = [size for size in (self.upstream.pool.max_connections, limit) if size]
