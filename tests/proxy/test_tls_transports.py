@@ -395,8 +395,8 @@ async def test_a_stalled_transfer_over_tls_holds_a_bounded_amount(
                 await asyncio.sleep(0.01)
                 calm = calm + 1 if poured == before and poured else 0
                 before = poured
-            held = poured - in_kernel()
-            assert held < 3 * 256_000
+            # Queues are read one after the other: what moves meanwhile is missed in both.
+            await eventually(lambda: poured - in_kernel() < 3 * 256_000, "less in the proxy", 5)
 
 
 # --- nothing is logged without bound (SECURITY) ---------------------------------------------------
