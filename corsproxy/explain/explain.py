@@ -100,7 +100,7 @@ class Explanation(NamedTuple):
             "words": self.words,
             "fix": self.fix,
             "place": _pos_json(self.pos),
-            "steps": [{**step._asdict(), "place": _pos_json(step.pos)} for step in self.steps],
+            "steps": [_step_json(step) for step in self.steps],
             "answers": [_response_json(response) for response in self.responses],
             "consoles": dict(self.consoles),
             "change": self.change
@@ -217,6 +217,15 @@ def _notes(policy: Policy, fetch: BrowserFetch) -> list[str]:
 
 def _pos_json(pos: SourcePos | None) -> dict[str, object] | None:
     return pos._asdict() if pos else None
+
+
+def _step_json(step: Step) -> dict[str, object]:
+    return {
+        "name": step.name,
+        "state": step.state,
+        "words": step.words,
+        "place": _pos_json(step.pos),
+    }
 
 
 def _response_json(response: PredictedResponse) -> dict[str, object]:

@@ -436,6 +436,29 @@ def test_an_explanation_is_json_and_safe_text(page_request: PageRequest) -> None
     assert "\x1b[3" in render(found, color=True)
 
 
+def test_the_keys_of_the_json_never_change() -> None:
+    """Programs read them: a key that is renamed, missing or new breaks some of them."""
+    shown = json.loads(json.dumps(explain(POLICY, WRONG).as_json()))
+    assert list(shown) == [
+        *(
+            "request",
+            "route",
+            "policy",
+            "works",
+            "verdict",
+            "reason",
+            "words",
+            "fix",
+            "place",
+            "steps",
+        ),
+        *("answers", "consoles", "change", "notes"),
+    ]
+    assert [list(step) for step in shown["steps"]] == [["name", "state", "words", "place"]] * 4
+    assert [list(one) for one in shown["answers"]] == [["to", "status", "headers"]]
+    assert list(shown["change"]) == ["yaml", "policy", "place", "new", "dangerous"]
+
+
 def test_the_text_has_the_whole_explanation() -> None:
     """Ticks and crosses, the line, the consoles, the change."""
     text = render(explain(POLICY, WRONG), color=False)
