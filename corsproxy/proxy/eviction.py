@@ -32,18 +32,18 @@ class Eviction:
         self.waiting: OrderedDict[Evictable, None] = OrderedDict()
         self._leaving: OrderedDict[Evictable, None] = OrderedDict()
 
-    def make_room(self, count: int, room: ConnectionLimits) -> bool:
+    def make_room(self, count: int, limits: ConnectionLimits) -> bool:
         """Return whether `count` connections can be served, closing idle ones if necessary.
 
-        Closing may take a while: the last response may still be on its way. Above `room.held` it is
+        Closing may take a while: the last response may still be on its way. Above `limits.held` it is
         aborted. Each connection is tried once, so the cost per connection is constant.
         """
-        while count - len(self._leaving) > room.served and self.waiting:
+        while count - len(self._leaving) > limits.served and self.waiting:
             connection, _ = self.waiting.popitem(last=False)
             if connection.give_way():
                 self._leaving[connection] = None
-        suffices = count - len(self._leaving) <= room.served
-        while count > room.served + room.held and self._leaving:
+        suffices = count - len(self._leaving) <= limits.served
+        while count > limits.served + limits.held and self._leaving:
             connection, _ = self._leaving.popitem(last=False)
             connection.cut_off()
             count -= 1

@@ -36,7 +36,7 @@ def limits_for(wanted: int, allowed: int) -> ConnectionLimits:
     return ConnectionLimits(served, max(1, min(served, allowed // 16)), handshaking)
 
 
-def make_room(wanted: int) -> ConnectionLimits:
+def raise_fd_limit(wanted: int) -> ConnectionLimits:
     """Return the limits for `wanted` clients; raise the limit of open files for them if permitted."""
     needed = 2 * (wanted + _RESERVED)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

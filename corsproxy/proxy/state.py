@@ -12,7 +12,7 @@ from corsproxy.observe.record import Record
 from corsproxy.policy.compiled import CompiledConfig
 from corsproxy.proxy.connections import Connections
 from corsproxy.proxy.deadlines import Clock
-from corsproxy.proxy.fd_limits import make_room
+from corsproxy.proxy.fd_limits import raise_fd_limit
 from corsproxy.proxy.pools import Pools
 from corsproxy.proxy.reports import Reports
 from corsproxy.proxy.upload import UploadBuffers
@@ -32,7 +32,7 @@ class ServerState:
         self.observers = observers
         self.metrics = Metrics()
         self.reports = Reports(self.metrics)
-        self.connections = Connections(make_room(config.server.limits.max_connections))
+        self.connections = Connections(raise_fd_limit(config.server.limits.max_connections))
         self.pools = Pools(clock, self.reports.excess)
         self.uploads = UploadBuffers()
         self.open_exchanges = 0
@@ -62,7 +62,7 @@ class ServerState:
     def replace_config(self, config: CompiledConfig) -> None:
         """Serve later requests with `config`; those in flight keep theirs (P2)."""
         self.config = config
-        self.connections.limits = make_room(config.server.limits.max_connections)
+        self.connections.limits = raise_fd_limit(config.server.limits.max_connections)
         self.pools.keep(config.upstreams)
 
     def sweep(self, now: float) -> None:

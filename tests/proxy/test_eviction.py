@@ -194,7 +194,7 @@ async def slow_client(proxy: Proxy, stack: AsyncExitStack) -> RawClient:
     return slow
 
 
-async def test_giving_way_cuts_no_response() -> None:
+async def test_eviction_cuts_no_response() -> None:
     """O2: what a slow reader has not taken yet arrives whole, then its connection ends."""
     async with proxy_for(LARGE, "limits: {max_connections: 1}") as (proxy, _, stack):
         slow = await slow_client(proxy, stack)
