@@ -94,7 +94,7 @@ def answer(route: Route, context: Context) -> Callable[[], object]:
         kinds |= FIELD_KINDS[name]
 
     def work() -> object:
-        if kinds & route.reshaped_kinds:
+        if kinds & route.transformed_kinds:
             return transform_response(route, ANSWER, kinds, None, context)
         return None
 

@@ -89,6 +89,19 @@ def _cited() -> dict[str, list[str]]:
     return found
 
 
+def _cited_elsewhere() -> dict[str, list[str]]:
+    """Return the rules that code and documents cite, with the places."""
+    found: dict[str, list[str]] = {}
+    for path in (*sorted((ROOT / "corsproxy").rglob("*.py")), *sorted(ROOT.glob("docs/*.md"))):
+        text = path.read_text(encoding="utf-8")
+        numbers = [(group, first) for group, first, _ in _LETTERED.findall(text)]
+        for cited in _CORS.findall(text):
+            numbers += [("cors.md ", first) for first, _ in re.findall(r"(\d+)(?:-(\d+))?", cited)]
+        for group, first in numbers:
+            found.setdefault(f"{group}{first}", []).append(path.name)
+    return found
+
+
 def _rules() -> set[str]:
     """Return every rule that the documents number."""
     found = {
@@ -122,6 +135,13 @@ def test_no_test_cites_a_rule_that_does_not_exist() -> None:
     """Such a number is a slip, or a rule that was removed."""
     unknown = {rule: where for rule, where in _cited().items() if rule not in _rules()}
     assert unknown == {}
+
+
+def test_no_code_or_document_cites_a_rule_that_does_not_exist() -> None:
+    """A reader who looks it up would not find it."""
+    cited = _cited_elsewhere()
+    assert len(cited) > 100
+    assert {rule: where for rule, where in cited.items() if rule not in _rules()} == {}
 
 
 @pytest.mark.parametrize("rule", sorted(NOT_YET))

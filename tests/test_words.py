@@ -16,10 +16,6 @@ import pytest
 
 ROOT: Final = Path(__file__).parent.parent
 
-# What is searched. "generated" are the tables that the code prints into the documents, "code" are
-# docstrings, comments and messages.
-SCOPE: Final = frozenset({"documents", "generated", "code"})
-
 # A phrase to avoid (a regular expression over words), and what to write instead.
 INSTEAD: Final[dict[str, str]] = {
     r"answer(s|ed|ing|able)?": "response, respond",
@@ -103,13 +99,10 @@ def code() -> Iterator[Text]:
 
 
 def texts() -> Iterator[Text]:
-    """Return all prose in scope."""
-    if "documents" in SCOPE:
-        yield from documents(generated=False)
-    if "generated" in SCOPE:
-        yield from documents(generated=True)
-    if "code" in SCOPE:
-        yield from code()
+    """Return all prose: documents, the tables in them that the code prints, docstrings and messages."""
+    yield from documents(generated=False)
+    yield from documents(generated=True)
+    yield from code()
 
 
 def phrases_in(text: Text) -> Iterator[str]:
@@ -157,7 +150,7 @@ def test_what_is_quoted_or_plain_is_not_found(sentence: str) -> None:
     assert list(phrases_in(Text("", prose(sentence)))) == []
 
 
-def test_every_scope_finds_prose() -> None:
-    """A scope that is switched on later is not empty."""
+def test_prose_is_found_everywhere() -> None:
+    """None of the sources is empty."""
     for found in (documents(generated=False), documents(generated=True), code()):
         assert sum(len(text.words) for text in found) > 1000

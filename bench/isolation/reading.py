@@ -14,7 +14,6 @@ _LIMIT: Final = 256 * 1024
 _PATIENCE: Final = 25.0
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) [^\r\n]*\r\n")
 _FIELD: Final = re.compile(rb"\r\n([!-9;-~]+):[ \t]*([^\r\n]*)(?=\r\n)")
-_BREATHER: Final = 0.2
 
 
 class Gone(Exception):  # noqa: N818 - an outcome like others

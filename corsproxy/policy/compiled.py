@@ -145,13 +145,13 @@ class Route:
     # changed, the names whose lookalikes are dropped (forwarding.md S6), and the kinds of fields that
     # make a transformation of a response necessary. Every response has an X-Request-Id, so its kind
     # means "always".
-    reshapes_requests: bool = field(init=False)
+    transforms_requests: bool = field(init=False)
     spoofable_names: SpoofableNames | None = field(init=False)
-    reshaped_kinds: int = field(init=False)
+    transformed_kinds: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Compute the derived attributes."""
-        reshapes = (
+        transforms = (
             bool(self.request_rules)
             or self.mapping != UNCHANGED
             or self.upstream.origin_header != "keep"
@@ -161,9 +161,9 @@ class Route:
             | (SET_COOKIE if self.cookies else 0)
             | (REQUEST_ID if self.response_rules else 0)
         )
-        object.__setattr__(self, "reshapes_requests", reshapes)
+        object.__setattr__(self, "transforms_requests", transforms)
         object.__setattr__(self, "spoofable_names", find_spoofable_names(self.request_rules))
-        object.__setattr__(self, "reshaped_kinds", kinds)
+        object.__setattr__(self, "transformed_kinds", kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,7 +139,7 @@ class Forwarding(ForwardingDeadlines):
 
     def _connect(self) -> None:
         if not self.is_in_flight:
-            # Checked again, because other requests came while the body was buffered (O3).
+            # Checked again, because other requests may have come while a body was buffered (O3).
             if self.state.is_full():
                 self._fail(Fault(faults.OVERLOADED))
                 return

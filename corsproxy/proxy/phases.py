@@ -6,8 +6,8 @@ Facts about the protocol that the table has to agree with:
 
 - A request without a body is never BUFFERING. With one it is, until the body is whole or, for a body
   too long to be buffered, until its first bytes have arrived (O4).
-- CONNECTING is entered even if an idle connection is available, and left at once: the limit on requests
-  in flight is checked there (O3).
+- CONNECTING is entered even if an idle connection is available, and left at once, so that each
+  attempt goes the same way. Above the limit of requests in flight a request never enters it (O3).
 - The only way back is from AWAITING_RESPONSE to CONNECTING. A request that was sent on a reused
   connection and got no byte of a response is retried, if its method is safe (F3; RFC 9110
   9.2.2, https://www.rfc-editor.org/rfc/rfc9110.html#section-9.2.2).
@@ -27,7 +27,7 @@ from typing import Final
 class Phase(StrEnum):
     """Where a forwarded request is on its way."""
 
-    ADMITTED = "admitted"  # nothing has been sent or reserved
+    ADMITTED = "admitted"  # nothing has been sent
     BUFFERING = "buffering"  # waits for a short body, or for the start of a longer one (O4)
     CONNECTING = "connecting"  # waits for a connection from the pool
     AWAITING_RESPONSE = "awaiting response"  # the head was sent, no final response has begun

@@ -87,7 +87,7 @@ def rewritten(head: ResponseHead, admitted: Forward, exchange: Exchange) -> byte
         fields.append((b"X-Request-Id", exchange.request_id))
         kinds |= f.REQUEST_ID
     # The context is made only if the route changes something.
-    if kinds & route.reshaped_kinds and head.status != 101:
+    if kinds & route.transformed_kinds and head.status != 101:
         request = exchange.context(route)
         links = request.links() if kinds & f.LOCATION else None
         shaped = transform_response(route, fields, kinds, links, request.context(head.status))

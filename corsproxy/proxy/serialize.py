@@ -41,7 +41,7 @@ def serialize_request_head(
 ) -> bytes:
     """Return the head of the request for the route's upstream, with its empty line."""
     target, fields = head.target, head.fields
-    if route.reshapes_requests:
+    if route.transforms_requests:
         target = route.mapping.to_upstream(head.target)
         prefix = route.mapping.stripped(head.target)
         added = _added_lines(head, caller, request_id, route.upstream, prefix)

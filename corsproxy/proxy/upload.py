@@ -34,8 +34,8 @@ class Upload:
     """The body of one request.
 
     `is_stopped` is set by an early response (F5): the rest of the body is dropped, so the request is
-    never complete on its upstream connection. `limit` is the largest size in bytes of a body without
-    a length, 0 for no limit (O5). `length` is the Content-Length, None without one.
+    never complete on its upstream connection. `limit` is the largest size of the body in bytes, 0 for
+    no limit (O5); one whose length is announced was checked before. `length` is the Content-Length, None without one.
     """
 
     __slots__ = (

@@ -104,6 +104,6 @@ def test_stripping_removes_origin_and_referer_alone(fields: list[Field], origin:
 def test_a_route_without_settings_transforms_links_only() -> None:
     """The common case is one test; only Location needs more (cors.md 58)."""
     quiet = route_of(maps_links=False)
-    assert (quiet.reshapes_requests, quiet.reshaped_kinds) == (False, 0)
-    assert route_of().reshaped_kinds == FIELD_KINDS[b"Location"]
+    assert (quiet.transforms_requests, quiet.transformed_kinds) == (False, 0)
+    assert route_of().transformed_kinds == FIELD_KINDS[b"Location"]
     assert route_of().mapping == UNCHANGED

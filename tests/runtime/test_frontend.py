@@ -5,11 +5,12 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from corsproxy.observe.snapshot import Snapshot
-from corsproxy.policy.compiled import Address, CompiledConfig, TcpAddress
+from corsproxy.policy.compiled import Address, CompiledConfig, LogSettings, ServerTls, TcpAddress
 from corsproxy.runtime.frontend import (
     Frontend,
     NotApplied,
@@ -34,7 +35,7 @@ def config(*, drain_delay: float = 0.0, health: str = "127.0.0.1:0") -> Compiled
 
 
 class Recorded:
-    """Serves nothing, and records the calls. `during_start` is awaited within `start`."""
+    """Serves nothing, and records the calls."""
 
     def __init__(self, found: CompiledConfig) -> None:
         self.config = found
@@ -195,3 +196,26 @@ async def test_health_can_be_off() -> None:
     async with running(config(health="off")) as (frontend, server):
         assert frontend.health_address is None
     assert server.calls == ["bind", "start", "close"]
+
+
+@pytest.mark.parametrize(
+    ("key", "changed"),
+    [
+        ("server.listen", {"server": {"listen": (TcpAddress("127.0.0.1", 1),)}}),
+        ("server.tls", {"server": {"tls": ServerTls(cert_file="a", key_file="b")}}),
+        ("server.workers", {"server": {"workers": 2}}),
+        ("health.listen", {"health": None}),
+        ("log", {"log": LogSettings(level="debug")}),
+    ],
+)
+def test_each_key_that_is_read_at_the_start_needs_a_restart(
+    key: str, changed: dict[str, Any]
+) -> None:
+    """P2: a reload logs it, and applies the rest."""
+    before = config()
+    parts = {
+        name: replace(getattr(before, name), **value) if isinstance(value, dict) else value
+        for name, value in changed.items()
+    }
+    assert restart_required(before, replace(before, **parts)) == [key]
+    assert restart_required(before, config(drain_delay=1.0)) == []

@@ -1,6 +1,6 @@
 """Compiles validated settings to the immutable configuration that the proxy serves from.
 
-Only this package uses both vocabularies, that of the file (`models`) and the compiled one (`policy`).
+Only this package translates the vocabulary of the file (`models`) to the compiled one (`policy`).
 """
 
 from corsproxy.config.compile.context import CompileContext

@@ -69,12 +69,12 @@ def test_every_key_is_compiled() -> None:
 def test_a_route_has_flags_for_what_it_transforms() -> None:
     """A route without rules costs one test; the kinds of fields to transform are computed once."""
     first, second, third = routes()
-    assert first.reshapes_requests
-    assert first.reshaped_kinds == LOCATION | SET_COOKIE | REQUEST_ID
-    assert second.reshapes_requests
-    assert second.reshaped_kinds == 0
-    assert not third.reshapes_requests
-    assert third.reshaped_kinds == LOCATION
+    assert first.transforms_requests
+    assert first.transformed_kinds == LOCATION | SET_COOKIE | REQUEST_ID
+    assert second.transforms_requests
+    assert second.transformed_kinds == 0
+    assert not third.transforms_requests
+    assert third.transformed_kinds == LOCATION
 
 
 def test_a_value_of_the_environment_in_a_rule_is_literal() -> None:
