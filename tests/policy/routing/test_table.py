@@ -254,7 +254,7 @@ def naive(entries: Entries, host: str, path: str, method: bytes) -> str | None:
     return max(found)[-1] if found else None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(matches, max_size=8), st.lists(st.tuples(labels, paths), min_size=1, max_size=8))
 def test_the_table_agrees_with_a_naive_matcher(
     given_matches: list[Match],
